@@ -1,0 +1,45 @@
+// libjpeg and libpng behind functions that return a code: their error handling by longjmp stays inside this module.
+// Both decoders give RGB, uint8, as OpenCV's imread(IMREAD_COLOR) does, before any EXIF orientation is applied.
+#ifndef CIMAGECODECS_H
+#define CIMAGECODECS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    CIC_OK = 0,
+    CIC_UNSUPPORTED = 1, // a kind of JPEG or PNG that the library does not read
+    CIC_DAMAGED = 2,     // truncated or corrupt data
+    CIC_LIMIT = 3,       // beyond a limit
+    CIC_NO_MEMORY = 4
+};
+
+// Kind of an encoded image, from its first bytes.
+enum { CIC_UNKNOWN = 0, CIC_JPEG = 1, CIC_PNG = 2 };
+
+enum { CIC_MESSAGE_SIZE = 256 };
+
+typedef struct cic_limits {
+    uint64_t max_pixels;     // width * height
+    uint32_t max_scans;      // of a progressive JPEG
+    uint64_t max_chunk_size; // bytes of one PNG chunk when decompressed
+} cic_limits;
+
+typedef struct cic_reader cic_reader;
+
+// Reads the header. The bytes must stay until cic_close. On failure *reader is NULL and message says why.
+int cic_open(int kind, const uint8_t *bytes, size_t size, const cic_limits *limits, cic_reader **reader,
+             uint32_t *width, uint32_t *height, char message[CIC_MESSAGE_SIZE]);
+
+// Decodes all rows to rgb, stride bytes apart. Call it once. warning receives the first complaint of the codec that is
+// no damage, or "".
+int cic_read(cic_reader *reader, uint8_t *rgb, size_t stride, char message[CIC_MESSAGE_SIZE],
+             char warning[CIC_MESSAGE_SIZE]);
+
+// Frees the reader; NULL does nothing.
+void cic_close(cic_reader *reader);
+
+// Names and versions of the two libraries, as compiled against.
+const char *cic_versions(void);
+
+#endif

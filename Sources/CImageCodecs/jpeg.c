@@ -1,0 +1,144 @@
+#include "reader.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jpeglib.h>
+#include <jerror.h>
+
+typedef struct {
+    cic_reader base;
+    struct jpeg_decompress_struct info;
+    struct jpeg_error_mgr errors;
+    struct jpeg_progress_mgr progress;
+    uint32_t max_scans;
+    jmp_buf escape;
+} jpeg_reader;
+
+static int code_of(int jpeg_message) {
+    switch (jpeg_message) {
+    case JERR_OUT_OF_MEMORY:
+        return CIC_NO_MEMORY;
+    case JERR_SOF_UNSUPPORTED:
+    case JERR_BAD_PRECISION:
+    case JERR_ARITH_NOTIMPL:
+    case JERR_NOT_COMPILED:
+    case JERR_NOTIMPL:
+    case JERR_CONVERSION_NOTIMPL:
+    case JERR_CCIR601_NOTIMPL:
+    case JERR_FRACT_SAMPLE_NOTIMPL:
+    case JERR_COMPONENT_COUNT:
+        return CIC_UNSUPPORTED;
+    case JERR_IMAGE_TOO_BIG:
+        return CIC_LIMIT;
+    default:
+        return CIC_DAMAGED;
+    }
+}
+
+static void on_error(j_common_ptr info) {
+    jpeg_reader *reader = info->client_data;
+    char text[JMSG_LENGTH_MAX];
+    info->err->format_message(info, text);
+    reader->base.code = code_of(info->err->msg_code);
+    snprintf(reader->base.message, CIC_MESSAGE_SIZE, "%s", text);
+    longjmp(reader->escape, 1);
+}
+
+// Warnings that mean that pixels are lost end the decoding; libjpeg itself would fill in grey and go on.
+static void on_message(j_common_ptr info, int level) {
+    if (level >= 0) return; // trace
+    jpeg_reader *reader = info->client_data;
+    switch (info->err->msg_code) {
+    case JWRN_JPEG_EOF:
+    case JWRN_HIT_MARKER:
+    case JWRN_HUFF_BAD_CODE:
+    case JWRN_ARITH_BAD_CODE:
+    case JWRN_MUST_RESYNC:
+    case JWRN_BOGUS_PROGRESSION:
+        on_error(info);
+        break;
+    default:
+        if (reader->base.warning[0] == '\0') {
+            char text[JMSG_LENGTH_MAX];
+            info->err->format_message(info, text);
+            snprintf(reader->base.warning, CIC_MESSAGE_SIZE, "%s", text);
+        }
+    }
+}
+
+// Each scan of a progressive JPEG costs a pass over the whole picture, so a small file can take hours.
+static void on_progress(j_common_ptr info) {
+    jpeg_reader *reader = info->client_data;
+    if (info->is_decompressor && (uint32_t)((j_decompress_ptr)info)->input_scan_number > reader->max_scans) {
+        reader->base.code = CIC_LIMIT;
+        snprintf(reader->base.message, CIC_MESSAGE_SIZE, "more than %u scans", reader->max_scans);
+        longjmp(reader->escape, 1);
+    }
+}
+
+static int read_rows(cic_reader *base, uint8_t *rgb, size_t stride) {
+    jpeg_reader *reader = (jpeg_reader *)base;
+    j_decompress_ptr info = &reader->info;
+    if (setjmp(reader->escape) != 0) return base->code;
+    int cmyk = info->num_components == 4;
+    info->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
+    jpeg_start_decompress(info);
+    JSAMPARRAY inks = NULL;
+    if (cmyk) {
+        inks = (*info->mem->alloc_sarray)((j_common_ptr)info, JPOOL_IMAGE, info->output_width * 4, 1);
+    }
+    while (info->output_scanline < info->output_height) {
+        uint8_t *out = rgb + stride * info->output_scanline;
+        JSAMPROW row = cmyk ? inks[0] : out;
+        if (jpeg_read_scanlines(info, &row, 1) != 1) {
+            base->code = CIC_DAMAGED;
+            snprintf(base->message, CIC_MESSAGE_SIZE, "the data end inside the picture");
+            return base->code;
+        }
+        if (!cmyk) continue;
+        // OpenCV's conversion of Adobe's inverted CMYK: each colour is k less the ink's share of k.
+        const uint8_t *ink = inks[0];
+        for (JDIMENSION x = 0; x < info->output_width; ++x, ink += 4, out += 3) {
+            int black = ink[3];
+            for (int c = 0; c < 3; ++c) out[c] = (uint8_t)(black - (((255 - ink[c]) * black) >> 8));
+        }
+    }
+    jpeg_finish_decompress(info); // reads to the end marker: a missing one is noticed
+    return CIC_OK;
+}
+
+static void close_reader(cic_reader *base) {
+    jpeg_reader *reader = (jpeg_reader *)base;
+    if (setjmp(reader->escape) == 0) jpeg_destroy_decompress(&reader->info);
+    free(reader);
+}
+
+cic_reader *cic_jpeg_open(const uint8_t *bytes, size_t size, const cic_limits *limits, uint32_t *width,
+                          uint32_t *height) {
+    jpeg_reader *reader = calloc(1, sizeof *reader);
+    if (reader == NULL) return NULL;
+    reader->base.read = read_rows;
+    reader->base.close = close_reader;
+    reader->max_scans = limits->max_scans;
+    reader->info.err = jpeg_std_error(&reader->errors);
+    reader->errors.error_exit = on_error;
+    reader->errors.emit_message = on_message;
+    reader->info.client_data = reader;
+    if (setjmp(reader->escape) != 0) return &reader->base;
+    jpeg_create_decompress(&reader->info); // keeps err and client_data
+    reader->progress.progress_monitor = on_progress;
+    reader->info.progress = &reader->progress;
+    jpeg_mem_src(&reader->info, bytes, size);
+    jpeg_read_header(&reader->info, TRUE);
+    if (reader->info.num_components != 1 && reader->info.num_components != 3 && reader->info.num_components != 4) {
+        reader->base.code = CIC_UNSUPPORTED;
+        snprintf(reader->base.message, CIC_MESSAGE_SIZE, "%d colour components", reader->info.num_components);
+        return &reader->base;
+    }
+    *width = reader->info.image_width;
+    *height = reader->info.image_height;
+    return &reader->base;
+}

@@ -1,0 +1,121 @@
+#include "CKernels.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#pragma STDC FP_CONTRACT OFF
+
+// OpenCV's INTER_LINEAR on uint8 (modules/imgproc/src/resize.cpp): positions in float, weights of 11 bits, a horizontal
+// pass in int32, and a vertical pass that keeps 16 bits of each product.
+enum { WEIGHT_BITS = 11, WEIGHT_ONE = 1 << WEIGHT_BITS };
+
+typedef struct {
+    int32_t first;     // index of the first of two source samples
+    int32_t second;
+    int16_t weight[2]; // of the two, in 1/2048
+} tap;
+
+// The source samples of each of new_size destination samples. clamped says how the border is treated: OpenCV moves the
+// horizontal position onto the border sample, but only clips the two row numbers of a vertical one.
+static void place_taps(tap *taps, size_t size, size_t new_size, int clamped) {
+    double inverse = (double)new_size / (double)size;
+    double step = 1.0 / inverse;
+    int32_t last = (int32_t)size - 1;
+    for (size_t i = 0; i < new_size; ++i) {
+        float position = (float)(((double)i + 0.5) * step - 0.5);
+        int32_t index = (int32_t)floorf(position);
+        float fraction = position - (float)index;
+        if (clamped && index < 0) {
+            index = 0;
+            fraction = 0;
+        }
+        if (clamped && index >= last) {
+            index = last;
+            fraction = 0;
+        }
+        taps[i].weight[0] = (int16_t)lrintf((1.0f - fraction) * WEIGHT_ONE);
+        taps[i].weight[1] = (int16_t)lrintf(fraction * WEIGHT_ONE);
+        int32_t next = index + 1;
+        taps[i].first = index < 0 ? 0 : index > last ? last : index;
+        taps[i].second = next < 0 ? 0 : next > last ? last : next;
+    }
+}
+
+static void resize_row(const uint8_t *row, const tap *taps, size_t count, int32_t *out) {
+    for (size_t i = 0; i < count; ++i, out += 3) {
+        const uint8_t *a = row + 3 * (size_t)taps[i].first;
+        const uint8_t *b = row + 3 * (size_t)taps[i].second;
+        int32_t u = taps[i].weight[0], v = taps[i].weight[1];
+        out[0] = a[0] * u + b[0] * v;
+        out[1] = a[1] * u + b[1] * v;
+        out[2] = a[2] * u + b[2] * v;
+    }
+}
+
+static void blend_rows(const int32_t *restrict a, const int32_t *restrict b, int32_t u, int32_t v, size_t count,
+                       uint8_t *restrict out) {
+    for (size_t i = 0; i < count; ++i) {
+        out[i] = (uint8_t)((((u * (a[i] >> 4)) >> 16) + ((v * (b[i] >> 4)) >> 16) + 2) >> 2);
+    }
+}
+
+static void halve(const uint8_t *rgb, size_t stride, uint8_t *resized, size_t new_height, size_t new_width) {
+    for (size_t y = 0; y < new_height; ++y) {
+        const uint8_t *a = rgb + stride * (2 * y), *b = a + stride;
+        for (size_t x = 0; x < new_width; ++x, a += 6, b += 6, resized += 3) {
+            for (int c = 0; c < 3; ++c) resized[c] = (uint8_t)((a[c] + a[c + 3] + b[c] + b[c + 3] + 2) >> 2);
+        }
+    }
+}
+
+int ck_resize_bilinear(const uint8_t *rgb, size_t stride, size_t height, size_t width, uint8_t *resized,
+                       size_t new_height, size_t new_width) {
+    if (height == 2 * new_height && width == 2 * new_width) {
+        halve(rgb, stride, resized, new_height, new_width);
+        return 0;
+    }
+    size_t samples = 3 * new_width;
+    tap *columns = malloc((new_width + new_height) * sizeof *columns);
+    int32_t *buffers = malloc(2 * samples * sizeof *buffers);
+    if (columns == NULL || buffers == NULL) {
+        free(columns);
+        free(buffers);
+        return 1;
+    }
+    tap *lines = columns + new_width;
+    place_taps(columns, width, new_width, 1);
+    place_taps(lines, height, new_height, 0);
+    int32_t *rows[2] = {buffers, buffers + samples};
+    int32_t held[2] = {-1, -1}; // which source row each buffer holds
+    for (size_t y = 0; y < new_height; ++y) {
+        int32_t wanted[2] = {lines[y].first, lines[y].second};
+        if (held[1] == wanted[0] && held[0] != wanted[0]) { // moving down: the second row becomes the first
+            int32_t *row = rows[0];
+            rows[0] = rows[1];
+            rows[1] = row;
+            int32_t number = held[0];
+            held[0] = held[1];
+            held[1] = number;
+        }
+        for (int k = 0; k < 2; ++k) {
+            if (held[k] == wanted[k]) continue;
+            resize_row(rgb + stride * (size_t)wanted[k], columns, new_width, rows[k]);
+            held[k] = wanted[k];
+        }
+        blend_rows(rows[0], rows[1], lines[y].weight[0], lines[y].weight[1], samples, resized + samples * y);
+    }
+    free(columns);
+    free(buffers);
+    return 0;
+}
+
+void ck_pixels_to_float(const uint8_t *pixels, size_t count, int swap, const float mean[3], const float scale[3],
+                        float *fed) {
+    const int first = swap ? 2 : 0, third = swap ? 0 : 2;
+    const float m0 = mean[0], m1 = mean[1], m2 = mean[2], s0 = scale[0], s1 = scale[1], s2 = scale[2];
+    for (size_t i = 0; i < count; ++i, pixels += 3, fed += 3) {
+        fed[0] = ((float)pixels[first] - m0) * s0;
+        fed[1] = ((float)pixels[1] - m1) * s1;
+        fed[2] = ((float)pixels[third] - m2) * s2;
+    }
+}

@@ -1,0 +1,30 @@
+import FullNetworkEmbedding
+public import CFNE
+
+@c @implementation public func fne_backend_load(_ path: UnsafePointer<CChar>?) -> fne_status {
+    status { try TensorFlowLibrary.load(path: path.map { String(cString: $0) }) }
+}
+
+/// The one copy that a process can load, once it is there.
+private final class LoadedBackend: @unchecked Sendable {
+    let version: CText
+    let path: CText
+
+    init?() {
+        guard let library = TensorFlowLibrary.current else { return nil }
+        version = CText(library.version)
+        path = CText(library.path)
+    }
+
+    static let shared = LoadedBackend()
+}
+
+@c @implementation public func fne_backend_info(
+    _ version: UnsafeMutablePointer<UnsafePointer<CChar>?>?, _ path: UnsafeMutablePointer<UnsafePointer<CChar>?>?
+) -> fne_status {
+    status {
+        let backend = TensorFlowLibrary.current == nil ? nil : LoadedBackend.shared
+        version?.pointee = backend?.version.pointer ?? emptyText.pointer
+        path?.pointee = backend?.path.pointer ?? emptyText.pointer
+    }
+}

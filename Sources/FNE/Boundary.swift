@@ -1,0 +1,160 @@
+// The boundary between C and Swift: errors become codes, structs of any age are read and written, counts are checked.
+import FullNetworkEmbedding
+import Glibc
+import CFNE
+
+// MARK: Errors
+
+/// Runs an exported function's body; its error becomes the returned status and the thread's message.
+func status(_ body: () throws -> Void) -> fne_status {
+    do {
+        try body()
+        return FNE_OK
+    } catch let error as FNEError {
+        LastError.set(error.message)
+        return error.status.rawValue
+    } catch {
+        LastError.set("\(error)")
+        return FNE_INTERNAL_ERROR
+    }
+}
+
+/// The message of a thread's last failed call.
+enum LastError {
+    private static let key: pthread_key_t? = {
+        var key = pthread_key_t()
+        return pthread_key_create(&key) { free($0) } == 0 ? key : nil
+    }()
+
+    static func set(_ message: String) {
+        guard let key else { return }
+        let former = pthread_getspecific(key)
+        if pthread_setspecific(key, strdup(message)) == 0 { free(former) }
+    }
+
+    static var text: UnsafePointer<CChar> {
+        guard let key, let message = pthread_getspecific(key) else { return emptyText.pointer }
+        return UnsafePointer(message.assumingMemoryBound(to: CChar.self))
+    }
+}
+
+/// A string that C may read as long as the object lives.
+final class CText: @unchecked Sendable {
+    let pointer: UnsafePointer<CChar>
+    private let bytes: UnsafeMutablePointer<CChar>
+
+    init(_ text: String) {
+        let utf8 = text.utf8CString
+        bytes = .allocate(capacity: utf8.count)
+        for (i, byte) in utf8.enumerated() { bytes[i] = byte }
+        pointer = UnsafePointer(bytes)
+    }
+
+    deinit { bytes.deallocate() }
+}
+
+let emptyText = CText("")
+
+// MARK: Arguments
+
+func required<Pointer>(_ pointer: Pointer?, _ name: String) throws -> Pointer {
+    guard let pointer else { throw FNEError(.invalidArgument, "\(name) is NULL") }
+    return pointer
+}
+
+func text(_ pointer: UnsafePointer<CChar>?, _ name: String) throws -> String {
+    String(cString: try required(pointer, name))
+}
+
+/// A count that C passes as uint64_t.
+func integer(_ value: UInt64, _ name: String) throws -> Int {
+    guard let result = Int(exactly: value) else { throw FNEError(.invalidArgument, "\(name) is too large") }
+    return result
+}
+
+/// a * b; an error where it is 0 or too large for memory.
+func matrixSize(_ rows: UInt64, _ columns: UInt64, _ what: String) throws -> Int {
+    let (size, overflow) = rows.multipliedReportingOverflow(by: columns)
+    guard rows > 0, columns > 0 else { throw FNEError(.invalidArgument, "\(what) is empty (\(rows) x \(columns))") }
+    guard !overflow, size <= UInt64(Int.max) / 16 else {
+        throw FNEError(.invalidArgument, "\(what) is too large (\(rows) x \(columns))")
+    }
+    return Int(size)
+}
+
+func needCapacity(_ capacity: UInt64, _ needed: Int, _ what: String) throws {
+    guard capacity >= UInt64(needed) else {
+        throw FNEError(.bufferTooSmall, "\(what) needs \(needed) elements, its capacity is \(capacity)")
+    }
+}
+
+/// One of the values of an enumeration.
+func choice<Value: RawRepresentable>(_ number: Int32, _ name: String) throws -> Value where Value.RawValue == Int32 {
+    guard let value = Value(rawValue: number) else {
+        throw FNEError(.invalidArgument, "\(name) is \(number), which is none of its values")
+    }
+    return value
+}
+
+// MARK: Structs that grow
+
+/// A caller's option struct, whose first member is its size. A shorter one comes from a program compiled against an
+/// older header: the members that it lacks keep their defaults. A longer one may not ask for what is unknown here.
+func readOptions<Struct: BitwiseCopyable>(
+    _ pointer: UnsafePointer<Struct>?, defaults: Struct, _ name: String
+) throws -> Struct {
+    guard let pointer else { return defaults }
+    let raw = UnsafeRawPointer(pointer)
+    let size = try structSize(raw, name)
+    let known = min(size, MemoryLayout<Struct>.size)
+    for offset in known..<max(size, known) where raw.load(fromByteOffset: offset, as: UInt8.self) != 0 {
+        throw FNEError(
+            .invalidArgument, "\(name) sets an option that this version of libfne (\(versionText)) does not know")
+    }
+    var result = defaults
+    withUnsafeMutableBytes(of: &result) { $0.copyMemory(from: UnsafeRawBufferPointer(start: raw, count: known)) }
+    return result
+}
+
+/// Fills a caller's struct, as much of it as the caller knows; its size stays.
+func fill<Struct: BitwiseCopyable>(_ pointer: UnsafeMutablePointer<Struct>, with value: Struct, _ name: String) throws {
+    let raw = UnsafeMutableRawPointer(pointer)
+    let size = try structSize(raw, name)
+    let header = MemoryLayout<UInt64>.size
+    withUnsafeBytes(of: value) { bytes in
+        let count = min(size, bytes.count)
+        guard count > header, let start = bytes.baseAddress else { return }
+        raw.advanced(by: header).copyMemory(from: start.advanced(by: header), byteCount: count - header)
+    }
+}
+
+private func structSize(_ raw: UnsafeRawPointer, _ name: String) throws -> Int {
+    let size = raw.load(as: UInt64.self)
+    guard size >= UInt64(MemoryLayout<UInt64>.size), size <= 65_536 else {
+        throw FNEError(
+            .invalidArgument, "\(name)->struct_size is \(size); set the struct up with its init function")
+    }
+    return Int(size)
+}
+
+/// Writes a zeroed struct with its size; NULL is ignored.
+func initialize<Struct>(_ pointer: UnsafeMutablePointer<Struct>?, _ value: Struct, size: WritableKeyPath<Struct, UInt64>) {
+    guard let pointer else { return }
+    var value = value
+    value[keyPath: size] = UInt64(MemoryLayout<Struct>.size)
+    pointer.initialize(to: value)
+}
+
+// MARK: Handles
+
+/// Objects that C holds are retained Swift objects.
+func handle(_ object: AnyObject) -> OpaquePointer { OpaquePointer(Unmanaged.passRetained(object).toOpaque()) }
+
+func object<Object: AnyObject>(_ handle: OpaquePointer?, _ name: String) throws -> Object {
+    Unmanaged<Object>.fromOpaque(UnsafeRawPointer(try required(handle, name))).takeUnretainedValue()
+}
+
+func close<Object: AnyObject>(_ handle: OpaquePointer?, _ type: Object.Type) {
+    guard let handle else { return }
+    Unmanaged<Object>.fromOpaque(UnsafeRawPointer(handle)).release()
+}

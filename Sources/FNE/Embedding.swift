@@ -1,0 +1,41 @@
+import FullNetworkEmbedding
+public import CFNE
+
+@c @implementation public func fne_standardize(
+    _ x: UnsafePointer<Float>?, _ row_count: UInt64, _ feature_count: UInt64, _ mean: UnsafePointer<Double>?,
+    _ std: UnsafePointer<Double>?, _ z: UnsafeMutablePointer<Double>?, _ capacity: UInt64
+) -> fne_status {
+    status {
+        let (x, mean, std, z) = try (
+            required(x, "x"), required(mean, "mean"), required(std, "std"), required(z, "z")
+        )
+        try needCapacity(capacity, matrixSize(row_count, feature_count, "x"), "z")
+        try standardize(x, rows: Int(row_count), features: Int(feature_count), mean: mean, std: std, to: z)
+    }
+}
+
+private func defaultOptions() -> fne_ternarize_options {
+    fne_ternarize_options(struct_size: 0, lower: -0.25, upper: 0.15, rules: FNE_RULES_DOCUMENTED, reserved: 0)
+}
+
+@c @implementation public func fne_ternarize_options_init(_ options: UnsafeMutablePointer<fne_ternarize_options>?) {
+    initialize(options, defaultOptions(), size: \.struct_size)
+}
+
+@c @implementation public func fne_ternarize(
+    _ x: UnsafePointer<Float>?, _ row_count: UInt64, _ feature_count: UInt64, _ mean: UnsafePointer<Double>?,
+    _ std: UnsafePointer<Double>?, _ options: UnsafePointer<fne_ternarize_options>?,
+    _ codes: UnsafeMutablePointer<Int8>?, _ capacity: UInt64
+) -> fne_status {
+    status {
+        let (x, mean, std, codes) = try (
+            required(x, "x"), required(mean, "mean"), required(std, "std"), required(codes, "codes")
+        )
+        try needCapacity(capacity, matrixSize(row_count, feature_count, "x"), "codes")
+        let given = try readOptions(options, defaults: defaultOptions(), "options")
+        let discretization = try Discretization(
+            lower: given.lower, upper: given.upper, rules: choice(given.rules, "rules"))
+        try discretization.apply(
+            x, rows: Int(row_count), features: Int(feature_count), mean: mean, std: std, to: codes)
+    }
+}

@@ -1,0 +1,220 @@
+import FullNetworkEmbedding
+public import CFNE
+
+/// An extractor, with its strings as C reads them.
+final class ExtractorObject: Sendable {
+    let extractor: Extractor
+    let layerNames: [CText]
+    let inputName: CText
+
+    init(_ extractor: Extractor) {
+        self.extractor = extractor
+        layerNames = extractor.layers.map { CText($0.name) }
+        inputName = CText(extractor.inputName)
+    }
+}
+
+private func defaultOptions() -> fne_extractor_options {
+    var options = fne_extractor_options()
+    options.scale = (1, 1, 1)
+    return options
+}
+
+@c @implementation public func fne_extractor_options_init(_ options: UnsafeMutablePointer<fne_extractor_options>?) {
+    initialize(options, defaultOptions(), size: \.struct_size)
+}
+
+@c @implementation public func fne_extractor_open(
+    _ model: OpaquePointer?, _ options: UnsafePointer<fne_extractor_options>?,
+    _ extractor: UnsafeMutablePointer<OpaquePointer?>?
+) -> fne_status {
+    status {
+        let object: ModelObject = try object(model, "model")
+        let extractor = try required(extractor, "extractor")
+        let opened = try Extractor(object.model, translated(options))
+        extractor.pointee = handle(ExtractorObject(opened))
+    }
+}
+
+/// C's options as Swift's; 0 and NULL stand for defaults.
+private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extractor.Options {
+    let given = try readOptions(pointer, defaults: defaultOptions(), "options")
+    func optional(_ value: UInt32) -> Int? { value == 0 ? nil : Int(value) }
+    var result = Extractor.Options()
+    result.inputTensor = given.input_tensor.map { String(cString: $0) }
+    if given.layer_count > 0 {
+        let selectors = try required(given.layers, "options->layers")
+        let count = try matrixSize(given.layer_count, 1, "options->layers")
+        result.layers = try (0..<count).map { try text(selectors[$0], "options->layers[\($0)]") }
+    }
+    result.height = optional(given.height)
+    result.width = optional(given.width)
+    result.channelOrder = try choice(given.channel_order, "channel_order")
+    result.mean = given.mean
+    result.scale = given.scale
+    result.batchSize = optional(given.batch_size) ?? Extractor.Options.defaultBatchSize
+    result.loaderThreads = optional(given.loader_threads)
+    result.engineThreads = optional(given.engine_threads)
+    result.onError = try choice(given.on_error, "on_error")
+    return result
+}
+
+@c @implementation public func fne_extractor_close(_ extractor: OpaquePointer?) {
+    close(extractor, ExtractorObject.self)
+}
+
+@c @implementation public func fne_extractor_feature_count(
+    _ extractor: OpaquePointer?, _ count: UnsafeMutablePointer<UInt64>?
+) -> fne_status {
+    status {
+        let object: ExtractorObject = try object(extractor, "extractor")
+        try required(count, "count").pointee = UInt64(object.extractor.featureCount)
+    }
+}
+
+@c @implementation public func fne_extractor_layer_count(
+    _ extractor: OpaquePointer?, _ count: UnsafeMutablePointer<UInt64>?
+) -> fne_status {
+    status {
+        let object: ExtractorObject = try object(extractor, "extractor")
+        try required(count, "count").pointee = UInt64(object.extractor.layers.count)
+    }
+}
+
+@c @implementation public func fne_layer_info_init(_ info: UnsafeMutablePointer<fne_layer_info>?) {
+    initialize(info, fne_layer_info(), size: \.struct_size)
+}
+
+@c @implementation public func fne_extractor_layer_info(
+    _ extractor: OpaquePointer?, _ index: UInt64, _ info: UnsafeMutablePointer<fne_layer_info>?
+) -> fne_status {
+    status {
+        let object: ExtractorObject = try object(extractor, "extractor")
+        let info = try required(info, "info")
+        let index = try element(index, of: object.extractor.layers.count, "layer")
+        let layer = object.extractor.layers[index]
+        let value = fne_layer_info(
+            struct_size: 0, name: object.layerNames[index].pointer, kind: layer.kind.rawValue, rank: Int32(layer.rank),
+            first_feature: UInt64(layer.features.lowerBound), feature_count: UInt64(layer.features.count))
+        try fill(info, with: value, "info")
+    }
+}
+
+@c @implementation public func fne_input_info_init(_ info: UnsafeMutablePointer<fne_input_info>?) {
+    initialize(info, fne_input_info(), size: \.struct_size)
+}
+
+@c @implementation public func fne_extractor_input_info(
+    _ extractor: OpaquePointer?, _ info: UnsafeMutablePointer<fne_input_info>?
+) -> fne_status {
+    status {
+        let object: ExtractorObject = try object(extractor, "extractor")
+        let value = fne_input_info(
+            struct_size: 0, name: object.inputName.pointer, height: UInt32(object.extractor.height),
+            width: UInt32(object.extractor.width), batch_size: UInt32(object.extractor.batchSize), reserved: 0)
+        try fill(required(info, "info"), with: value, "info")
+    }
+}
+
+// MARK: Extraction
+
+@c @implementation public func fne_extract_run_init(_ run: UnsafeMutablePointer<fne_extract_run>?) {
+    initialize(run, fne_extract_run(), size: \.struct_size)
+}
+
+@c @implementation public func fne_extract_files(
+    _ extractor: OpaquePointer?, _ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64,
+    _ features: UnsafeMutablePointer<Float>?, _ capacity: UInt64, _ run: UnsafeMutablePointer<fne_extract_run>?
+) -> fne_status {
+    extract(extractor, count, features, capacity, run) { extractor, count, features, rowsDone, reports in
+        let paths = try required(paths, "paths")
+        let files = try (0..<count).map { try text(paths[$0], "paths[\($0)]") }
+        try extractor.extract(files: files, to: features, rowsDone: &rowsDone, reports: reports)
+    }
+}
+
+@c @implementation public func fne_extract_encoded(
+    _ extractor: OpaquePointer?, _ images: UnsafePointer<fne_encoded_image>?, _ count: UInt64,
+    _ features: UnsafeMutablePointer<Float>?, _ capacity: UInt64, _ run: UnsafeMutablePointer<fne_extract_run>?
+) -> fne_status {
+    extract(extractor, count, features, capacity, run) { extractor, count, features, rowsDone, reports in
+        let images = try required(images, "images")
+        let encoded = try (0..<count).map { try buffer(images[$0].bytes, images[$0].size, "images[\($0)].bytes") }
+        try extractor.extract(encoded: encoded, to: features, rowsDone: &rowsDone, reports: reports)
+    }
+}
+
+@c @implementation public func fne_extract_pixels(
+    _ extractor: OpaquePointer?, _ images: UnsafePointer<fne_pixel_image>?, _ count: UInt64,
+    _ features: UnsafeMutablePointer<Float>?, _ capacity: UInt64, _ run: UnsafeMutablePointer<fne_extract_run>?
+) -> fne_status {
+    extract(extractor, count, features, capacity, run) { extractor, count, features, rowsDone, reports in
+        let images = try required(images, "images")
+        let pixels = try (0..<count).map { try translated(images[$0], "images[\($0)]") }
+        try extractor.extract(pixels: pixels, to: features, rowsDone: &rowsDone, reports: reports)
+    }
+}
+
+private func translated(_ image: fne_pixel_image, _ name: String) throws -> Extractor.Pixels {
+    let pixels = try required(image.pixels, "\(name).pixels")
+    _ = try matrixSize(UInt64(image.height), UInt64(image.width) * 3, name)
+    let width = Int(image.width) * 3
+    let stride = image.row_stride == 0 ? width : try integer(image.row_stride, "\(name).row_stride")
+    _ = try matrixSize(UInt64(image.height), UInt64(stride), name)
+    guard stride >= width else {
+        throw FNEError(.invalidArgument, "\(name).row_stride is \(stride); rows of \(image.width) pixels have \(width) bytes")
+    }
+    return Extractor.Pixels(
+        pixels: pixels, rowStride: stride, height: Int(image.height), width: Int(image.width),
+        channelOrder: try choice(image.channel_order, "\(name).channel_order"))
+}
+
+@c @implementation public func fne_extract_tensor(
+    _ extractor: OpaquePointer?, _ input: UnsafePointer<Float>?, _ input_size: UInt64, _ count: UInt64,
+    _ features: UnsafeMutablePointer<Float>?, _ capacity: UInt64, _ run: UnsafeMutablePointer<fne_extract_run>?
+) -> fne_status {
+    extract(extractor, count, features, capacity, run) { extractor, count, features, rowsDone, reports in
+        let input = try required(input, "input")
+        let needed = try matrixSize(UInt64(count), UInt64(extractor.height * extractor.width * 3), "input")
+        guard input_size == UInt64(needed) else {
+            throw FNEError(
+                .shapeMismatch,
+                "input has \(input_size) elements; \(count) images of \(extractor.height) x \(extractor.width) x 3 have \(needed)")
+        }
+        try extractor.extract(tensor: input, count: count, to: features, rowsDone: &rowsDone, reports: reports)
+    }
+}
+
+/// What the four share: the output, the reports, the statuses.
+private func extract(
+    _ extractorHandle: OpaquePointer?, _ count: UInt64, _ features: UnsafeMutablePointer<Float>?, _ capacity: UInt64,
+    _ runPointer: UnsafeMutablePointer<fne_extract_run>?,
+    _ body: (Extractor, Int, UnsafeMutablePointer<Float>, inout Int, Extractor.Reports) throws -> Void
+) -> fne_status {
+    status {
+        let object: ExtractorObject = try object(extractorHandle, "extractor")
+        let features = try required(features, "features")
+        guard count > 0 else { throw FNEError(.invalidArgument, "count is 0: there are no images") }
+        try needCapacity(capacity, matrixSize(count, UInt64(object.extractor.featureCount), "features"), "features")
+
+        var run = try readOptions(UnsafePointer(runPointer), defaults: fne_extract_run(), "run")
+        let count = try integer(count, "count")
+        if run.statuses != nil { try needCapacity(run.statuses_capacity, count, "run->statuses") }
+        run.statuses?.update(repeating: FNE_OK, count: count)
+        let (user, statuses) = (run.user, run.statuses)
+        var reports = Extractor.Reports()
+        if let progress = run.progress {
+            reports.progress = { done, total in progress(user, UInt64(done), UInt64(total)) == 0 }
+        }
+        reports.imageError = { [imageError = run.image_error] image, error in
+            statuses?[image] = error.status.rawValue
+            if let imageError { error.message.withCString { imageError(user, UInt64(image), error.status.rawValue, $0) } }
+        }
+        var rowsDone = 0
+        defer {
+            run.rows_done = UInt64(rowsDone)
+            if let runPointer { try? fill(runPointer, with: run, "run") }
+        }
+        try body(object.extractor, count, features, &rowsDone, reports)
+    }
+}

@@ -1,0 +1,88 @@
+import FullNetworkEmbedding
+public import CFNE
+
+/// A model, with its strings as C reads them.
+final class ModelObject: Sendable {
+    let model: Model
+    let names: [CText]
+    let operations: [CText]
+
+    init(_ model: Model) {
+        self.model = model
+        names = model.tensors.map { CText($0.name) }
+        operations = model.tensors.map { CText($0.operation) }
+    }
+}
+
+@c @implementation public func fne_model_options_init(_ options: UnsafeMutablePointer<fne_model_options>?) {
+    initialize(options, fne_model_options(), size: \.struct_size)
+}
+
+private func allowsUnsafe(_ pointer: UnsafePointer<fne_model_options>?) throws -> Bool {
+    let options = try readOptions(pointer, defaults: fne_model_options(), "options")
+    guard options.allow_unsafe == 0 || options.allow_unsafe == 1 else {
+        throw FNEError(.invalidArgument, "allow_unsafe is \(options.allow_unsafe); it must be 0 or 1")
+    }
+    return options.allow_unsafe == 1
+}
+
+@c @implementation public func fne_model_open(
+    _ path: UnsafePointer<CChar>?, _ options: UnsafePointer<fne_model_options>?,
+    _ model: UnsafeMutablePointer<OpaquePointer?>?
+) -> fne_status {
+    status {
+        let model = try required(model, "model")
+        let opened = try Model(file: text(path, "path"), allowUnsafe: allowsUnsafe(options))
+        model.pointee = handle(ModelObject(opened))
+    }
+}
+
+@c @implementation public func fne_model_open_memory(
+    _ bytes: UnsafePointer<UInt8>?, _ size: UInt64, _ options: UnsafePointer<fne_model_options>?,
+    _ model: UnsafeMutablePointer<OpaquePointer?>?
+) -> fne_status {
+    status {
+        let model = try required(model, "model")
+        let opened = try Model(copying: buffer(bytes, size, "bytes"), allowUnsafe: allowsUnsafe(options))
+        model.pointee = handle(ModelObject(opened))
+    }
+}
+
+@c @implementation public func fne_model_close(_ model: OpaquePointer?) { close(model, ModelObject.self) }
+
+@c @implementation public func fne_tensor_info_init(_ info: UnsafeMutablePointer<fne_tensor_info>?) {
+    initialize(info, fne_tensor_info(), size: \.struct_size)
+}
+
+@c @implementation public func fne_model_tensor_count(
+    _ model: OpaquePointer?, _ count: UnsafeMutablePointer<UInt64>?
+) -> fne_status {
+    status {
+        let object: ModelObject = try object(model, "model")
+        try required(count, "count").pointee = UInt64(object.model.tensors.count)
+    }
+}
+
+@c @implementation public func fne_model_tensor_info(
+    _ model: OpaquePointer?, _ index: UInt64, _ info: UnsafeMutablePointer<fne_tensor_info>?
+) -> fne_status {
+    status {
+        let object: ModelObject = try object(model, "model")
+        let info = try required(info, "info")
+        let index = try element(index, of: object.model.tensors.count, "tensor")
+        let tensor = object.model.tensors[index]
+        let value = fne_tensor_info(
+            struct_size: 0, name: object.names[index].pointer, operation: object.operations[index].pointer,
+            kind: tensor.kind.rawValue, rank: Int32(tensor.rank ?? -1), channels: Int64(tensor.channels ?? -1),
+            is_default: tensor.isDefault ? 1 : 0, is_classifier: tensor.isClassifier ? 1 : 0)
+        try fill(info, with: value, "info")
+    }
+}
+
+/// An index within a table.
+func element(_ index: UInt64, of count: Int, _ what: String) throws -> Int {
+    guard index < UInt64(count) else {
+        throw FNEError(.invalidArgument, "\(what) \(index) of \(count): the index is out of range")
+    }
+    return Int(index)
+}

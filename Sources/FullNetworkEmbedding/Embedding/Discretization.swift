@@ -1,0 +1,118 @@
+import CKernels
+
+/// The discretization of standardized features to -1, 0, 1.
+public struct Discretization: Sendable {
+    public enum Rules: Int32, Sendable {
+        /// z in float64, 0 where std is 0; z > upper is 1, z < lower is -1, else 0. The documented function's.
+        case documented = 0
+        /// z in float32, also where std is 0; z > upper or NaN is 1, z <= lower is -1, else 0. Those of `fne` 1.x.
+        case torch = 1
+    }
+
+    public let lower: Double
+    public let upper: Double
+    public let rules: Rules
+
+    /// - Throws: `.invalidArgument` unless both are finite and lower is at most upper.
+    public init(lower: Double = -0.25, upper: Double = 0.15, rules: Rules = .documented) throws {
+        guard lower.isFinite, upper.isFinite, lower <= upper else {
+            throw FNEError(
+                .invalidArgument, "the thresholds are lower \(lower) and upper \(upper); lower must not exceed upper")
+        }
+        self.lower = lower
+        self.upper = upper
+        self.rules = rules
+    }
+
+    /// The code of a value: the very formula that the cuts are found with.
+    func code(_ x: Float, mean: Double, std: Double) -> Int8 {
+        switch rules {
+        case .documented:
+            let z = std == 0 ? 0 : (Double(x) - mean) / std
+            return z > upper ? 1 : z < lower ? -1 : 0
+        case .torch:
+            let z = (x - Float(mean)) / Float(std)
+            return z <= Float(lower) ? -1 : z <= Float(upper) ? 0 : 1
+        }
+    }
+
+    /// The cuts of a feature: a code is 1 where x >= high and -1 where x <= low. NaN stands for "nowhere". Exact, since
+    /// the code does not fall when x grows.
+    func cuts(mean: Double, std: Double) -> (low: Float, high: Float) {
+        let high = Self.first { code($0, mean: mean, std: std) == 1 }
+        let aboveLow = Self.first { code($0, mean: mean, std: std) != -1 }
+        let low: Float =
+            switch aboveLow {
+            case nil: .infinity
+            case let first?: first == -.infinity ? .nan : first.nextDown
+            }
+        return (low, high ?? .nan)
+    }
+
+    /// The least float, infinities included, for which a condition holds that holds for all greater ones.
+    private static func first(_ holds: (Float) -> Bool) -> Float? {
+        // Floats in order of size: the numbers -0x7f800000 to 0x7f800000, 0 being zero.
+        func float(_ number: Int32) -> Float {
+            number >= 0
+                ? Float(bitPattern: UInt32(number)) : -Float(bitPattern: UInt32(-number))
+        }
+        var low: Int32 = -0x7f80_0000
+        var high: Int32 = 0x7f80_0000
+        guard holds(float(high)) else { return nil }
+        while low < high {
+            let middle = Int32((Int64(low) + Int64(high)) >> 1)
+            if holds(float(middle)) { high = middle } else { low = middle + 1 }
+        }
+        return float(low)
+    }
+
+    /// Standardizes and discretizes rows.
+    ///
+    /// - Parameters:
+    ///   - x: float32 [rows, features]
+    ///   - mean, std: float64 [features], finite; std at least 0
+    ///   - codes: receives int8 [rows, features]
+    /// - Throws: `.notFinite` for a NaN in x, naming row and feature; `.invalidArgument` for a bad mean or std.
+    public func apply(
+        _ x: UnsafePointer<Float>, rows: Int, features: Int, mean: UnsafePointer<Double>, std: UnsafePointer<Double>,
+        to codes: UnsafeMutablePointer<Int8>
+    ) throws {
+        try checkStandardization(x, rows: rows, features: features, mean: mean, std: std)
+        let cutBytes = try Bytes(count: 2 * features * MemoryLayout<Float>.size)
+        guard let low = cutBytes.memory.baseAddress?.assumingMemoryBound(to: Float.self) else { return }
+        let high = low + features
+        for feature in 0..<features {
+            (low[feature], high[feature]) = cuts(mean: mean[feature], std: std[feature])
+        }
+        ck_ternarize(x, rows, features, low, high, codes)
+    }
+}
+
+/// z = (x - mean) / std in float64, 0 where std is 0; of float32 [rows, features].
+///
+/// - Throws: as `Discretization.apply`.
+public func standardize(
+    _ x: UnsafePointer<Float>, rows: Int, features: Int, mean: UnsafePointer<Double>, std: UnsafePointer<Double>,
+    to z: UnsafeMutablePointer<Double>
+) throws {
+    try checkStandardization(x, rows: rows, features: features, mean: mean, std: std)
+    ck_standardize(x, rows, features, mean, std, z)
+}
+
+private func checkStandardization(
+    _ x: UnsafePointer<Float>, rows: Int, features: Int, mean: UnsafePointer<Double>, std: UnsafePointer<Double>
+) throws {
+    for feature in 0..<features {
+        guard mean[feature].isFinite, std[feature].isFinite, std[feature] >= 0 else {
+            throw FNEError(
+                .invalidArgument,
+                "the statistics of feature \(feature) are mean \(mean[feature]) and std \(std[feature]); "
+                    + "both must be finite and std at least 0")
+        }
+    }
+    let values = try checkedProduct(rows, features, of: "x")
+    let bad = ck_first_nan(x, values)
+    guard bad == values else {
+        throw FNEError(.notFinite, "row \(bad / features), feature \(bad % features) is NaN")
+    }
+}

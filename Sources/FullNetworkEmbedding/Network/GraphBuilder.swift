@@ -1,0 +1,133 @@
+import CTensorFlow
+import Glibc
+
+/// Adds operations to a TensorFlow graph.
+struct GraphBuilder {
+    let library: TensorFlowLibrary
+    let graph: OpaquePointer
+
+    // MARK: What FNE needs
+
+    /// A layer as [n, C]: averaged over height and width, or as it is.
+    ///
+    /// - Returns: the tensor, the layer's rank and its number of channels.
+    mutating func pooled(_ tensor: TF_Output, layer: String, number: Int) throws -> (TF_Output, rank: Int, channels: Int) {
+        guard library.api.OperationOutputType(tensor) == CTF_FLOAT else {
+            throw FNEError(.unsupportedTensor, "the tensor '\(layer)' is not float32")
+        }
+        guard let shape = try shape(of: tensor) else {
+            throw FNEError(.unsupportedTensor, "the rank of the tensor '\(layer)' is unknown; 2 or 4 is needed")
+        }
+        guard shape.count == 2 || shape.count == 4, let channels = shape.last, channels > 0 else {
+            throw FNEError(
+                .unsupportedTensor,
+                "the tensor '\(layer)' has shape \(describe(shape.map(Int.init))); "
+                    + "[n, height, width, channels] or [n, features] with a known last dimension is needed")
+        }
+        guard shape.count == 4 else { return (tensor, 2, Int(channels)) }
+        let name = "fne/pool\(number)"
+        guard shape[1] > 0, shape[2] > 0 else {
+            let axes = try constant([1, 2], name: name + "/axes")
+            return (try operation("Mean", name, [tensor, axes]) { setFloat($0, "T") }, 4, Int(channels))
+        }
+        // Over a map of known size the average pooling is faster than the mean, and the same to a rounding.
+        var flat = tensor
+        if shape[1] > 1 || shape[2] > 1 {
+            let window = [1, shape[1], shape[2], 1]
+            flat = try operation("AvgPool", name, [tensor]) { description in
+                setFloat(description, "T")
+                library.api.SetAttrIntList(description, "ksize", window, 4)
+                library.api.SetAttrIntList(description, "strides", window, 4)
+                library.api.SetAttrString(description, "padding", "VALID", 5)
+            }
+        }
+        let target = try constant([-1, Int32(channels)], name: name + "/shape")
+        return (try operation("Reshape", name + "/flat", [flat, target]) { setFloat($0, "T") }, 4, Int(channels))
+    }
+
+    /// [n, F] of [n, C] each.
+    mutating func concatenated(_ parts: [TF_Output]) throws -> TF_Output {
+        if parts.count == 1, let only = parts.first { // a fetch of its own, also where the layer is the input itself
+            return try operation("Identity", "fne/features", [only]) { setFloat($0, "T") }
+        }
+        let axis = try constant(1, name: "fne/axis")
+        return try operation("ConcatV2", "fne/features") { description in
+            library.api.AddInputList(description, parts, Int32(parts.count))
+            library.api.AddInput(description, axis)
+            setFloat(description, "T")
+        }
+    }
+
+    mutating func placeholder(_ name: String, shape: [Int64]) throws -> TF_Output {
+        try operation("Placeholder", name) { description in
+            setFloat(description, "dtype")
+            library.api.SetAttrShape(description, "shape", shape, Int32(shape.count))
+        }
+    }
+
+    /// A tensor of the imported graph.
+    func output(_ name: TensorName, prefix: String) throws -> TF_Output {
+        guard let found = library.api.GraphOperationByName(graph, prefix + "/" + name.node) else {
+            throw FNEError(.unknownTensor, "the graph has no tensor '\(name.text)'")
+        }
+        let count = Int(library.api.OperationNumOutputs(found))
+        guard name.output < count else {
+            throw FNEError(
+                .unknownTensor, "the operation '\(name.node)' has \(count) outputs; there is no '\(name.text)'")
+        }
+        return TF_Output(oper: found, index: Int32(name.output))
+    }
+
+    /// Nil where the rank is unknown; -1 for an unknown dimension.
+    private func shape(of tensor: TF_Output) throws -> [Int64]? {
+        let rank = try library.checked("asking for a rank") { library.api.GraphGetTensorNumDims(graph, tensor, $0) }
+        guard rank >= 0 else { return nil }
+        var shape = [Int64](repeating: -1, count: Int(rank))
+        try library.checked("asking for a shape") { library.api.GraphGetTensorShape(graph, tensor, &shape, rank, $0) }
+        return shape
+    }
+
+    // MARK: Operations
+
+    private func setFloat(_ description: OpaquePointer, _ attribute: String) {
+        library.api.SetAttrType(description, attribute, Int32(CTF_FLOAT))
+    }
+
+    private func operation(
+        _ kind: String, _ name: String, _ inputs: [TF_Output] = [], _ attributes: (OpaquePointer) throws -> Void
+    ) throws -> TF_Output {
+        guard let description = library.api.NewOperation(graph, kind, name) else {
+            throw FNEError(.outOfMemory, "TensorFlow gave no operation")
+        }
+        for input in inputs { library.api.AddInput(description, input) }
+        try attributes(description)
+        let made = try library.checked("adding \(name)") { library.api.FinishOperation(description, $0) }
+        guard let made else { throw FNEError(.backendError, "TensorFlow added no operation for \(name)") }
+        return TF_Output(oper: made, index: 0)
+    }
+
+    /// A vector of int32.
+    private func constant(_ values: [Int32], name: String) throws -> TF_Output {
+        try constant(values, shape: [Int64(values.count)], name: name)
+    }
+
+    /// A scalar int32.
+    private func constant(_ value: Int32, name: String) throws -> TF_Output {
+        try constant([value], shape: [], name: name)
+    }
+
+    private func constant(_ values: [Int32], shape: [Int64], name: String) throws -> TF_Output {
+        let size = values.count * MemoryLayout<Int32>.size
+        guard let tensor = library.api.AllocateTensor(Int32(CTF_INT32), shape, Int32(shape.count), size),
+            let memory = library.api.TensorData(tensor)
+        else { throw FNEError(.outOfMemory, "TensorFlow gave no tensor") }
+        defer { library.api.DeleteTensor(tensor) }
+        values.withUnsafeBytes { bytes in
+            if let start = bytes.baseAddress { memcpy(memory, start, size) }
+        }
+        return try operation("Const", name) { description in
+            library.api.SetAttrType(description, "dtype", Int32(CTF_INT32))
+            try library.checked("adding \(name)") { library.api.SetAttrTensor(description, "value", tensor, $0) }
+        }
+    }
+}

@@ -1,0 +1,288 @@
+/// Kinds of tensors; the numbers are those of `FNE_KIND_*`.
+public enum TensorKind: Int32, Sendable {
+    case other = 0
+    case convolution = 1
+    case depthwise = 2
+    case dense = 3
+    case input = 4
+}
+
+/// Finds the layers of a network from the structure of its graph.
+///
+/// A layer is a convolution, a depthwise convolution, or a matrix product with a constant. Its output is the tensor
+/// after the bias, the normalization and the activation that follow it: from the operation, the walk goes on while the
+/// tensor has a single reader that scales or shifts by constants, normalizes, or is an activation; it ends behind the
+/// first activation. A residual sum, a concatenation or a second reader ends it too.
+///
+/// A layer from which no further layer can be reached is a classifier's output when a softmax follows it, or when it is
+/// a score without activation: a dense layer, or a 1x1 convolution of a globally pooled map.
+struct LayerAnalysis {
+    struct Layer {
+        /// The node whose first output is the layer's output.
+        let output: Int
+        let kind: TensorKind
+        let channels: Int?
+        let isClassifier: Bool
+        /// The convolution or product itself.
+        let operation: Int
+    }
+
+    /// In graph order.
+    private(set) var layers: [Layer] = []
+    /// Whether a node's value is known from constants alone.
+    private(set) var isConstant: [Bool]
+    /// Node numbers so that each comes after its inputs; as they stand in the file where that is such an order.
+    private(set) var order: [Int] = []
+
+    private let graph: GraphDefinition
+    /// Data edges: who reads any output of a node, in graph order.
+    private var readers: [[Int]]
+
+    init(_ graph: GraphDefinition) throws {
+        self.graph = graph
+        let count = graph.nodes.count
+        readers = Array(repeating: [], count: count)
+        isConstant = Array(repeating: false, count: count)
+        try sort()
+        for number in order {
+            let node = graph.nodes[number]
+            let inputs = dataInputs(number)
+            for input in inputs { readers[input].append(number) }
+            isConstant[number] = node.operation == "Const" || (!inputs.isEmpty && inputs.allSatisfy { isConstant[$0] })
+        }
+        var seen = Set<Int>() // two products that are summed into one output are one layer
+        for number in order {
+            guard let kind = kind(number) else { continue }
+            let (output, activated) = walk(from: number)
+            guard seen.insert(output).inserted else { continue }
+            layers.append(
+                Layer(
+                    output: output, kind: kind, channels: channels(number),
+                    isClassifier: isClassifier(number, output: output, activated: activated, kind: kind),
+                    operation: number))
+        }
+    }
+
+    /// Node numbers of a node's data inputs.
+    private func dataInputs(_ number: Int) -> [Int] {
+        graph.nodes[number].inputs.compactMap { $0.isControl ? nil : graph.index[$0.name] }
+    }
+
+    // MARK: Order
+
+    /// Depth first from each node in file order, so that a file in topological order keeps it. Loops of the old control
+    /// flow (a Merge that reads its NextIteration) are cut where they close; any other loop is an error.
+    private mutating func sort() throws {
+        var state = [UInt8](repeating: 0, count: graph.nodes.count) // 0 new, 1 being visited, 2 done
+        order.reserveCapacity(graph.nodes.count)
+        for root in graph.nodes.indices where state[root] == 0 {
+            var stack: [(node: Int, next: Int)] = [(root, 0)]
+            state[root] = 1
+            while let (node, next) = stack.last {
+                let inputs = graph.nodes[node].inputs
+                guard next < inputs.count else {
+                    state[node] = 2
+                    order.append(node)
+                    stack.removeLast()
+                    continue
+                }
+                stack[stack.count - 1].next += 1
+                guard let input = graph.index[inputs[next].name] else { continue }
+                if state[input] == 1, graph.nodes[input].operation != "NextIteration",
+                    graph.nodes[node].operation != "Merge"
+                {
+                    throw FNEError(.invalidGraph, "the graph has a cycle through '\(graph.nodes[node].name)'")
+                }
+                if state[input] == 0 {
+                    state[input] = 1
+                    stack.append((input, 0))
+                }
+            }
+        }
+    }
+
+    // MARK: Layers
+
+    /// The kind of layer that an operation is, if it is one.
+    private func kind(_ number: Int) -> TensorKind? {
+        guard !isConstant[number] else { return nil }
+        let inputs = dataInputs(number)
+        switch graph.nodes[number].operation {
+        case "Conv2D", "Conv3D", "Conv2DBackpropInput", "FusedPadConv2D", "FusedResizeAndPadConv2D":
+            return .convolution
+        case "DepthwiseConv2dNative":
+            return .depthwise
+        case "MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3":
+            return inputs.count == 2 && isConstant[inputs[0]] != isConstant[inputs[1]] ? .dense : nil
+        default:
+            return nil
+        }
+    }
+
+    /// The number of channels that a layer's weights give, if their shape is in the graph.
+    private func channels(_ number: Int) -> Int? {
+        let node = graph.nodes[number]
+        let inputs = dataInputs(number)
+        guard inputs.count >= 2 else { return nil }
+        func weights(_ input: Int) -> [Int]? { constantShape(inputs[input]) }
+        switch node.operation {
+        case "Conv2D", "Conv3D": return weights(1)?.last // [.., in, out]
+        case "FusedPadConv2D": return inputs.count > 2 ? weights(2)?.last : nil
+        case "FusedResizeAndPadConv2D": return inputs.count > 3 ? weights(3)?.last : nil
+        case "Conv2DBackpropInput": // [height, width, out, in]
+            guard let shape = weights(1), shape.count == 4 else { return nil }
+            return shape[2]
+        case "DepthwiseConv2dNative": // [height, width, in, multiplier]
+            guard let shape = weights(1), shape.count == 4 else { return nil }
+            let (product, overflow) = shape[2].multipliedReportingOverflow(by: shape[3])
+            return overflow ? nil : product
+        default: // a matrix product; the constant is one of the two
+            let weightsFirst = isConstant[inputs[0]]
+            guard let shape = weights(weightsFirst ? 0 : 1), shape.count == 2 else { return nil }
+            if weightsFirst { return nil }
+            return node.flag("transpose_b") || node.flag("adj_y") ? shape[0] : shape[1]
+        }
+    }
+
+    /// The shape of a constant, also behind operations that keep it.
+    private func constantShape(_ number: Int) -> [Int]? {
+        var number = number
+        for _ in 0..<16 {
+            let node = graph.nodes[number]
+            if node.operation == "Const" { return node.constant("value")?.shape }
+            guard Self.keepsTensor.contains(node.operation), let input = dataInputs(number).first else { return nil }
+            number = input
+        }
+        return nil
+    }
+
+    private static let keepsTensor: Set = [
+        "Identity", "Snapshot", "StopGradient", "PreventGradient", "Cast", "GuaranteeConst", "CheckNumerics",
+        "EnsureShape", "QuantizeAndDequantizeV2", "QuantizeAndDequantizeV3", "QuantizeAndDequantizeV4",
+        "FakeQuantWithMinMaxArgs", "FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel",
+    ]
+
+    /// Inverses of what an atrous convolution does to its input.
+    private static let unblocking: Set = ["BatchToSpaceND", "BatchToSpace"]
+
+    private static let normalization: Set = [
+        "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "BatchNormWithGlobalNormalization",
+    ]
+
+    private static let activation: Set = [
+        "Relu", "Relu6", "Elu", "Selu", "LeakyRelu", "Sigmoid", "Tanh", "Softplus", "Softsign",
+    ]
+
+    /// Sums, products and the like with a constant.
+    private static let affine: Set = [
+        "BiasAdd", "BiasAddV1", "Add", "AddV2", "Sub", "Mul", "RealDiv", "Div",
+    ]
+
+    /// From a layer's operation to its output: the node, and whether an activation was met.
+    private func walk(from operation: Int) -> (output: Int, activated: Bool) {
+        var output = operation // the last tensor that is worth naming
+        var current = operation
+        while true {
+            if let composed = composedActivation(of: current) { return (composed, true) }
+            // Shape readers (for a batch size) do not use the values.
+            let users = readers[current].filter { graph.nodes[$0].operation != "Shape" }
+            guard let user = users.first, users.count == 1 else { return (output, false) }
+            let node = graph.nodes[user]
+            if Self.activation.contains(node.operation) { return (user, true) }
+            if Self.normalization.contains(node.operation) {
+                guard dataInputs(user).first == current else { return (output, false) }
+            } else if Self.affine.contains(node.operation) {
+                let others = dataInputs(user).filter { $0 != current }
+                guard others.count == 1, isConstant[others[0]] else { return (output, false) }
+            } else if Self.keepsTensor.contains(node.operation) {
+                current = user
+                continue
+            } else if !Self.unblocking.contains(node.operation) {
+                return (output, false)
+            }
+            current = user
+            output = user
+        }
+    }
+
+    /// Activations of several operations on one tensor x: x * sigmoid(x) (swish) and x * relu6(x + 3) / 6 (hard swish),
+    /// x * tanh(softplus(x)) (mish) with one gate, and gelu with x / 2 beside it. All readers of x lead, through
+    /// operations on x and constants alone, to one product.
+    private func composedActivation(of tensor: Int) -> Int? {
+        let users = readers[tensor].filter { graph.nodes[$0].operation != "Shape" }
+        guard users.count == 2 else { return nil }
+        guard let product = users.first(where: { graph.nodes[$0].operation == "Mul" }) ?? nil else { return nil }
+        let gates = users.filter { $0 != product }
+        guard gates.count == 1, dataInputs(product).contains(tensor) else { return nil }
+        // The gate's chain ends in the product.
+        var gate = gates[0]
+        for _ in 0..<8 {
+            let node = graph.nodes[gate]
+            let known =
+                Self.activation.contains(node.operation) || Self.keepsTensor.contains(node.operation)
+                || node.operation == "Erf" || node.operation == "Minimum" || node.operation == "Maximum"
+                || (Self.affine.contains(node.operation))
+            guard known else { return nil }
+            let following = readers[gate]
+            guard following.count == 1 else { return nil }
+            if following[0] == product { break }
+            gate = following[0]
+        }
+        guard dataInputs(product).contains(gate) else { return nil }
+        // Constant factors behind the product belong to it (hard swish divides by six).
+        var output = product
+        while readers[output].count == 1, let user = readers[output].first,
+            ["Mul", "RealDiv", "Div"].contains(graph.nodes[user].operation),
+            let other = dataInputs(user).first(where: { $0 != output }), isConstant[other]
+        {
+            output = user
+        }
+        return output
+    }
+
+    // MARK: Classifiers
+
+    private static let shaping: Set = [
+        "Reshape", "Squeeze", "ExpandDims", "Mean", "AvgPool", "Identity", "Cast", "Flatten",
+    ]
+
+    private func isClassifier(_ operation: Int, output: Int, activated: Bool, kind: TensorKind) -> Bool {
+        // Everything that is computed from the output.
+        var reached = Set([output])
+        var pending = [output]
+        var endsInSoftmax = false
+        var onlyShaping = true
+        while let number = pending.popLast() {
+            for reader in readers[number] where reached.insert(reader).inserted {
+                let name = graph.nodes[reader].operation
+                if self.kind(reader) != nil { return false } // not the last layer
+                if name == "Softmax" || name == "LogSoftmax" || name == "Sigmoid" {
+                    endsInSoftmax = true
+                } else if !Self.shaping.contains(name) {
+                    // A softmax written out (exp, sum, division) counts as one too.
+                    if name == "Exp" { endsInSoftmax = true }
+                    onlyShaping = false
+                }
+                pending.append(reader)
+            }
+        }
+        if endsInSoftmax { return true }
+        if activated { return kind == .dense && graph.nodes[output].operation == "Sigmoid" }
+        guard onlyShaping else { return false }
+        return kind == .dense || (kind == .convolution && readsPooledMap(operation))
+    }
+
+    /// Whether a convolution reads a map that was averaged over all of height and width: as far as the structure says,
+    /// a Mean, or an average pooling.
+    private func readsPooledMap(_ operation: Int) -> Bool {
+        guard var number = dataInputs(operation).first else { return false }
+        for _ in 0..<8 {
+            let name = graph.nodes[number].operation
+            if name == "Mean" || name == "AvgPool" { return true }
+            guard ["Reshape", "Squeeze", "ExpandDims", "Identity"].contains(name), let input = dataInputs(number).first
+            else { return false }
+            number = input
+        }
+        return false
+    }
+}

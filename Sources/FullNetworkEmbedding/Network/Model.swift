@@ -1,0 +1,143 @@
+/// A frozen TensorFlow GraphDef: its bytes, and a table of its tensors. Needs no TensorFlow. Immutable, so any number of
+/// threads may use it.
+public final class Model: @unchecked Sendable {
+    /// A row of the table.
+    public struct Tensor: Sendable {
+        /// Without "import/" and ":0".
+        public let name: String
+        /// TensorFlow's operation, such as "Conv2D".
+        public let operation: String
+        /// Of the layer that this tensor is the output of, else of the operation.
+        public let kind: TensorKind
+        /// Nil where the graph does not say it outright.
+        public let rank: Int?
+        public let channels: Int?
+        /// Taken when no layer is selected.
+        public let isDefault: Bool
+        /// Output of a classifier's last layer; left out unless it is asked for.
+        public let isClassifier: Bool
+    }
+
+    /// The first output of every node that is no constant, in graph order.
+    public let tensors: [Tensor]
+
+    let serialized: Bytes
+    let graph: GraphDefinition
+
+    /// Reads and checks a GraphDef file.
+    ///
+    /// - Parameter allowUnsafe: take operations that are not on the list of allowed ones. A graph is a program: with
+    ///   this it may read and write files.
+    /// - Throws: `FNEError` of status `.fileError`, `.invalidGraph` or `.unsafeGraph`, naming the file.
+    public convenience init(file path: String, allowUnsafe: Bool = false) throws {
+        do {
+            try self.init(Bytes(file: path), allowUnsafe: allowUnsafe)
+        } catch let error as FNEError {
+            throw error.about(path)
+        }
+    }
+
+    /// Reads and checks a serialized GraphDef in memory, which is copied.
+    public convenience init(copying bytes: UnsafeRawBufferPointer, allowUnsafe: Bool = false) throws {
+        guard bytes.count > 0 else { throw FNEError(.invalidGraph, "the GraphDef is empty") }
+        try self.init(Bytes(copying: bytes), allowUnsafe: allowUnsafe)
+    }
+
+    private init(_ bytes: Bytes, allowUnsafe: Bool) throws {
+        serialized = bytes
+        graph = try GraphDefinition(bytes.readOnly)
+        if !allowUnsafe { try GraphSafety.check(graph) }
+        try GraphSafety.checkConstants(graph)
+        tensors = Self.table(graph, try LayerAnalysis(graph))
+    }
+
+    private static func table(_ graph: GraphDefinition, _ analysis: LayerAnalysis) -> [Tensor] {
+        var layerOf: [Int: LayerAnalysis.Layer] = [:]
+        for layer in analysis.layers {
+            layerOf[layer.output] = layer
+            if layerOf[layer.operation] == nil { layerOf[layer.operation] = layer }
+        }
+        return analysis.order.filter { !analysis.isConstant[$0] }.map { number in
+            let node = graph.nodes[number]
+            let layer = layerOf[number]
+            let isOutput = layer?.output == number
+            let placeholder = node.operation.hasPrefix("Placeholder") ? node.shape("shape") : nil
+            let kind = layer?.kind ?? (node.operation.hasPrefix("Placeholder") ? .input : .other)
+            let rank: Int? =
+                switch layer?.kind {
+                case .convolution, .depthwise: node.operation == "Conv3D" ? 5 : 4
+                case .dense: 2
+                default: placeholder?.count
+                }
+            let channels = layer?.channels ?? placeholder?.last.flatMap { $0 > 0 ? $0 : nil }
+            return Tensor(
+                name: node.name, operation: node.operation, kind: kind, rank: rank, channels: channels,
+                isDefault: isOutput && layer?.isClassifier == false,
+                isClassifier: isOutput && layer?.isClassifier == true)
+        }
+    }
+
+    /// The default layers' outputs, in graph order.
+    var defaultLayers: [Tensor] { tensors.filter(\.isDefault) }
+
+    // MARK: Input
+
+    /// The tensor that images are fed to, and the height and width that the graph fixes, if any.
+    struct Input {
+        let name: TensorName
+        let height: Int?
+        let width: Int?
+    }
+
+    /// - Parameter name: as a user writes it; nil: the graph's only float placeholder.
+    func input(named name: String?) throws -> Input {
+        guard let name else {
+            let candidates = graph.nodes.filter {
+                $0.operation == "Placeholder" && $0.type("dtype") == GraphDefinition.float32
+            }
+            guard let only = candidates.first else {
+                throw FNEError(.unknownTensor, "the graph has no float32 placeholder; name the input tensor")
+            }
+            guard candidates.count == 1 else {
+                let names = candidates.map { "'\($0.name)'" }.joined(separator: ", ")
+                throw FNEError(.unknownTensor, "the graph has several inputs (\(names)); name the input tensor")
+            }
+            return try input(only, TensorName(node: only.name, output: 0))
+        }
+        let tensor = TensorName(userWritten: name)
+        return try input(node(tensor, writtenAs: name), tensor)
+    }
+
+    private func input(_ node: GraphDefinition.Node, _ name: TensorName) throws -> Input {
+        guard node.operation.hasPrefix("Placeholder") else { return Input(name: name, height: nil, width: nil) }
+        if let type = node.type("dtype"), type != GraphDefinition.float32 {
+            throw FNEError(
+                .unsupportedTensor,
+                "the input '\(node.name)' is not float32; name the float32 tensor behind it as the input")
+        }
+        guard let shape = node.shape("shape"), !shape.isEmpty else { return Input(name: name, height: nil, width: nil) }
+        guard shape.count == 4, shape[3] == 3 || shape[3] == -1 else {
+            throw FNEError(
+                .unsupportedTensor,
+                "the input '\(node.name)' has shape \(describe(shape)); images need [batch, height, width, 3]")
+        }
+        return Input(name: name, height: shape[1] > 0 ? shape[1] : nil, width: shape[2] > 0 ? shape[2] : nil)
+    }
+
+    /// The node of a tensor, or an error that lists the nearest names.
+    func node(_ tensor: TensorName, writtenAs text: String) throws -> GraphDefinition.Node {
+        guard let number = graph.index[tensor.node] else {
+            let nearest = nearestNames(to: tensor.node, among: tensors.map(\.name))
+            throw FNEError(
+                .unknownTensor,
+                "the graph has no tensor '\(text)'; the nearest names are "
+                    + nearest.map { "'\($0)'" }.joined(separator: ", "))
+        }
+        return graph.nodes[number]
+    }
+}
+
+/// "[?, 224, 224, 3]".
+func describe(_ shape: [Int]) -> String {
+    "[" + shape.map { $0 < 0 ? "?" : String($0) }.joined(separator: ", ") + "]"
+}

@@ -1,0 +1,119 @@
+import CTensorFlow
+import Glibc
+
+/// The TensorFlow C library, loaded at run time and at most once in a process: two copies in one process break each
+/// other. It is never unloaded.
+public final class TensorFlowLibrary: @unchecked Sendable {
+    public let version: String
+    public let path: String
+    let api: ctf_api
+
+    private static let monitor = Monitor()
+    nonisolated(unsafe) private static var loaded: TensorFlowLibrary?
+
+    /// The copy that is in use, if one was loaded.
+    public static var current: TensorFlowLibrary? { monitor.locked { loaded } }
+
+    /// Loads TensorFlow, or returns the copy that is loaded.
+    ///
+    /// - Parameter path: a library file or a folder that holds one; nil searches `FNE_TENSORFLOW`, a copy in the process,
+    ///   and the system's library path.
+    /// - Throws: `.backendUnavailable` with what was tried; `.backendConflict` when another copy is in the process.
+    @discardableResult
+    public static func load(path: String? = nil) throws -> TensorFlowLibrary {
+        try monitor.locked {
+            let wanted = path ?? getenv("FNE_TENSORFLOW").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+            if let loaded {
+                if let path { try loaded.mustBe(path) }
+                return loaded
+            }
+            let library = try open(wanted)
+            loaded = library
+            return library
+        }
+    }
+
+    /// File names of the C library: of the Python wheel, and of the C distribution.
+    private static let fileNames = ["libtensorflow_cc.so.2", "libtensorflow.so.2", "libtensorflow.so"]
+
+    private static func open(_ wanted: String?) throws -> TensorFlowLibrary {
+        // TensorFlow reads the variable once, when its code is loaded.
+        setenv("TF_CPP_MIN_LOG_LEVEL", "3", 0)
+        if let present = openPresent() {
+            let library = try TensorFlowLibrary(handle: present)
+            if let wanted { try library.mustBe(wanted) }
+            return library
+        }
+        var tried: [String] = []
+        for candidate in wanted.map(candidates) ?? fileNames {
+            if let handle = dlopen(candidate, RTLD_NOW | RTLD_LOCAL) { return try TensorFlowLibrary(handle: handle) }
+            tried.append(dlerror().map { String(cString: $0) } ?? candidate)
+        }
+        throw FNEError(
+            .backendUnavailable,
+            "TensorFlow's C library was not found. Tried: \(tried.joined(separator: "; ")). Install it with "
+                + "'pip install tensorflow-cpu' or from tensorflow.org/install/lang_c, then set FNE_TENSORFLOW to the "
+                + "file (libtensorflow_cc.so.2 of the wheel, or libtensorflow.so.2) or to its folder")
+    }
+
+    /// A copy that another part of the process has loaded, such as Python's tensorflow.
+    private static func openPresent() -> UnsafeMutableRawPointer? {
+        for name in fileNames {
+            if let handle = dlopen(name, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD) { return handle }
+        }
+        return nil
+    }
+
+    /// The file itself, or the library files of a folder.
+    private static func candidates(_ path: String) -> [String] {
+        var facts = stat()
+        guard stat(path, &facts) == 0, facts.st_mode & S_IFMT == S_IFDIR else {
+            return [path.contains("/") ? path : "./" + path]
+        }
+        return fileNames.map { path + "/" + $0 }
+    }
+
+    private init(handle: UnsafeMutableRawPointer) throws {
+        var api = ctf_api()
+        path = ctf_library_path(handle).map { String(cString: $0) } ?? ""
+        if let missing = ctf_bind(handle, &api) {
+            throw FNEError(
+                .backendUnavailable, "\(path) has no function \(String(cString: missing)); it is not TensorFlow 2's C library")
+        }
+        self.api = api
+        version = api.Version().map { String(cString: $0) } ?? ""
+    }
+
+    /// Throws unless `wanted` names this copy.
+    private func mustBe(_ wanted: String) throws {
+        func identity(_ path: String) -> [UInt]? {
+            var facts = stat()
+            return stat(path, &facts) == 0 ? [UInt(facts.st_dev), UInt(facts.st_ino)] : nil
+        }
+        let own = identity(path)
+        let named = Self.candidates(wanted).compactMap(identity)
+        guard !named.isEmpty else {
+            throw FNEError(.backendUnavailable, "there is no TensorFlow library at '\(wanted)'")
+        }
+        guard let own, named.contains(own) else {
+            throw FNEError(
+                .backendConflict,
+                "TensorFlow \(version) is loaded from \(path); '\(wanted)' is another copy, and a process can use "
+                    + "only one. Name the loaded one, or load '\(wanted)' first")
+        }
+    }
+}
+
+/// Calls into TensorFlow that report through a TF_Status.
+extension TensorFlowLibrary {
+    func checked<Result>(_ doing: String, _ body: (OpaquePointer) -> Result) throws -> Result {
+        guard let status = api.NewStatus() else { throw FNEError(.outOfMemory, "TensorFlow gave no status object") }
+        defer { api.DeleteStatus(status) }
+        let result = body(status)
+        guard api.GetCode(status) == CTF_CODE_OK else {
+            let words = api.Message(status).map { String(cString: $0) } ?? ""
+            throw FNEError(.backendError, "TensorFlow failed while \(doing): \(words)")
+        }
+        return result
+    }
+}

@@ -1,0 +1,258 @@
+import CKernels
+import Glibc
+
+/// A model prepared for one input size and a list of layers: it turns images into pooled float32 features, one row an
+/// image. Any number of threads may call `extract` at once.
+public final class Extractor: @unchecked Sendable {
+    public enum OnError: Int32, Sendable {
+        /// The first bad image ends the call with its error.
+        case fail = 0
+        /// A bad image's row is filled with NaN and reported, and the call goes on.
+        case skip = 1
+    }
+
+    public struct Options: Sendable {
+        /// Nil: the graph's only float32 placeholder.
+        public var inputTensor: String?
+        /// Names, globs, "all", "last:25%"; empty: all default layers.
+        public var layers: [String] = []
+        /// Input pixels; nil: as the graph's placeholder says.
+        public var height: Int?
+        public var width: Int?
+        public var channelOrder = ChannelOrder.rgb
+        /// Fed = (pixel - mean) * scale in float32, for each channel in the order fed; pixels are 0 to 255.
+        public var mean: (Float, Float, Float) = (0, 0, 0)
+        public var scale: (Float, Float, Float) = (1, 1, 1)
+        /// Images a run of the network.
+        public var batchSize = Options.defaultBatchSize
+        /// Nil: one a processor, at most 16.
+        public var loaderThreads: Int?
+        /// Nil: one a processor. The first extractor of a process decides.
+        public var engineThreads: Int?
+        public var onError = OnError.fail
+
+        public static let defaultBatchSize = 16
+
+        public init() {}
+    }
+
+    /// A layer's place in the row.
+    public struct Layer: Sendable {
+        public let name: String
+        public let kind: TensorKind
+        /// 4: averaged over height and width; 2: taken as it is.
+        public let rank: Int
+        public let features: Range<Int>
+    }
+
+    public let layers: [Layer]
+    public let inputName: String
+    public let batchSize: Int
+    public var height: Int { preprocessing.height }
+    public var width: Int { preprocessing.width }
+    /// F, the features of a row.
+    public var featureCount: Int { engine.featureCount }
+
+    let preprocessing: Preprocessing
+    private let engine: any Engine
+    private let loaderThreads: Int
+    private let onError: OnError
+    private let process = getpid()
+
+    /// Imports the model's graph into TensorFlow, which is loaded if it is not yet.
+    ///
+    /// - Throws: `.unknownTensor`, `.unsupportedTensor`, `.invalidArgument`, `.backendUnavailable`, `.backendError`.
+    public init(_ model: Model, _ options: Options = Options()) throws {
+        let input = try model.input(named: options.inputTensor)
+        let selected = try LayerSelection.resolve(options.layers, in: model)
+        preprocessing = try Self.preprocessing(options, input)
+        let threads = options.engineThreads ?? Int(ck_processor_count())
+        let engine = try TensorFlowEngine(
+            TensorFlowLibrary.load(), model: model, input: input.name, layers: selected,
+            height: preprocessing.height, width: preprocessing.width, threads: threads)
+        self.engine = engine
+        layers = engine.layers.map { Layer(name: $0.name, kind: $0.kind, rank: $0.rank, features: $0.features) }
+        inputName = input.name.text
+        batchSize = options.batchSize
+        loaderThreads = options.loaderThreads ?? min(Int(ck_processor_count()), 16)
+        onError = options.onError
+        for (name, value, limit) in [
+            ("batch_size", batchSize, 65_536), ("loader_threads", loaderThreads, 1_024),
+            ("engine_threads", threads, 1_024),
+        ] where value < 1 || value > limit {
+            throw FNEError(.invalidArgument, "\(name) is \(value); it must be 1 to \(limit)")
+        }
+    }
+
+    /// With another engine than TensorFlow.
+    init(engine: any Engine, layers: [Layer], preprocessing: Preprocessing, options: Options) {
+        self.engine = engine
+        self.layers = layers
+        self.preprocessing = preprocessing
+        inputName = options.inputTensor ?? ""
+        batchSize = options.batchSize
+        loaderThreads = options.loaderThreads ?? min(Int(ck_processor_count()), 16)
+        onError = options.onError
+    }
+
+    private static func preprocessing(_ options: Options, _ input: Model.Input) throws -> Preprocessing {
+        func size(_ name: String, _ wanted: Int?, _ fixed: Int?) throws -> Int {
+            if let wanted, let fixed, wanted != fixed {
+                throw FNEError(.invalidArgument, "\(name) is \(wanted), but the graph's input has a fixed \(name) of \(fixed)")
+            }
+            guard let size = wanted ?? fixed else {
+                throw FNEError(.invalidArgument, "the graph does not fix the input's \(name); pass it")
+            }
+            guard size >= 1, size <= 16_384 else {
+                throw FNEError(.invalidArgument, "\(name) is \(size); it must be 1 to 16384")
+            }
+            return size
+        }
+        for value in [
+            options.mean.0, options.mean.1, options.mean.2, options.scale.0, options.scale.1, options.scale.2,
+        ] where !value.isFinite {
+            throw FNEError(.invalidArgument, "mean and scale must be finite numbers; one is \(value)")
+        }
+        return Preprocessing(
+            height: try size("height", options.height, input.height),
+            width: try size("width", options.width, input.width),
+            channelOrder: options.channelOrder, mean: options.mean, scale: options.scale)
+    }
+
+    // MARK: Extraction
+
+    /// What a run reports, all of it on the calling thread.
+    public struct Reports {
+        /// Between batches: images done and in all. False cancels the run.
+        public var progress: ((Int, Int) -> Bool)?
+        /// Each image that was skipped.
+        public var imageError: ((Int, FNEError) -> Void)?
+
+        public init(progress: ((Int, Int) -> Bool)? = nil, imageError: ((Int, FNEError) -> Void)? = nil) {
+            self.progress = progress
+            self.imageError = imageError
+        }
+    }
+
+    /// Embeds image files.
+    ///
+    /// - Parameters:
+    ///   - features: receives float32 [paths.count, featureCount]
+    ///   - rowsDone: how many rows are final, also when the call throws
+    /// - Throws: the error of the first bad image, naming it (`onError` `.fail`); `.notFinite` for a network that gives
+    ///   NaN or infinity; `.cancelled`; `.backendError`; `.forked`.
+    public func extract(
+        files paths: [String], to features: UnsafeMutablePointer<Float>, rowsDone: inout Int,
+        reports: Reports = Reports()
+    ) throws {
+        try extract(paths.count, to: features, &rowsDone, reports, name: { paths[$0] }) { [preprocessing] i, fed in
+            try preprocessing.feed(Image(file: paths[i]), to: fed)
+        }
+    }
+
+    /// As `extract(files:)`, of JPEG or PNG data in memory.
+    public func extract(
+        encoded images: [UnsafeRawBufferPointer], to features: UnsafeMutablePointer<Float>, rowsDone: inout Int,
+        reports: Reports = Reports()
+    ) throws {
+        try extract(images.count, to: features, &rowsDone, reports) { [preprocessing] i, fed in
+            try preprocessing.feed(Image(encoded: images[i]), to: fed)
+        }
+    }
+
+    /// Decoded pixels in a caller's memory, uint8 [height, width, 3].
+    public struct Pixels {
+        public let pixels: UnsafePointer<UInt8>
+        /// Bytes from a row to the next.
+        public let rowStride: Int
+        public let height: Int
+        public let width: Int
+        public let channelOrder: ChannelOrder
+
+        public init(
+            pixels: UnsafePointer<UInt8>, rowStride: Int, height: Int, width: Int, channelOrder: ChannelOrder
+        ) {
+            self.pixels = pixels
+            self.rowStride = rowStride
+            self.height = height
+            self.width = width
+            self.channelOrder = channelOrder
+        }
+    }
+
+    /// As `extract(files:)`, of decoded pixels.
+    public func extract(
+        pixels images: [Pixels], to features: UnsafeMutablePointer<Float>, rowsDone: inout Int,
+        reports: Reports = Reports()
+    ) throws {
+        try extract(images.count, to: features, &rowsDone, reports) { [preprocessing] i, fed in
+            let image = images[i]
+            try preprocessing.feed(
+                image.pixels, stride: image.rowStride, height: image.height, width: image.width,
+                order: image.channelOrder, to: fed)
+        }
+    }
+
+    /// As `extract(files:)`, of float32 [count, height, width, 3] that is fed as it is.
+    public func extract(
+        tensor: UnsafePointer<Float>, count: Int, to features: UnsafeMutablePointer<Float>, rowsDone: inout Int,
+        reports: Reports = Reports()
+    ) throws {
+        let size = preprocessing.valueCount
+        try extract(count, to: features, &rowsDone, reports) { i, fed in
+            fed.update(from: tensor + i * size, count: size)
+        }
+    }
+
+    private func extract(
+        _ count: Int, to features: UnsafeMutablePointer<Float>, _ rowsDone: inout Int, _ reports: Reports,
+        name: @escaping (Int) -> String? = { _ in nil },
+        load: @escaping (Int, UnsafeMutablePointer<Float>) throws -> Void
+    ) throws {
+        rowsDone = 0
+        guard getpid() == process else {
+            throw FNEError(
+                .forked, "this extractor was opened before the process forked; open one in the child process")
+        }
+        guard count >= 1 else { throw FNEError(.invalidArgument, "there are no images") }
+        func describe(_ image: Int) -> String { "image \(image) of \(count)" }
+
+        let loader = try BatchLoader(
+            count: count, batchSize: batchSize, valueCount: preprocessing.valueCount, threads: loaderThreads, load: load)
+        defer { loader.stop() }
+        while let batch = loader.next() {
+            if onError == .fail, let failure = batch.failures.first {
+                throw failure.error.about(describe(batch.first + failure.offset))
+            }
+            let rows = features + batch.first * featureCount
+            try engine.run(batch.values, count: batch.count, to: rows)
+            var failures = batch.failures
+            for offset in 0..<batch.count where !failures.contains(where: { $0.offset == offset }) {
+                guard let error = checkRow(rows + offset * featureCount) else { continue }
+                let image = batch.first + offset
+                let named = name(image).map { error.about($0) } ?? error
+                if onError == .fail { throw named.about(describe(image)) }
+                failures.append((offset, named))
+            }
+            for (offset, error) in failures.sorted(by: { $0.offset < $1.offset }) {
+                (rows + offset * featureCount).update(repeating: .nan, count: featureCount)
+                reports.imageError?(batch.first + offset, error)
+            }
+            rowsDone = batch.first + batch.count
+            if let progress = reports.progress, !progress(rowsDone, count) {
+                throw FNEError(.cancelled, "cancelled after \(rowsDone) of \(count) images")
+            }
+        }
+    }
+
+    /// An error when an activation is NaN or infinite.
+    private func checkRow(_ row: UnsafePointer<Float>) -> FNEError? {
+        let bad = ck_first_not_finite(row, featureCount)
+        guard bad < featureCount else { return nil }
+        let layer = layers.first { $0.features.contains(bad) }
+        let place = layer.map { "feature \(bad - $0.features.lowerBound) of layer '\($0.name)'" } ?? "feature \(bad)"
+        return FNEError(
+            .notFinite,
+            "the network gave \(row[bad]) in \(place); check the preprocessing (mean, scale) and the network's weights")
+    }
+}

@@ -1,0 +1,74 @@
+import Glibc
+
+/// A POSIX mutex with one condition. The library uses no Swift concurrency and no Dispatch: their thread pools do not
+/// survive a fork.
+final class Monitor: @unchecked Sendable {
+    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    private let condition: UnsafeMutablePointer<pthread_cond_t>
+
+    init() {
+        mutex = .allocate(capacity: 1)
+        condition = .allocate(capacity: 1)
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(condition, nil)
+    }
+
+    deinit {
+        pthread_cond_destroy(condition)
+        pthread_mutex_destroy(mutex)
+        condition.deallocate()
+        mutex.deallocate()
+    }
+
+    func locked<Result>(_ body: () throws -> Result) rethrows -> Result {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return try body()
+    }
+
+    /// Inside `locked`: gives the lock up while the body runs.
+    func unlocked(_ body: () -> Void) {
+        pthread_mutex_unlock(mutex)
+        defer { pthread_mutex_lock(mutex) }
+        body()
+    }
+
+    /// Inside `locked`: gives the lock up until `notifyAll`, then takes it again. Wakes without reason too: loop.
+    func wait() { pthread_cond_wait(condition, mutex) }
+
+    func notifyAll() { pthread_cond_broadcast(condition) }
+}
+
+/// A joinable thread that runs one closure with all signals blocked, so that a signal meant for the host program (Ctrl-C
+/// in Python) is delivered to one of its own threads.
+struct Worker {
+    private var thread: pthread_t
+
+    private final class Body {
+        let run: () -> Void
+        init(_ run: @escaping () -> Void) { self.run = run }
+    }
+
+    /// Nil when the system gives no further thread.
+    init?(_ run: @escaping () -> Void) {
+        var all = sigset_t()
+        var before = sigset_t()
+        sigfillset(&all)
+        pthread_sigmask(SIG_BLOCK, &all, &before)
+        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+        let body = Unmanaged.passRetained(Body(run))
+        var started = pthread_t()
+        let failed = pthread_create(&started, nil, { argument in
+            guard let argument else { return nil }
+            Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
+            return nil
+        }, body.toOpaque())
+        guard failed == 0 else {
+            body.release()
+            return nil
+        }
+        thread = started
+    }
+
+    func join() { pthread_join(thread, nil) }
+}

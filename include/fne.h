@@ -1,0 +1,446 @@
+/*
+ * fne.h - the C interface of libfne, the Full-Network Embedding of images.
+ *
+ * Copyright (C) 2026 the libfne authors. Licence: GPL-3.0-or-later, see LICENSE.
+ *
+ * The Full-Network Embedding (Garcia-Gasulla et al., "An out-of-the-box full-network embedding for convolutional
+ * neural networks", ICBK 2018, arXiv:1705.07706) runs an image through a pre-trained network, takes the activations of
+ * its convolutional and dense layers, averages the convolutional ones over space, standardizes each feature over a data
+ * set, and discretizes it to -1, 0 or 1.
+ *
+ *     files or pixels --> fne_extract_*  --> float32 [n, F] --> fne_statistics_* (mean, std)
+ *                                                           --> fne_ternarize    (int8 [n, F])
+ *
+ * CONVENTIONS, for every function unless its own comment says otherwise
+ *
+ * Status     A function that can fail returns an fne_status: FNE_OK is 0, everything else is an error, and the numbers
+ *            never change their meaning. fne_last_error() then holds a sentence that names the file, the tensor or the
+ *            argument, and the way out. A failed call leaves its out-parameters as they were.
+ * Objects    Library objects are made by an *_open function and freed by the *_close of the same name. Closing NULL
+ *            does nothing. Objects that depend on each other may be closed in any order.
+ * Memory     Every array belongs to the caller, who passes its capacity, counted in elements. The library keeps no
+ *            pointer into a caller's memory after it returns. Matrices are dense and row-major.
+ * Structs    A struct that begins with struct_size is filled by its *_init function, or zeroed and given its size;
+ *            such structs only grow, at their end, so a program compiled against an older header keeps working.
+ * Strings    UTF-8, ended by a zero byte. Paths too. A string that the library returns says how long it lives.
+ * Threads    Functions may be called from any thread. A model or an extractor may be used by several threads at once;
+ *            a statistics object by one thread at a time. fne_last_error() belongs to its thread.
+ * Fork       In a child that was forked after an extractor was opened, calls on that extractor return FNE_FORKED;
+ *            images, statistics and codes work there, and so does the engine if the child is the first to load it.
+ * Since      Every function exists since 2.0.0 unless its comment says otherwise.
+ */
+#ifndef FNE_H
+#define FNE_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define FNE_API __attribute__((visibility("default")))
+#else
+#define FNE_API
+#endif
+
+/* ------------------------------------------------------------------------------------------------------- status */
+
+typedef int32_t fne_status;
+
+#define FNE_OK 0
+#define FNE_INVALID_ARGUMENT 1     /* a NULL pointer, a zero size, an option out of its range */
+#define FNE_BUFFER_TOO_SMALL 2     /* a capacity is smaller than the result; the message says what is needed */
+#define FNE_OUT_OF_MEMORY 3
+#define FNE_FILE_ERROR 4           /* a file is missing, is a folder, is empty, or cannot be read */
+#define FNE_UNSUPPORTED_IMAGE 5    /* neither JPEG nor PNG, or a kind of these that the codecs do not read */
+#define FNE_DAMAGED_IMAGE 6        /* truncated or corrupt image data */
+#define FNE_IMAGE_LIMIT 7          /* an image beyond the size limits; refused before its memory is taken */
+#define FNE_INVALID_GRAPH 8        /* not a TensorFlow GraphDef, or a damaged one */
+#define FNE_UNSAFE_GRAPH 9         /* the graph holds an operation that is not on the list of allowed ones */
+#define FNE_UNKNOWN_TENSOR 10      /* no such tensor; the message lists the nearest names */
+#define FNE_UNSUPPORTED_TENSOR 11  /* a tensor of a rank, type or layout that cannot be embedded */
+#define FNE_BACKEND_UNAVAILABLE 12 /* TensorFlow's library was not found; the message lists the paths tried */
+#define FNE_BACKEND_CONFLICT 13    /* another copy of TensorFlow is in this process already */
+#define FNE_BACKEND_ERROR 14       /* TensorFlow refused or failed; its own words are in the message */
+#define FNE_NOT_FINITE 15          /* NaN or infinity where a finite number is needed; names row and feature */
+#define FNE_CANCELLED 16           /* a progress function asked to stop */
+#define FNE_FORKED 17              /* an extractor that was opened before fork() was used in the child */
+#define FNE_SHAPE_MISMATCH 18      /* two objects or arrays of different feature counts */
+#define FNE_INVALID_DATA 19        /* saved bytes that are damaged or of an unknown version */
+#define FNE_INTERNAL_ERROR 20      /* a defect of libfne; please report it */
+
+/* ------------------------------------------------------------------------------------------------------ library */
+
+/* The release as a number, major * 10000 + minor * 100 + patch: 20000 is 2.0.0. */
+FNE_API uint32_t fne_version_number(void);
+
+/* The release as a string, such as "2.0.0". Lives as long as the process. */
+FNE_API const char *fne_version_string(void);
+
+/* The number of the binary interface, equal to the number in the library's SONAME (libfne.so.2). */
+FNE_API uint32_t fne_abi_version(void);
+
+/* One line on how the library was built: version, compiler, image codecs. Lives as long as the process. */
+FNE_API const char *fne_build_info(void);
+
+/* The name of a status, such as "FNE_FILE_ERROR"; "unknown status" for other numbers. Lives as long as the process. */
+FNE_API const char *fne_status_name(fne_status status);
+
+/* What went wrong in the calling thread's last failed call; "" when none has failed. Lives until the thread's next
+ * failed call. */
+FNE_API const char *fne_last_error(void);
+
+#define FNE_LOG_INFO 0
+#define FNE_LOG_WARNING 1
+#define FNE_LOG_ERROR 2
+
+/* Receives one message without a line end. It may be called from any thread, also from the library's own ones, and must
+ * not call the library. The message lives during the call. */
+typedef void (*fne_log_fn)(void *user, int32_t level, const char *message);
+
+/* Sets the function that receives the log of the library and of TensorFlow, for the whole process; NULL (the state at
+ * start) drops it. Returns after no thread is in the function that was set before.
+ * TensorFlow writes its log to the standard error unless told otherwise; libfne keeps it quiet (it sets
+ * TF_CPP_MIN_LOG_LEVEL=3 when it loads TensorFlow, unless the variable has a value already). Lines reach this function
+ * where the loaded TensorFlow lets its log be received: see docs/architecture.md. */
+FNE_API void fne_set_log_callback(fne_log_fn callback, void *user);
+
+/* ------------------------------------------------------------------------------------------------------ backend */
+
+/* Loads TensorFlow's C library, once for the process; further calls with the same copy do nothing.
+ *
+ * path   A library file (libtensorflow.so.2, or libtensorflow_cc.so.2 of the Python wheel), or a folder that holds one.
+ *        NULL searches, in this order: the file or folder in the environment variable FNE_TENSORFLOW, a copy that is in
+ *        the process already, the system's library path.
+ *
+ * Errors: FNE_BACKEND_UNAVAILABLE with the list of paths tried; FNE_BACKEND_CONFLICT when path names another copy than
+ * the loaded one (two copies in a process break each other). fne_extractor_open loads by itself as path NULL does. */
+FNE_API fne_status fne_backend_load(const char *path);
+
+/* What is loaded: both strings are "" while no TensorFlow is loaded, and live as long as the process.
+ * version   e.g. "2.21.0"; may be NULL.
+ * path      the file; may be NULL. */
+FNE_API fne_status fne_backend_info(const char **version, const char **path);
+
+/* ------------------------------------------------------------------------------------------------------- images */
+
+#define FNE_FORMAT_JPEG 1
+#define FNE_FORMAT_PNG 2
+
+typedef struct fne_image_info {
+    uint64_t struct_size;
+    uint32_t height;      /* pixels, after the orientation was applied */
+    uint32_t width;       /* pixels, after the orientation was applied */
+    int32_t format;       /* FNE_FORMAT_* */
+    int32_t orientation;  /* EXIF, 1 to 8; 1 where the file has none or a broken one */
+} fne_image_info;
+
+/* Fills *info with zeros and its size. */
+FNE_API void fne_image_info_init(fne_image_info *info);
+
+/* Reads an image's header. info->struct_size must be set.
+ * Errors: FNE_FILE_ERROR, FNE_UNSUPPORTED_IMAGE, FNE_DAMAGED_IMAGE, FNE_IMAGE_LIMIT. */
+FNE_API fne_status fne_image_probe(const char *path, fne_image_info *info);
+
+/* The same of an encoded image in memory, size in bytes. */
+FNE_API fne_status fne_image_probe_memory(const uint8_t *bytes, uint64_t size, fne_image_info *info);
+
+/* Decodes a JPEG or PNG to RGB, uint8 [height, width, 3], oriented as its EXIF data ask: the pixels that OpenCV's
+ * imread(IMREAD_COLOR) gives, in RGB order. Alpha is dropped, 16 bits a sample are cut to 8, gamma is ignored.
+ *
+ * rgb       receives the pixels
+ * capacity  of rgb in bytes; height * width * 3 as fne_image_probe tells are needed
+ * info      may be NULL; else its struct_size must be set
+ *
+ * Errors: as fne_image_probe, and FNE_BUFFER_TOO_SMALL. Truncated or damaged data are an error; what was decoded of
+ * them is not to be used. */
+FNE_API fne_status fne_image_decode(const char *path, uint8_t *rgb, uint64_t capacity, fne_image_info *info);
+
+/* The same of an encoded image in memory, size in bytes. */
+FNE_API fne_status fne_image_decode_memory(const uint8_t *bytes, uint64_t size, uint8_t *rgb, uint64_t capacity,
+                                           fne_image_info *info);
+
+/* Resizes uint8 [height, width, 3] to [new_height, new_width, 3] bilinearly, with the sampling positions and the
+ * fixed-point rounding of OpenCV's resize(INTER_LINEAR), which takes the mean of 2x2 pixels for an exact halving.
+ * capacity is that of resized, in bytes. */
+FNE_API fne_status fne_image_resize(const uint8_t *rgb, uint32_t height, uint32_t width, uint8_t *resized,
+                                    uint32_t new_height, uint32_t new_width, uint64_t capacity);
+
+/* -------------------------------------------------------------------------------------------------------- model */
+
+/* A frozen TensorFlow GraphDef: its bytes, and a table of its tensors. Needs no TensorFlow. */
+typedef struct fne_model fne_model;
+
+typedef struct fne_model_options {
+    uint64_t struct_size;
+    int32_t allow_unsafe; /* 1: take operations that are not on the list of allowed ones. A graph is a program: with
+                             this it may read and write files. 0 (default): refuse such a graph. */
+    int32_t reserved;     /* 0 */
+} fne_model_options;
+
+/* Fills *options with the defaults. */
+FNE_API void fne_model_options_init(fne_model_options *options);
+
+/* Reads and checks a GraphDef file.
+ * options  may be NULL: the defaults.
+ * model    receives the model; fne_model_close frees it.
+ * Errors: FNE_FILE_ERROR, FNE_INVALID_GRAPH, FNE_UNSAFE_GRAPH (naming node and operation). */
+FNE_API fne_status fne_model_open(const char *path, const fne_model_options *options, fne_model **model);
+
+/* The same of a serialized GraphDef in memory, size in bytes; the bytes are copied. */
+FNE_API fne_status fne_model_open_memory(const uint8_t *bytes, uint64_t size, const fne_model_options *options,
+                                         fne_model **model);
+
+FNE_API void fne_model_close(fne_model *model);
+
+#define FNE_KIND_OTHER 0
+#define FNE_KIND_CONVOLUTION 1
+#define FNE_KIND_DEPTHWISE 2
+#define FNE_KIND_DENSE 3
+#define FNE_KIND_INPUT 4
+
+typedef struct fne_tensor_info {
+    uint64_t struct_size;
+    const char *name;      /* without "import/" and without ":0"; lives until the model is closed */
+    const char *operation; /* TensorFlow's operation, such as "Conv2D"; lives as long */
+    int32_t kind;          /* FNE_KIND_*: of the layer that this tensor is the output of, else of the operation */
+    int32_t rank;          /* number of dimensions; -1 where the graph does not say it outright */
+    int64_t channels;      /* last dimension; -1 where the graph does not say it outright */
+    int32_t is_default;    /* 1: taken when no layer is selected */
+    int32_t is_classifier; /* 1: output of a classifier's last layer; left out unless it is named */
+} fne_tensor_info;
+
+/* Fills *info with zeros and its size. */
+FNE_API void fne_tensor_info_init(fne_tensor_info *info);
+
+/* How many tensors the table holds: the first output of every node that is no constant, in graph order. */
+FNE_API fne_status fne_model_tensor_count(const fne_model *model, uint64_t *count);
+
+/* Describes tensor index, 0 <= index < count. info->struct_size must be set.
+ * A layer's output is the tensor after its bias, normalization and activation. Default layers are the convolutions,
+ * depthwise convolutions and dense layers, less the classifier's last layer; they are found from the graph's structure,
+ * never from names. */
+FNE_API fne_status fne_model_tensor_info(const fne_model *model, uint64_t index, fne_tensor_info *info);
+
+/* ---------------------------------------------------------------------------------------------------- extractor */
+
+/* A model prepared for a fixed input size and a list of layers: it turns images into pooled float32 features. */
+typedef struct fne_extractor fne_extractor;
+
+#define FNE_CHANNELS_RGB 0
+#define FNE_CHANNELS_BGR 1
+
+#define FNE_ON_ERROR_FAIL 0 /* the first bad image ends the call with its error */
+#define FNE_ON_ERROR_SKIP 1 /* a bad image's row is filled with NaN, its status is recorded, the call goes on */
+
+typedef struct fne_extractor_options {
+    uint64_t struct_size;
+    const char *input_tensor;   /* NULL: the graph's only placeholder. With or without "import/" and ":0". */
+    const char *const *layers;  /* selectors: a tensor's name; a glob over the default layers' and the classifier's
+                                   names (* any run, ? one character, [abc]); "all" (the default layers and the
+                                   classifier's); "last:25%" (the last ceil(0.25 L) of the L default layers). The rows
+                                   hold the layers in this order; a glob, "all" and "last" in graph order. */
+    uint64_t layer_count;       /* 0: all default layers */
+    uint32_t height;            /* input pixels; 0: as the graph's placeholder says */
+    uint32_t width;
+    int32_t channel_order;      /* FNE_CHANNELS_*: what the network is fed with */
+    float mean[3];              /* value fed = (pixel - mean) * scale, in float32; for each channel in the order fed; */
+    float scale[3];             /* pixels are 0 to 255. Defaults: mean 0, scale 1. */
+    uint32_t batch_size;        /* images a run of the network; 0: 16 */
+    uint32_t loader_threads;    /* threads that read, decode and resize; 0: one a processor, at most 16 */
+    uint32_t engine_threads;    /* TensorFlow's threads; 0: one a processor. The first extractor of a process decides. */
+    int32_t on_error;           /* FNE_ON_ERROR_* */
+    int32_t reserved;           /* 0 */
+} fne_extractor_options;
+
+/* Fills *options with the defaults. */
+FNE_API void fne_extractor_options_init(fne_extractor_options *options);
+
+/* Imports the model's graph into TensorFlow and adds the pooling and the concatenation to it: one run for a batch gives
+ * one float32 [n, F] matrix. A tensor [n, H, W, C] is averaged over H and W, a tensor [n, C] is taken as it is.
+ * The strings of options are copied. The model may be closed afterwards.
+ * Errors: FNE_UNKNOWN_TENSOR (lists the nearest names), FNE_UNSUPPORTED_TENSOR, FNE_BACKEND_UNAVAILABLE,
+ * FNE_BACKEND_ERROR, FNE_INVALID_ARGUMENT. */
+FNE_API fne_status fne_extractor_open(const fne_model *model, const fne_extractor_options *options,
+                                      fne_extractor **extractor);
+
+FNE_API void fne_extractor_close(fne_extractor *extractor);
+
+/* F, the number of features of a row. */
+FNE_API fne_status fne_extractor_feature_count(const fne_extractor *extractor, uint64_t *count);
+
+/* The number of layers of a row. */
+FNE_API fne_status fne_extractor_layer_count(const fne_extractor *extractor, uint64_t *count);
+
+typedef struct fne_layer_info {
+    uint64_t struct_size;
+    const char *name;       /* tensor; lives until the extractor is closed */
+    int32_t kind;           /* FNE_KIND_* */
+    int32_t rank;           /* 4: averaged over height and width; 2: taken as it is */
+    uint64_t first_feature; /* the layer's columns are first_feature to first_feature + feature_count - 1 */
+    uint64_t feature_count;
+} fne_layer_info;
+
+/* Fills *info with zeros and its size. */
+FNE_API void fne_layer_info_init(fne_layer_info *info);
+
+/* Describes layer index, 0 <= index < count, in the order of the row's columns. info->struct_size must be set. */
+FNE_API fne_status fne_extractor_layer_info(const fne_extractor *extractor, uint64_t index, fne_layer_info *info);
+
+typedef struct fne_input_info {
+    uint64_t struct_size;
+    const char *name;      /* tensor; lives until the extractor is closed */
+    uint32_t height;       /* pixels that images are resized to */
+    uint32_t width;
+    uint32_t batch_size;
+    uint32_t reserved;
+} fne_input_info;
+
+/* Fills *info with zeros and its size. */
+FNE_API void fne_input_info_init(fne_input_info *info);
+
+/* What the extractor feeds. info->struct_size must be set. */
+FNE_API fne_status fne_extractor_input_info(const fne_extractor *extractor, fne_input_info *info);
+
+/* Called between batches on the calling thread; another value than 0 cancels the call (FNE_CANCELLED). */
+typedef int32_t (*fne_progress_fn)(void *user, uint64_t done, uint64_t total);
+
+/* Called on the calling thread for each image that is skipped (FNE_ON_ERROR_SKIP). The message lives during the call. */
+typedef void (*fne_image_error_fn)(void *user, uint64_t index, fne_status status, const char *message);
+
+typedef struct fne_extract_run {
+    uint64_t struct_size;
+    fne_progress_fn progress;       /* may be NULL */
+    fne_image_error_fn image_error; /* may be NULL */
+    void *user;                     /* handed to both */
+    fne_status *statuses;           /* receives one status an image; may be NULL */
+    uint64_t statuses_capacity;     /* of statuses, in elements */
+    uint64_t rows_done;             /* out: the first rows_done rows are final, also when the call fails */
+} fne_extract_run;
+
+/* Fills *run with zeros and its size. */
+FNE_API void fne_extract_run_init(fne_extract_run *run);
+
+/* Embeds image files: row i of features, float32 [count, F], becomes the pooled activations of image i.
+ * Images are decoded as fne_image_decode does, resized as fne_image_resize does (stretched to the input size), then
+ * turned into float32 as the options say. Loader threads work while the network runs.
+ *
+ * paths     count strings; count is at least 1
+ * capacity  of features in elements; count * F are needed
+ * run       may be NULL
+ *
+ * Errors: those of fne_image_decode (the message names the image, unless on_error is FNE_ON_ERROR_SKIP),
+ * FNE_NOT_FINITE (names image, layer and feature), FNE_CANCELLED, FNE_BACKEND_ERROR, FNE_FORKED. */
+FNE_API fne_status fne_extract_files(const fne_extractor *extractor, const char *const *paths, uint64_t count,
+                                     float *features, uint64_t capacity, fne_extract_run *run);
+
+/* An encoded image in memory. This struct never changes. */
+typedef struct fne_encoded_image {
+    const uint8_t *bytes;
+    uint64_t size; /* bytes */
+} fne_encoded_image;
+
+/* As fne_extract_files, of JPEG or PNG data in memory. */
+FNE_API fne_status fne_extract_encoded(const fne_extractor *extractor, const fne_encoded_image *images, uint64_t count,
+                                       float *features, uint64_t capacity, fne_extract_run *run);
+
+/* Decoded pixels in memory, uint8 [height, width, 3]. This struct never changes. */
+typedef struct fne_pixel_image {
+    const uint8_t *pixels;
+    uint64_t row_stride;   /* bytes from a row to the next, at least width * 3; 0: width * 3 */
+    uint32_t height;
+    uint32_t width;
+    int32_t channel_order; /* FNE_CHANNELS_* of these pixels */
+    int32_t reserved;      /* 0 */
+} fne_pixel_image;
+
+/* As fne_extract_files, of decoded pixels. */
+FNE_API fne_status fne_extract_pixels(const fne_extractor *extractor, const fne_pixel_image *images, uint64_t count,
+                                      float *features, uint64_t capacity, fne_extract_run *run);
+
+/* As fne_extract_files, of float32 [count, height, width, 3] that is fed to the network as it is (height and width are
+ * the extractor's; channel order, mean and scale of the options are not applied). input_size is in elements. */
+FNE_API fne_status fne_extract_tensor(const fne_extractor *extractor, const float *input, uint64_t input_size,
+                                      uint64_t count, float *features, uint64_t capacity, fne_extract_run *run);
+
+/* --------------------------------------------------------------------------------------------------- statistics */
+
+/* The count, the sum and the sum of squares of each of F features, kept without rounding: mean and standard deviation
+ * are the same bits whatever the order of the rows, the batches, the merges and the machine. */
+typedef struct fne_statistics fne_statistics;
+
+/* feature_count is F, 1 to 2^31 - 1. fne_statistics_close frees the object. */
+FNE_API fne_status fne_statistics_open(uint64_t feature_count, fne_statistics **statistics);
+
+FNE_API void fne_statistics_close(fne_statistics *statistics);
+
+/* Adds row_count rows, float32 [row_count, feature_count]. feature_count must be the object's F.
+ * Errors: FNE_SHAPE_MISMATCH, FNE_NOT_FINITE (names row and feature); no row of the call is added then. */
+FNE_API fne_status fne_statistics_update(fne_statistics *statistics, const float *rows, uint64_t row_count,
+                                         uint64_t feature_count);
+
+/* Adds what source has seen to statistics; source stays as it is. Errors: FNE_SHAPE_MISMATCH. */
+FNE_API fne_status fne_statistics_merge(fne_statistics *statistics, const fne_statistics *source);
+
+/* The number of rows seen, and F. Either pointer may be NULL. */
+FNE_API fne_status fne_statistics_count(const fne_statistics *statistics, uint64_t *rows, uint64_t *feature_count);
+
+/* Mean and standard deviation of each feature, float64 [F], each rounded once from the exact value.
+ * mean, std   either may be NULL
+ * capacity    of each, in elements
+ * ddof        delta degrees of freedom: the variance is the sum of squared deviations over (rows - ddof); 0 is the
+ *             population's, 1 the sample's
+ * Errors: FNE_INVALID_ARGUMENT when rows <= ddof. A constant feature has exactly 0. */
+FNE_API fne_status fne_statistics_get(const fne_statistics *statistics, double *mean, double *std, uint64_t capacity,
+                                      uint32_t ddof);
+
+/* The number of bytes that fne_statistics_save writes. */
+FNE_API fne_status fne_statistics_size(const fne_statistics *statistics, uint64_t *size);
+
+/* Writes the object to bytes, in the versioned format of docs/numerics.md; equal states give equal bytes. */
+FNE_API fne_status fne_statistics_save(const fne_statistics *statistics, uint8_t *bytes, uint64_t capacity);
+
+/* Reads what fne_statistics_save wrote. Errors: FNE_INVALID_DATA. */
+FNE_API fne_status fne_statistics_load(const uint8_t *bytes, uint64_t size, fne_statistics **statistics);
+
+/* ---------------------------------------------------------------------------------------------------- embedding */
+
+/* Standardizes: z = (x - mean) / std, computed in float64; 0 where std is 0.
+ * x         float32 [row_count, feature_count]
+ * mean, std float64 [feature_count], finite; std at least 0
+ * z         receives float64 [row_count, feature_count]; capacity in elements
+ * Errors: FNE_NOT_FINITE (names row and feature) for a NaN in x. */
+FNE_API fne_status fne_standardize(const float *x, uint64_t row_count, uint64_t feature_count, const double *mean,
+                                   const double *std, double *z, uint64_t capacity);
+
+/* z > upper is 1, z < lower is -1, else 0, with z as in fne_standardize. The documented function's rules. */
+#define FNE_RULES_DOCUMENTED 0
+/* The rules of the fne 1.x package (PyTorch): z = (x - mean) / std in float32, also where std is 0; z > upper or NaN
+ * is 1, z <= lower is -1, else 0, thresholds rounded to float32. */
+#define FNE_RULES_TORCH 1
+
+typedef struct fne_ternarize_options {
+    uint64_t struct_size;
+    double lower;  /* default -0.25 */
+    double upper;  /* default 0.15; at least lower */
+    int32_t rules; /* FNE_RULES_* */
+    int32_t reserved;
+} fne_ternarize_options;
+
+/* Fills *options with the defaults. */
+FNE_API void fne_ternarize_options_init(fne_ternarize_options *options);
+
+/* Standardizes and discretizes to -1, 0, 1.
+ * options  may be NULL: the defaults
+ * codes    receives int8 [row_count, feature_count]; capacity in elements
+ * Errors: as fne_standardize. */
+FNE_API fne_status fne_ternarize(const float *x, uint64_t row_count, uint64_t feature_count, const double *mean,
+                                 const double *std, const fne_ternarize_options *options, int8_t *codes,
+                                 uint64_t capacity);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* FNE_H */
