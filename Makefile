@@ -1,0 +1,71 @@
+# Each target sets up what it needs.
+#
+#   make demo [IMAGES=folder]   embeds photographs with the default network
+#   make test                   runs every test
+#   make build                  build/lib/libfne.so and build/include
+#   make venv                   .venv, in which `import fne` works with that library
+#   make bench [ASSETS=folder]  prints the figures that README quotes
+#   make clean
+
+SWIFT ?= swift
+PYTHON ?= python3
+VERSION := 2.0.0
+ABI := 2
+
+LIB := build/lib/libfne.so.$(VERSION)
+VENV := .venv
+VENV_PYTHON := $(VENV)/bin/python
+
+# The Swift runtime goes into the library: static, and without the modules that would bring threads of their own. Only
+# what include/fne.h declares is exported. The library stays loaded once it is: TensorFlow and the runtime keep state.
+LIBRARY_FLAGS := \
+	-Xswiftc -static-stdlib \
+	-Xswiftc -Xfrontend -Xswiftc -disable-implicit-concurrency-module-import \
+	-Xswiftc -Xfrontend -Xswiftc -disable-implicit-string-processing-module-import \
+	-Xlinker --version-script=$(CURDIR)/Sources/FNE/exports.map \
+	-Xlinker -soname=libfne.so.$(ABI) \
+	-Xlinker -z -Xlinker nodelete \
+	-Xlinker --gc-sections \
+	-Xlinker -s \
+	--disable-local-rpath
+
+.PHONY: all build venv demo test test-swift test-python bench clean packages
+
+all: build
+
+packages:
+	@SWIFT="$(SWIFT)" scripts/system-packages
+
+# SwiftPM knows what is out of date.
+build: packages
+	$(SWIFT) build -c release --product fne --scratch-path .build/library $(LIBRARY_FLAGS)
+	@mkdir -p build/lib build/include
+	@cmp -s .build/library/release/libfne.so $(LIB) || install -m 755 .build/library/release/libfne.so $(LIB)
+	@ln -sf libfne.so.$(VERSION) build/lib/libfne.so.$(ABI)
+	@ln -sf libfne.so.$(ABI) build/lib/libfne.so
+	@cp include/fne.h build/include/fne.h
+
+venv: build $(VENV)/installed
+
+$(VENV)/installed: requirements.txt bindings/python/pyproject.toml
+	test -x $(VENV_PYTHON) || $(PYTHON) -m venv $(VENV)
+	$(VENV_PYTHON) -m pip install -q --disable-pip-version-check -r requirements.txt
+	$(VENV_PYTHON) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e bindings/python
+	@touch $@
+
+demo: venv
+	$(VENV_PYTHON) examples/demo.py $(if $(IMAGES),--images "$(IMAGES)")
+
+test: test-swift test-python
+
+test-swift: packages
+	$(SWIFT) test --scratch-path .build/tests
+
+test-python: venv
+	$(VENV_PYTHON) -m pytest Tests/python
+
+bench: venv
+	$(VENV_PYTHON) Benchmarks/bench.py $(if $(ASSETS),--assets "$(ASSETS)")
+
+clean:
+	rm -rf .build build $(VENV)

@@ -1,0 +1,80 @@
+"""The Full-Network Embedding of images (FNE).
+
+A pre-trained CNN becomes an out-of-the-box embedding: the activations of all its convolutional and dense layers, the
+convolutional ones averaged over space, each feature standardized over a data set and discretized to -1, 0 or 1
+(Garcia-Gasulla et al., ICBK 2018, arXiv:1705.07706).
+
+>>> from fne import full_network_embedding
+>>> features, stats = full_network_embedding(graph, paths, 16, "input:0", None, (224, 224))  # doctest: +SKIP
+
+Importing this package imports neither TensorFlow nor any other framework.
+"""
+
+from fne import zoo
+from fne._backend import backend_info, load_backend
+from fne._embedding import standardize, ternarize
+from fne._extractor import Extraction, Extractor, Layer
+from fne._images import image_info, read_image, resize
+from fne._library import build_info, library_path, set_log_callback
+from fne._model import Model, TensorInfo
+from fne._progress import ProgressLine
+from fne._statistics import Statistics
+from fne.errors import (
+    BackendConflictError,
+    BackendError,
+    BackendUnavailableError,
+    CancelledError,
+    FileError,
+    FNEError,
+    ForkedError,
+    GraphError,
+    ImageError,
+    InvalidArgumentError,
+    NotFiniteError,
+    ShapeMismatchError,
+    SkippedImagesWarning,
+    TensorError,
+    UnknownTensorError,
+    UnsafeGraphError,
+)
+from fne.fne import full_network_embedding
+
+__version__ = "2.0.0"
+
+__all__ = [
+    "BackendConflictError",
+    "BackendError",
+    "BackendUnavailableError",
+    "CancelledError",
+    "Extraction",
+    "Extractor",
+    "FNEError",
+    "FileError",
+    "ForkedError",
+    "GraphError",
+    "ImageError",
+    "InvalidArgumentError",
+    "Layer",
+    "Model",
+    "NotFiniteError",
+    "ProgressLine",
+    "ShapeMismatchError",
+    "SkippedImagesWarning",
+    "Statistics",
+    "TensorError",
+    "TensorInfo",
+    "UnknownTensorError",
+    "UnsafeGraphError",
+    "backend_info",
+    "build_info",
+    "full_network_embedding",
+    "image_info",
+    "library_path",
+    "load_backend",
+    "read_image",
+    "resize",
+    "set_log_callback",
+    "standardize",
+    "ternarize",
+    "zoo",
+]

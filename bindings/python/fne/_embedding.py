@@ -1,0 +1,94 @@
+"""Standardization and discretization of features."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from fne import _ffi, errors
+from fne._ffi import check, lib
+
+_RULES = {"documented": 0, "torch": 1}
+
+
+def standardize(features: NDArray[Any], mean: NDArray[Any], std: NDArray[Any]) -> NDArray[numpy.float64]:
+    """z = (x - mean) / std in float64; 0 where std is 0.
+
+    Args:
+        features: float32 [N, F]
+        mean, std: [F]
+
+    Returns:
+        float64 [N, F]
+    """
+    features, mean, std = _checked(features, mean, std)
+    z = numpy.empty(features.shape)
+    check(
+        lib.fne_standardize(
+            features.ctypes.data, *features.shape, mean.ctypes.data, std.ctypes.data, z.ctypes.data, z.size
+        )
+    )
+    return z
+
+
+def ternarize(
+    features: NDArray[Any],
+    mean: NDArray[Any],
+    std: NDArray[Any],
+    *,
+    lower: float = -0.25,
+    upper: float = 0.15,
+    rules: str = "documented",
+) -> NDArray[numpy.int8]:
+    """Standardizes and discretizes to -1, 0, 1.
+
+    Args:
+        features: float32 [N, F]
+        mean, std: [F]
+        lower, upper: thresholds on z
+        rules: "documented": z in float64, z > upper is 1, z < lower is -1, std 0 gives 0; "torch": those of fne 1.x
+            (z in float32, z equal to lower is -1, NaN from std 0 is 1)
+
+    Returns:
+        int8 [N, F]
+
+    Raises:
+        NotFiniteError: a NaN in features, by row and feature
+    """
+    features, mean, std = _checked(features, mean, std)
+    options = _ffi.TernarizeOptions()
+    lib.fne_ternarize_options_init(ctypes.byref(options))
+    options.lower, options.upper = lower, upper
+    if rules not in _RULES:
+        raise ValueError(f"rules is {rules!r}; it must be one of {', '.join(map(repr, _RULES))}")
+    options.rules = _RULES[rules]
+    codes = numpy.empty(features.shape, numpy.int8)
+    check(
+        lib.fne_ternarize(
+            features.ctypes.data,
+            *features.shape,
+            mean.ctypes.data,
+            std.ctypes.data,
+            ctypes.byref(options),
+            codes.ctypes.data,
+            codes.size,
+        )
+    )
+    return codes
+
+
+def _checked(
+    features: NDArray[Any], mean: NDArray[Any], std: NDArray[Any]
+) -> tuple[NDArray[numpy.float32], NDArray[numpy.float64], NDArray[numpy.float64]]:
+    features = numpy.asarray(features)
+    if features.ndim != 2 or features.dtype != numpy.float32:
+        raise ValueError(f"features are {features.dtype} {features.shape}; float32 [N, F] is needed")
+    mean = numpy.ascontiguousarray(mean, numpy.float64)
+    std = numpy.ascontiguousarray(std, numpy.float64)
+    for name, values in (("mean", mean), ("std", std)):
+        if values.shape != features.shape[1:]:
+            raise errors.error(18, f"{name} has shape {values.shape}; the features need {features.shape[1:]}")
+    return numpy.ascontiguousarray(features), mean, std

@@ -1,0 +1,263 @@
+"""The C interface of fne.h through ctypes. Nothing else in the package knows ctypes' functions."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, c_char_p, c_double, c_float, c_int32, c_uint32, c_uint64, c_void_p
+from typing import Any
+
+from fne import errors
+from fne._libpath import library_candidates
+
+OK = 0
+KINDS = {0: "other", 1: "convolution", 2: "depthwise", 3: "dense", 4: "input"}
+FORMATS = {1: "JPEG", 2: "PNG"}
+
+
+class ImageInfo(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint64),
+        ("height", c_uint32),
+        ("width", c_uint32),
+        ("format", c_int32),
+        ("orientation", c_int32),
+    ]
+
+
+class ModelOptions(ctypes.Structure):
+    _fields_ = [("struct_size", c_uint64), ("allow_unsafe", c_int32), ("reserved", c_int32)]
+
+
+class TensorInfo(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint64),
+        ("name", c_char_p),
+        ("operation", c_char_p),
+        ("kind", c_int32),
+        ("rank", c_int32),
+        ("channels", ctypes.c_int64),
+        ("is_default", c_int32),
+        ("is_classifier", c_int32),
+    ]
+
+
+class ExtractorOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint64),
+        ("input_tensor", c_char_p),
+        ("layers", POINTER(c_char_p)),
+        ("layer_count", c_uint64),
+        ("height", c_uint32),
+        ("width", c_uint32),
+        ("channel_order", c_int32),
+        ("mean", c_float * 3),
+        ("scale", c_float * 3),
+        ("batch_size", c_uint32),
+        ("loader_threads", c_uint32),
+        ("engine_threads", c_uint32),
+        ("on_error", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+class LayerInfo(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint64),
+        ("name", c_char_p),
+        ("kind", c_int32),
+        ("rank", c_int32),
+        ("first_feature", c_uint64),
+        ("feature_count", c_uint64),
+    ]
+
+
+class InputInfo(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint64),
+        ("name", c_char_p),
+        ("height", c_uint32),
+        ("width", c_uint32),
+        ("batch_size", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+PROGRESS = ctypes.CFUNCTYPE(c_int32, c_void_p, c_uint64, c_uint64)
+IMAGE_ERROR = ctypes.CFUNCTYPE(None, c_void_p, c_uint64, c_int32, c_char_p)
+LOG = ctypes.CFUNCTYPE(None, c_void_p, c_int32, c_char_p)
+
+
+class ExtractRun(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint64),
+        ("progress", PROGRESS),
+        ("image_error", IMAGE_ERROR),
+        ("user", c_void_p),
+        ("statuses", POINTER(c_int32)),
+        ("statuses_capacity", c_uint64),
+        ("rows_done", c_uint64),
+    ]
+
+
+class EncodedImage(ctypes.Structure):
+    _fields_ = [("bytes", c_void_p), ("size", c_uint64)]
+
+
+class PixelImage(ctypes.Structure):
+    _fields_ = [
+        ("pixels", c_void_p),
+        ("row_stride", c_uint64),
+        ("height", c_uint32),
+        ("width", c_uint32),
+        ("channel_order", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+class TernarizeOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint64),
+        ("lower", c_double),
+        ("upper", c_double),
+        ("rules", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+_handle = c_void_p
+_out = POINTER(c_void_p)
+_size_out = POINTER(c_uint64)
+
+# Argument types of every function that returns a status; arrays of numpy travel as addresses.
+_STATUS_FUNCTIONS: dict[str, list[Any]] = {
+    "fne_backend_load": [c_char_p],
+    "fne_backend_info": [POINTER(c_char_p), POINTER(c_char_p)],
+    "fne_image_probe": [c_char_p, POINTER(ImageInfo)],
+    "fne_image_probe_memory": [c_char_p, c_uint64, POINTER(ImageInfo)],
+    "fne_image_decode": [c_char_p, c_void_p, c_uint64, POINTER(ImageInfo)],
+    "fne_image_decode_memory": [c_char_p, c_uint64, c_void_p, c_uint64, POINTER(ImageInfo)],
+    "fne_image_resize": [c_void_p, c_uint32, c_uint32, c_void_p, c_uint32, c_uint32, c_uint64],
+    "fne_model_open": [c_char_p, POINTER(ModelOptions), _out],
+    "fne_model_open_memory": [c_char_p, c_uint64, POINTER(ModelOptions), _out],
+    "fne_model_tensor_count": [_handle, _size_out],
+    "fne_model_tensor_info": [_handle, c_uint64, POINTER(TensorInfo)],
+    "fne_extractor_open": [_handle, POINTER(ExtractorOptions), _out],
+    "fne_extractor_feature_count": [_handle, _size_out],
+    "fne_extractor_layer_count": [_handle, _size_out],
+    "fne_extractor_layer_info": [_handle, c_uint64, POINTER(LayerInfo)],
+    "fne_extractor_input_info": [_handle, POINTER(InputInfo)],
+    "fne_extract_files": [_handle, POINTER(c_char_p), c_uint64, c_void_p, c_uint64, POINTER(ExtractRun)],
+    "fne_extract_encoded": [_handle, POINTER(EncodedImage), c_uint64, c_void_p, c_uint64, POINTER(ExtractRun)],
+    "fne_extract_pixels": [_handle, POINTER(PixelImage), c_uint64, c_void_p, c_uint64, POINTER(ExtractRun)],
+    "fne_extract_tensor": [_handle, c_void_p, c_uint64, c_uint64, c_void_p, c_uint64, POINTER(ExtractRun)],
+    "fne_statistics_open": [c_uint64, _out],
+    "fne_statistics_update": [_handle, c_void_p, c_uint64, c_uint64],
+    "fne_statistics_merge": [_handle, _handle],
+    "fne_statistics_count": [_handle, _size_out, _size_out],
+    "fne_statistics_get": [_handle, c_void_p, c_void_p, c_uint64, c_uint32],
+    "fne_statistics_size": [_handle, _size_out],
+    "fne_statistics_save": [_handle, c_void_p, c_uint64],
+    "fne_statistics_load": [c_char_p, c_uint64, _out],
+    "fne_standardize": [c_void_p, c_uint64, c_uint64, c_void_p, c_void_p, c_void_p, c_uint64],
+    "fne_ternarize": [
+        c_void_p, c_uint64, c_uint64, c_void_p, c_void_p, POINTER(TernarizeOptions), c_void_p, c_uint64,
+    ],
+}  # fmt: skip
+
+# Functions that return something else: (result, arguments).
+_OTHER_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
+    "fne_version_string": (c_char_p, []),
+    "fne_abi_version": (c_uint32, []),
+    "fne_build_info": (c_char_p, []),
+    "fne_status_name": (c_char_p, [c_int32]),
+    "fne_last_error": (c_char_p, []),
+    "fne_set_log_callback": (None, [LOG, c_void_p]),
+    "fne_model_close": (None, [_handle]),
+    "fne_extractor_close": (None, [_handle]),
+    "fne_statistics_close": (None, [_handle]),
+    "fne_model_options_init": (None, [POINTER(ModelOptions)]),
+    "fne_extractor_options_init": (None, [POINTER(ExtractorOptions)]),
+    "fne_extract_run_init": (None, [POINTER(ExtractRun)]),
+    "fne_ternarize_options_init": (None, [POINTER(TernarizeOptions)]),
+}
+
+
+def _load() -> ctypes.CDLL:
+    tried = []
+    for candidate in library_candidates():
+        try:
+            library = ctypes.CDLL(candidate)
+        except OSError as error:
+            tried.append(f"{candidate}: {error}")
+            continue
+        for name, arguments in _STATUS_FUNCTIONS.items():
+            function = getattr(library, name)
+            function.argtypes, function.restype = arguments, c_int32
+        for name, (result, arguments) in _OTHER_FUNCTIONS.items():
+            function = getattr(library, name)
+            function.argtypes, function.restype = arguments, result
+        return library
+    raise ImportError(
+        "libfne.so.2 was not found; build it with 'make build' or set FNE_LIBRARY to the file. Tried: " + "; ".join(tried)
+    )
+
+
+lib = _load()
+
+
+def last_error() -> str:
+    """The message of this thread's last failed call."""
+    return lib.fne_last_error().decode("utf-8", "replace")
+
+
+def check(status: int) -> None:
+    """Raises the exception of a status that is not OK."""
+    if status != OK:
+        raise errors.error(status, last_error())
+
+
+def sized(struct: type[Any]) -> Any:
+    """A zeroed struct with its size."""
+    return struct(struct_size=ctypes.sizeof(struct))
+
+
+class Handle:
+    """An object of the library: closed once, at the latest with its owner."""
+
+    def __init__(self, value: int | None, close: Any) -> None:
+        self._value = value
+        self._close = close
+
+    def __call__(self) -> int:
+        if self._value is None:
+            raise errors.error(1, "this object is closed")
+        return self._value
+
+    def close(self) -> None:
+        value, self._value = self._value, None
+        if value is not None:
+            self._close(value)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def open_handle(function: Any, close: Any, *arguments: Any) -> Handle:
+    """Calls an *_open function, whose last argument is the object it makes."""
+    out = c_void_p()
+    check(function(*arguments, ctypes.byref(out)))
+    return Handle(out.value, close)
+
+
+def count(function: Any, handle: Handle) -> int:
+    """Calls a function that writes one count."""
+    out = c_uint64()
+    check(function(handle(), ctypes.byref(out)))
+    return out.value
+
+
+def strings(texts: list[bytes]) -> Any:
+    """A C array of strings."""
+    return (c_char_p * len(texts))(*texts)
+
+

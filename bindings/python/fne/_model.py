@@ -1,0 +1,94 @@
+"""Models: frozen TensorFlow GraphDefs and what they hold."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from fne import _ffi
+from fne._ffi import check, lib
+
+
+class TensorInfo(NamedTuple):
+    """A tensor of a graph.
+
+    name: without "import/" and ":0"
+    operation: TensorFlow's, such as "Conv2D"
+    kind: "convolution", "depthwise", "dense", "input" or "other"
+    rank, channels: None where the graph does not say them outright
+    is_default: taken when no layer is selected
+    is_classifier: output of a classifier's last layer, left out unless it is named
+    """
+
+    name: str
+    operation: str
+    kind: str
+    rank: int | None
+    channels: int | None
+    is_default: bool
+    is_classifier: bool
+
+
+class Model:
+    """A frozen TensorFlow GraphDef. Needs no TensorFlow.
+
+    Args:
+        graph: a path to a .pb file, its bytes, or a `tf.compat.v1.GraphDef`
+        allow_unsafe: take graphs with operations that are not on the list of those that only compute. A graph is a
+            program: with this it may read and write files.
+
+    Raises:
+        FileError, GraphError, UnsafeGraphError
+    """
+
+    def __init__(self, graph: Any, *, allow_unsafe: bool = False) -> None:
+        options = _ffi.sized(_ffi.ModelOptions)
+        options.allow_unsafe = int(bool(allow_unsafe))
+        close = lib.fne_model_close
+        if isinstance(graph, (str, os.PathLike)):
+            path = os.fsencode(graph)
+            self._handle = _ffi.open_handle(lib.fne_model_open, close, path, ctypes.byref(options))
+            return
+        if hasattr(graph, "SerializeToString") and hasattr(graph, "node"):
+            graph = graph.SerializeToString()
+        if not isinstance(graph, (bytes, bytearray, memoryview)):
+            raise TypeError(f"a model is a path, bytes or a tf.compat.v1.GraphDef, not {type(graph).__name__}")
+        data = bytes(graph)
+        self._handle = _ffi.open_handle(lib.fne_model_open_memory, close, data, len(data), ctypes.byref(options))
+
+    def tensors(self) -> list[TensorInfo]:
+        """The first output of every node that is no constant, in graph order."""
+        result = []
+        for index in range(_ffi.count(lib.fne_model_tensor_count, self._handle)):
+            info = _ffi.sized(_ffi.TensorInfo)
+            check(lib.fne_model_tensor_info(self._handle(), index, ctypes.byref(info)))
+            result.append(
+                TensorInfo(
+                    info.name.decode(),
+                    info.operation.decode(),
+                    _ffi.KINDS[info.kind],
+                    info.rank if info.rank >= 0 else None,
+                    info.channels if info.channels >= 0 else None,
+                    bool(info.is_default),
+                    bool(info.is_classifier),
+                )
+            )
+        return result
+
+    def layers(self) -> list[TensorInfo]:
+        """The default layers' outputs, in graph order."""
+        return [tensor for tensor in self.tensors() if tensor.is_default]
+
+    def close(self) -> None:
+        """Frees the model; extractors opened from it stay usable."""
+        self._handle.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+

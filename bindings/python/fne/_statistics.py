@@ -1,0 +1,118 @@
+"""Exact statistics of features."""
+
+from __future__ import annotations
+
+import ctypes
+from types import TracebackType
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from fne import _ffi
+from fne._ffi import check, lib
+
+
+class Statistics:
+    """Count, mean and standard deviation of F features, without rounding: the same bits whatever the order of the rows,
+    the batches, the merges and the machine. An object is used by one thread at a time; it pickles.
+
+    Args:
+        feature_count: F
+    """
+
+    def __init__(self, feature_count: int) -> None:
+        if not 1 <= feature_count < 2**31:
+            raise ValueError(f"feature_count is {feature_count}; it must be 1 to 2**31 - 1")
+        self._handle = _ffi.open_handle(lib.fne_statistics_open, lib.fne_statistics_close, feature_count)
+
+    def update(self, rows: NDArray[Any]) -> Statistics:
+        """Adds rows, float32 [n, F]; float64 where every value is one that float32 holds.
+
+        Raises:
+            NotFiniteError: names row and feature; no row of the call is added then.
+            ShapeMismatchError, ValueError
+        """
+        rows = _as_float32(rows)
+        check(lib.fne_statistics_update(self._handle(), rows.ctypes.data, rows.shape[0], rows.shape[1]))
+        return self
+
+    def merge(self, other: Statistics) -> Statistics:
+        """Adds what another object has seen."""
+        check(lib.fne_statistics_merge(self._handle(), other._handle()))
+        return self
+
+    @property
+    def count(self) -> int:
+        """Rows seen."""
+        return self._counts()[0]
+
+    @property
+    def feature_count(self) -> int:
+        """F."""
+        return self._counts()[1]
+
+    def _counts(self) -> tuple[int, int]:
+        rows, features = ctypes.c_uint64(), ctypes.c_uint64()
+        check(lib.fne_statistics_count(self._handle(), ctypes.byref(rows), ctypes.byref(features)))
+        return rows.value, features.value
+
+    def mean(self) -> NDArray[numpy.float64]:
+        """float64 [F], each rounded once from the exact value."""
+        mean = numpy.empty(self.feature_count)
+        check(lib.fne_statistics_get(self._handle(), mean.ctypes.data, None, mean.size, 0))
+        return mean
+
+    def std(self, ddof: int = 0) -> NDArray[numpy.float64]:
+        """float64 [F], each rounded once from the exact value; exactly 0 for a constant feature.
+
+        Args:
+            ddof: 0 for the population's deviation, 1 for the sample's
+        """
+        if not 0 <= ddof < 2**32:
+            raise ValueError(f"ddof is {ddof}; it must be 0 or more")
+        std = numpy.empty(self.feature_count)
+        check(lib.fne_statistics_get(self._handle(), None, std.ctypes.data, std.size, ddof))
+        return std
+
+    def to_bytes(self) -> bytes:
+        """The saved form, versioned and checked when it is read."""
+        size = _ffi.count(lib.fne_statistics_size, self._handle)
+        data = numpy.empty(size, numpy.uint8)
+        check(lib.fne_statistics_save(self._handle(), data.ctypes.data, size))
+        return data.tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Statistics:
+        """Reads what `to_bytes` wrote."""
+        result = cls.__new__(cls)
+        result._handle = _ffi.open_handle(lib.fne_statistics_load, lib.fne_statistics_close, data, len(data))
+        return result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Statistics.from_bytes, (self.to_bytes(),))
+
+    def close(self) -> None:
+        """Frees the object."""
+        self._handle.close()
+
+    def __enter__(self) -> Statistics:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def _as_float32(rows: NDArray[Any]) -> NDArray[numpy.float32]:
+    rows = numpy.asarray(rows)
+    if rows.ndim != 2:
+        raise ValueError(f"rows have shape {rows.shape}; [n, features] is needed")
+    if rows.dtype == numpy.float64:
+        with numpy.errstate(over="ignore"):  # an overflow is a loss, found below
+            narrow = rows.astype(numpy.float32)
+        if not numpy.array_equal(narrow, rows, equal_nan=True):
+            raise ValueError("rows are float64 and hold values that float32 cannot; pass the float32 features")
+        rows = narrow
+    if rows.dtype != numpy.float32:
+        raise ValueError(f"rows are {rows.dtype}; float32 is needed")
+    return numpy.ascontiguousarray(rows)

@@ -1,0 +1,12 @@
+"""Networks with weights, as frozen GraphDefs in a cache folder.
+
+>>> from fne import Model, zoo
+>>> len(Model(zoo.efficientnet_lite0()).layers())  # doctest: +SKIP
+49
+"""
+
+from fne.zoo._cache import cache_folder
+from fne.zoo._efficientnet import efficientnet_lite0
+from fne.zoo._samples import sample_images
+
+__all__ = ["cache_folder", "efficientnet_lite0", "sample_images"]
