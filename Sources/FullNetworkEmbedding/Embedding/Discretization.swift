@@ -79,12 +79,13 @@ public struct Discretization: Sendable {
     ) throws {
         try checkStandardization(x, rows: rows, features: features, mean: mean, std: std)
         let cutBytes = try Bytes(count: 2 * features * MemoryLayout<Float>.size)
-        guard let low = cutBytes.memory.baseAddress?.assumingMemoryBound(to: Float.self) else { return }
-        let high = low + features
-        for feature in 0..<features {
-            (low[feature], high[feature]) = cuts(mean: mean[feature], std: std[feature])
+        cutBytes.withNumbers(of: Float.self) { low in
+            let high = low + features
+            for feature in 0..<features {
+                (low[feature], high[feature]) = cuts(mean: mean[feature], std: std[feature])
+            }
+            ck_ternarize(x, rows, features, low, high, codes)
         }
-        ck_ternarize(x, rows, features, low, high, codes)
     }
 }
 

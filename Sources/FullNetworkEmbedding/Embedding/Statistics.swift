@@ -21,11 +21,14 @@ public final class Statistics {
             throw FNEError(.invalidArgument, "feature_count is \(featureCount); it must be 1 to \(Int32.max)")
         }
         self.featureCount = featureCount
-        lanes = try Bytes(count: featureCount * Int(CK_LANES) * MemoryLayout<Int64>.size)
-        lanes.memory.initializeMemory(as: UInt8.self, repeating: 0)
+        lanes = try Bytes(zeros: featureCount * Int(CK_LANES) * MemoryLayout<Int64>.size)
     }
 
-    private var numbers: UnsafeMutableBufferPointer<Int64> { lanes.memory.assumingMemoryBound(to: Int64.self) }
+    private func withLanes<Result>(_ body: (UnsafeMutablePointer<Int64>) throws -> Result) rethrows -> Result {
+        try lanes.withNumbers(of: Int64.self, body)
+    }
+
+    private var laneCount: Int { featureCount * Int(CK_LANES) }
 
     /// Adds rows, float32 [rowCount, featureCount]. No row is added when one is refused.
     ///
@@ -39,12 +42,11 @@ public final class Statistics {
                 "row \(bad / featureCount), feature \(bad % featureCount) is \(rows[bad]); statistics need finite numbers")
         }
         try grow(by: rowCount)
-        guard let start = numbers.baseAddress else { return }
         var done = 0
         while done < rowCount {
             if rowsSinceCarry == Int(CK_ROWS_PER_CARRY) { carry() }
             let block = min(rowCount - done, Int(CK_ROWS_PER_CARRY) - rowsSinceCarry)
-            ck_exact_add(start, rows + done * featureCount, block, featureCount)
+            withLanes { ck_exact_add($0, rows + done * featureCount, block, featureCount) }
             rowsSinceCarry += block
             done += block
         }
@@ -61,9 +63,11 @@ public final class Statistics {
         try grow(by: other.count)
         carry()
         other.carry()
-        let source = other.numbers
-        let target = numbers
-        for i in target.indices { target[i] += source[i] } // two carried numbers fit with room to spare
+        withLanes { target in
+            other.withLanes { source in
+                for i in 0..<laneCount { target[i] += source[i] } // two carried numbers fit with room to spare
+            }
+        }
         carry()
     }
 
@@ -76,7 +80,7 @@ public final class Statistics {
 
     private func carry() {
         rowsSinceCarry = 0
-        if let start = numbers.baseAddress { ck_exact_carry(start, featureCount) }
+        withLanes { ck_exact_carry($0, featureCount) }
     }
 
     /// Mean and standard deviation of each feature, each rounded once from the exact value: with S1 = sum of x and
@@ -94,19 +98,25 @@ public final class Statistics {
         carry()
         let n = UInt64(count)
         for feature in 0..<featureCount {
-            let start = feature * Int(CK_LANES)
-            let sum = WideInteger(lanes: number(start, Int(CK_SUM_LANES)))
+            let (sum, squares) = sums(feature)
             mean?[feature] = Self.mean(sum, n)
             guard let std else { continue }
-            let squares = WideInteger(lanes: number(start + Int(CK_SUM_LANES), Int(CK_SQUARE_LANES)))
             // By the Cauchy-Schwarz inequality n S2 >= S1^2; equal only when all values are.
             let spread = WideInteger.difference(WideInteger(n) * squares, sum * sum)
             std[feature] = Self.deviation(spread, UInt128(n) * UInt128(n - UInt64(ddof)))
         }
     }
 
-    private func number(_ start: Int, _ count: Int) -> UnsafeBufferPointer<Int64> {
-        UnsafeBufferPointer(rebasing: numbers[start..<start + count])
+    /// S1 * 2^149 and S2 * 2^298 of a feature.
+    private func sums(_ feature: Int) -> (sum: WideInteger, squares: WideInteger) {
+        withLanes { lanes in
+            let sum = lanes + feature * Int(CK_LANES)
+            let squares = sum + Int(CK_SUM_LANES)
+            return (
+                WideInteger(lanes: UnsafeBufferPointer(start: sum, count: Int(CK_SUM_LANES))),
+                WideInteger(lanes: UnsafeBufferPointer(start: squares, count: Int(CK_SQUARE_LANES)))
+            )
+        }
     }
 
     /// sum * 2^-149 / n.
@@ -153,7 +163,7 @@ extension Statistics {
     private static let headerSize = 32
 
     /// Bytes that `save` writes.
-    public var savedSize: Int { Self.headerSize + lanes.memory.count + 8 }
+    public var savedSize: Int { Self.headerSize + lanes.count + 8 }
 
     /// Writes `savedSize` bytes; equal states give equal bytes.
     public func save(to bytes: UnsafeMutableRawBufferPointer) throws {
@@ -166,8 +176,10 @@ extension Statistics {
         bytes.storeBytes(of: UInt32(CK_LANES).littleEndian, toByteOffset: 12, as: UInt32.self)
         bytes.storeBytes(of: UInt64(featureCount).littleEndian, toByteOffset: 16, as: UInt64.self)
         bytes.storeBytes(of: UInt64(count).littleEndian, toByteOffset: 24, as: UInt64.self)
-        for (i, lane) in numbers.enumerated() {
-            bytes.storeBytes(of: lane.littleEndian, toByteOffset: Self.headerSize + 8 * i, as: Int64.self)
+        withLanes { lanes in
+            for i in 0..<laneCount {
+                bytes.storeBytes(of: lanes[i].littleEndian, toByteOffset: Self.headerSize + 8 * i, as: Int64.self)
+            }
         }
         let sum = Self.checksum(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(bytes)[..<(savedSize - 8)]))
         bytes.storeBytes(of: sum.littleEndian, toByteOffset: savedSize - 8, as: UInt64.self)
@@ -203,23 +215,23 @@ extension Statistics {
     private func takeLanes(_ bytes: UnsafeRawBufferPointer, rows: UInt64) throws {
         guard rows <= UInt64(Self.maximumCount) else { throw FNEError(.invalidData, "saved statistics of too many rows") }
         try grow(by: Int(rows))
-        for i in numbers.indices {
-            numbers[i] = Int64(
-                littleEndian: bytes.loadUnaligned(fromByteOffset: Self.headerSize + 8 * i, as: Int64.self))
-            // A digit, or the signed top of a number, which is far from filling its lane.
-            let lane = i % Int(CK_LANES)
-            let isTop = lane == Int(CK_SUM_LANES) - 1 || lane == Int(CK_LANES) - 1
-            let range: ClosedRange<Int64> = isTop ? -(1 << 62)...(1 << 62) : 0...0xffff_ffff
-            guard range.contains(numbers[i]) else { throw FNEError(.invalidData, "saved statistics hold no digits") }
+        try withLanes { lanes in
+            for i in 0..<laneCount {
+                lanes[i] = Int64(
+                    littleEndian: bytes.loadUnaligned(fromByteOffset: Self.headerSize + 8 * i, as: Int64.self))
+                // A digit, or the signed top of a number, which is far from filling its lane.
+                let lane = i % Int(CK_LANES)
+                let isTop = lane == Int(CK_SUM_LANES) - 1 || lane == Int(CK_LANES) - 1
+                let range: ClosedRange<Int64> = isTop ? -(1 << 61)...(1 << 61) : 0...0xffff_ffff
+                guard range.contains(lanes[i]) else { throw FNEError(.invalidData, "saved statistics hold no digits") }
+            }
         }
         for feature in 0..<featureCount { try checkPlausible(feature) }
     }
 
     /// What `get` relies on: n S2 >= S1^2 and no negative S2.
     private func checkPlausible(_ feature: Int) throws {
-        let start = feature * Int(CK_LANES)
-        let sum = WideInteger(lanes: number(start, Int(CK_SUM_LANES)))
-        let squares = WideInteger(lanes: number(start + Int(CK_SUM_LANES), Int(CK_SQUARE_LANES)))
+        let (sum, squares) = sums(feature)
         let left = WideInteger(UInt64(count)) * squares
         guard !squares.isNegative, !WideInteger.isLess(left, sum * sum) else {
             throw FNEError(.invalidData, "saved statistics are impossible at feature \(feature)")

@@ -76,9 +76,10 @@ final class EncodedImage {
         }
         let (height, width) = orientation.swapsSides ? (info.width, info.height) : (info.height, info.width)
         let stored = try Bytes(count: byteCount)
-        guard let pixels = stored.memory.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return }
-        try decodeStored(to: pixels, width: width)
-        orientation.apply(pixels, height: height, width: width, to: rgb)
+        try stored.withNumbers(of: UInt8.self) { pixels in
+            try decodeStored(to: pixels, width: width)
+            orientation.apply(pixels, height: height, width: width, to: rgb)
+        }
     }
 
     private func decodeStored(to rgb: UnsafeMutablePointer<UInt8>, width: Int) throws {

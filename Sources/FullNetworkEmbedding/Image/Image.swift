@@ -11,45 +11,56 @@ public final class Image: @unchecked Sendable {
     /// - Throws: `FNEError` of status `.fileError`, `.unsupportedImage`, `.damagedImage`, `.imageLimit` or
     ///   `.outOfMemory`, naming the file.
     public convenience init(file path: String) throws {
-        do {
-            let file = try Bytes(file: path, limit: ImageLimits.bytes, over: .imageLimit)
-            try self.init(encoded: file.readOnly)
-        } catch let error as FNEError {
-            throw error.about(path)
-        }
+        try self.init(Self.open(path) { try Self.pixels(EncodedImage($0)) })
     }
 
     /// Decodes a JPEG or PNG in memory.
-    public init(encoded: UnsafeRawBufferPointer) throws {
-        guard encoded.count <= ImageLimits.bytes else {
-            throw FNEError(.imageLimit, "\(encoded.count) bytes are more than the limit of \(ImageLimits.bytes)")
-        }
-        let image = try EncodedImage(encoded)
-        height = image.info.height
-        width = image.info.width
-        bytes = try Bytes(count: image.byteCount)
-        if let start = bytes.memory.baseAddress { try image.decode(to: start.assumingMemoryBound(to: UInt8.self)) }
+    public convenience init(encoded: UnsafeRawBufferPointer) throws {
+        try self.init(Self.open(encoded) { try Self.pixels(EncodedImage($0)) })
     }
 
-    public var pixels: UnsafeRawBufferPointer { bytes.readOnly }
+    private init(_ decoded: (bytes: Bytes, info: ImageInfo)) {
+        (bytes, height, width) = (decoded.bytes, decoded.info.height, decoded.info.width)
+    }
+
+    private static func pixels(_ image: EncodedImage) throws -> (bytes: Bytes, info: ImageInfo) {
+        let bytes = try Bytes(count: image.byteCount)
+        try bytes.withNumbers(of: UInt8.self) { try image.decode(to: $0) }
+        return (bytes, image.info)
+    }
+
+    /// height * width * 3 bytes.
+    public func withPixels<Result>(_ body: (UnsafePointer<UInt8>) throws -> Result) rethrows -> Result {
+        try bytes.withNumbers(of: UInt8.self) { try body(UnsafePointer($0)) }
+    }
+
+    // MARK: Without an object
 
     /// Reads a file's header. Throws as `init(file:)`.
-    public static func probe(file path: String) throws -> ImageInfo {
-        do {
-            return try probe(encoded: try Bytes(file: path, limit: ImageLimits.bytes, over: .imageLimit).readOnly)
-        } catch let error as FNEError {
-            throw error.about(path)
-        }
-    }
+    public static func probe(file path: String) throws -> ImageInfo { try open(path) { try EncodedImage($0).info } }
 
     /// Reads the header of an encoded image in memory.
-    public static func probe(encoded: UnsafeRawBufferPointer) throws -> ImageInfo { try EncodedImage(encoded).info }
+    public static func probe(encoded: UnsafeRawBufferPointer) throws -> ImageInfo {
+        try open(encoded) { try EncodedImage($0).info }
+    }
 
     /// Decodes into a caller's memory of `capacity` bytes; returns what was decoded.
     public static func decode(
         encoded: UnsafeRawBufferPointer, to rgb: UnsafeMutablePointer<UInt8>, capacity: Int
     ) throws -> ImageInfo {
-        let image = try EncodedImage(encoded)
+        try open(encoded) { try decode(EncodedImage($0), to: rgb, capacity: capacity) }
+    }
+
+    /// As `decode(encoded:to:capacity:)`, of a file.
+    public static func decode(
+        file path: String, to rgb: UnsafeMutablePointer<UInt8>, capacity: Int
+    ) throws -> ImageInfo {
+        try open(path) { try decode(EncodedImage($0), to: rgb, capacity: capacity) }
+    }
+
+    private static func decode(
+        _ image: EncodedImage, to rgb: UnsafeMutablePointer<UInt8>, capacity: Int
+    ) throws -> ImageInfo {
         guard capacity >= image.byteCount else {
             throw FNEError(
                 .bufferTooSmall,
@@ -60,16 +71,24 @@ public final class Image: @unchecked Sendable {
         return image.info
     }
 
-    /// As `decode(encoded:to:capacity:)`, of a file.
-    public static func decode(
-        file path: String, to rgb: UnsafeMutablePointer<UInt8>, capacity: Int
-    ) throws -> ImageInfo {
+    // MARK: Sources
+
+    /// Lends a file's bytes to the body; errors name the file.
+    private static func open<Result>(_ path: String, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
         do {
-            let file = try Bytes(file: path, limit: ImageLimits.bytes, over: .imageLimit)
-            return try decode(encoded: file.readOnly, to: rgb, capacity: capacity)
+            return try Bytes(file: path, limit: ImageLimits.bytes, over: .imageLimit).withBytes(body)
         } catch let error as FNEError {
             throw error.about(path)
         }
+    }
+
+    private static func open<Result>(
+        _ encoded: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) throws -> Result {
+        guard encoded.count <= ImageLimits.bytes else {
+            throw FNEError(.imageLimit, "\(encoded.count) bytes are more than the limit of \(ImageLimits.bytes)")
+        }
+        return try body(encoded)
     }
 }
 

@@ -45,7 +45,7 @@ public final class Model: @unchecked Sendable {
 
     private init(_ bytes: Bytes, allowUnsafe: Bool) throws {
         serialized = bytes
-        graph = try GraphDefinition(bytes.readOnly)
+        graph = try bytes.withBytes { try GraphDefinition($0) }
         if !allowUnsafe { try GraphSafety.check(graph) }
         try GraphSafety.checkConstants(graph)
         tensors = Self.table(graph, try LayerAnalysis(graph))

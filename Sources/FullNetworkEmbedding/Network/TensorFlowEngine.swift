@@ -80,9 +80,10 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         defer { library.api.DeleteImportGraphDefOptions(options) }
         library.api.ImportGraphDefOptionsSetPrefix(options, prefix)
         library.api.ImportGraphDefOptionsAddInputMapping(options, from.node, Int32(from.output), input)
-        var buffer = TF_Buffer(
-            data: model.serialized.readOnly.baseAddress, length: model.serialized.readOnly.count, data_deallocator: nil)
-        try library.checked("importing the graph") { library.api.GraphImportGraphDef(graph, &buffer, options, $0) }
+        try model.serialized.withBytes { bytes in
+            var buffer = TF_Buffer(data: bytes.baseAddress, length: bytes.count, data_deallocator: nil)
+            try library.checked("importing the graph") { library.api.GraphImportGraphDef(graph, &buffer, options, $0) }
+        }
     }
 
     private static func openSession(

@@ -49,12 +49,13 @@ final class BatchLoader {
             let bytes = try checkedProduct(
                 self.batchSize, valueCount, MemoryLayout<Float>.size, of: "batch_size x height x width")
             let memory = try Bytes(count: bytes)
-            guard let values = memory.memory.assumingMemoryBound(to: Float.self).baseAddress else { continue }
+            // The slots live as long as the loader, which joins its threads before it goes.
+            let values = memory.withNumbers(of: Float.self) { $0 }
             slots.append(Slot(memory: memory, values: values, pending: size(ofBatch: number)))
         }
         guard count > 1 else { return }
         for _ in 0..<min(threads, count) {
-            guard let worker = Worker({ [unowned self] in self.work() }) else { break }
+            guard let worker = Worker({ [unowned(unsafe) self] in self.work() }) else { break }
             workers.append(worker)
         }
     }

@@ -24,7 +24,15 @@ struct Preprocessing: Sendable {
         to fed: UnsafeMutablePointer<Float>
     ) throws {
         let resized = try Bytes(count: valueCount)
-        guard let dense = resized.memory.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return }
+        try resized.withNumbers(of: UInt8.self) { dense in
+            try self.resize(pixels, stride: stride, height: height, width: width, to: dense)
+            self.convert(dense, order: order, to: fed)
+        }
+    }
+
+    private func resize(
+        _ pixels: UnsafePointer<UInt8>, stride: Int, height: Int, width: Int, to dense: UnsafeMutablePointer<UInt8>
+    ) throws {
         if height == self.height && width == self.width {
             for row in 0..<height { memcpy(dense + row * width * 3, pixels + row * stride, width * 3) }
         } else {
@@ -32,6 +40,9 @@ struct Preprocessing: Sendable {
                 pixels, stride: stride, height: height, width: width, to: dense, newHeight: self.height,
                 newWidth: self.width)
         }
+    }
+
+    private func convert(_ dense: UnsafePointer<UInt8>, order: ChannelOrder, to fed: UnsafeMutablePointer<Float>) {
         withUnsafeBytes(of: mean) { mean in
             withUnsafeBytes(of: scale) { scale in
                 ck_pixels_to_float(
@@ -43,7 +54,8 @@ struct Preprocessing: Sendable {
     }
 
     func feed(_ image: Image, to fed: UnsafeMutablePointer<Float>) throws {
-        guard let pixels = image.pixels.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return }
-        try feed(pixels, stride: image.width * 3, height: image.height, width: image.width, order: .rgb, to: fed)
+        try image.withPixels { pixels in
+            try feed(pixels, stride: image.width * 3, height: image.height, width: image.width, order: .rgb, to: fed)
+        }
     }
 }

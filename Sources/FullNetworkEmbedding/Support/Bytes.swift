@@ -1,8 +1,12 @@
 import Glibc
 
 /// A block of memory of fixed size that is freed with its owner. Allocation failure is an error, never a trap.
+///
+/// The memory is reached through closures alone: Swift may free an object after its last use, and a pointer taken out of
+/// it is no use of it.
 final class Bytes: @unchecked Sendable {
-    let memory: UnsafeMutableRawBufferPointer
+    private let memory: UnsafeMutableRawPointer
+    let count: Int
 
     /// Uninitialized bytes, aligned to 64 so that TensorFlow takes them without a copy.
     init(count: Int) throws {
@@ -10,13 +14,31 @@ final class Bytes: @unchecked Sendable {
         guard count >= 0, posix_memalign(&pointer, 64, max(count, 1)) == 0, let pointer else {
             throw FNEError(.outOfMemory, "cannot allocate \(count) bytes")
         }
-        memory = UnsafeMutableRawBufferPointer(start: pointer, count: count)
+        memory = pointer
+        self.count = count
+    }
+
+    /// All zero.
+    convenience init(zeros count: Int) throws {
+        try self.init(count: count)
+        memset(memory, 0, count)
+    }
+
+    func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+        try withExtendedLifetime(self) { try body(UnsafeRawBufferPointer(start: memory, count: count)) }
+    }
+
+    /// The memory as numbers of one type.
+    func withNumbers<Number: BitwiseCopyable, Result>(
+        of type: Number.Type, _ body: (UnsafeMutablePointer<Number>) throws -> Result
+    ) rethrows -> Result {
+        try withExtendedLifetime(self) { try body(memory.assumingMemoryBound(to: type)) }
     }
 
     /// A copy of bytes in memory.
     convenience init(copying bytes: UnsafeRawBufferPointer) throws {
         try self.init(count: bytes.count)
-        memory.copyMemory(from: bytes)
+        if let start = bytes.baseAddress { memory.copyMemory(from: start, byteCount: bytes.count) }
     }
 
     /// The whole of a regular file of at most `limit` bytes. Errors do not repeat the path: the caller says what it is.
@@ -37,7 +59,7 @@ final class Bytes: @unchecked Sendable {
         try self.init(count: size)
         var filled = 0
         while filled < size {
-            let got = read(descriptor, memory.baseAddress?.advanced(by: filled), size - filled)
+            let got = read(descriptor, memory.advanced(by: filled), size - filled)
             if got < 0 {
                 if errno == EINTR { continue }
                 throw FNEError(.fileError, lastSystemError())
@@ -47,9 +69,7 @@ final class Bytes: @unchecked Sendable {
         }
     }
 
-    deinit { free(memory.baseAddress) }
-
-    var readOnly: UnsafeRawBufferPointer { UnsafeRawBufferPointer(memory) }
+    deinit { free(memory) }
 }
 
 /// What errno says, such as "No such file or directory".

@@ -1,0 +1,232 @@
+/* Calls every function of fne.h as it must not be called. Each must return a status and write nothing; none may crash.
+ * Prints the number of checks. Argument: a GraphDef file that opens without TensorFlow. */
+#include <fne.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int checks;
+
+static void expect(fne_status got, fne_status wanted, const char *call, int line) {
+    ++checks;
+    if (got == wanted) return;
+    fprintf(stderr, "line %d: %s: %s instead of %s: %s\n", line, call, fne_status_name(got), fne_status_name(wanted),
+            fne_last_error());
+    exit(1);
+}
+#define EXPECT(call, wanted) expect(call, wanted, #call, __LINE__)
+#define HOLDS(condition) expect((condition) ? FNE_OK : FNE_INTERNAL_ERROR, FNE_OK, #condition, __LINE__)
+
+int main(int argc, char **argv) {
+    if (argc != 2) return 2;
+
+    /* Closing NULL, filling NULL. */
+    fne_model_close(NULL);
+    fne_extractor_close(NULL);
+    fne_statistics_close(NULL);
+    fne_image_info_init(NULL);
+    fne_model_options_init(NULL);
+    fne_tensor_info_init(NULL);
+    fne_extractor_options_init(NULL);
+    fne_layer_info_init(NULL);
+    fne_input_info_init(NULL);
+    fne_extract_run_init(NULL);
+    fne_ternarize_options_init(NULL);
+
+    /* Images. */
+    uint8_t pixels[12] = {0};
+    fne_image_info info;
+    EXPECT(fne_image_probe(NULL, NULL), FNE_INVALID_ARGUMENT);
+    memset(&info, 0, sizeof info); /* struct_size 0 */
+    EXPECT(fne_image_probe_memory(pixels, 12, &info), FNE_UNSUPPORTED_IMAGE);
+    fne_image_info_init(&info);
+    HOLDS(info.struct_size == sizeof info);
+    EXPECT(fne_image_probe(NULL, &info), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_probe("", &info), FNE_FILE_ERROR);
+    EXPECT(fne_image_probe("/", &info), FNE_FILE_ERROR);
+    EXPECT(fne_image_probe_memory(NULL, 5, &info), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_probe_memory(pixels, 0, &info), FNE_UNSUPPORTED_IMAGE);
+    EXPECT(fne_image_probe_memory(pixels, UINT64_MAX, &info), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_decode(NULL, pixels, 12, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_decode("/nowhere.jpg", pixels, 12, NULL), FNE_FILE_ERROR);
+    EXPECT(fne_image_decode("/nowhere.jpg", NULL, 12, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_decode_memory(NULL, 12, pixels, 12, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_resize(NULL, 2, 2, pixels, 2, 2, 12), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_resize(pixels, 2, 2, NULL, 2, 2, 12), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_resize(pixels, 0, 2, pixels, 2, 2, 12), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_resize(pixels, 2, 2, pixels, 0, 2, 12), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_resize(pixels, 2, 2, pixels, 2, 2, 11), FNE_BUFFER_TOO_SMALL);
+    EXPECT(fne_image_resize(pixels, 2, 2, pixels, UINT32_MAX, UINT32_MAX, UINT64_MAX), FNE_INVALID_ARGUMENT);
+
+    /* Models. */
+    fne_model *model = (fne_model *)&info; /* must stay */
+    fne_model_options model_options;
+    fne_model_options_init(&model_options);
+    EXPECT(fne_model_open(argv[1], NULL, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_open(NULL, NULL, &model), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_open("/nowhere.pb", NULL, &model), FNE_FILE_ERROR);
+    EXPECT(fne_model_open_memory(NULL, 5, NULL, &model), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_open_memory(pixels, 0, NULL, &model), FNE_INVALID_GRAPH);
+    EXPECT(fne_model_open_memory((const uint8_t *)"hello graph", 11, NULL, &model), FNE_INVALID_GRAPH);
+    model_options.allow_unsafe = 7;
+    EXPECT(fne_model_open(argv[1], &model_options, &model), FNE_INVALID_ARGUMENT);
+    model_options.allow_unsafe = 0;
+    model_options.struct_size = 0;
+    EXPECT(fne_model_open(argv[1], &model_options, &model), FNE_INVALID_ARGUMENT);
+    HOLDS(model == (fne_model *)&info);
+
+    /* A struct of a newer header: what it adds must be 0. */
+    struct {
+        fne_model_options known;
+        uint64_t newer;
+    } longer;
+    memset(&longer, 0, sizeof longer);
+    longer.known.struct_size = sizeof longer;
+    EXPECT(fne_model_open(argv[1], &longer.known, &model), FNE_OK);
+    fne_model_close(model);
+    longer.newer = 1;
+    EXPECT(fne_model_open(argv[1], &longer.known, &model), FNE_INVALID_ARGUMENT);
+    /* A struct of an older one: what it lacks keeps the default. */
+    model_options.struct_size = 8;
+    model_options.allow_unsafe = 7;
+    EXPECT(fne_model_open(argv[1], &model_options, &model), FNE_OK);
+
+    uint64_t count = 99;
+    fne_tensor_info tensor;
+    fne_tensor_info_init(&tensor);
+    EXPECT(fne_model_tensor_count(NULL, &count), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_tensor_count(model, NULL), FNE_INVALID_ARGUMENT);
+    HOLDS(count == 99);
+    EXPECT(fne_model_tensor_count(model, &count), FNE_OK);
+    EXPECT(fne_model_tensor_info(model, count, &tensor), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_tensor_info(model, UINT64_MAX, &tensor), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_tensor_info(model, 0, NULL), FNE_INVALID_ARGUMENT);
+    tensor.struct_size = 0;
+    EXPECT(fne_model_tensor_info(model, 0, &tensor), FNE_INVALID_ARGUMENT);
+    tensor.struct_size = 16; /* only the name fits: nothing behind it is touched */
+    tensor.rank = 77;
+    EXPECT(fne_model_tensor_info(model, 0, &tensor), FNE_OK);
+    HOLDS(tensor.rank == 77 && strlen(tensor.name) > 0 && tensor.struct_size == 16);
+
+    /* Extractors: all of this is refused before TensorFlow is needed. */
+    fne_extractor *extractor = NULL;
+    fne_extractor_options options;
+    fne_extractor_options_init(&options);
+    HOLDS(options.scale[0] == 1 && options.scale[2] == 1 && options.mean[1] == 0);
+    EXPECT(fne_extractor_open(NULL, &options, &extractor), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_extractor_open(model, &options, NULL), FNE_INVALID_ARGUMENT);
+    options.channel_order = 9;
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    options.channel_order = 0;
+    options.on_error = -1;
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    options.on_error = 0;
+    options.layer_count = 1; /* and layers NULL */
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    const char *layers[] = {NULL};
+    options.layers = layers;
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    layers[0] = "no such tensor";
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_UNKNOWN_TENSOR);
+    layers[0] = "last:0%";
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    options.layer_count = UINT64_MAX;
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    HOLDS(extractor == NULL);
+    EXPECT(fne_extractor_feature_count(NULL, &count), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_extractor_layer_count(NULL, &count), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_extractor_layer_info(NULL, 0, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_extractor_input_info(NULL, NULL), FNE_INVALID_ARGUMENT);
+    float numbers[4] = {1, 2, 3, 4};
+    EXPECT(fne_extract_files(NULL, NULL, 1, numbers, 4, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_extract_encoded(NULL, NULL, 1, numbers, 4, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_extract_pixels(NULL, NULL, 1, numbers, 4, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_extract_tensor(NULL, NULL, 0, 1, numbers, 4, NULL), FNE_INVALID_ARGUMENT);
+    fne_model_close(model);
+
+    /* Statistics. */
+    fne_statistics *statistics = NULL, *other = NULL;
+    double mean[2] = {-1, -1}, std[2] = {-1, -1};
+    uint8_t saved[512];
+    EXPECT(fne_statistics_open(2, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_statistics_open(0, &statistics), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_statistics_open(UINT64_MAX, &statistics), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_statistics_open(2, &statistics), FNE_OK);
+    EXPECT(fne_statistics_open(3, &other), FNE_OK);
+    EXPECT(fne_statistics_update(NULL, numbers, 2, 2), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_statistics_update(statistics, NULL, 2, 2), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_statistics_update(statistics, numbers, 2, 3), FNE_SHAPE_MISMATCH);
+    EXPECT(fne_statistics_update(statistics, numbers, UINT64_MAX, 2), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_statistics_update(statistics, NULL, 0, 2), FNE_OK);
+    EXPECT(fne_statistics_merge(statistics, other), FNE_SHAPE_MISMATCH);
+    EXPECT(fne_statistics_merge(statistics, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_statistics_get(statistics, mean, std, 2, 0), FNE_INVALID_ARGUMENT); /* no rows yet */
+    EXPECT(fne_statistics_update(statistics, numbers, 2, 2), FNE_OK);
+    EXPECT(fne_statistics_get(statistics, mean, std, 1, 0), FNE_BUFFER_TOO_SMALL);
+    EXPECT(fne_statistics_get(statistics, mean, std, 2, 2), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_statistics_get(NULL, mean, std, 2, 0), FNE_INVALID_ARGUMENT);
+    HOLDS(mean[0] == -1 && std[1] == -1);
+    EXPECT(fne_statistics_get(statistics, mean, std, 2, 0), FNE_OK);
+    HOLDS(mean[0] == 2 && mean[1] == 3 && std[0] == 1 && std[1] == 1);
+    EXPECT(fne_statistics_get(statistics, NULL, NULL, 2, 0), FNE_OK);
+    EXPECT(fne_statistics_count(NULL, &count, &count), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_statistics_count(statistics, NULL, NULL), FNE_OK);
+    EXPECT(fne_statistics_size(statistics, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_statistics_size(statistics, &count), FNE_OK);
+    HOLDS(count <= sizeof saved);
+    EXPECT(fne_statistics_save(statistics, NULL, count), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_statistics_save(statistics, saved, count - 1), FNE_BUFFER_TOO_SMALL);
+    EXPECT(fne_statistics_save(statistics, saved, count), FNE_OK);
+    fne_statistics_close(other);
+    other = NULL;
+    EXPECT(fne_statistics_load(saved, count - 1, &other), FNE_INVALID_DATA);
+    EXPECT(fne_statistics_load(saved, 0, &other), FNE_INVALID_DATA);
+    EXPECT(fne_statistics_load(NULL, count, &other), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_statistics_load(saved, count, NULL), FNE_INVALID_ARGUMENT);
+    saved[40] ^= 1;
+    EXPECT(fne_statistics_load(saved, count, &other), FNE_INVALID_DATA);
+    HOLDS(other == NULL);
+    fne_statistics_close(statistics);
+
+    /* Embedding. */
+    double z[4];
+    int8_t codes[4] = {9, 9, 9, 9};
+    fne_ternarize_options rules;
+    fne_ternarize_options_init(&rules);
+    HOLDS(rules.lower == -0.25 && rules.upper == 0.15);
+    EXPECT(fne_standardize(NULL, 2, 2, mean, std, z, 4), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_standardize(numbers, 0, 2, mean, std, z, 4), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_standardize(numbers, 2, 2, mean, std, z, 3), FNE_BUFFER_TOO_SMALL);
+    EXPECT(fne_standardize(numbers, UINT64_MAX, UINT64_MAX, mean, std, z, UINT64_MAX), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_ternarize(numbers, 2, 2, NULL, std, NULL, codes, 4), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_ternarize(numbers, 2, 2, mean, std, NULL, NULL, 4), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_ternarize(numbers, 2, 2, mean, std, NULL, codes, 3), FNE_BUFFER_TOO_SMALL);
+    rules.lower = 1;
+    EXPECT(fne_ternarize(numbers, 2, 2, mean, std, &rules, codes, 4), FNE_INVALID_ARGUMENT);
+    rules.lower = -0.25;
+    rules.rules = 5;
+    EXPECT(fne_ternarize(numbers, 2, 2, mean, std, &rules, codes, 4), FNE_INVALID_ARGUMENT);
+    std[0] = -1;
+    EXPECT(fne_ternarize(numbers, 2, 2, mean, std, NULL, codes, 4), FNE_INVALID_ARGUMENT);
+    std[0] = 1;
+    HOLDS(codes[0] == 9 && codes[3] == 9);
+    EXPECT(fne_ternarize(numbers, 2, 2, mean, std, NULL, codes, 4), FNE_OK);
+    HOLDS(codes[0] == -1 && codes[1] == -1 && codes[2] == 1 && codes[3] == 1);
+    numbers[3] = (float)(0.0 * (1e308 * 10)); /* NaN */
+    EXPECT(fne_ternarize(numbers, 2, 2, mean, std, NULL, codes, 4), FNE_NOT_FINITE);
+    HOLDS(strstr(fne_last_error(), "row 1, feature 1") != NULL);
+
+    /* Backend. */
+    const char *version = NULL;
+    EXPECT(fne_backend_load("/nowhere/libtensorflow.so.2"), FNE_BACKEND_UNAVAILABLE);
+    HOLDS(strstr(fne_last_error(), "/nowhere/libtensorflow.so.2") != NULL);
+    EXPECT(fne_backend_info(&version, NULL), FNE_OK);
+    HOLDS(strcmp(version, "") == 0);
+    EXPECT(fne_backend_info(NULL, NULL), FNE_OK);
+
+    HOLDS(strcmp(fne_status_name(FNE_FILE_ERROR), "FNE_FILE_ERROR") == 0);
+    HOLDS(strcmp(fne_status_name(12345), "unknown status") == 0);
+    printf("%d checks\n", checks);
+    return 0;
+}

@@ -1,0 +1,177 @@
+"""Finding, loading and sharing TensorFlow; forks. Each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from conftest import ROOT, small_network
+
+from fne._libpath import tensorflow_library
+
+
+@pytest.fixture(scope="module")
+def graph_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("graph") / "graph.pb"
+    path.write_bytes(small_network()[0].SerializeToString())
+    return path
+
+
+def run(program, *arguments, **environment):
+    """Runs a program in a new process; returns what it printed."""
+    base = {key: value for key, value in os.environ.items() if key not in ("TF_CPP_MIN_LOG_LEVEL", "FNE_TENSORFLOW")}
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)],
+        env=base | environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+EXTRACT = """
+    import sys, numpy, fne
+    def features():
+        with fne.Extractor(sys.argv[1]) as extractor:
+            return extractor.extract(numpy.ones((2, 48, 64, 3), numpy.float32) * 50).features
+"""
+
+
+def test_loads_by_itself_and_is_quiet(graph_file):
+    result = run(EXTRACT + "    assert fne.backend_info() == ('', ''); features(); print(*fne.backend_info())", graph_file)
+    assert result.returncode == 0, result.stderr
+    version, path = result.stdout.split()
+    assert version.startswith("2.") and os.path.samefile(path, tensorflow_library())
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_shares_a_process_with_pythons_tensorflow(graph_file, order):
+    result = run(
+        EXTRACT
+        + """
+    if sys.argv[2] == "before":
+        import tensorflow as tf
+        mine = features()
+    else:
+        mine = features()
+        import tensorflow as tf
+    graph_def = tf.compat.v1.GraphDef.FromString(open(sys.argv[1], "rb").read())
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(graph_def, name="import")
+    with tf.compat.v1.Session(graph=graph) as session:
+        theirs = session.run("import/relu5:0", {"import/input:0": numpy.ones((2, 48, 64, 3)) * 50})
+    numpy.testing.assert_allclose(mine[:, -32:], theirs, rtol=1e-4, atol=1e-5)
+    copies = {line.split()[-1] for line in open("/proc/self/maps") if "libtensorflow_cc" in line}
+    assert len(copies) == 1, copies
+    features()
+    """,
+        graph_file,
+        order,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_unavailable_lists_what_was_tried(graph_file, tmp_path):
+    result = run(EXTRACT + "    features()", graph_file, FNE_TENSORFLOW=str(tmp_path))
+    assert result.returncode == 1 and "BackendUnavailableError" in result.stderr
+    for text in (f"{tmp_path}/libtensorflow_cc.so.2", f"{tmp_path}/libtensorflow.so.2", "pip install tensorflow-cpu", "FNE_TENSORFLOW"):
+        assert text in result.stderr
+
+
+def test_works_without_tensorflow(graph_file, tmp_path):
+    """Images, models, statistics and codes need none."""
+    program = """
+        import sys, numpy, fne, fne._libpath
+        assert len(fne.Model(sys.argv[1]).layers()) == 5
+        rows = numpy.arange(12, dtype=numpy.float32).reshape(4, 3)
+        statistics = fne.Statistics(3).update(rows)
+        assert fne.ternarize(rows, statistics.mean(), statistics.std()).tolist()[0] == [-1, -1, -1]
+        assert "tensorflow" not in open("/proc/self/maps").read()
+    """
+    result = run(program, graph_file, FNE_TENSORFLOW="/nowhere")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("name", ["file", "folder"])
+def test_environment_variable_names_a_file_or_its_folder(graph_file, name):
+    library = tensorflow_library()
+    value = library if name == "file" else os.path.dirname(library)
+    result = run(EXTRACT + "    features(); print(fne.backend_info()[1])", graph_file, FNE_TENSORFLOW=value)
+    assert result.returncode == 0, result.stderr
+    assert os.path.samefile(result.stdout.strip(), library)
+
+
+def test_another_copy_is_a_conflict(graph_file, tmp_path):
+    other = tmp_path / "libtensorflow.so.2"
+    shutil.copy(ROOT / "build/lib/libfne.so.2", other)  # any other file will do
+    program = EXTRACT + """
+    features()
+    try:
+        fne.load_backend(sys.argv[2])
+    except fne.BackendConflictError as error:
+        print(error)
+    fne.load_backend(fne.backend_info()[1])  # the loaded one again
+    features()
+    """
+    for place in (other, tmp_path):
+        result = run(program, graph_file, place)
+        assert result.returncode == 0, result.stderr
+        assert "is another copy" in result.stdout and str(place) in result.stdout
+    # Also when Python's tensorflow is the copy that is there.
+    result = run(
+        """
+        import sys, tensorflow, fne
+        try:
+            fne.load_backend(sys.argv[1])
+        except fne.BackendConflictError as error:
+            print(error)
+        """,
+        other,
+    )
+    assert "is another copy" in result.stdout, result.stderr
+
+
+def test_a_library_that_is_not_tensorflow(tmp_path):
+    result = run("import sys, fne; fne.load_backend(sys.argv[1])", ROOT / "build/lib/libfne.so.2")
+    assert result.returncode == 1 and "has no function TF_Version" in result.stderr
+
+
+def test_fork(graph_file):
+    """In the child: an error from the old extractor, everything else works."""
+    program = EXTRACT + """
+    import os
+    extractor = fne.Extractor(sys.argv[1])
+    pixels = numpy.ones((2, 48, 64, 3), numpy.float32)
+    extractor.extract(pixels)
+    child = os.fork()
+    if child == 0:
+        try:
+            extractor.extract(pixels)
+            os._exit(1)
+        except fne.ForkedError as error:
+            assert "forked" in str(error)
+        statistics = fne.Statistics(3).update(numpy.ones((70, 3), numpy.float32))
+        assert statistics.std().tolist() == [0, 0, 0]
+        fne.ternarize(numpy.ones((2, 3), numpy.float32), statistics.mean(), statistics.std())
+        fne.read_image(fne.zoo.sample_images()[0])
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    extractor.extract(pixels)
+    """
+    result = run(program, graph_file)
+    assert result.returncode == 0, result.stderr
+
+
+def test_first_load_in_a_forked_child(graph_file):
+    program = EXTRACT + """
+    import multiprocessing
+    fne.Statistics(3)
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        results = pool.map(lambda_free, range(2))
+    numpy.testing.assert_array_equal(results[0], results[1])
+    """
+    program = program.replace("    import multiprocessing", "    def lambda_free(_):\n        return features()\n    import multiprocessing")
+    result = run(program, graph_file)
+    assert result.returncode == 0, result.stderr

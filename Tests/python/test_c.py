@@ -1,0 +1,70 @@
+"""C programs against the built library."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+import fne
+from fne._libpath import tensorflow_library
+
+
+def run(*command, **options):
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
+
+
+@pytest.fixture(scope="module")
+def embed(tmp_path_factory):
+    """The example, built by the very line that its comment documents."""
+    line = re.search(r"^ \*     (gcc .*)$", (ROOT / "bindings/c/embed.c").read_text(), re.MULTILINE).group(1)
+    subprocess.run(line, shell=True, check=True, cwd=ROOT)
+    return ROOT / "build/embed"
+
+
+def test_abuse(tmp_path, network):
+    """Every function called as it must not be: a status each time, never a crash."""
+    graph = tmp_path / "graph.pb"
+    graph.write_bytes(network[0].SerializeToString())
+    program = tmp_path / "abuse"
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-I", ROOT / "build/include"]
+    library = ROOT / "build/lib"
+    build = run("gcc", *flags, ROOT / "Tests/c/abuse.c", "-L", library, "-lfne", f"-Wl,-rpath,{library}", "-o", program)
+    assert build.returncode == 0, build.stderr
+    result = run(program, graph, env={})
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout.split()[0]) > 100
+
+
+def test_embed(tmp_path, embed, lite0, photographs):
+    environment = dict(os.environ, FNE_TENSORFLOW=os.path.dirname(tensorflow_library()))
+    out = tmp_path / "out.npy"
+    result = run(embed, lite0, "import/input:0", "224x224", out, *photographs[:6], env=environment)
+    assert result.returncode == 0, result.stderr
+    features, stats = fne.full_network_embedding(lite0, photographs[:6], 16, "input", None, (224, 224))
+    codes = np.load(out)
+    assert codes.dtype == np.int8
+    np.testing.assert_array_equal(codes, features)
+    np.testing.assert_array_equal(np.load(tmp_path / "out.stats.npy"), stats)
+
+
+def test_embed_says_what_is_wrong(tmp_path, embed, lite0, photographs):
+    environment = dict(os.environ, FNE_TENSORFLOW=os.path.dirname(tensorflow_library()))
+
+    def said(*arguments):
+        result = run(embed, *arguments, env=environment)
+        assert result.returncode in (1, 2), result.stderr
+        assert not (tmp_path / "out.npy").exists()
+        return result.stderr
+
+    out = tmp_path / "out.npy"
+    assert "usage" in said(lite0, "input")
+    assert "usage" in said(lite0, "input", "224", out, photographs[0])
+    assert "FNE_FILE_ERROR: nothing.pb: No such file" in said("nothing.pb", "input", "224x224", out, photographs[0])
+    assert "nearest names" in said(lite0, "inputt", "224x224", out, photographs[0])
+    assert "image 1 of 2: gone.jpg: No such file" in said(lite0, "input", "224x224", out, photographs[0], "gone.jpg")
+    assert "fixed height of 224" in said(lite0, "input", "100x224", out, photographs[0])

@@ -1,0 +1,299 @@
+"""From files to features against implementation A in TensorFlow's Python."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+
+import cv2
+import implementation_a
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import small_network
+
+import fne
+from fne import full_network_embedding
+
+
+@pytest.fixture(scope="module")
+def reference(network, photographs):
+    """Implementation A's pooled features of the photographs, float64 [24, F]."""
+    graph, taps, _ = network
+    return implementation_a.Network(graph, "input:0", taps, 48, 64).pooled(photographs, 8)
+
+
+def test_full_network_embedding_is_implementation_a(network, photographs, reference):
+    graph, taps, _ = network
+    expected, expected_stats = implementation_a.embed(reference)
+    features, stats = full_network_embedding(
+        graph, [str(path) for path in photographs], 8, "import/input:0", ["import/" + tap for tap in taps], (48, 64)
+    )
+    assert features.dtype == np.float64 and stats.dtype == np.float64
+    assert features.shape == (24, 144) and stats.shape == (2, 144)
+    assert np.mean(features == expected) >= 0.9999
+    np.testing.assert_allclose(stats[0], expected_stats[0], atol=1e-4 * abs(expected_stats[0]).max())
+    np.testing.assert_allclose(stats[1], expected_stats[1], atol=1e-4 * expected_stats[1].max())
+
+
+def test_the_default_network_is_implementation_a(lite0, photographs):
+    """A real network, its default layers, the pictures stretched to 224 x 224."""
+    layers = [layer.name + ":0" for layer in fne.Model(lite0).layers()]
+    network = implementation_a.Network(implementation_a.load_graph(lite0), "input:0", layers, 224, 224)
+    expected, expected_stats = implementation_a.embed(network.pooled(photographs, 8))
+    features, stats = full_network_embedding(lite0, photographs, 8, "input:0", None, (224, 224))
+    assert np.mean(features == expected) >= 0.9999
+    np.testing.assert_allclose(stats, expected_stats, atol=1e-4 * abs(expected_stats).max())
+
+
+def test_height_and_width_are_not_swapped(photographs):
+    """Implementation A, given (48, 64), would feed 64 x 48; the documented meaning is height, width."""
+    graph, taps, _ = small_network(72, 40)
+    expected = implementation_a.Network(graph, "input:0", taps, 72, 40).pooled(photographs[:6], 6)
+    with fne.Extractor(graph, layers=taps, size=(72, 40)) as extractor:
+        np.testing.assert_allclose(extractor.extract(photographs[:6]).features, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8, 24, 100])
+def test_batch_size_changes_nothing(network, photographs, reference, batch_size):
+    with fne.Extractor(network[0], batch_size=batch_size) as extractor:
+        assert extractor.batch_size == batch_size
+        np.testing.assert_allclose(extractor.extract(photographs).features, reference, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+def test_preprocessing_options(network, photographs, order):
+    graph, taps, _ = network
+    mean, scale = np.array([103.939, 116.779, 123.68], np.float32), np.array([0.017, 1, 0.5], np.float32)
+
+    def prepare(batch):
+        return ((batch[..., ::-1] if order == "bgr" else batch) - mean) * scale
+
+    expected = implementation_a.Network(graph, "input:0", taps, 48, 64).pooled(photographs[:8], 8, prepare)
+    with fne.Extractor(graph, channel_order=order, mean=mean, scale=scale) as extractor:
+        np.testing.assert_allclose(extractor.extract(photographs[:8]).features, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_height_and_width_that_the_graph_leaves_free(photographs):
+    """Then the pooling knows them from the size asked for."""
+    graph, taps, _ = small_network(None, None)
+    network = implementation_a.Network(graph, "input:0", taps, 50, 70)
+    with fne.Extractor(graph, layers=taps, size=(50, 70)) as extractor:
+        features = extractor.extract(photographs[:5]).features
+    np.testing.assert_allclose(features, network.pooled(photographs[:5], 5), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="does not fix the input's height; pass it"):
+        fne.Extractor(graph)
+
+
+def test_sources_agree(network, photographs):
+    """Files, bytes, pixels and tensors of the same pictures give the same bits."""
+    with fne.Extractor(network[0]) as extractor:
+        expected = extractor.extract(photographs).features
+        pixels = [fne.read_image(path) for path in photographs]
+        tensor = np.stack([fne.resize(image, (48, 64)) for image in pixels]).astype(np.float32)
+        for images in ([path.read_bytes() for path in photographs], pixels, tensor):
+            np.testing.assert_array_equal(extractor.extract(images).features, expected)
+        padded = [np.pad(image, ((0, 0), (0, 9), (0, 0)))[:, :-9] for image in pixels]  # rows with a gap between
+        np.testing.assert_array_equal(extractor.extract(padded).features, expected)
+
+
+def test_given_statistics(network, photographs, reference):
+    graph, taps, _ = network
+    _, training = implementation_a.embed(reference[:12])
+    expected, _ = implementation_a.embed(reference[12:], training)
+    features, stats = full_network_embedding(graph, photographs[12:], 5, "input:0", taps, (48, 64), training)
+    np.testing.assert_array_equal(stats, training)
+    assert np.mean(features == expected) >= 0.999
+
+
+@pytest.mark.parametrize("empty", [None, np.empty((0, 0)), np.array([])])
+def test_empty_statistics_mean_compute(network, photographs, empty):
+    _, stats = full_network_embedding(network[0], photographs[:3], 3, None, None, None, stats=empty)
+    assert stats.shape == (2, 144) and np.all(stats[1] >= 0)
+
+
+def test_models_of_every_kind(network, photographs, tmp_path):
+    graph = network[0]
+    path = tmp_path / "graph.pb"
+    path.write_bytes(graph.SerializeToString())
+    results = [
+        full_network_embedding(model, photographs[:3], 2, "input", None, (48, 64))[0]
+        for model in (graph, graph.SerializeToString(), path, str(path), fne.Model(path))
+    ]
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+def test_dtype_and_output_dir(network, photographs, tmp_path):
+    features, stats = full_network_embedding(
+        network[0], photographs[:3], 2, "input", None, (48, 64), dtype=np.int8, output_dir=tmp_path / "outputs"
+    )
+    assert features.dtype == np.int8
+    np.testing.assert_array_equal(np.load(tmp_path / "outputs/fne.npy"), features)
+    np.testing.assert_array_equal(np.load(tmp_path / "outputs/stats.npy"), stats)
+
+
+# ---- bad images
+
+
+@pytest.fixture
+def mixed(photographs, tmp_path):
+    """Good files with bad ones at 1, 4 and 5."""
+    (tmp_path / "text.jpg").write_text("not a picture")
+    (tmp_path / "half.jpg").write_bytes(photographs[3].read_bytes()[:700])
+    bad = {1: tmp_path / "missing.jpg", 4: tmp_path / "text.jpg", 5: tmp_path / "half.jpg"}
+    good = iter(photographs)
+    return [bad.get(index) or next(good) for index in range(9)], bad
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 16])
+def test_a_bad_image_raises_and_is_named(network, mixed, batch_size):
+    with pytest.raises(OSError, match="image 1 of 9: .*missing.jpg: No such file"):
+        full_network_embedding(network[0], mixed[0], batch_size, None, None, None)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 16])
+def test_bad_images_are_skipped_with_a_warning(network, mixed, batch_size):
+    paths, bad = mixed
+    with pytest.warns(fne.SkippedImagesWarning) as caught:
+        features, stats = full_network_embedding(network[0], paths, batch_size, None, None, None, on_error="skip")
+    warning = caught[0].message
+    assert warning.indices == [1, 4, 5] and warning.paths == [str(path) for path in bad.values()]
+    for reason, word in zip(warning.reasons, ("No such file", "neither a JPEG nor a PNG", "truncated"), strict=True):
+        assert word in reason
+    alone, alone_stats = full_network_embedding(
+        network[0], [path for i, path in enumerate(paths) if i not in bad], batch_size, None, None, None
+    )
+    assert features.shape == (6, 144)
+    np.testing.assert_allclose(stats, alone_stats, rtol=1e-5, atol=1e-6)
+    assert np.mean(features == alone) > 0.99
+
+
+def test_extractor_reports_each_image(network, mixed):
+    paths, bad = mixed
+    with fne.Extractor(network[0], on_error="skip", batch_size=4) as extractor:
+        extraction = extractor.extract(paths)
+    assert [i for i, ok in enumerate(extraction.ok) if not ok] == [1, 4, 5]
+    assert extraction.statuses[[1, 4, 5]].tolist() == [4, 5, 6]
+    assert np.isnan(extraction.features[[1, 4, 5]]).all() and np.isfinite(extraction.features[extraction.ok]).all()
+
+
+def test_only_bad_images(network, tmp_path):
+    with pytest.raises(OSError, match="none of the 2 images could be read: .*a.jpg"):
+        full_network_embedding(network[0], [tmp_path / "a.jpg", tmp_path / "b.jpg"], 2, None, None, None, on_error="skip")
+
+
+# ---- bad arguments
+
+
+def test_clear_errors(network, photographs):
+    graph, taps, _ = network
+
+    def embed(model=graph, paths=photographs[:2], batch=2, source="input", targets=taps, size=(48, 64), stats=None, **more):
+        return full_network_embedding(model, paths, batch, source, targets, size, stats, **more)
+
+    for arguments, reason in [
+        ({"paths": []}, "image_paths is empty"),
+        ({"batch": 0}, "batch_size is 0"),
+        ({"batch": -3}, "batch_size is -3"),
+        ({"batch": 2.5}, "batch_size is 2.5"),
+        ({"targets": []}, "list of layers is empty"),
+        ({"size": (0, 64)}, "size is 0"),
+        ({"stats": np.ones((2, 5))}, r"stats has shape \(2, 5\); these layers need \(2, 144\)"),
+        ({"stats": np.full((2, 144), np.nan)}, "statistics of feature 0"),
+        ({"on_error": "ignore"}, "on_error is 'ignore'"),
+        ({"source": "nothing"}, "no tensor 'nothing'"),
+        ({"model": b"garbage!"}, "at byte|unknown field|field number"),
+    ]:
+        with pytest.raises(ValueError, match=reason):
+            embed(**arguments)
+
+
+def test_not_finite_activations_are_named(photographs):
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [None, 8, 8, 3], "input")
+        tf.math.log(x - tf.reduce_max(x, axis=[1, 2, 3], keepdims=True) - 1, name="logs")
+    with pytest.raises(ValueError, match=r"image 0 of 3: .*0-0.jpg: the network gave nan in feature 0 of layer 'logs'"):
+        full_network_embedding(graph.as_graph_def(), photographs[:3], 2, "input", ["logs"], (8, 8))
+
+
+def test_graph_with_a_fixed_batch(photographs):
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [1, 8, 8, 3], "input")
+        tf.matmul(tf.reshape(x, [1, 192]), np.ones((192, 4), np.float32), name="y")
+    with fne.Extractor(graph.as_graph_def(), layers=["y"], batch_size=2) as extractor:
+        with pytest.raises(fne.FNEError):
+            extractor.extract(photographs[:2])
+    with fne.Extractor(graph.as_graph_def(), layers=["y"], batch_size=1) as extractor:
+        assert extractor.extract(photographs[:2]).features.shape == (2, 4)
+
+
+# ---- progress, threads
+
+
+def test_progress(network, photographs):
+    seen = []
+    with fne.Extractor(network[0], batch_size=10) as extractor:
+        extractor.extract(photographs, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(10, 24), (20, 24), (24, 24)]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_what_progress_raises_stops_the_call(network, photographs, error):
+    def stop(done, total):
+        if done >= 8:
+            raise error("enough")
+
+    with fne.Extractor(network[0], batch_size=4) as extractor:
+        with pytest.raises(error, match="enough"):
+            extractor.extract(photographs, progress=stop)
+        assert extractor.extract(photographs[:2]).features.shape == (2, 144)  # and it goes on working
+
+
+def test_one_extractor_from_several_threads(network, photographs):
+    with fne.Extractor(network[0], batch_size=4) as extractor:
+        expected = extractor.extract(photographs).features
+        results = [None] * 8
+
+        def work(number):
+            results[number] = extractor.extract(photographs).features
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for result in results:
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_no_warning_without_a_reason(network, photographs):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        full_network_embedding(network[0], photographs[:2], 2, None, None, None, on_error="skip")
+
+
+def test_wrong_images(network, tmp_path):
+    with fne.Extractor(network[0]) as extractor:
+        for images, reason in [
+            ("one.jpg", "pass a list"),
+            ([1, 2], "must all be paths"),
+            ([np.zeros((4, 4), np.uint8)], r"uint8 \(4, 4\)"),
+            ([np.zeros((4, 4, 3), np.float64)], "float64"),
+            (np.zeros((2, 9, 9, 3), np.float32), r"\[N, 48, 64, 3\] is needed"),
+        ]:
+            with pytest.raises((TypeError, ValueError), match=reason):
+                extractor.extract(images)
+        with pytest.raises(ValueError, match="there are no images"):
+            extractor.extract([])
+    with pytest.raises(ValueError, match="closed"):
+        extractor.extract([tmp_path])
+
+
+def test_large_picture_in_a_small_network(network, tmp_path):
+    path = tmp_path / "large.png"
+    cv2.imwrite(str(path), np.full((3000, 4000, 3), (10, 20, 30), np.uint8))
+    with fne.Extractor(network[0], layers=["relu1"]) as extractor:
+        from_file = extractor.extract([path]).features
+        tensor = np.broadcast_to(np.array([30, 20, 10], np.float32), (1, 48, 64, 3))
+        np.testing.assert_allclose(from_file, extractor.extract(np.ascontiguousarray(tensor)).features, rtol=1e-5)

@@ -1,0 +1,220 @@
+"""What a graph holds, and which layers are the default: against the layers that Keras itself lists."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+import fne
+
+
+def freeze(model, shape):
+    function = tf.function(lambda x: model(x, training=False)).get_concrete_function(tf.TensorSpec(shape, tf.float32))
+    return convert_variables_to_constants_v2(function).graph.as_graph_def()
+
+
+def channels(layer):
+    """Output channels of a convolutional or dense Keras layer; None for others."""
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        return layer.kernel.shape[2] * layer.kernel.shape[3]
+    if isinstance(layer, keras.layers.SeparableConv2D):
+        raise NotImplementedError
+    if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
+        return layer.kernel.shape[-1]
+    return None
+
+
+@pytest.mark.parametrize("top", [True, False])
+@pytest.mark.parametrize("name", ["VGG16", "ResNet50", "ResNet50V2", "DenseNet121", "MobileNetV2", "EfficientNetB0", "InceptionV3", "MobileNetV3Small"])
+def test_keras_applications(name, top):
+    size = 96 if name != "InceptionV3" else 139
+    keras.utils.set_random_seed(1)
+    model = getattr(keras.applications, name)(weights=None, include_top=top, input_shape=(size, size, 3))
+    expected = [count for layer in model.layers if (count := channels(layer)) is not None]
+    if top:
+        assert expected.pop() == 1000  # the classifier's output is left out
+    graph = fne.Model(freeze(model, (None, size, size, 3)))
+    layers = graph.layers()
+    assert sorted(layer.channels for layer in layers) == sorted(expected)
+    classifier = [tensor for tensor in graph.tensors() if tensor.is_classifier]
+    assert [tensor.channels for tensor in classifier] == ([1000] if top else [])
+    kinds = [layer.kind for layer in layers]
+    depthwise = sum(isinstance(layer, keras.layers.DepthwiseConv2D) for layer in model.layers)
+    assert kinds.count("depthwise") == depthwise
+
+
+def test_outputs_are_after_the_activation():
+    """The network gives at a default layer what Keras gives behind the activation."""
+    keras.utils.set_random_seed(2)
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(8, 3, name="plain")(inputs)
+    x = a = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Activation("swish")(x)
+    x = keras.layers.DepthwiseConv2D(3, name="depthwise")(x)
+    x = b = keras.layers.ReLU(6.0)(x)
+    x = c = keras.layers.Conv2D(8, 1, activation="gelu")(x)
+    x = d = keras.layers.Conv2D(8, 1, activation="hard_silu")(x)
+    x = e = keras.layers.Conv2D(8, 1, activation="leaky_relu")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = f = keras.layers.Dense(16, activation="tanh")(x)
+    outputs = keras.layers.Dense(5, activation="softmax")(x)
+    model = keras.Model(inputs, outputs)
+    a = keras.layers.Activation("swish")(a)
+    pixels = np.random.default_rng(0).random((4, 32, 32, 3), np.float32)
+    expected = keras.Model(inputs, [a, b, c, d, e, f]).predict(pixels, verbose=0)
+    expected = np.concatenate([v.mean((1, 2)) if v.ndim == 4 else v for v in expected], axis=1)
+    with fne.Extractor(freeze(model, (None, 32, 32, 3))) as extractor:
+        features = extractor.extract(pixels).features
+    np.testing.assert_allclose(features, expected, atol=1e-5)
+
+
+def test_default_layers_of_the_small_network(network):
+    graph, taps, scores = network
+    model = fne.Model(graph)
+    assert [layer.name + ":0" for layer in model.layers()] == taps
+    assert [layer.kind for layer in model.layers()] == ["convolution", "depthwise", "convolution", "convolution", "dense"]
+    assert [layer.channels for layer in model.layers()] == [24, 24, 24, 40, 32]
+    table = {tensor.name: tensor for tensor in model.tensors()}
+    assert table["scores"].is_classifier and not table["scores"].is_default
+    assert table["input"].kind == "input" and table["input"].rank == 4 and table["input"].channels == 3
+    assert table["sum"].kind == "other"
+
+
+def test_default_network(lite0):
+    layers = fne.Model(lite0).layers()
+    assert len(layers) == 49 and sum(layer.channels for layer in layers) == 21_008
+    assert layers[0].name == "stem/Relu6" and layers[-1].name == "head/Relu6"
+
+
+def test_selectors(network):
+    graph, taps, _ = network
+
+    def names(layers):
+        with fne.Extractor(graph, layers=layers) as extractor:
+            return [layer.name for layer in extractor.layers]
+
+    names_of_taps = [tap.removesuffix(":0") for tap in taps]
+    assert names(None) == names_of_taps
+    assert names("all") == [*names_of_taps, "scores"]
+    assert names("last:25%") == names_of_taps[-2:]  # ceil(1.25)
+    assert names("last:100%") == names_of_taps
+    assert names("relu*") == ["relu1", "relu2", "relu5"]
+    assert names(["relu[25]", "import/relu1:0"]) == ["relu2", "relu5", "relu1"]
+    assert names(["sum", "probabilities"]) == ["sum", "probabilities"]
+    with pytest.raises(ValueError, match="selected twice"):
+        names(["relu1", "import/relu1:0"])
+    with pytest.raises(fne.UnknownTensorError, match="matches 'conv9"):
+        names("conv9*")
+
+
+def test_unknown_tensor_lists_the_nearest(network):
+    with pytest.raises(fne.UnknownTensorError, match="no tensor 'import/rellu1:0'; the nearest names are 'relu1'"):
+        fne.Extractor(network[0], layers=["import/rellu1:0"])
+    with pytest.raises(fne.UnknownTensorError, match="nearest names are 'input'"):
+        fne.Extractor(network[0], "inptu:0")
+
+
+def test_columns_follow_the_selection(network):
+    with fne.Extractor(network[0], layers=["relu5", "relu1"]) as extractor:
+        assert [(layer.features.start, layer.features.stop) for layer in extractor.layers] == [(0, 32), (32, 56)]
+        assert [layer.rank for layer in extractor.layers] == [2, 4]
+
+
+# ---- graphs that are refused
+
+
+def graph_of(build):
+    with tf.Graph().as_default() as graph:
+        build(tf.compat.v1.placeholder(tf.float32, [None, 8, 8, 3], "input"))
+    return graph.as_graph_def()
+
+
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        (b"This is no graph at all.", "field number|wire type|longer than"),
+        (b"\x89HDF\r\n\x1a\n0000", "HDF5"),
+        (b"PK\x03\x04zipzip", "ZIP"),
+        (b"node {\n name: 'x'\n}\n", "text format"),
+        (b"\x08\x01\x12\x02\x0a\x00", "SavedModel"),
+        (b"\x22\x03\x08\xbf\x08", "no nodes"),
+    ],
+)
+def test_no_graph(tmp_path, content, reason):
+    path = tmp_path / "model.pb"
+    path.write_bytes(content)
+    with pytest.raises(fne.GraphError, match=reason) as caught:
+        fne.Model(path)
+    assert "model.pb" in str(caught.value)
+
+
+def test_model_file_errors(tmp_path):
+    with pytest.raises(fne.FileError, match="No such file"):
+        fne.Model(tmp_path / "nothing.pb")
+    with pytest.raises(fne.FileError, match="folder"):
+        fne.Model(tmp_path)
+    with pytest.raises(TypeError, match="a model is a path"):
+        fne.Model(42)
+
+
+def test_truncated_graph_is_an_error_or_a_smaller_graph(network):
+    data = network[0].SerializeToString()
+    outcomes = set()
+    for length in range(0, len(data), 61):
+        try:
+            outcomes.add(type(fne.Model(data[:length])))
+        except fne.GraphError as error:
+            outcomes.add(type(error))
+    assert fne.GraphError in outcomes
+
+
+def test_unsafe_operation_is_refused():
+    graph = graph_of(lambda x: tf.add(x, tf.strings.to_number(tf.io.read_file("/etc/hostname", name="spy")), "y"))
+    with pytest.raises(fne.UnsafeGraphError, match="node 'spy' is a 'ReadFile'"):
+        fne.Model(graph)
+    assert fne.Model(graph, allow_unsafe=True).tensors()
+
+
+def test_unsafe_operation_in_a_function_body_is_refused():
+    @tf.function
+    def inner(x):
+        return x + tf.strings.to_number(tf.io.read_file("/etc/hostname", name="hidden"))
+
+    graph = graph_of(lambda x: inner(x))
+    with pytest.raises(fne.UnsafeGraphError, match="'hidden' of function '.*inner.*' is a 'ReadFile'"):
+        fne.Model(graph)
+
+
+def test_wrong_rank_and_type():
+    graph = graph_of(
+        lambda x: (
+            tf.reshape(x, [-1, 4, 48], name="rank3"),
+            tf.cast(x, tf.float16, name="half"),
+            tf.reshape(x, tf.cast(tf.reduce_sum(x, name="s"), tf.int32)[None], name="unknown"),
+        )
+    )
+    for name, reason in [("rank3", r"has shape \[\?, 4, 48\]"), ("half", "not float32"), ("s", r"has shape \[\]")]:
+        with pytest.raises(fne.TensorError, match=reason):
+            fne.Extractor(graph, layers=[name])
+    with pytest.raises(fne.UnknownTensorError, match="has 1 outputs"):
+        fne.Extractor(graph, layers=["half:3"])
+
+
+def test_input_that_is_no_image():
+    with tf.Graph().as_default() as graph:
+        tf.identity(tf.compat.v1.placeholder(tf.float32, [None, 7], "vector"), "y")
+    with pytest.raises(fne.TensorError, match=r"'vector' has shape \[\?, 7\]; images need"):
+        fne.Extractor(graph.as_graph_def(), layers=["y"], size=(8, 8))
+
+
+def test_size_must_fit_the_graph(network):
+    with pytest.raises(ValueError, match="height is 50, but the graph's input has a fixed height of 48"):
+        fne.Extractor(network[0], size=(50, 64))
+
+
+def test_no_layers_at_all():
+    with pytest.raises(fne.UnknownTensorError, match="no convolution and no dense layer"):
+        fne.Extractor(graph_of(lambda x: tf.nn.relu(x)))

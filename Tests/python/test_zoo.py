@@ -1,0 +1,138 @@
+"""The default network: its weights give the classes they should, and its conversion is faithful."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+import fne
+from fne.zoo import _cache, _torch_file
+
+GOLDEN = ROOT / "Tests/golden/efficientnet_lite0_logits.npz"
+
+
+def test_logits_equal_pytorchs(lite0):
+    """Against the same weights run by PyTorch (Tests/golden/efficientnet_lite0.py made the file)."""
+    golden = np.load(GOLDEN)
+    with fne.Extractor(lite0, layers=["logits"]) as extractor:
+        paths = {Path(path).name: path for path in fne.zoo.sample_images()}
+        pixels = [fne.resize(fne.read_image(paths[name]), (224, 224)) for name in golden["names"]]
+        tensor = np.stack(pixels).astype(np.float32)
+        logits = extractor.extract(tensor).features
+    np.testing.assert_allclose(logits, golden["logits"], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "photograph, classes",
+    [
+        ("chelsea.png", {285, 282, 281}),  # Egyptian cat, tiger cat, tabby
+        ("coffee.png", {967, 504, 968}),  # espresso, coffee mug, cup
+        ("china.jpg", {442, 832, 663}),  # bell cote, stupa, monastery
+        ("flower.jpg", {985}),  # daisy
+        ("motorcycle_left.png", {665, 670}),  # moped, motor scooter
+    ],
+)
+def test_classes_of_photographs(lite0, photograph, classes):
+    path = next(path for path in fne.zoo.sample_images() if path.endswith(photograph))
+    with fne.Extractor(lite0, layers=["probabilities"]) as extractor:
+        probabilities = extractor.extract([path]).features[0]
+    assert int(probabilities.argmax()) in classes
+    assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_restricted_unpickler_runs_nothing():
+    class Evil:
+        def __reduce__(self):
+            return os.system, ("echo broken > /tmp/fne-evil",)
+
+    with pytest.raises(pickle.UnpicklingError, match="posix.system, which is not allowed"):
+        _torch_file.read_state_dict(pickle.dumps(Evil()))
+    with pytest.raises(pickle.UnpicklingError, match="older format"):
+        _torch_file.read_state_dict(pickle.dumps(5))
+
+
+def test_truncated_weights_are_noticed():
+    from fne.zoo._efficientnet import _weights
+
+    data = _weights()
+    assert len(_torch_file.read_state_dict(data)) > 200
+    with pytest.raises(pickle.UnpicklingError, match="truncated"):
+        _torch_file.read_state_dict(data[:-5])
+
+
+def test_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.delenv("FNE_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert fne.zoo.cache_folder() == tmp_path / "xdg/fne"
+    monkeypatch.setenv("FNE_CACHE", str(tmp_path / "own"))
+    assert fne.zoo.cache_folder() == tmp_path / "own"
+
+
+def test_a_failed_conversion_leaves_nothing(monkeypatch, tmp_path):
+    monkeypatch.setenv("FNE_CACHE", str(tmp_path))
+
+    def fail():
+        raise RuntimeError("no weights")
+
+    with pytest.raises(RuntimeError):
+        _cache.cached("network.pb", fail)
+    assert list(tmp_path.iterdir()) == []
+    assert _cache.cached("network.pb", lambda: b"graph").read_bytes() == b"graph"
+    assert _cache.cached("network.pb", fail).read_bytes() == b"graph"
+
+
+def _convert(folder):
+    os.environ["FNE_CACHE"] = folder
+    return fne.zoo.efficientnet_lite0().read_bytes()
+
+
+def test_two_processes_at_once(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        first, second = pool.map(_convert, [str(tmp_path)] * 2)
+    assert first == second and len(list(tmp_path.iterdir())) == 1
+    assert len(fne.Model(first).layers()) == 49
+
+
+def test_drop_in_example(tmp_path):
+    """The original's `cd fne; python fne.py`, which writes ../outputs."""
+    package = tmp_path / "checkout/fne"
+    package.parent.mkdir()
+    import shutil
+
+    shutil.copytree(Path(fne.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    environment = dict(os.environ, FNE_LIBRARY=str(ROOT / "build/lib/libfne.so.2"))
+    result = subprocess.run([sys.executable, "fne.py"], cwd=package, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    features = np.load(tmp_path / "checkout/outputs/fne.npy")
+    stats = np.load(tmp_path / "checkout/outputs/stats.npy")
+    assert features.shape == (8, 21008) and stats.shape == (2, 21008)
+    assert set(np.unique(features)) == {-1, 0, 1}
+
+
+def test_both_imports():
+    program = "from fne import full_network_embedding as a; from fne.fne import full_network_embedding as b; assert a is b"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_sample_images_are_photographs():
+    for path in fne.zoo.sample_images():
+        image = fne.read_image(path)
+        assert min(image.shape[:2]) >= 300 and len(np.unique(image)) > 100
+
+
+def test_graph_writer_is_read_by_tensorflow(lite0):
+    import tensorflow as tf
+
+    graph_def = tf.compat.v1.GraphDef.FromString(lite0.read_bytes())
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(graph_def, name="")
+    shapes = [graph.get_tensor_by_name(layer.name + ":0").shape.as_list() for layer in fne.Model(lite0).layers()]
+    assert shapes[0] == [None, 112, 112, 32] and shapes[-1] == [None, 7, 7, 1280]
