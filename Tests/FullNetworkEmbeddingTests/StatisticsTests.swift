@@ -57,7 +57,7 @@ final class StatisticsTests: XCTestCase {
     }
 
     func testAConstantFeatureHasExactlyZeroDeviation() throws {
-        for value in [0.1, -1 / 3, 1e-45, 16_777_217, 3.4e38, 0] as [Float] {
+        for value in [0.1, -1 / 3, .leastNonzeroMagnitude, 16_777_215, 3.4e38, 0] as [Float] {
             for count in [1, 2, 3, 64, 65, 1_000] {
                 let statistics = try Statistics(featureCount: 1)
                 try statistics.update([Float](repeating: value, count: count), rowCount: count)
@@ -225,7 +225,7 @@ final class StatisticsTests: XCTestCase {
     func testNaNAndInfinityAreRefusedAndNoRowIsAdded() throws {
         let statistics = try Statistics.of([[1, 2, 3]])
         let before = try statistics.saved()
-        for (bad, written) in [(Float.nan, "nan"), (.infinity, "inf"), (-.infinity, "-inf"), (.signalingNaN, "nan")] {
+        for (bad, written) in [(Float.nan, "NaN"), (.signalingNaN, "NaN"), (.infinity, "infinite"), (-.infinity, "infinite")] {
             for (row, feature) in [(0, 0), (0, 2), (99, 1), (4_999, 2)] {
                 var rows = [[Float]](repeating: [7, 8, 9], count: 5_000)
                 rows[row][feature] = bad

@@ -213,7 +213,7 @@ def test_not_finite_activations_are_named(photographs):
     with tf.Graph().as_default() as graph:
         x = tf.compat.v1.placeholder(tf.float32, [None, 8, 8, 3], "input")
         tf.math.log(x - tf.reduce_max(x, axis=[1, 2, 3], keepdims=True) - 1, name="logs")
-    with pytest.raises(ValueError, match=r"image 0 of 3: .*0-0.jpg: the network gave nan in feature 0 of layer 'logs'"):
+    with pytest.raises(ValueError, match=r"image 0 of 3: .*0-0.jpg: the network gave NaN in feature 0 of layer 'logs'"):
         full_network_embedding(graph.as_graph_def(), photographs[:3], 2, "input", ["logs"], (8, 8))
 
 

@@ -68,6 +68,11 @@ struct LayerAnalysis {
         graph.nodes[number].inputs.compactMap { $0.isControl ? nil : graph.index[$0.name] }
     }
 
+    /// One entry an edge to a node that uses a node's values; one that asks for the shape (for a batch size) does not.
+    private func valueReaders(_ number: Int) -> [Int] {
+        readers[number].filter { graph.nodes[$0].operation != "Shape" }
+    }
+
     // MARK: Order
 
     /// Depth first from each node in file order, so that a file in topological order keeps it. Loops of the old control
@@ -184,8 +189,7 @@ struct LayerAnalysis {
         var current = operation
         while true {
             if let composed = composedActivation(of: current) { return (composed, true) }
-            // Shape readers (for a batch size) do not use the values.
-            let users = readers[current].filter { graph.nodes[$0].operation != "Shape" }
+            let users = valueReaders(current)
             guard let user = users.first, users.count == 1 else { return (output, false) }
             let node = graph.nodes[user]
             if Self.activation.contains(node.operation) { return (user, true) }
@@ -205,39 +209,54 @@ struct LayerAnalysis {
         }
     }
 
-    /// Activations of several operations on one tensor x: x * sigmoid(x) (swish) and x * relu6(x + 3) / 6 (hard swish),
-    /// x * tanh(softplus(x)) (mish) with one gate, and gelu with x / 2 beside it. All readers of x lead, through
-    /// operations on x and constants alone, to one product.
+    /// Operations that work value by value.
+    private static let pointwise = activation.union(affine).union(keepsTensor).union([
+        "Abs", "AddN", "ClipByValue", "Erf", "Erfc", "Exp", "Expm1", "Greater", "GreaterEqual", "IdentityN", "Less",
+        "LessEqual", "Log1p", "Maximum", "Minimum", "Neg", "Pow", "Select", "SelectV2", "Sign", "Sqrt", "Square",
+    ])
+
+    /// The most operations that an activation is made of.
+    private static let composedLimit = 16
+
+    /// An activation that several operations on one tensor x make: swish x * sigmoid(x), hard swish, mish, gelu, PReLU
+    /// and the like. All readers of x work value by value on x and constants alone, and everything computed so meets
+    /// again in one tensor, the activation's output.
     private func composedActivation(of tensor: Int) -> Int? {
-        let users = readers[tensor].filter { graph.nodes[$0].operation != "Shape" }
-        guard users.count == 2 else { return nil }
-        guard let product = users.first(where: { graph.nodes[$0].operation == "Mul" }) ?? nil else { return nil }
-        let gates = users.filter { $0 != product }
-        guard gates.count == 1, dataInputs(product).contains(tensor) else { return nil }
-        // The gate's chain ends in the product.
-        var gate = gates[0]
-        for _ in 0..<8 {
-            let node = graph.nodes[gate]
-            let known =
-                Self.activation.contains(node.operation) || Self.keepsTensor.contains(node.operation)
-                || node.operation == "Erf" || node.operation == "Minimum" || node.operation == "Maximum"
-                || (Self.affine.contains(node.operation))
-            guard known else { return nil }
-            let following = readers[gate]
-            guard following.count == 1 else { return nil }
-            if following[0] == product { break }
-            gate = following[0]
+        guard valueReaders(tensor).count >= 2 else { return nil }
+        var region = Set([tensor])
+        var open = valueReaders(tensor).count // edges that lead out of what was visited
+        var pending = Set(valueReaders(tensor))
+        while region.count <= Self.composedLimit, !pending.isEmpty {
+            // The next one whose inputs are all visited; none: x meets something else.
+            guard let next = pending.sorted().first(where: { isPointwise($0, on: region) }) else { return nil }
+            pending.remove(next)
+            region.insert(next)
+            open -= dataInputs(next).count { region.contains($0) && $0 != next }
+            if open == 0 { return withoutGradientIdentity(withFactors(next)) }
+            open += valueReaders(next).count
+            pending.formUnion(valueReaders(next))
         }
-        guard dataInputs(product).contains(gate) else { return nil }
-        // Constant factors behind the product belong to it (hard swish divides by six).
-        var output = product
-        while readers[output].count == 1, let user = readers[output].first,
-            ["Mul", "RealDiv", "Div"].contains(graph.nodes[user].operation),
-            let other = dataInputs(user).first(where: { $0 != output }), isConstant[other]
-        {
-            output = user
-        }
-        return output
+        return nil
+    }
+
+    private func isPointwise(_ number: Int, on region: Set<Int>) -> Bool {
+        Self.pointwise.contains(graph.nodes[number].operation)
+            && dataInputs(number).allSatisfy { region.contains($0) || isConstant[$0] }
+    }
+
+    /// Constant factors behind the activation belong to it: some hard swishes divide by six at the end.
+    private func withFactors(_ number: Int) -> Int {
+        guard let reader = valueReaders(number).first, valueReaders(number).count == 1,
+            ["Mul", "RealDiv", "Div"].contains(graph.nodes[reader].operation),
+            let other = dataInputs(reader).first(where: { $0 != number }), isConstant[other]
+        else { return number }
+        return withFactors(reader)
+    }
+
+    /// An IdentityN that only carries a custom gradient hands its first input on.
+    private func withoutGradientIdentity(_ number: Int) -> Int {
+        guard graph.nodes[number].operation == "IdentityN", let first = dataInputs(number).first else { return number }
+        return first
     }
 
     // MARK: Classifiers

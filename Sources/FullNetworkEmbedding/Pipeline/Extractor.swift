@@ -253,6 +253,6 @@ public final class Extractor: @unchecked Sendable {
         let place = layer.map { "feature \(bad - $0.features.lowerBound) of layer '\($0.name)'" } ?? "feature \(bad)"
         return FNEError(
             .notFinite,
-            "the network gave \(row[bad]) in \(place); check the preprocessing (mean, scale) and the network's weights")
+            "the network gave \(row[bad].isNaN ? "NaN" : "infinity") in \(place); check the preprocessing (mean, scale) and the network's weights")
     }
 }

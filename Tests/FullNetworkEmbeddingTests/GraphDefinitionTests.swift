@@ -1,0 +1,113 @@
+import XCTest
+
+@testable import FullNetworkEmbedding
+
+final class GraphDefinitionTests: XCTestCase {
+    func testNodesEdgesAndAttributes() throws {
+        var graph = GraphWriter()
+        graph.placeholder("input", [-1, 8, 9, 3])
+        graph.node("axes", "Const", attributes: [
+            "value": Attribute.tensor(type: 3, [2], Wire.bytes(4, [1, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff])),
+        ])
+        graph.node("split", "Split", "axes", "input")
+        graph.node(
+            "mean", "Mean", "split:1", "axes", "^input",
+            attributes: ["keep_dims": Attribute.flag(true), "T": Attribute.float32, "N": Attribute.integer(-5)])
+        let definition = try graph.definition()
+
+        XCTAssertEqual(definition.nodes.map(\.name), ["input", "axes", "split", "mean"])
+        XCTAssertEqual(definition.nodes.map(\.operation), ["Placeholder", "Const", "Split", "Mean"])
+        XCTAssertEqual(definition.index, ["input": 0, "axes": 1, "split": 2, "mean": 3])
+        let mean = definition.nodes[3]
+        XCTAssertEqual(mean.inputs.map(\.name), ["split", "axes", "input"])
+        XCTAssertEqual(mean.inputs.map(\.output), [1, 0, 0])
+        XCTAssertEqual(mean.inputs.map(\.isControl), [false, false, true])
+        XCTAssertEqual(mean.dataInputs.map(\.name), ["split", "axes"])
+        XCTAssertTrue(mean.flag("keep_dims"))
+        XCTAssertFalse(mean.flag("T"), "an attribute of another type is not a flag")
+        XCTAssertEqual(mean.type("T"), GraphDefinition.float32)
+        guard case .integer(-5)? = mean.attributes["N"] else { return XCTFail("N is not -5") }
+        XCTAssertEqual(definition.nodes[0].shape("shape"), [-1, 8, 9, 3])
+        let axes = try XCTUnwrap(definition.nodes[1].constant("value"))
+        XCTAssertEqual(axes.type, 3)
+        XCTAssertEqual(axes.shape, [2])
+        XCTAssertEqual(axes.integers, [1, -2])
+    }
+
+    func testShapes() throws {
+        func shape(_ attribute: [UInt8]) throws -> [Int]? {
+            var graph = GraphWriter()
+            graph.node("input", "Placeholder", attributes: ["shape": attribute])
+            return try graph.definition().nodes[0].shape("shape")
+        }
+        XCTAssertEqual(try shape(Attribute.shape([])), [], "a scalar")
+        XCTAssertEqual(try shape(Attribute.shape([0, 1, -1])), [0, 1, -1])
+        XCTAssertNil(try shape(Wire.bytes(7, Wire.number(3, 1))), "unknown rank")
+        XCTAssertNil(try shape(Attribute.integer(3)))
+    }
+
+    func testSmallIntegerConstantsInEachEncoding() throws {
+        func integers(type: Int, _ values: [UInt8]) throws -> [Int]? {
+            var graph = GraphWriter()
+            graph.node("axes", "Const", attributes: ["value": Attribute.tensor(type: type, [2], values)])
+            return try graph.definition().nodes[0].constant("value")?.integers
+        }
+        XCTAssertEqual(try integers(type: 3, Wire.number(7, 1) + Wire.number(7, -2)), [1, -2])
+        XCTAssertEqual(try integers(type: 3, Wire.bytes(7, Wire.varint(1) + Wire.varint(-2))), [1, -2])
+        XCTAssertEqual(try integers(type: 3, Wire.bytes(4, [7, 0, 0, 0])), [7])
+        XCTAssertEqual(try integers(type: 3, Wire.bytes(4, [7, 0, 0])), [], "no whole number")
+        XCTAssertEqual(try integers(type: 1, Wire.bytes(4, [7, 0, 0, 0])), [], "a float")
+    }
+
+    func testNodesOfFunctions() throws {
+        var graph = GraphWriter()
+        graph.placeholder("input", [1])
+        graph.function("double", body: [Wire.node("sum", "Add", ["x", "x"]), Wire.node("out", "Identity", ["sum"])])
+        let nodes = try graph.definition().functionNodes
+        XCTAssertEqual(nodes.map(\.function), ["double", "double"])
+        XCTAssertEqual(nodes.map(\.name), ["sum", "out"])
+        XCTAssertEqual(nodes.map(\.operation), ["Add", "Identity"])
+    }
+
+    func testVersionsAreSkipped() throws {
+        var graph = GraphWriter()
+        graph.placeholder("input", [1])
+        graph.append(Wire.bytes(4, Wire.number(1, 1_882)) + Wire.number(3, 0))
+        XCTAssertEqual(try graph.definition().nodes.count, 1)
+    }
+
+    func testGraphsThatAreNotWhole() {
+        func fails(saying text: String, _ write: (inout GraphWriter) -> Void) {
+            var graph = GraphWriter()
+            write(&graph)
+            assertFails(.invalidGraph, saying: text) { try graph.definition() }
+        }
+        fails(saying: "no nodes") { _ in }
+        fails(saying: "no nodes") { $0.append(Wire.bytes(4, [])) }
+        fails(saying: "unknown field 9") { $0.append(Wire.number(9, 1)) }
+        fails(saying: "two nodes are named 'a'") {
+            $0.node("a", "NoOp")
+            $0.node("a", "Relu")
+        }
+        fails(saying: "'a' reads 'b'") { $0.node("a", "Relu", "b") }
+        fails(saying: "'a' reads 'b'") { $0.node("a", "Relu", "^b") }
+        fails(saying: "node 1 has no name") {
+            $0.node("a", "NoOp")
+            $0.node("", "NoOp")
+        }
+        fails(saying: "no operation") { $0.node("a", "") }
+    }
+
+    func testOtherFilesAreNamed() {
+        for (start, text) in [
+            ([0x89] + Array("HDF\r\n".utf8), "HDF5"), (Array("PK\u{3}\u{4}".utf8), "ZIP"),
+            (Array("node {\n  name: \"input\"".utf8), "text format"), ([0x08, 0x01, 0x12, 0x10], "SavedModel"),
+            ([0x1c, 0, 0, 0] + Array("TFL3".utf8), "TensorFlow Lite"),
+        ] as [([UInt8], String)] {
+            assertFails(.invalidGraph, saying: text, "freeze") {
+                try (start + [UInt8](repeating: 7, count: 30)).withUnsafeBytes { try GraphDefinition($0) }
+            }
+        }
+        assertFails(.invalidGraph) { try Array("<!DOCTYPE html><html>".utf8).withUnsafeBytes { try GraphDefinition($0) } }
+    }
+}

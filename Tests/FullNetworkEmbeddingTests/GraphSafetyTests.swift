@@ -1,0 +1,78 @@
+import XCTest
+
+@testable import FullNetworkEmbedding
+
+final class GraphSafetyTests: XCTestCase {
+    private func graph(with operation: String, named name: String = "spy") -> GraphWriter {
+        var graph = GraphWriter.smallNetwork
+        graph.node(name, operation, "input")
+        return graph
+    }
+
+    func testOperationsThatDoMoreThanComputeAreRefused() {
+        for operation in [
+            "ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "EagerPyFunc", "PyFuncStateless", "Save", "SaveV2",
+            "Restore", "RestoreV2", "Print", "PrintV2", "TFRecordReaderV2", "VariableV2", "VarHandleOp", "QueueEnqueueV2",
+            "IteratorV2", "_Send", "_Recv", "LoadLibrary", "DebugIdentity", "ImportEvent", "FileSystemSetConfiguration",
+            "readfile", "Conv2D2", "NoSuchOperation",
+        ] {
+            assertFails(.unsafeGraph, saying: "node 'spy'", "'\(operation)'", "allow_unsafe") {
+                try graph(with: operation).model()
+            }
+        }
+    }
+
+    func testOperationsThatComputeAreTaken() throws {
+        for operation in ["Relu", "Identity", "Tanh", "Shape", "NoOp", "ResizeBilinear", "Squeeze"] {
+            XCTAssertNoThrow(try graph(with: operation).model())
+        }
+    }
+
+    func testAllowUnsafe() throws {
+        let model = try graph(with: "PyFunc").model(allowUnsafe: true)
+        XCTAssertEqual(model.tensors.last?.name, "spy")
+        XCTAssertEqual(model.tensors.last?.operation, "PyFunc")
+    }
+
+    func testFunctionBodiesAreCheckedToo() throws {
+        func graph(body: [[UInt8]], call: String = "helper") -> GraphWriter {
+            var graph = GraphWriter()
+            graph.placeholder("input", [-1, 8, 8, 3])
+            graph.node("call", call, "input")
+            graph.function("helper", body: body)
+            return graph
+        }
+        let harmless = Wire.node("twice", "Add", ["x", "x"])
+        XCTAssertNoThrow(try graph(body: [harmless]).model())
+        XCTAssertNoThrow(try graph(body: [harmless, Wire.node("again", "helper", ["x"])]).model(), "a call of a function")
+        let harmful = Wire.node("leak", "WriteFile", ["x", "x"])
+        for call in ["helper", "PartitionedCall", "Identity"] { // called or not
+            assertFails(.unsafeGraph, saying: "node 'leak' of function 'helper'", "'WriteFile'") {
+                try graph(body: [harmless, harmful], call: call).model()
+            }
+        }
+        XCTAssertNoThrow(try graph(body: [harmful]).model(allowUnsafe: true))
+        assertFails(.unsafeGraph, saying: "'call'", "'other'") { try graph(body: [harmless], call: "other").model() }
+    }
+
+    func testConstantsAreBoundedWhateverIsAllowed() throws {
+        func graph(_ shape: [Int], type: Int = 1) -> GraphWriter {
+            var graph = GraphWriter()
+            graph.node("bomb", "Const", attributes: ["value": Attribute.tensor(type: type, shape)])
+            graph.placeholder("input", [-1, 8, 8, 3])
+            return graph
+        }
+        for shape in [[1 << 29 | 1], [1 << 20, 1 << 20], [1 << 40, 1 << 40], [.max, .max], [-1], [1, -7], [.min]] {
+            for allowUnsafe in [false, true] {
+                assertFails(.invalidGraph, saying: "'bomb'") { try graph(shape).model(allowUnsafe: allowUnsafe) }
+            }
+        }
+        // 2^31 bytes are the limit: 2^29 float32, 2^28 float64, 2^31 int8.
+        XCTAssertNoThrow(try graph([1 << 29]).model())
+        XCTAssertNoThrow(try graph([1 << 28], type: 2).model())
+        assertFails(.invalidGraph) { try graph([1 << 29], type: 2).model() }
+        XCTAssertNoThrow(try graph([1 << 31], type: 6).model())
+        XCTAssertNoThrow(try graph([]).model())
+        XCTAssertNoThrow(try graph([0, 7]).model())
+    }
+}

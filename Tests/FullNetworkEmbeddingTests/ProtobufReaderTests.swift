@@ -1,0 +1,82 @@
+import XCTest
+
+@testable import FullNetworkEmbedding
+
+final class ProtobufReaderTests: XCTestCase {
+    /// Each field of a message, written out.
+    private func fields(_ bytes: [UInt8]) throws -> [String] {
+        try bytes.withUnsafeBytes { memory in
+            var reader = ProtobufReader(memory)
+            var fields: [String] = []
+            while let (field, value) = try reader.next() {
+                switch value {
+                case .varint(let number): fields.append("\(field): varint \(number)")
+                case .fixed32(let number): fields.append("\(field): fixed32 \(number)")
+                case .fixed64(let number): fields.append("\(field): fixed64 \(number)")
+                case .bytes(let content): fields.append("\(field): bytes \(Array(content))")
+                }
+            }
+            return fields
+        }
+    }
+
+    func testTheExamplesOfTheSpecification() throws {
+        // https://protobuf.dev/programming-guides/encoding
+        XCTAssertEqual(try fields([0x08, 0x96, 0x01]), ["1: varint 150"])
+        XCTAssertEqual(
+            try fields([0x12, 0x07, 0x74, 0x65, 0x73, 0x74, 0x69, 0x6e, 0x67]),
+            ["2: bytes [116, 101, 115, 116, 105, 110, 103]"])
+        XCTAssertEqual(try fields([0x1a, 0x03, 0x08, 0x96, 0x01]), ["3: bytes [8, 150, 1]"])
+    }
+
+    func testEveryWireType() throws {
+        XCTAssertEqual(try fields([]), [])
+        XCTAssertEqual(try fields([0x0d, 1, 2, 3, 4]), ["1: fixed32 67305985"])
+        XCTAssertEqual(try fields([0x09, 1, 0, 0, 0, 0, 0, 0, 0x80]), ["1: fixed64 9223372036854775809"])
+        XCTAssertEqual(try fields([0x0a, 0, 0x10, 7]), ["1: bytes []", "2: varint 7"])
+        XCTAssertEqual(try fields([0xf8, 0xff, 0xff, 0xff, 0x0f, 1]), ["536870911: varint 1"], "the greatest field")
+    }
+
+    func testVarintsOfEveryLength() throws {
+        for bits in 0..<64 {
+            let value = UInt64(1) << UInt64(bits)
+            XCTAssertEqual(try fields(Wire.number(1, Int(bitPattern: UInt(value)))), ["1: varint \(value)"])
+        }
+        XCTAssertEqual(try fields(Wire.number(1, -1)), ["1: varint \(UInt64.max)"])
+    }
+
+    func testDamageIsNamedAndPlaced() {
+        assertFails(.invalidGraph, saying: "cut off", "byte 1") { try fields([0x08]) }
+        assertFails(.invalidGraph, saying: "cut off", "byte 2") { try fields([0x08, 0x80]) }
+        assertFails(.invalidGraph, saying: "more than ten bytes") { try fields([0x08] + [UInt8](repeating: 0x80, count: 11)) }
+        assertFails(.invalidGraph, saying: "longer than the data") { try fields([0x0a, 2, 0]) }
+        assertFails(.invalidGraph, saying: "longer than the data") { try fields([0x0a] + Wire.varint(-1)) }
+        assertFails(.invalidGraph, saying: "longer than the data") { try fields([0x0a] + Wire.varint(.max)) }
+        assertFails(.invalidGraph, saying: "cut off") { try fields([0x0d, 1, 2, 3]) }
+        assertFails(.invalidGraph, saying: "cut off") { try fields([0x09, 1, 2, 3, 4, 5, 6, 7]) }
+        assertFails(.invalidGraph, saying: "field number") { try fields([0x00, 1]) }
+        assertFails(.invalidGraph, saying: "field number") { try fields(Wire.varint(1 << 32) + [1]) }
+        for wireType in [3, 4, 6, 7] as [UInt8] { // groups, and what does not exist
+            assertFails(.invalidGraph, saying: "wire type") { try fields([0x08 | wireType, 1]) }
+        }
+    }
+
+    func testRepeatedNumbersMayStandPacked() throws {
+        func numbers(_ content: [UInt8]) throws -> [UInt64] {
+            try content.withUnsafeBytes { try ProtobufReader.Value.bytes($0).varints() }
+        }
+        XCTAssertEqual(try numbers([3, 0x8e, 0x02, 0x9e, 0xa7, 0x05]), [3, 270, 86942])
+        XCTAssertEqual(try numbers([]), [])
+        XCTAssertEqual(try ProtobufReader.Value.varint(7).varints(), [7])
+        assertFails(.invalidGraph) { try numbers([3, 0x8e]) }
+        assertFails(.invalidGraph) { try numbers([UInt8](repeating: 0xff, count: 30)) }
+    }
+
+    /// ConfigProto, as `TF_SetConfig` takes it.
+    func testTheSessionConfiguration() throws {
+        XCTAssertEqual(
+            try fields(SessionConfiguration(threads: 3).serialized), ["2: varint 3", "5: varint 1", "7: varint 1"])
+        XCTAssertEqual(
+            try fields(SessionConfiguration(threads: 300).serialized), ["2: varint 300", "5: varint 1", "7: varint 1"])
+    }
+}
