@@ -20,8 +20,9 @@
  *            does nothing. Objects that depend on each other may be closed in any order.
  * Memory     Every array belongs to the caller, who passes its capacity, counted in elements. The library keeps no
  *            pointer into a caller's memory after it returns. Matrices are dense and row-major.
- * Structs    A struct that begins with struct_size is filled by its *_init function, or zeroed and given its size;
- *            such structs only grow, at their end, so a program compiled against an older header keeps working.
+ * Structs    A struct that begins with struct_size is filled by its *_init function, which is told sizeof the struct, or
+ *            zeroed and given its size; such structs only grow, at their end, so a program compiled against an older
+ *            header keeps working. Members named reserved are 0.
  * Strings    UTF-8, ended by a zero byte. Paths too. A string that the library returns says how long it lives.
  * Threads    Functions may be called from any thread. A model or an extractor may be used by several threads at once;
  *            a statistics object by one thread at a time. fne_last_error() belongs to its thread.
@@ -99,11 +100,12 @@ FNE_API const char *fne_last_error(void);
  * not call the library. The message lives during the call. */
 typedef void (*fne_log_fn)(void *user, int32_t level, const char *message);
 
-/* Sets the function that receives the log of the library and of TensorFlow, for the whole process; NULL (the state at
- * start) drops it. Returns after no thread is in the function that was set before.
- * TensorFlow writes its log to the standard error unless told otherwise; libfne keeps it quiet (it sets
- * TF_CPP_MIN_LOG_LEVEL=3 when it loads TensorFlow, unless the variable has a value already). Lines reach this function
- * where the loaded TensorFlow lets its log be received: see docs/architecture.md. */
+/* Sets the function that receives the library's log, for the whole process; NULL (the state at start) drops it: what
+ * the codecs remark about pictures that are taken all the same, and which TensorFlow was loaded. Returns after no thread
+ * is in the function that was set before.
+ * TensorFlow writes its own log to the standard error and has no function that hands it over; libfne keeps it quiet (it
+ * sets TF_CPP_MIN_LOG_LEVEL=3 when it loads TensorFlow, unless the variable has a value already) and reports
+ * TensorFlow's errors through fne_last_error(). */
 FNE_API void fne_set_log_callback(fne_log_fn callback, void *user);
 
 /* ------------------------------------------------------------------------------------------------------ backend */
@@ -136,8 +138,8 @@ typedef struct fne_image_info {
     int32_t orientation;  /* EXIF, 1 to 8; 1 where the file has none or a broken one */
 } fne_image_info;
 
-/* Fills *info with zeros and its size. */
-FNE_API void fne_image_info_init(fne_image_info *info);
+/* Fills *info with zeros and struct_size, the caller's sizeof. */
+FNE_API void fne_image_info_init(fne_image_info *info, uint64_t struct_size);
 
 /* Reads an image's header. info->struct_size must be set.
  * Errors: FNE_FILE_ERROR, FNE_UNSUPPORTED_IMAGE, FNE_DAMAGED_IMAGE, FNE_IMAGE_LIMIT. */
@@ -179,8 +181,8 @@ typedef struct fne_model_options {
     int32_t reserved;     /* 0 */
 } fne_model_options;
 
-/* Fills *options with the defaults. */
-FNE_API void fne_model_options_init(fne_model_options *options);
+/* Fills *options with the defaults and struct_size, the caller's sizeof. */
+FNE_API void fne_model_options_init(fne_model_options *options, uint64_t struct_size);
 
 /* Reads and checks a GraphDef file.
  * options  may be NULL: the defaults.
@@ -211,8 +213,8 @@ typedef struct fne_tensor_info {
     int32_t is_classifier; /* 1: output of a classifier's last layer; left out unless it is named */
 } fne_tensor_info;
 
-/* Fills *info with zeros and its size. */
-FNE_API void fne_tensor_info_init(fne_tensor_info *info);
+/* Fills *info with zeros and struct_size, the caller's sizeof. */
+FNE_API void fne_tensor_info_init(fne_tensor_info *info, uint64_t struct_size);
 
 /* How many tensors the table holds: the first output of every node that is no constant, in graph order. */
 FNE_API fne_status fne_model_tensor_count(const fne_model *model, uint64_t *count);
@@ -247,15 +249,15 @@ typedef struct fne_extractor_options {
     int32_t channel_order;      /* FNE_CHANNELS_*: what the network is fed with */
     float mean[3];              /* value fed = (pixel - mean) * scale, in float32; for each channel in the order fed; */
     float scale[3];             /* pixels are 0 to 255. Defaults: mean 0, scale 1. */
-    uint32_t batch_size;        /* images a run of the network; 0: 16 */
+    uint32_t batch_size;        /* images a run of the network; 0: as the graph's placeholder says, else 16 */
     uint32_t loader_threads;    /* threads that read, decode and resize; 0: one a processor, at most 16 */
     uint32_t engine_threads;    /* TensorFlow's threads; 0: one a processor. The first extractor of a process decides. */
     int32_t on_error;           /* FNE_ON_ERROR_* */
     int32_t reserved;           /* 0 */
 } fne_extractor_options;
 
-/* Fills *options with the defaults. */
-FNE_API void fne_extractor_options_init(fne_extractor_options *options);
+/* Fills *options with the defaults and struct_size, the caller's sizeof. */
+FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t struct_size);
 
 /* Imports the model's graph into TensorFlow and adds the pooling and the concatenation to it: one run for a batch gives
  * one float32 [n, F] matrix. A tensor [n, H, W, C] is averaged over H and W, a tensor [n, C] is taken as it is.
@@ -282,8 +284,8 @@ typedef struct fne_layer_info {
     uint64_t feature_count;
 } fne_layer_info;
 
-/* Fills *info with zeros and its size. */
-FNE_API void fne_layer_info_init(fne_layer_info *info);
+/* Fills *info with zeros and struct_size, the caller's sizeof. */
+FNE_API void fne_layer_info_init(fne_layer_info *info, uint64_t struct_size);
 
 /* Describes layer index, 0 <= index < count, in the order of the row's columns. info->struct_size must be set. */
 FNE_API fne_status fne_extractor_layer_info(const fne_extractor *extractor, uint64_t index, fne_layer_info *info);
@@ -297,8 +299,8 @@ typedef struct fne_input_info {
     uint32_t reserved;
 } fne_input_info;
 
-/* Fills *info with zeros and its size. */
-FNE_API void fne_input_info_init(fne_input_info *info);
+/* Fills *info with zeros and struct_size, the caller's sizeof. */
+FNE_API void fne_input_info_init(fne_input_info *info, uint64_t struct_size);
 
 /* What the extractor feeds. info->struct_size must be set. */
 FNE_API fne_status fne_extractor_input_info(const fne_extractor *extractor, fne_input_info *info);
@@ -306,7 +308,7 @@ FNE_API fne_status fne_extractor_input_info(const fne_extractor *extractor, fne_
 /* Called between batches on the calling thread; another value than 0 cancels the call (FNE_CANCELLED). */
 typedef int32_t (*fne_progress_fn)(void *user, uint64_t done, uint64_t total);
 
-/* Called on the calling thread for each image that is skipped (FNE_ON_ERROR_SKIP). The message lives during the call. */
+/* Called on the calling thread for each image that is skipped (FNE_ON_ERROR_SKIP), in their order. The message lives during the call. */
 typedef void (*fne_image_error_fn)(void *user, uint64_t index, fne_status status, const char *message);
 
 typedef struct fne_extract_run {
@@ -314,13 +316,14 @@ typedef struct fne_extract_run {
     fne_progress_fn progress;       /* may be NULL */
     fne_image_error_fn image_error; /* may be NULL */
     void *user;                     /* handed to both */
-    fne_status *statuses;           /* receives one status an image; may be NULL */
+    fne_status *statuses;           /* receives one status an image: the error of a skipped one or of the one that
+                                       ended the call, else FNE_OK; may be NULL */
     uint64_t statuses_capacity;     /* of statuses, in elements */
     uint64_t rows_done;             /* out: the first rows_done rows are final, also when the call fails */
 } fne_extract_run;
 
-/* Fills *run with zeros and its size. */
-FNE_API void fne_extract_run_init(fne_extract_run *run);
+/* Fills *run with zeros and struct_size, the caller's sizeof. */
+FNE_API void fne_extract_run_init(fne_extract_run *run, uint64_t struct_size);
 
 /* Embeds image files: row i of features, float32 [count, F], becomes the pooled activations of image i.
  * Images are decoded as fne_image_decode does, resized as fne_image_resize does (stretched to the input size), then
@@ -428,8 +431,8 @@ typedef struct fne_ternarize_options {
     int32_t reserved;
 } fne_ternarize_options;
 
-/* Fills *options with the defaults. */
-FNE_API void fne_ternarize_options_init(fne_ternarize_options *options);
+/* Fills *options with the defaults and struct_size, the caller's sizeof. */
+FNE_API void fne_ternarize_options_init(fne_ternarize_options *options, uint64_t struct_size);
 
 /* Standardizes and discretizes to -1, 0, 1.
  * options  may be NULL: the defaults

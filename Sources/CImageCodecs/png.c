@@ -81,6 +81,9 @@ cic_reader *cic_png_open(const uint8_t *bytes, size_t size, const cic_limits *li
         return NULL;
     }
     if (setjmp(png_jmpbuf(reader->png)) != 0) return &reader->base;
+    // Text and profiles are not decompressed: a small file can hold gigabytes of them.
+    static const png_byte skipped[] = "tEXt\0zTXt\0iTXt\0iCCP\0sPLT\0hIST";
+    png_set_keep_unknown_chunks(reader->png, PNG_HANDLE_CHUNK_NEVER, skipped, sizeof skipped / 5);
     png_set_user_limits(reader->png, 0x7fffffff, 0x7fffffff); // ours, in pixels, is checked by the caller
     png_set_chunk_malloc_max(reader->png, limits->max_chunk_size);
     png_set_read_fn(reader->png, reader, take_bytes);

@@ -2,7 +2,7 @@ import FullNetworkEmbedding
 public import CFNE
 
 @c @implementation public func fne_backend_load(_ path: UnsafePointer<CChar>?) -> fne_status {
-    status { try TensorFlowLibrary.load(path: path.map { String(cString: $0) }) }
+    status { try TensorFlowLibrary.load(path: path.map { try text($0, "path") }) }
 }
 
 /// The one copy that a process can load, once it is there.

@@ -63,7 +63,10 @@ func required<Pointer>(_ pointer: Pointer?, _ name: String) throws -> Pointer {
 }
 
 func text(_ pointer: UnsafePointer<CChar>?, _ name: String) throws -> String {
-    String(cString: try required(pointer, name))
+    guard let text = String(validatingCString: try required(pointer, name)) else {
+        throw FNEError(.invalidArgument, "\(name) is not UTF-8")
+    }
+    return text
 }
 
 /// A count that C passes as uint64_t.
@@ -128,21 +131,47 @@ func fill<Struct: BitwiseCopyable>(_ pointer: UnsafeMutablePointer<Struct>, with
     }
 }
 
+/// Writes one member of a caller's struct, if the caller has it.
+func store<Struct, Member: BitwiseCopyable>(
+    _ value: Member, at member: KeyPath<Struct, Member>, of pointer: UnsafeMutablePointer<Struct>?
+) {
+    guard let pointer, let offset = MemoryLayout<Struct>.offset(of: member),
+        let size = try? structSize(UnsafeRawPointer(pointer), ""), offset + MemoryLayout<Member>.size <= size
+    else { return }
+    UnsafeMutableRawPointer(pointer).storeBytes(of: value, toByteOffset: offset, as: Member.self)
+}
+
+/// Throws unless a caller's struct says its size.
+func checkSize<Struct>(_ pointer: UnsafeMutablePointer<Struct>, _ name: String) throws {
+    _ = try structSize(UnsafeRawPointer(pointer), name)
+}
+
 private func structSize(_ raw: UnsafeRawPointer, _ name: String) throws -> Int {
     let size = raw.load(as: UInt64.self)
-    guard size >= UInt64(MemoryLayout<UInt64>.size), size <= 65_536 else {
+    guard size >= UInt64(MemoryLayout<UInt64>.size), size <= maximumStructSize else {
         throw FNEError(
             .invalidArgument, "\(name)->struct_size is \(size); set the struct up with its init function")
     }
     return Int(size)
 }
 
-/// Writes a zeroed struct with its size; NULL is ignored.
-func initialize<Struct>(_ pointer: UnsafeMutablePointer<Struct>?, _ value: Struct, size: WritableKeyPath<Struct, UInt64>) {
-    guard let pointer else { return }
-    var value = value
-    value[keyPath: size] = UInt64(MemoryLayout<Struct>.size)
-    pointer.initialize(to: value)
+/// Writes a struct's defaults and its size, as much of it as the caller has memory for; NULL and senseless sizes are
+/// ignored.
+func initialize<Struct: BitwiseCopyable>(_ pointer: UnsafeMutablePointer<Struct>?, _ value: Struct, _ size: UInt64) {
+    guard let pointer, size >= UInt64(MemoryLayout<UInt64>.size), size <= maximumStructSize else { return }
+    let raw = UnsafeMutableRawPointer(pointer)
+    raw.initializeMemory(as: UInt8.self, repeating: 0, count: Int(size))
+    withUnsafeBytes(of: value) { bytes in
+        guard let start = bytes.baseAddress else { return }
+        raw.copyMemory(from: start, byteCount: min(Int(size), bytes.count))
+    }
+    raw.storeBytes(of: size, as: UInt64.self)
+}
+
+private let maximumStructSize: UInt64 = 65_536
+
+func mustBeZero(_ reserved: Int32, _ name: String) throws {
+    guard reserved == 0 else { throw FNEError(.invalidArgument, "\(name)->reserved is \(reserved); it must be 0") }
 }
 
 // MARK: Handles

@@ -18,8 +18,8 @@ private func defaultOptions() -> fne_ternarize_options {
     fne_ternarize_options(struct_size: 0, lower: -0.25, upper: 0.15, rules: FNE_RULES_DOCUMENTED, reserved: 0)
 }
 
-@c @implementation public func fne_ternarize_options_init(_ options: UnsafeMutablePointer<fne_ternarize_options>?) {
-    initialize(options, defaultOptions(), size: \.struct_size)
+@c @implementation public func fne_ternarize_options_init(_ options: UnsafeMutablePointer<fne_ternarize_options>?, _ struct_size: UInt64) {
+    initialize(options, defaultOptions(), struct_size)
 }
 
 @c @implementation public func fne_ternarize(
@@ -33,6 +33,7 @@ private func defaultOptions() -> fne_ternarize_options {
         )
         try needCapacity(capacity, matrixSize(row_count, feature_count, "x"), "codes")
         let given = try readOptions(options, defaults: defaultOptions(), "options")
+        try mustBeZero(given.reserved, "options")
         let discretization = try Discretization(
             lower: given.lower, upper: given.upper, rules: choice(given.rules, "rules"))
         try discretization.apply(

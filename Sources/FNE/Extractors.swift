@@ -20,8 +20,8 @@ private func defaultOptions() -> fne_extractor_options {
     return options
 }
 
-@c @implementation public func fne_extractor_options_init(_ options: UnsafeMutablePointer<fne_extractor_options>?) {
-    initialize(options, defaultOptions(), size: \.struct_size)
+@c @implementation public func fne_extractor_options_init(_ options: UnsafeMutablePointer<fne_extractor_options>?, _ struct_size: UInt64) {
+    initialize(options, defaultOptions(), struct_size)
 }
 
 @c @implementation public func fne_extractor_open(
@@ -39,20 +39,23 @@ private func defaultOptions() -> fne_extractor_options {
 /// C's options as Swift's; 0 and NULL stand for defaults.
 private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extractor.Options {
     let given = try readOptions(pointer, defaults: defaultOptions(), "options")
+    try mustBeZero(given.reserved, "options")
     func optional(_ value: UInt32) -> Int? { value == 0 ? nil : Int(value) }
     var result = Extractor.Options()
-    result.inputTensor = given.input_tensor.map { String(cString: $0) }
+    result.inputTensor = try given.input_tensor.map { try text($0, "options->input_tensor") }
     if given.layer_count > 0 {
         let selectors = try required(given.layers, "options->layers")
-        let count = try matrixSize(given.layer_count, 1, "options->layers")
-        result.layers = try (0..<count).map { try text(selectors[$0], "options->layers[\($0)]") }
+        guard given.layer_count <= 1 << 20 else {
+            throw FNEError(.invalidArgument, "options->layer_count is \(given.layer_count); at most 1048576 are taken")
+        }
+        result.layers = try (0..<Int(given.layer_count)).map { try text(selectors[$0], "options->layers[\($0)]") }
     }
     result.height = optional(given.height)
     result.width = optional(given.width)
     result.channelOrder = try choice(given.channel_order, "channel_order")
     result.mean = given.mean
     result.scale = given.scale
-    result.batchSize = optional(given.batch_size) ?? Extractor.Options.defaultBatchSize
+    result.batchSize = optional(given.batch_size)
     result.loaderThreads = optional(given.loader_threads)
     result.engineThreads = optional(given.engine_threads)
     result.onError = try choice(given.on_error, "on_error")
@@ -81,8 +84,8 @@ private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws
     }
 }
 
-@c @implementation public func fne_layer_info_init(_ info: UnsafeMutablePointer<fne_layer_info>?) {
-    initialize(info, fne_layer_info(), size: \.struct_size)
+@c @implementation public func fne_layer_info_init(_ info: UnsafeMutablePointer<fne_layer_info>?, _ struct_size: UInt64) {
+    initialize(info, fne_layer_info(), struct_size)
 }
 
 @c @implementation public func fne_extractor_layer_info(
@@ -100,8 +103,8 @@ private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws
     }
 }
 
-@c @implementation public func fne_input_info_init(_ info: UnsafeMutablePointer<fne_input_info>?) {
-    initialize(info, fne_input_info(), size: \.struct_size)
+@c @implementation public func fne_input_info_init(_ info: UnsafeMutablePointer<fne_input_info>?, _ struct_size: UInt64) {
+    initialize(info, fne_input_info(), struct_size)
 }
 
 @c @implementation public func fne_extractor_input_info(
@@ -118,18 +121,18 @@ private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws
 
 // MARK: Extraction
 
-@c @implementation public func fne_extract_run_init(_ run: UnsafeMutablePointer<fne_extract_run>?) {
-    initialize(run, fne_extract_run(), size: \.struct_size)
+@c @implementation public func fne_extract_run_init(_ run: UnsafeMutablePointer<fne_extract_run>?, _ struct_size: UInt64) {
+    initialize(run, fne_extract_run(), struct_size)
 }
 
 @c @implementation public func fne_extract_files(
     _ extractor: OpaquePointer?, _ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64,
     _ features: UnsafeMutablePointer<Float>?, _ capacity: UInt64, _ run: UnsafeMutablePointer<fne_extract_run>?
 ) -> fne_status {
-    extract(extractor, count, features, capacity, run) { extractor, count, features, rowsDone, reports in
+    extract(extractor, count, features, capacity, run) { extractor, count in
         let paths = try required(paths, "paths")
         let files = try (0..<count).map { try text(paths[$0], "paths[\($0)]") }
-        try extractor.extract(files: files, to: features, rowsDone: &rowsDone, reports: reports)
+        return { try extractor.extract(files: files, to: $0, rowsDone: &$1, reports: $2) }
     }
 }
 
@@ -137,10 +140,10 @@ private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws
     _ extractor: OpaquePointer?, _ images: UnsafePointer<fne_encoded_image>?, _ count: UInt64,
     _ features: UnsafeMutablePointer<Float>?, _ capacity: UInt64, _ run: UnsafeMutablePointer<fne_extract_run>?
 ) -> fne_status {
-    extract(extractor, count, features, capacity, run) { extractor, count, features, rowsDone, reports in
+    extract(extractor, count, features, capacity, run) { extractor, count in
         let images = try required(images, "images")
         let encoded = try (0..<count).map { try buffer(images[$0].bytes, images[$0].size, "images[\($0)].bytes") }
-        try extractor.extract(encoded: encoded, to: features, rowsDone: &rowsDone, reports: reports)
+        return { try extractor.extract(encoded: encoded, to: $0, rowsDone: &$1, reports: $2) }
     }
 }
 
@@ -148,15 +151,16 @@ private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws
     _ extractor: OpaquePointer?, _ images: UnsafePointer<fne_pixel_image>?, _ count: UInt64,
     _ features: UnsafeMutablePointer<Float>?, _ capacity: UInt64, _ run: UnsafeMutablePointer<fne_extract_run>?
 ) -> fne_status {
-    extract(extractor, count, features, capacity, run) { extractor, count, features, rowsDone, reports in
+    extract(extractor, count, features, capacity, run) { extractor, count in
         let images = try required(images, "images")
         let pixels = try (0..<count).map { try translated(images[$0], "images[\($0)]") }
-        try extractor.extract(pixels: pixels, to: features, rowsDone: &rowsDone, reports: reports)
+        return { try extractor.extract(pixels: pixels, to: $0, rowsDone: &$1, reports: $2) }
     }
 }
 
 private func translated(_ image: fne_pixel_image, _ name: String) throws -> Extractor.Pixels {
     let pixels = try required(image.pixels, "\(name).pixels")
+    try mustBeZero(image.reserved, name)
     _ = try matrixSize(UInt64(image.height), UInt64(image.width) * 3, name)
     let width = Int(image.width) * 3
     let stride = image.row_stride == 0 ? width : try integer(image.row_stride, "\(name).row_stride")
@@ -173,7 +177,7 @@ private func translated(_ image: fne_pixel_image, _ name: String) throws -> Extr
     _ extractor: OpaquePointer?, _ input: UnsafePointer<Float>?, _ input_size: UInt64, _ count: UInt64,
     _ features: UnsafeMutablePointer<Float>?, _ capacity: UInt64, _ run: UnsafeMutablePointer<fne_extract_run>?
 ) -> fne_status {
-    extract(extractor, count, features, capacity, run) { extractor, count, features, rowsDone, reports in
+    extract(extractor, count, features, capacity, run) { extractor, count in
         let input = try required(input, "input")
         let needed = try matrixSize(UInt64(count), UInt64(extractor.height * extractor.width * 3), "input")
         guard input_size == UInt64(needed) else {
@@ -181,40 +185,42 @@ private func translated(_ image: fne_pixel_image, _ name: String) throws -> Extr
                 .shapeMismatch,
                 "input has \(input_size) elements; \(count) images of \(extractor.height) x \(extractor.width) x 3 have \(needed)")
         }
-        try extractor.extract(tensor: input, count: count, to: features, rowsDone: &rowsDone, reports: reports)
+        return { try extractor.extract(tensor: input, count: count, to: $0, rowsDone: &$1, reports: $2) }
     }
 }
 
-/// What the four share: the output, the reports, the statuses.
+/// Fills rows, counts those that are done, and reports.
+private typealias Extraction = (UnsafeMutablePointer<Float>, inout Int, Extractor.Reports) throws -> Void
+
+/// What the four share: the output, the reports, the statuses. `prepare` checks the images before anything is written.
 private func extract(
     _ extractorHandle: OpaquePointer?, _ count: UInt64, _ features: UnsafeMutablePointer<Float>?, _ capacity: UInt64,
-    _ runPointer: UnsafeMutablePointer<fne_extract_run>?,
-    _ body: (Extractor, Int, UnsafeMutablePointer<Float>, inout Int, Extractor.Reports) throws -> Void
+    _ runPointer: UnsafeMutablePointer<fne_extract_run>?, _ prepare: (Extractor, Int) throws -> Extraction
 ) -> fne_status {
     status {
         let object: ExtractorObject = try object(extractorHandle, "extractor")
+        let extractor = object.extractor
         let features = try required(features, "features")
         guard count > 0 else { throw FNEError(.invalidArgument, "count is 0: there are no images") }
-        try needCapacity(capacity, matrixSize(count, UInt64(object.extractor.featureCount), "features"), "features")
-
-        var run = try readOptions(UnsafePointer(runPointer), defaults: fne_extract_run(), "run")
+        try needCapacity(capacity, matrixSize(count, UInt64(extractor.featureCount), "features"), "features")
+        let run = try readOptions(UnsafePointer(runPointer), defaults: fne_extract_run(), "run")
         let count = try integer(count, "count")
-        if run.statuses != nil { try needCapacity(run.statuses_capacity, count, "run->statuses") }
-        run.statuses?.update(repeating: FNE_OK, count: count)
         let (user, statuses) = (run.user, run.statuses)
+        if statuses != nil { try needCapacity(run.statuses_capacity, count, "run->statuses") }
+        let extraction = try prepare(extractor, count)
+
+        statuses?.update(repeating: FNE_OK, count: count)
         var reports = Extractor.Reports()
         if let progress = run.progress {
             reports.progress = { done, total in progress(user, UInt64(done), UInt64(total)) == 0 }
         }
-        reports.imageError = { [imageError = run.image_error] image, error in
+        reports.imageError = { [imageError = run.image_error, skips = extractor.skipsBadImages] image, error in
             statuses?[image] = error.status.rawValue
-            if let imageError { error.message.withCString { imageError(user, UInt64(image), error.status.rawValue, $0) } }
+            guard skips, let imageError else { return }
+            error.message.withCString { imageError(user, UInt64(image), error.status.rawValue, $0) }
         }
         var rowsDone = 0
-        defer {
-            run.rows_done = UInt64(rowsDone)
-            if let runPointer { try? fill(runPointer, with: run, "run") }
-        }
-        try body(object.extractor, count, features, &rowsDone, reports)
+        defer { store(UInt64(rowsDone), at: \.rows_done, of: runPointer) }
+        try extraction(features, &rowsDone, reports)
     }
 }

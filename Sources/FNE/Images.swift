@@ -1,8 +1,8 @@
 import FullNetworkEmbedding
 public import CFNE
 
-@c @implementation public func fne_image_info_init(_ info: UnsafeMutablePointer<fne_image_info>?) {
-    initialize(info, fne_image_info(), size: \.struct_size)
+@c @implementation public func fne_image_info_init(_ info: UnsafeMutablePointer<fne_image_info>?, _ struct_size: UInt64) {
+    initialize(info, fne_image_info(), struct_size)
 }
 
 @c @implementation public func fne_image_probe(
@@ -29,6 +29,7 @@ public import CFNE
 ) -> fne_status {
     status {
         let rgb = try required(rgb, "rgb")
+        try info.map { try checkSize($0, "info") }
         let decoded = try Image.decode(file: text(path, "path"), to: rgb, capacity: integer(capacity, "capacity"))
         if let info { try write(decoded, to: info) }
     }
@@ -40,6 +41,7 @@ public import CFNE
 ) -> fne_status {
     status {
         let rgb = try required(rgb, "rgb")
+        try info.map { try checkSize($0, "info") }
         let decoded = try Image.decode(
             encoded: buffer(bytes, size, "bytes"), to: rgb, capacity: integer(capacity, "capacity"))
         if let info { try write(decoded, to: info) }

@@ -14,12 +14,13 @@ final class ModelObject: Sendable {
     }
 }
 
-@c @implementation public func fne_model_options_init(_ options: UnsafeMutablePointer<fne_model_options>?) {
-    initialize(options, fne_model_options(), size: \.struct_size)
+@c @implementation public func fne_model_options_init(_ options: UnsafeMutablePointer<fne_model_options>?, _ struct_size: UInt64) {
+    initialize(options, fne_model_options(), struct_size)
 }
 
 private func allowsUnsafe(_ pointer: UnsafePointer<fne_model_options>?) throws -> Bool {
     let options = try readOptions(pointer, defaults: fne_model_options(), "options")
+    try mustBeZero(options.reserved, "options")
     guard options.allow_unsafe == 0 || options.allow_unsafe == 1 else {
         throw FNEError(.invalidArgument, "allow_unsafe is \(options.allow_unsafe); it must be 0 or 1")
     }
@@ -50,8 +51,8 @@ private func allowsUnsafe(_ pointer: UnsafePointer<fne_model_options>?) throws -
 
 @c @implementation public func fne_model_close(_ model: OpaquePointer?) { close(model, ModelObject.self) }
 
-@c @implementation public func fne_tensor_info_init(_ info: UnsafeMutablePointer<fne_tensor_info>?) {
-    initialize(info, fne_tensor_info(), size: \.struct_size)
+@c @implementation public func fne_tensor_info_init(_ info: UnsafeMutablePointer<fne_tensor_info>?, _ struct_size: UInt64) {
+    initialize(info, fne_tensor_info(), struct_size)
 }
 
 @c @implementation public func fne_model_tensor_count(

@@ -74,17 +74,19 @@ final class DiscretizationTests: XCTestCase {
         ]
         for _ in 0..<300 {
             let mean = Double(random.finiteFloat(exponents: 60...190)) * Double.random(in: 1...2, using: &random)
-            let std = Double(random.finiteFloat(exponents: 60...190).magnitude) * Double.random(in: 1...2, using: &random)
+            let size = Double(random.finiteFloat(exponents: 60...190).magnitude)
+            let std = size * Double.random(in: 1...2, using: &random)
             features.append((mean, std))
             features.append((mean, mean.magnitude * Double.random(in: 0...3, using: &random)))
         }
         for (rules, formula) in [(Discretization.Rules.documented, documented), (.torch, torch)] {
             for (lower, upper) in [(-0.25, 0.15), (0, 0), (-1e-9, 1e9), (0.3, 0.7)] {
                 let discretization = try Discretization(lower: lower, upper: upper, rules: rules)
-                for (mean, std) in features {
+                for (mean, std) in features where rules == .documented || Float(mean).isFinite && Float(std).isFinite {
                     let (low, high) = discretization.cuts(mean: mean, std: std)
                     var x: [Float] = [0, -0.0, 1, -1, Float(mean), .infinity, -.infinity]
-                    x += [.greatestFiniteMagnitude, -.greatestFiniteMagnitude, .leastNonzeroMagnitude, -.leastNonzeroMagnitude]
+                    x += [.greatestFiniteMagnitude, -.greatestFiniteMagnitude]
+                    x += [.leastNonzeroMagnitude, -.leastNonzeroMagnitude]
                     for cut in [low, high] where !cut.isNaN { x += [cut, cut.nextUp, cut.nextDown] }
                     x += (0..<4).map { _ in Float(mean + std * Double.random(in: -2...2, using: &random)) }
                     x.removeAll(where: \.isNaN)
@@ -148,6 +150,17 @@ final class DiscretizationTests: XCTestCase {
                 var z: [Double] = [99, 99]
                 try standardize([1, 1], rows: 1, features: 2, mean: [0, mean], std: [1, std], to: &z)
             }
+        }
+    }
+
+    /// In float32 the code would fall where x grows: -infinity / infinity is NaN, hence 1, but 0 / infinity is 0.
+    func testTorchRulesNeedStatisticsWithinFloat32() throws {
+        for (mean, std) in [(0, 5e38), (3.4e38, 1e300), (1e300, 1), (-1e300, 1)] as [(Double, Double)] {
+            var code: Int8 = 99
+            assertFails(.invalidArgument, saying: "feature 0", "float32") {
+                try Discretization(rules: .torch).apply([1], rows: 1, features: 1, mean: [mean], std: [std], to: &code)
+            }
+            XCTAssertNoThrow(try Discretization().apply([1], rows: 1, features: 1, mean: [mean], std: [std], to: &code))
         }
     }
 

@@ -13,8 +13,8 @@ final class ExactStatisticsTests: XCTestCase {
         for ddof in 0..<min(column.count, 2) {
             let std = try statistics.deviations(ddof: ddof)[0]
             XCTAssertTrue(
-                exact.deviationIsNearest(std, ddof: ddof), "std \(std), ddof \(ddof), of \(column.prefix(9))", file: file,
-                line: line)
+                exact.deviationIsNearest(std, ddof: ddof), "std \(std), ddof \(ddof), of \(column.prefix(9))",
+                file: file, line: line)
         }
     }
 
@@ -75,5 +75,22 @@ final class ExactStatisticsTests: XCTestCase {
                 try check([Float](repeating: value, count: count - 1) + [value.nextUp])
             }
         }
+    }
+
+    /// Values next to the middle between two doubles: what is more than a hundred bits further down decides.
+    func testAlmostTies() throws {
+        // (2^100 + 2^47) / 4 is a tie, which goes to 2^98; the doubles from there on are 2^46 apart.
+        XCTAssertEqual(try Statistics.of(0x1p100, 0x1p47, 0, 0).means(), [0x1p98])
+        XCTAssertEqual(try Statistics.of(0x1p100, 0x1p47, 0x1p-149, 0).means(), [0x1p98 + 0x1p46])
+        XCTAssertEqual(try Statistics.of(0x1p100, 0x1p47, -0x1p-149, 0).means(), [0x1p98])
+        XCTAssertEqual(try Statistics.of(-0x1p100, -0x1p47, -0x1p-149, 0).means(), [-0x1p98 - 0x1p46])
+
+        // Two values deviate by half their distance, here (2^100 + 2^47) / 2.
+        XCTAssertEqual(try Statistics.of(0x1p100, -0x1p47).deviations(), [0x1p99])
+        for nearby in [(-0x1p47 as Float).nextUp, (-0x1p47 as Float).nextDown] {
+            try check([0x1p100, -0x1p47, 0x1p100, nearby])
+        }
+        XCTAssertEqual(
+            try Statistics.of(0x1p100, -0x1p47, 0x1p100, (-0x1p47 as Float).nextDown).deviations(), [0x1p99 + 0x1p47])
     }
 }

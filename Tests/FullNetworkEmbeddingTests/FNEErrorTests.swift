@@ -30,7 +30,8 @@ final class FNEErrorTests: XCTestCase {
         XCTAssertEqual([Extractor.OnError.fail, .skip].map(\.rawValue), [FNE_ON_ERROR_FAIL, FNE_ON_ERROR_SKIP])
         XCTAssertEqual(
             [Discretization.Rules.documented, .torch].map(\.rawValue), [FNE_RULES_DOCUMENTED, FNE_RULES_TORCH])
-        XCTAssertEqual([Log.Level.info, .warning, .error].map(\.rawValue), [FNE_LOG_INFO, FNE_LOG_WARNING, FNE_LOG_ERROR])
+        XCTAssertEqual(
+            [Log.Level.info, .warning, .error].map(\.rawValue), [FNE_LOG_INFO, FNE_LOG_WARNING, FNE_LOG_ERROR])
     }
 
     func testTheMessageNamesItsSubject() {

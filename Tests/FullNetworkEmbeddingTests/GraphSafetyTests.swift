@@ -12,8 +12,9 @@ final class GraphSafetyTests: XCTestCase {
     func testOperationsThatDoMoreThanComputeAreRefused() {
         for operation in [
             "ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "EagerPyFunc", "PyFuncStateless", "Save", "SaveV2",
-            "Restore", "RestoreV2", "Print", "PrintV2", "TFRecordReaderV2", "VariableV2", "VarHandleOp", "QueueEnqueueV2",
-            "IteratorV2", "_Send", "_Recv", "LoadLibrary", "DebugIdentity", "ImportEvent", "FileSystemSetConfiguration",
+            "Restore", "RestoreV2", "Print", "PrintV2", "TFRecordReaderV2", "VariableV2", "VarHandleOp",
+            "QueueEnqueueV2", "IteratorV2", "_Send", "_Recv", "LoadLibrary", "DebugIdentity", "ImportEvent",
+            "FileSystemSetConfiguration",
             "readfile", "Conv2D2", "NoSuchOperation",
         ] {
             assertFails(.unsafeGraph, saying: "node 'spy'", "'\(operation)'", "allow_unsafe") {
@@ -44,7 +45,8 @@ final class GraphSafetyTests: XCTestCase {
         }
         let harmless = Wire.node("twice", "Add", ["x", "x"])
         XCTAssertNoThrow(try graph(body: [harmless]).model())
-        XCTAssertNoThrow(try graph(body: [harmless, Wire.node("again", "helper", ["x"])]).model(), "a call of a function")
+        let recursion = Wire.node("again", "helper", ["x"])
+        XCTAssertNoThrow(try graph(body: [harmless, recursion]).model(), "a call of a function")
         let harmful = Wire.node("leak", "WriteFile", ["x", "x"])
         for call in ["helper", "PartitionedCall", "Identity"] { // called or not
             assertFails(.unsafeGraph, saying: "node 'leak' of function 'helper'", "'WriteFile'") {
@@ -67,12 +69,36 @@ final class GraphSafetyTests: XCTestCase {
                 assertFails(.invalidGraph, saying: "'bomb'") { try graph(shape).model(allowUnsafe: allowUnsafe) }
             }
         }
-        // 2^31 bytes are the limit: 2^29 float32, 2^28 float64, 2^31 int8.
-        XCTAssertNoThrow(try graph([1 << 29]).model())
-        XCTAssertNoThrow(try graph([1 << 28], type: 2).model())
-        assertFails(.invalidGraph) { try graph([1 << 29], type: 2).model() }
-        XCTAssertNoThrow(try graph([1 << 31], type: 6).model())
         XCTAssertNoThrow(try graph([]).model())
         XCTAssertNoThrow(try graph([0, 7]).model())
+        XCTAssertNoThrow(try graph([1 << 20]).model())
+    }
+
+    /// A gigabyte, and eight bytes for each of the file's, are the limit of all constants together.
+    func testConstantsAreBoundedTogether() throws {
+        func graph(_ sizes: [Int], type: Int) -> GraphWriter {
+            var graph = GraphWriter()
+            for (i, size) in sizes.enumerated() {
+                graph.node("c\(i)", "Const", attributes: ["value": Attribute.tensor(type: type, [size])])
+            }
+            return graph
+        }
+        let (float32, float64, int8, int16) = (1, 2, 6, 5)
+        for (type, size) in [(float32, 1 << 28), (float64, 1 << 27), (int8, 1 << 30), (int16, 1 << 29)] {
+            XCTAssertNoThrow(try graph([size], type: type).model())
+            XCTAssertNoThrow(try graph([size / 2, size / 2], type: type).model())
+            assertFails(.invalidGraph, saying: "more memory") { try graph([size + 1_000], type: type).model() }
+            assertFails(.invalidGraph, saying: "more memory") { try graph([size, 1_000], type: type).model() }
+            assertFails(.invalidGraph, saying: "more memory") { try graph([size / 2, size, 7], type: type).model() }
+        }
+    }
+
+    func testConstantsOfFunctionsAreBounded() {
+        var graph = GraphWriter()
+        graph.placeholder("input", [-1, 8, 8, 3])
+        graph.node("call", "helper", "input")
+        let bomb = Wire.node("bomb", "Const", attributes: ["value": Attribute.tensor([1 << 40])])
+        graph.function("helper", body: [bomb])
+        assertFails(.invalidGraph, saying: "'bomb'") { try graph.model() }
     }
 }

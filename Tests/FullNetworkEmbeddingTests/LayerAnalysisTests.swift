@@ -73,7 +73,8 @@ final class LayerAnalysisTests: XCTestCase {
         try assertLayers(["relu"])
 
         setUp() // but not named when nothing follows them
-        graph.node("top", "MaxPool", graph.node("identity", "Identity", graph.convolution("conv", of: input, [3, 3, 3, 8])))
+        let plain = graph.convolution("conv", of: input, [3, 3, 3, 8])
+        graph.node("top", "MaxPool", graph.node("identity", "Identity", plain))
         try assertLayers(["conv"])
     }
 
@@ -100,7 +101,8 @@ final class LayerAnalysisTests: XCTestCase {
 
     func testAResidualSumEndsTheLayer() throws {
         let trunk = block("trunk", of: input, [3, 3, 3, 8])
-        let branch = graph.with("branch/bias", "BiasAdd", graph.convolution("branch", of: trunk, [3, 3, 8, 8]), constant: [8])
+        let conv = graph.convolution("branch", of: trunk, [3, 3, 8, 8])
+        let branch = graph.with("branch/bias", "BiasAdd", conv, constant: [8])
         graph.node("relu", "Relu", graph.node("sum", "AddV2", branch, trunk))
         try assertLayers(["trunk/relu", "branch/bias"])
     }
@@ -168,6 +170,23 @@ final class LayerAnalysisTests: XCTestCase {
         try assertLayers(["mish"])
     }
 
+    func testGelu() throws {
+        // x / 2 * (1 + erf(x / sqrt(2)))
+        let conv = graph.convolution("conv", of: input, [3, 3, 3, 8])
+        let half = graph.with("half", "Mul", conv, constant: [])
+        let erf = graph.node("erf", "Erf", graph.with("scaled", "RealDiv", conv, constant: []))
+        graph.node("top", "MaxPool", graph.node("gelu", "Mul", half, graph.with("one", "AddV2", erf, constant: [])))
+        try assertLayers(["gelu"])
+    }
+
+    func testPReLU() throws {
+        // relu(x) - alpha * relu(-x)
+        let conv = graph.convolution("conv", of: input, [3, 3, 3, 8])
+        let negative = graph.with("alpha", "Mul", graph.node("relu2", "Relu", graph.node("neg", "Neg", conv)), constant: [8])
+        graph.node("top", "MaxPool", graph.node("prelu", "AddV2", graph.node("relu1", "Relu", conv), negative))
+        try assertLayers(["prelu"])
+    }
+
     func testAGateOfAnotherTensorIsNoActivation() throws {
         // Squeeze and excitation: the map is scaled by what a dense path made of it.
         let relu = block("conv", of: input, [3, 3, 3, 8])
@@ -233,7 +252,8 @@ final class LayerAnalysisTests: XCTestCase {
 
     func testADenseClassifierWithoutSoftmaxIsLeftOut() throws {
         let pooled = graph.with("pool", "Mean", block("conv", of: input, [3, 3, 3, 8]), constant: [2])
-        graph.node("output", "Identity", graph.with("logits", "BiasAdd", graph.dense("fc", of: pooled, [8, 10]), constant: [10]))
+        let product = graph.dense("fc", of: pooled, [8, 10])
+        graph.node("output", "Identity", graph.with("logits", "BiasAdd", product, constant: [10]))
         try assertLayers(["conv/relu"], classifier: ["logits"])
     }
 
@@ -259,6 +279,20 @@ final class LayerAnalysisTests: XCTestCase {
         let relu = block("two", of: block("one", of: input, [3, 3, 3, 8]), [3, 3, 8, 16])
         graph.with("pool", "Mean", relu, constant: [2])
         try assertLayers(["one/relu", "two/relu"])
+    }
+
+    func testAGateBehindAResidualSumIsNoClassifier() throws {
+        let trunk = block("trunk", of: input, [3, 3, 3, 8])
+        let sum = graph.node("sum", "AddV2", graph.convolution("branch", of: trunk, [3, 3, 8, 8]), trunk)
+        graph.node("swish", "Mul", sum, graph.node("sigmoid", "Sigmoid", sum))
+        try assertLayers(["trunk/relu", "branch"])
+    }
+
+    func testASoftmaxWrittenOutMakesAClassifier() throws {
+        let pooled = graph.with("pool", "Mean", block("conv", of: input, [3, 3, 3, 8]), constant: [2])
+        let exp = graph.node("exp", "Exp", graph.dense("fc", of: pooled, [8, 10]))
+        graph.node("share", "RealDiv", exp, graph.with("sum", "Sum", exp, constant: [1]))
+        try assertLayers(["conv/relu"], classifier: ["fc"])
     }
 
     func testAConvolutionThatIsTheLastOperationIsNoClassifier() throws {
@@ -300,6 +334,21 @@ final class LayerAnalysisTests: XCTestCase {
         setUp()
         graph.node("self", "Relu", "self")
         assertFails(.invalidGraph, saying: "cycle", "'self'") { try graph.model() }
+    }
+
+    func testALoopOfTheOldControlFlowIsTaken() throws {
+        for order in [["merge", "conv", "next"], ["conv", "merge", "next"], ["next", "merge", "conv"]] {
+            setUp()
+            graph.constant("weights", [3, 3, 3, 3])
+            for name in order {
+                switch name {
+                case "merge": graph.node("merge", "Merge", input, "next")
+                case "conv": graph.node("conv", "Conv2D", "merge", "weights")
+                default: graph.node("next", "NextIteration", "conv")
+                }
+            }
+            try assertLayers(["conv"])
+        }
     }
 
     func testADeepGraphNeedsNoDeepStack() throws {

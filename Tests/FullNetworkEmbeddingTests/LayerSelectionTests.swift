@@ -52,13 +52,14 @@ final class LayerSelectionTests: XCTestCase {
         ] { XCTAssertTrue(matches(pattern, name), "\(pattern) \(name)") }
         for (pattern, name) in [
             ("", "a"), ("a", ""), ("a", "ab"), ("ab", "a"), ("?", ""), ("?", "ab"), ("*c", "abcd"), ("a*b*c", "a_c_b"),
-            ("conv?", "conv12"), ("conv[0-9]", "convx"), ("[!abc]x", "ax"), ("[a-c]", "d"), ("[a-c]", ""), ("a.b", "axb"),
-            ("A", "a"),
+            ("conv?", "conv12"), ("conv[0-9]", "convx"), ("[!abc]x", "ax"), ("[a-c]", "d"), ("[a-c]", ""),
+            ("a.b", "axb"), ("A", "a"),
         ] { XCTAssertFalse(matches(pattern, name), "\(pattern) \(name)") }
     }
 
     func testAGlobThatTriesManyWaysEnds() {
-        XCTAssertFalse(LayerSelection.matches(String(repeating: "*a", count: 40) + "b", String(repeating: "a", count: 400)))
+        let pattern = String(repeating: "*a", count: 40) + "b"
+        XCTAssertFalse(LayerSelection.matches(pattern, String(repeating: "a", count: 400)))
     }
 
     func testLastTakesTheCeilingOfTheShare() throws {
@@ -77,18 +78,35 @@ final class LayerSelectionTests: XCTestCase {
     }
 
     func testSharesThatAreNone() {
-        for selector in ["last:0%", "last:-5%", "last:101%", "last:25", "last:", "last:%", "last:x%", "last:nan%", "last:inf%"] {
+        for share in ["0%", "-5%", "101%", "25", "", "%", "x%", "nan%", "inf%"] {
+            let selector = "last:" + share
             assertFails(.invalidArgument, saying: selector, "last:25%") { try names(selector) }
         }
     }
 
     func testALayerMayNotBeSelectedTwice() {
-        for selectors in [["logits", "logits"], ["logits", "import/logits:0"], ["log*", "all"], ["conv/*", "last:100%"]] {
+        for selectors in [
+            ["logits", "logits"], ["logits", "import/logits:0"], ["log*", "all"], ["conv/*", "last:100%"],
+        ] {
             assertFails(.invalidArgument, saying: "twice") {
                 try LayerSelection.resolve(selectors, in: GraphWriter.smallNetwork.model())
             }
         }
         XCTAssertNoThrow(try names("depthwise/norm:0", "depthwise/norm:1"), "two outputs of one node")
+    }
+
+    /// A graph that was saved with the prefix: its names are taken as they are.
+    func testAGraphWhoseOwnNamesBeginWithImport() throws {
+        var graph = GraphWriter()
+        let input = graph.placeholder("import/input", [-1, 8, 8, 3])
+        graph.node("import/top", "MaxPool", graph.convolution("import/conv", of: input, [3, 3, 3, 8]))
+        let model = try graph.model()
+        for tensor in model.tensors {
+            XCTAssertEqual(try LayerSelection.resolve([tensor.name], in: model).map(\.name.text), [tensor.name])
+            XCTAssertEqual(try model.input(named: tensor.name).name.text, tensor.name)
+        }
+        XCTAssertEqual(try names("import/c*", in: graph), ["import/conv"])
+        XCTAssertEqual(try names("import/import/conv:0", in: graph), ["import/conv"])
     }
 
     func testUnknownNamesListTheNearest() {

@@ -8,8 +8,8 @@ final class ModelTests: XCTestCase {
         XCTAssertEqual(
             model.tensors.map(\.name),
             [
-                "input", "conv", "conv/bias", "conv/relu", "depthwise", "depthwise/norm", "depthwise/relu6", "pool", "fc",
-                "logits", "softmax",
+                "input", "conv", "conv/bias", "conv/relu", "depthwise", "depthwise/norm", "depthwise/relu6", "pool",
+                "fc", "logits", "softmax",
             ])
         let relu = model.tensors[3]
         XCTAssertEqual(relu.operation, "Relu")
@@ -39,6 +39,7 @@ final class ModelTests: XCTestCase {
     func testTheOnlyPlaceholderIsTheInput() throws {
         let input = try GraphWriter.smallNetwork.model().input(named: nil)
         XCTAssertEqual(input.name.text, "input")
+        XCTAssertNil(input.batch)
         XCTAssertEqual(input.height, 32)
         XCTAssertEqual(input.width, 24)
     }
@@ -76,10 +77,35 @@ final class ModelTests: XCTestCase {
     }
 
     func testInputsThatAreNoImages() {
-        for (shape, text) in [([-1, 3, 8, 8], "[?, 3, 8, 8]"), ([-1, 784], "[?, 784]"), ([-1, 8, 8, 1], "[?, 8, 8, 1]")] {
+        for (shape, text) in [
+            ([-1, 3, 8, 8], "[?, 3, 8, 8]"), ([-1, 784], "[?, 784]"), ([-1, 8, 8, 1], "[?, 8, 8, 1]"),
+        ] {
             var graph = GraphWriter()
             graph.placeholder("input", shape)
             assertFails(.unsupportedTensor, saying: text) { try graph.model().input(named: nil) }
+        }
+    }
+
+    func testAFixedBatchSize() throws {
+        var graph = GraphWriter()
+        graph.placeholder("input", [7, 8, 9, 3])
+        let input = try graph.model().input(named: nil)
+        XCTAssertEqual([input.batch, input.height, input.width], [7, 8, 9])
+        assertFails(.unknownTensor, saying: "'input:1'") { try graph.model().input(named: "input:1") }
+    }
+
+    func testChannelsFirstIsRefused() throws {
+        for (layout, isRefused) in [("NHWC", false), ("NCHW", true), ("NCDHW", true)] {
+            var graph = GraphWriter()
+            graph.placeholder("input", [-1, 8, 8, 3])
+            graph.constant("weights", [3, 3, 3, 8])
+            graph.node("conv", "Conv2D", "input", "weights", attributes: ["data_format": Attribute.text(layout)])
+            let model = try graph.model()
+            if isRefused {
+                assertFails(.unsupportedTensor, saying: "'conv'", layout, "NHWC") { try model.checkLayout() }
+            } else {
+                XCTAssertNoThrow(try model.checkLayout())
+            }
         }
     }
 
@@ -130,7 +156,8 @@ final class ModelTests: XCTestCase {
     func testNoise() {
         var random = SeededRandom(11)
         for _ in 0..<500 {
-            let noise = (0..<Int.random(in: 1...60, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
+            let size = Int.random(in: 1...60, using: &random)
+            let noise = (0..<size).map { _ in UInt8.random(in: 0...255, using: &random) }
             assertFails(.invalidGraph) { try noise.withUnsafeBytes { try Model(copying: $0) } }
         }
     }

@@ -48,7 +48,9 @@ final class ProtobufReaderTests: XCTestCase {
     func testDamageIsNamedAndPlaced() {
         assertFails(.invalidGraph, saying: "cut off", "byte 1") { try fields([0x08]) }
         assertFails(.invalidGraph, saying: "cut off", "byte 2") { try fields([0x08, 0x80]) }
-        assertFails(.invalidGraph, saying: "more than ten bytes") { try fields([0x08] + [UInt8](repeating: 0x80, count: 11)) }
+        assertFails(.invalidGraph, saying: "more than ten bytes") {
+            try fields([0x08] + [UInt8](repeating: 0x80, count: 11))
+        }
         assertFails(.invalidGraph, saying: "longer than the data") { try fields([0x0a, 2, 0]) }
         assertFails(.invalidGraph, saying: "longer than the data") { try fields([0x0a] + Wire.varint(-1)) }
         assertFails(.invalidGraph, saying: "longer than the data") { try fields([0x0a] + Wire.varint(.max)) }
@@ -61,15 +63,24 @@ final class ProtobufReaderTests: XCTestCase {
         }
     }
 
-    func testRepeatedNumbersMayStandPacked() throws {
-        func numbers(_ content: [UInt8]) throws -> [UInt64] {
-            try content.withUnsafeBytes { try ProtobufReader.Value.bytes($0).varints() }
+    func testAFieldOfAnotherTypeIsAnError() throws {
+        try [UInt8]("ab".utf8).withUnsafeBytes { memory in
+            let (number, text) = (ProtobufReader.Value.varint(7), ProtobufReader.Value.bytes(memory))
+            XCTAssertEqual(try number.varint(), 7)
+            XCTAssertEqual(try text.string(), "ab")
+            XCTAssertEqual(Array(try text.message()), Array(memory))
+            assertFails(.invalidGraph, saying: "wire type") { try number.string() }
+            assertFails(.invalidGraph, saying: "wire type") { try number.message() }
+            assertFails(.invalidGraph, saying: "wire type") { try text.varint() }
+            assertFails(.invalidGraph, saying: "wire type") { try ProtobufReader.Value.fixed64(7).varint() }
         }
-        XCTAssertEqual(try numbers([3, 0x8e, 0x02, 0x9e, 0xa7, 0x05]), [3, 270, 86942])
-        XCTAssertEqual(try numbers([]), [])
-        XCTAssertEqual(try ProtobufReader.Value.varint(7).varints(), [7])
-        assertFails(.invalidGraph) { try numbers([3, 0x8e]) }
-        assertFails(.invalidGraph) { try numbers([UInt8](repeating: 0xff, count: 30)) }
+    }
+
+    func testAFieldThatStandsTwice() throws {
+        var fields = SingularFields()
+        try fields.take(1)
+        try fields.take(2)
+        assertFails(.invalidGraph, saying: "twice") { try fields.take(1) }
     }
 
     /// ConfigProto, as `TF_SetConfig` takes it.

@@ -65,7 +65,9 @@ final class StatisticsFormatTests: XCTestCase {
     func testASmallBufferIsRefused() throws {
         let statistics = try Statistics.of(1)
         var bytes = [UInt8](repeating: 0, count: statistics.savedSize - 1)
-        assertFails(.bufferTooSmall, saying: "256", "255") { try bytes.withUnsafeMutableBytes { try statistics.save(to: $0) } }
+        assertFails(.bufferTooSmall, saying: "256", "255") {
+            try bytes.withUnsafeMutableBytes { try statistics.save(to: $0) }
+        }
     }
 
     func testEveryTruncationIsRefused() throws {
@@ -99,7 +101,9 @@ final class StatisticsFormatTests: XCTestCase {
         let (rows, sum, squares) = (24, 32, 32 + 72)
         XCTAssertNoThrow(try Statistics.loaded(edited(bytes, at: rows, 2)))
         // One row cannot have a sum of 4 and a sum of squares of 10: n S2 < S1^2.
-        assertFails(.invalidData, saying: "impossible at feature 0") { try Statistics.loaded(edited(bytes, at: rows, 1)) }
+        assertFails(.invalidData, saying: "impossible at feature 0") {
+            try Statistics.loaded(edited(bytes, at: rows, 1))
+        }
         assertFails(.invalidData) { try Statistics.loaded(edited(bytes, at: rows, 0)) }
         assertFails(.invalidData, saying: "too many rows") { try Statistics.loaded(edited(bytes, at: rows, 1 << 41)) }
         assertFails(.invalidData, saying: "too many rows") { try Statistics.loaded(edited(bytes, at: rows, .max)) }
@@ -107,6 +111,11 @@ final class StatisticsFormatTests: XCTestCase {
         assertFails(.invalidData, saying: "no digits") { try Statistics.loaded(edited(bytes, at: sum, .max)) }
         assertFails(.invalidData, saying: "no digits") { try Statistics.loaded(edited(bytes, at: sum + 64, 1 << 63)) }
         assertFails(.invalidData) { try Statistics.loaded(edited(bytes, at: squares + 8 * 17, .max)) }
+        // Squares of one row cannot pass the square of the largest float; a sum of such states would overflow.
+        for rows in 0...2 as ClosedRange<UInt64> {
+            let large = edited(edited(bytes, at: 24, rows), at: squares + 8 * 17, 1 << 61)
+            assertFails(.invalidData, saying: "impossible") { try Statistics.loaded(large) }
+        }
         // More features than there are bytes, up to a product that overflows.
         for features in [0, 2, 1 << 31, 1 << 61, UInt64.max] {
             assertFails(.invalidData) { try Statistics.loaded(edited(bytes, at: 16, features)) }

@@ -225,7 +225,9 @@ final class StatisticsTests: XCTestCase {
     func testNaNAndInfinityAreRefusedAndNoRowIsAdded() throws {
         let statistics = try Statistics.of([[1, 2, 3]])
         let before = try statistics.saved()
-        for (bad, written) in [(Float.nan, "NaN"), (.signalingNaN, "NaN"), (.infinity, "infinite"), (-.infinity, "infinite")] {
+        for (bad, written) in [
+            (Float.nan, "NaN"), (.signalingNaN, "NaN"), (.infinity, "infinite"), (-.infinity, "infinite"),
+        ] {
             for (row, feature) in [(0, 0), (0, 2), (99, 1), (4_999, 2)] {
                 var rows = [[Float]](repeating: [7, 8, 9], count: 5_000)
                 rows[row][feature] = bad

@@ -7,7 +7,8 @@ final class TensorNameTests: XCTestCase {
         for (written, node, output, text) in [
             ("conv", "conv", 0, "conv"), ("conv:0", "conv", 0, "conv"), ("conv:1", "conv", 1, "conv:1"),
             ("import/conv", "conv", 0, "conv"), ("import/conv:0", "conv", 0, "conv"),
-            ("import/block/conv:12", "block/conv", 12, "block/conv:12"), ("block/import/conv", "block/import/conv", 0, "block/import/conv"),
+            ("import/block/conv:12", "block/conv", 12, "block/conv:12"),
+            ("block/import/conv", "block/import/conv", 0, "block/import/conv"),
             ("conv:", "conv:", 0, "conv:"), ("conv:x", "conv:x", 0, "conv:x"), ("conv:-1", "conv:-1", 0, "conv:-1"),
             ("last:25%", "last:25%", 0, "last:25%"), ("", "", 0, ""),
             ("conv:99999999999999999999", "conv:99999999999999999999", 0, "conv:99999999999999999999"),

@@ -25,14 +25,14 @@ int main(int argc, char **argv) {
     fne_model_close(NULL);
     fne_extractor_close(NULL);
     fne_statistics_close(NULL);
-    fne_image_info_init(NULL);
-    fne_model_options_init(NULL);
-    fne_tensor_info_init(NULL);
-    fne_extractor_options_init(NULL);
-    fne_layer_info_init(NULL);
-    fne_input_info_init(NULL);
-    fne_extract_run_init(NULL);
-    fne_ternarize_options_init(NULL);
+    fne_image_info_init(NULL, 64);
+    fne_model_options_init(NULL, 64);
+    fne_tensor_info_init(NULL, 64);
+    fne_extractor_options_init(NULL, 64);
+    fne_layer_info_init(NULL, 64);
+    fne_input_info_init(NULL, 64);
+    fne_extract_run_init(NULL, 64);
+    fne_ternarize_options_init(NULL, 64);
 
     /* Images. */
     uint8_t pixels[12] = {0};
@@ -40,7 +40,7 @@ int main(int argc, char **argv) {
     EXPECT(fne_image_probe(NULL, NULL), FNE_INVALID_ARGUMENT);
     memset(&info, 0, sizeof info); /* struct_size 0 */
     EXPECT(fne_image_probe_memory(pixels, 12, &info), FNE_UNSUPPORTED_IMAGE);
-    fne_image_info_init(&info);
+    fne_image_info_init(&info, sizeof info);
     HOLDS(info.struct_size == sizeof info);
     EXPECT(fne_image_probe(NULL, &info), FNE_INVALID_ARGUMENT);
     EXPECT(fne_image_probe("", &info), FNE_FILE_ERROR);
@@ -62,7 +62,7 @@ int main(int argc, char **argv) {
     /* Models. */
     fne_model *model = (fne_model *)&info; /* must stay */
     fne_model_options model_options;
-    fne_model_options_init(&model_options);
+    fne_model_options_init(&model_options, sizeof model_options);
     EXPECT(fne_model_open(argv[1], NULL, NULL), FNE_INVALID_ARGUMENT);
     EXPECT(fne_model_open(NULL, NULL, &model), FNE_INVALID_ARGUMENT);
     EXPECT(fne_model_open("/nowhere.pb", NULL, &model), FNE_FILE_ERROR);
@@ -94,7 +94,7 @@ int main(int argc, char **argv) {
 
     uint64_t count = 99;
     fne_tensor_info tensor;
-    fne_tensor_info_init(&tensor);
+    fne_tensor_info_init(&tensor, sizeof tensor);
     EXPECT(fne_model_tensor_count(NULL, &count), FNE_INVALID_ARGUMENT);
     EXPECT(fne_model_tensor_count(model, NULL), FNE_INVALID_ARGUMENT);
     HOLDS(count == 99);
@@ -112,7 +112,7 @@ int main(int argc, char **argv) {
     /* Extractors: all of this is refused before TensorFlow is needed. */
     fne_extractor *extractor = NULL;
     fne_extractor_options options;
-    fne_extractor_options_init(&options);
+    fne_extractor_options_init(&options, sizeof options);
     HOLDS(options.scale[0] == 1 && options.scale[2] == 1 && options.mean[1] == 0);
     EXPECT(fne_extractor_open(NULL, &options, &extractor), FNE_INVALID_ARGUMENT);
     EXPECT(fne_extractor_open(model, &options, NULL), FNE_INVALID_ARGUMENT);
@@ -193,7 +193,7 @@ int main(int argc, char **argv) {
     double z[4];
     int8_t codes[4] = {9, 9, 9, 9};
     fne_ternarize_options rules;
-    fne_ternarize_options_init(&rules);
+    fne_ternarize_options_init(&rules, sizeof rules);
     HOLDS(rules.lower == -0.25 && rules.upper == 0.15);
     EXPECT(fne_standardize(NULL, 2, 2, mean, std, z, 4), FNE_INVALID_ARGUMENT);
     EXPECT(fne_standardize(numbers, 0, 2, mean, std, z, 4), FNE_INVALID_ARGUMENT);

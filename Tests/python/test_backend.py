@@ -46,6 +46,11 @@ def test_loads_by_itself_and_is_quiet(graph_file):
     assert result.stderr == ""
 
 
+def test_the_log_names_what_was_loaded(graph_file):
+    result = run(EXTRACT + "    fne.set_log_callback(lambda *line: print(*line)); features(); features()", graph_file)
+    assert result.stdout.startswith("info TensorFlow 2.") and result.stdout.count("\n") == 1, result.stderr
+
+
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_shares_a_process_with_pythons_tensorflow(graph_file, order):
     result = run(
@@ -152,6 +157,11 @@ def test_fork(graph_file):
             os._exit(1)
         except fne.ForkedError as error:
             assert "forked" in str(error)
+        try:
+            fne.Extractor(sys.argv[1])
+            os._exit(2)
+        except fne.ForkedError as error:
+            assert "spawn" in str(error)
         statistics = fne.Statistics(3).update(numpy.ones((70, 3), numpy.float32))
         assert statistics.std().tolist() == [0, 0, 0]
         fne.ternarize(numpy.ones((2, 3), numpy.float32), statistics.mean(), statistics.std())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import threading
 import warnings
 
@@ -13,6 +15,7 @@ import tensorflow as tf
 from conftest import small_network
 
 import fne
+from fne import _ffi
 from fne import full_network_embedding
 
 
@@ -218,17 +221,65 @@ def test_not_finite_activations_are_named(photographs):
 
 
 def test_graph_with_a_fixed_batch(photographs):
-    with tf.Graph().as_default() as graph:
-        x = tf.compat.v1.placeholder(tf.float32, [1, 8, 8, 3], "input")
-        tf.matmul(tf.reshape(x, [1, 192]), np.ones((192, 4), np.float32), name="y")
-    with fne.Extractor(graph.as_graph_def(), layers=["y"], batch_size=2) as extractor:
-        with pytest.raises(fne.FNEError):
-            extractor.extract(photographs[:2])
-    with fne.Extractor(graph.as_graph_def(), layers=["y"], batch_size=1) as extractor:
-        assert extractor.extract(photographs[:2]).features.shape == (2, 4)
+    """Its batch size is taken, and a shorter last batch is padded."""
+
+    def graph_of(shape):
+        with tf.Graph().as_default() as graph:
+            x = tf.compat.v1.placeholder(tf.float32, shape, "input")
+            tf.matmul(tf.reshape(x, [4, 192]), np.eye(192, 5, dtype=np.float32), name="y")
+        return graph.as_graph_def()
+
+    pixels = np.random.default_rng(0).random((6, 8, 8, 3), np.float32)
+    for count in (1, 4, 6):
+        with fne.Extractor(graph_of([4, 8, 8, 3]), layers=["y"]) as extractor:
+            assert extractor.batch_size == 4
+            features = extractor.extract(pixels[:count]).features
+        np.testing.assert_allclose(features, pixels[:count].reshape(count, -1)[:, :5], rtol=1e-6)
+    with pytest.raises(ValueError, match="batch_size is 2, but the graph's input has a fixed batch size of 4"):
+        fne.Extractor(graph_of([4, 8, 8, 3]), layers=["y"], batch_size=2)
+    with fne.Extractor(graph_of([None, 8, 8, 3]), layers=["y"], batch_size=8) as extractor:
+        with pytest.raises(fne.FNEError, match="TensorFlow failed while running the network|8 images gave"):
+            extractor.extract(np.zeros((8, 8, 8, 3), np.float32))
 
 
 # ---- progress, threads
+
+
+def test_arguments_beyond_their_range(network):
+    for arguments, reason in [
+        ({"engine_threads": 20_000}, "engine_threads is 20000; it must be 1 to 1024"),
+        ({"loader_threads": 5_000}, "loader_threads is 5000"),
+        ({"batch_size": 100_000}, "batch_size is 100000"),
+        ({"input_tensor": "input:9999999999"}, "there is no 'input:9999999999'"),
+        ({"input_tensor": "relu1:9999999999", "size": (8, 8)}, "no tensor 'relu1:9999999999'"),
+        ({"input_tensor": "input:1"}, "there is no 'input:1'"),
+        ({"mean": np.nan}, "mean and scale must be finite"),
+    ]:
+        with pytest.raises(ValueError, match=reason):
+            fne.Extractor(network[0], **arguments)
+
+
+def test_a_pipe_among_the_images_is_refused(network, photographs, tmp_path):
+    pipe = tmp_path / "pipe.jpg"
+    os.mkfifo(pipe)
+    with fne.Extractor(network[0]) as extractor:
+        with pytest.raises(fne.FileError, match="pipe.jpg: is not a regular file"):
+            extractor.extract([photographs[0], pipe])
+
+
+def test_the_status_of_the_image_that_ended_the_call(network, mixed):
+    """Through the C interface: statuses and rows done of a failed call."""
+    paths, _ = mixed
+    with fne.Extractor(network[0], batch_size=2) as extractor:
+        statuses = (ctypes.c_int32 * len(paths))(*[-1] * len(paths))
+        features = np.zeros((len(paths), extractor.feature_count), np.float32)
+        run = _ffi.sized(_ffi.ExtractRun)
+        run.statuses, run.statuses_capacity = statuses, len(paths)
+        names = _ffi.strings([os.fsencode(path) for path in [paths[0], paths[2], *paths[4:]]])
+        arguments = (extractor._handle(), names, 7, features.ctypes.data, features.size, ctypes.byref(run))
+        assert _ffi.lib.fne_extract_files(*arguments) == 5
+        assert run.rows_done == 2 and list(statuses)[:3] == [0, 0, 5]
+        assert np.isfinite(features[:2]).all() and features[:2].any(axis=1).all()
 
 
 def test_progress(network, photographs):

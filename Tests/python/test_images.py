@@ -227,6 +227,18 @@ def test_damaged_entropy_data_is_an_error():
         fne.read_image(bytes(data))
 
 
+def test_png_text_is_not_decompressed():
+    """Fifty chunks of 60 MB each in 3 MB: neither time nor memory, and the picture is there."""
+    import resource
+    import zlib
+
+    text = b"comment\0\0" + zlib.compress(bytes(60_000_000), 9)
+    chunk = struct.pack(">I", len(text)) + b"zTXt" + text + struct.pack(">I", zlib.crc32(b"zTXt" + text))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert fne.read_image(PNG[:33] + chunk * 50 + PNG[33:]).shape == (61, 83, 3)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
+
+
 def test_png_bomb_is_refused_before_its_memory_is_taken():
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + header

@@ -188,6 +188,101 @@ def test_unsafe_operation_in_a_function_body_is_refused():
         fne.Model(graph)
 
 
+def varint(field, value):
+    return bytes([field << 3, value])
+
+
+def part(field, *contents):
+    data = b"".join(content.encode() if isinstance(content, str) else content for content in contents)
+    size, length = len(data), b""
+    while size >= 0x80:
+        length += bytes([size & 0x7F | 0x80])
+        size >>= 7
+    return bytes([field << 3 | 2]) + length + bytes([size]) + data
+
+
+def test_fields_that_other_readers_see_differently_are_refused():
+    """Protobuf ignores a field of the wrong type, keeps the last of two and merges messages; a check must not be led to
+    read something else than TensorFlow will."""
+    name, unsafe = part(1, "spy"), part(2, "WriteFile")
+    tensor = varint(1, 1) + part(2, part(2, varint(1, 8)))
+    value = part(5, part(1, "value"), part(2, part(8, tensor), varint(8, 8)))
+    two_shapes = part(5, part(1, "value"), part(2, part(8, tensor, part(2, part(2, varint(1, 8))))))
+    for content in (
+        part(1, name, unsafe, varint(2, 0)),
+        part(1, name, unsafe, part(2, "Identity")),
+        part(1, name, varint(1, 3), unsafe),
+        part(1, name),
+        part(1, name, part(2, "Const"), value),
+        part(1, name, part(2, "Const"), two_shapes),
+        part(1, name, part(2, "Placeholder")) + part(2, part(1, part(1, part(1, "f"), varint(1, 0)), part(3, name, unsafe))),
+        part(1, name, part(2, "Placeholder")) + part(2, part(1, part(3, name, unsafe))),
+    ):
+        with pytest.raises(fne.GraphError) as caught:
+            fne.Model(content)
+        assert not isinstance(caught.value, fne.UnsafeGraphError)
+    with pytest.raises(fne.UnsafeGraphError):
+        fne.Model(part(1, name, unsafe))
+
+
+def test_constants_together_are_bounded():
+    """A hundred constants of 2 GB that hold one value each."""
+    shape = part(2, part(2, b"\x08\x80\x80\x80\x80\x02"))  # 2^29 floats
+    nodes = [
+        part(1, part(1, f"c{i}"), part(2, "Const"), part(5, part(1, "value"), part(2, part(8, varint(1, 1), shape))))
+        for i in range(100)
+    ]
+    with pytest.raises(fne.GraphError, match="more memory than the graph can fill"):
+        fne.Model(b"".join(nodes))
+
+
+def test_channels_first_is_refused():
+    graph = graph_of(
+        lambda x: tf.nn.conv2d(tf.transpose(x, [0, 3, 1, 2]), np.ones((1, 1, 3, 4), np.float32), 1, "SAME", "NCHW", name="c")
+    )
+    with pytest.raises(fne.TensorError, match="node 'c' works in the layout NCHW"):
+        fne.Extractor(graph)
+
+
+def test_a_placeholder_with_a_default_is_an_input():
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder_with_default(np.zeros((1, 8, 8, 3), np.float32), [None, 8, 8, 3], "input")
+        tf.nn.relu(tf.nn.conv2d(x, np.ones((1, 1, 3, 4), np.float32), 1, "SAME"), name="relu")
+    with fne.Extractor(graph.as_graph_def(), "input") as extractor:
+        assert [layer.name for layer in extractor.layers] == ["relu"]
+        np.testing.assert_array_equal(extractor.extract(np.ones((2, 8, 8, 3), np.float32)).features, np.full((2, 4), 3))
+
+
+def test_scores_that_are_only_ranked_are_a_classifier():
+    weights = np.ones((192, 7), np.float32)
+    graph = graph_of(lambda x: tf.argmax(tf.nn.bias_add(tf.matmul(tf.reshape(x, [-1, 192]), weights), weights[0], name="s"), 1))
+    assert [tensor.name for tensor in fne.Model(graph).tensors() if tensor.is_classifier] == ["s"]
+
+
+def test_a_dense_layer_on_a_map():
+    """Keras' Dense on [n, h, w, c]: Reshape, MatMul, Reshape, BiasAdd."""
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Dense(5, activation="relu")(inputs)
+    x = keras.layers.Dense(6)(keras.layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(inputs, keras.layers.Softmax()(x))
+    pixels = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+    expected = keras.Model(inputs, model.layers[1].output).predict(pixels, verbose=0).mean((1, 2))
+    with fne.Extractor(freeze(model, (None, 8, 8, 3))) as extractor:
+        np.testing.assert_allclose(extractor.extract(pixels).features, expected, atol=1e-6)
+
+
+def test_thousands_of_layers_take_no_time():
+    """Once quadratic: minutes. The assertion is that it returns."""
+    weights = part(1, part(1, "w"), part(2, "Const"))
+    head = weights + part(1, part(1, "input"), part(2, "Placeholder"))
+    convolutions = b"".join(
+        part(1, part(1, f"conv{i}"), part(2, "Conv2D"), part(3, "input"), part(3, "w")) for i in range(30_000)
+    )
+    total = part(1, part(1, "sum"), part(2, "AddN"), *(part(3, f"conv{i}") for i in range(30_000)))
+    assert len(fne.Model(head + convolutions + total).layers()) == 30_000
+
+
 def test_wrong_rank_and_type():
     graph = graph_of(
         lambda x: (

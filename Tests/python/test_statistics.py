@@ -129,6 +129,22 @@ def test_pickle_and_damage():
             fne.Statistics.from_bytes(data[:length])
 
 
+def test_impossible_sums_are_refused():
+    """A sum of squares that no rows have, with a right checksum: merging it would overflow."""
+    data = bytearray(fne.Statistics(1).update(np.ones((3, 1), np.float32)).to_bytes())
+    lanes = 32
+    for lane, value, rows in [(26, 2**61, 3), (26, -5, 3), (0, 5, 0), (9, 5, 0), (8, 2**40, 3), (3, 2**33, 3)]:
+        forged = bytearray(data)
+        forged[24:32] = rows.to_bytes(8, "little")
+        forged[lanes + 8 * lane : lanes + 8 * lane + 8] = value.to_bytes(8, "little", signed=True)
+        checksum = 0xCBF29CE484222325
+        for byte in forged[:-8]:
+            checksum = (checksum ^ byte) * 0x100000001B3 % 2**64
+        forged[-8:] = checksum.to_bytes(8, "little")
+        with pytest.raises(fne.FNEError):
+            fne.Statistics.from_bytes(bytes(forged))
+
+
 def test_arguments():
     statistics = fne.Statistics(3)
     with pytest.raises(fne.ShapeMismatchError, match="4 features were given to statistics of 3"):

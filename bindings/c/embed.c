@@ -69,7 +69,7 @@ int main(int argc, char **argv) {
     check(fne_model_open(argv[1], NULL, &model));
 
     fne_extractor_options options;
-    fne_extractor_options_init(&options);
+    fne_extractor_options_init(&options, sizeof options);
     options.input_tensor = argv[2];
     options.height = height;
     options.width = width;

@@ -78,6 +78,11 @@ public struct Discretization: Sendable {
         to codes: UnsafeMutablePointer<Int8>
     ) throws {
         try checkStandardization(x, rows: rows, features: features, mean: mean, std: std)
+        if rules == .torch {
+            for feature in 0..<features where !Float(mean[feature]).isFinite || !Float(std[feature]).isFinite {
+                throw FNEError(.invalidArgument, "the statistics of feature \(feature) are beyond float32")
+            }
+        }
         let cutBytes = try Bytes(count: 2 * features * MemoryLayout<Float>.size)
         cutBytes.withNumbers(of: Float.self) { low in
             let high = low + features

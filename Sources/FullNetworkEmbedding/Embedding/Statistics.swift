@@ -229,11 +229,14 @@ extension Statistics {
         for feature in 0..<featureCount { try checkPlausible(feature) }
     }
 
-    /// What `get` relies on: n S2 >= S1^2 and no negative S2.
+    /// What `get` and `merge` rely on: 0 <= S2 <= n max^2, and n S2 >= S1^2.
     private func checkPlausible(_ feature: Int) throws {
         let (sum, squares) = sums(feature)
         let left = WideInteger(UInt64(count)) * squares
-        guard !squares.isNegative, !WideInteger.isLess(left, sum * sum) else {
+        // The largest float32 is below 2^277 units of the sum, its square below 2^554 units.
+        let rowBits = Int.bitWidth - count.leadingZeroBitCount
+        guard !squares.isNegative, squares.isZero || (count > 0 && squares.bitCount <= rowBits + 554),
+            !WideInteger.isLess(left, sum * sum) else {
             throw FNEError(.invalidData, "saved statistics are impossible at feature \(feature)")
         }
     }

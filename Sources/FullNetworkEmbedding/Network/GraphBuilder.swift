@@ -18,7 +18,9 @@ struct GraphBuilder {
         guard let shape = try shape(of: tensor) else {
             throw FNEError(.unsupportedTensor, "the rank of the tensor '\(layer)' is unknown; 2 or 4 is needed")
         }
-        guard shape.count == 2 || shape.count == 4, let channels = shape.last, channels > 0 else {
+        guard shape.count == 2 || shape.count == 4, let channels = shape.last,
+            channels > 0, channels <= Int64(Int32.max)
+        else {
             throw FNEError(
                 .unsupportedTensor,
                 "the tensor '\(layer)' has shape \(describe(shape.map(Int.init))); "

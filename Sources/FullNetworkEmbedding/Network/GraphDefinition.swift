@@ -14,6 +14,7 @@ struct GraphDefinition {
         var inputs: [Input] = []
         /// Attributes by name, those that were understood.
         var attributes: [String: Attribute] = [:]
+        fileprivate var attributeNames: Set<String> = []
     }
 
     enum Attribute {
@@ -29,15 +30,12 @@ struct GraphDefinition {
     struct Constant {
         var type = 0
         var shape: [Int]? = []
-        /// Values of small int32 constants, for axes.
-        var integers: [Int] = []
     }
 
     /// An operation in the body of a function of the graph's library.
     struct FunctionNode {
         let function: String
-        let name: String
-        let operation: String
+        let node: Node
     }
 
     private(set) var nodes: [Node] = []
@@ -51,18 +49,16 @@ struct GraphDefinition {
         try Self.recognize(bytes)
         var reader = ProtobufReader(bytes)
         while let (field, value) = try reader.next() {
-            switch (field, value) {
-            case (1, .bytes(let message)): nodes.append(try Self.node(message))
-            case (2, .bytes(let message)): try readLibrary(message)
-            case (3, .varint), (4, .bytes), (5, .bytes): break // version, versions, debug info
+            switch field {
+            case 1: nodes.append(try Self.node(value.message()))
+            case 2: try readLibrary(value.message())
+            case 3: _ = try value.varint() // version
+            case 4, 5: _ = try value.message() // versions, debug information
             default: throw FNEError(.invalidGraph, "is not a TensorFlow GraphDef (unknown field \(field))")
             }
         }
         guard !nodes.isEmpty else { throw FNEError(.invalidGraph, "is not a TensorFlow GraphDef: it has no nodes") }
         for (number, node) in nodes.enumerated() {
-            guard !node.name.isEmpty, !node.operation.isEmpty else {
-                throw FNEError(.invalidGraph, "node \(number) has no name or no operation")
-            }
             guard index.updateValue(number, forKey: node.name) == nil else {
                 throw FNEError(.invalidGraph, "two nodes are named '\(node.name)'")
             }
@@ -91,50 +87,78 @@ struct GraphDefinition {
     private mutating func readLibrary(_ bytes: UnsafeRawBufferPointer) throws {
         var reader = ProtobufReader(bytes)
         while let (field, value) = try reader.next() {
-            guard field == 1, let function = value.message else { continue }
-            var name = ""
-            var bodies: [UnsafeRawBufferPointer] = []
-            var parts = ProtobufReader(function)
-            while let (part, value) = try parts.next() {
-                guard let message = value.message else { continue }
-                if part == 1 { // signature
-                    var signature = ProtobufReader(message)
-                    while let (field, value) = try signature.next() {
-                        if field == 1 { name = value.string ?? "" }
-                    }
-                } else if part == 3 { // body
-                    bodies.append(message)
-                }
-            }
-            for body in bodies {
-                let node = try Self.node(body)
-                functionNodes.append(FunctionNode(function: name, name: node.name, operation: node.operation))
+            if field == 1 { try readFunction(value.message()) }
+        }
+    }
+
+    private mutating func readFunction(_ bytes: UnsafeRawBufferPointer) throws {
+        var name = ""
+        var body: [Node] = []
+        var reader = ProtobufReader(bytes)
+        var singular = SingularFields()
+        while let (field, value) = try reader.next() {
+            switch field {
+            case 1: // signature
+                try singular.take(field)
+                name = try Self.signatureName(value.message())
+            case 3: body.append(try Self.node(value.message()))
+            default: break
             }
         }
+        guard !name.isEmpty else { throw FNEError(.invalidGraph, "a function has no name") }
+        functionNodes += body.map { FunctionNode(function: name, node: $0) }
+    }
+
+    private static func signatureName(_ bytes: UnsafeRawBufferPointer) throws -> String {
+        var name = ""
+        var reader = ProtobufReader(bytes)
+        var singular = SingularFields()
+        while let (field, value) = try reader.next() {
+            guard field == 1 else { continue }
+            try singular.take(field)
+            name = try value.string()
+        }
+        return name
     }
 
     private static func node(_ bytes: UnsafeRawBufferPointer) throws -> Node {
         var node = Node()
         var reader = ProtobufReader(bytes)
+        var singular = SingularFields()
         while let (field, value) = try reader.next() {
             switch field {
-            case 1: node.name = value.string ?? ""
-            case 2: node.operation = value.string ?? ""
-            case 3: node.inputs.append(input(value.string ?? ""))
-            case 5:
-                guard let entry = value.message else { continue }
-                var key = ""
-                var attribute: Attribute?
-                var parts = ProtobufReader(entry)
-                while let (part, value) = try parts.next() {
-                    if part == 1 { key = value.string ?? "" }
-                    if part == 2, let message = value.message { attribute = try Self.attribute(message) }
-                }
-                if let attribute { node.attributes[key] = attribute }
+            case 1:
+                try singular.take(field)
+                node.name = try value.string()
+            case 2:
+                try singular.take(field)
+                node.operation = try value.string()
+            case 3: node.inputs.append(input(try value.string()))
+            case 5: try readAttribute(value.message(), of: &node)
             default: break
             }
         }
+        guard !node.name.isEmpty, !node.operation.isEmpty else {
+            throw FNEError(.invalidGraph, "a node has no name or no operation")
+        }
         return node
+    }
+
+    /// An entry of the map of attributes.
+    private static func readAttribute(_ bytes: UnsafeRawBufferPointer, of node: inout Node) throws {
+        var key = ""
+        var attribute: Attribute?
+        var reader = ProtobufReader(bytes)
+        var singular = SingularFields()
+        while let (field, value) = try reader.next() {
+            try singular.take(field)
+            if field == 1 { key = try value.string() }
+            if field == 2 { attribute = try Self.attribute(value.message()) }
+        }
+        guard node.attributeNames.insert(key).inserted else {
+            throw FNEError(.invalidGraph, "node '\(node.name)' has the attribute '\(key)' twice")
+        }
+        node.attributes[key] = attribute
     }
 
     /// "name", "name:1" or "^name".
@@ -147,14 +171,16 @@ struct GraphDefinition {
     private static func attribute(_ bytes: UnsafeRawBufferPointer) throws -> Attribute? {
         var reader = ProtobufReader(bytes)
         var result: Attribute?
+        var singular = SingularFields()
         while let (field, value) = try reader.next() {
+            try singular.take(1) // the value is one of its kinds
             switch field {
-            case 2: result = value.string.map { .text($0) }
-            case 3: result = value.varint.map { .integer(Int(truncatingIfNeeded: $0)) }
-            case 5: result = value.varint.map { .flag($0 != 0) }
-            case 6: result = value.varint.map { .type(Int(truncatingIfNeeded: $0)) }
-            case 7: result = try value.message.map { .shape(try shape($0)) }
-            case 8: result = try value.message.map { .tensor(try constant($0)) }
+            case 2: result = .text(try value.string())
+            case 3: result = .integer(Int(truncatingIfNeeded: try value.varint()))
+            case 5: result = .flag(try value.varint() != 0)
+            case 6: result = .type(Int(truncatingIfNeeded: try value.varint()))
+            case 7: result = .shape(try shape(value.message()))
+            case 8: result = .tensor(try constant(value.message()))
             default: break
             }
         }
@@ -164,18 +190,14 @@ struct GraphDefinition {
     private static func constant(_ bytes: UnsafeRawBufferPointer) throws -> Constant {
         var constant = Constant()
         var reader = ProtobufReader(bytes)
+        var singular = SingularFields()
         while let (field, value) = try reader.next() {
-            switch field {
-            case 1: constant.type = Int(truncatingIfNeeded: value.varint ?? 0)
-            case 2: constant.shape = try value.message.flatMap { try shape($0) }
-            case 4: // raw content
-                if constant.type == 3, let content = value.message, content.count <= 64, content.count % 4 == 0 {
-                    constant.integers = stride(from: 0, to: content.count, by: 4).map {
-                        Int(Int32(littleEndian: content.loadUnaligned(fromByteOffset: $0, as: Int32.self)))
-                    }
-                }
-            case 7: constant.integers += try value.varints().map { Int(Int32(truncatingIfNeeded: $0)) }
-            default: break
+            guard field == 1 || field == 2 else { continue }
+            try singular.take(field)
+            if field == 1 {
+                constant.type = Int(truncatingIfNeeded: try value.varint())
+            } else {
+                constant.shape = try shape(value.message())
             }
         }
         return constant
@@ -185,12 +207,12 @@ struct GraphDefinition {
         var dimensions: [Int] = []
         var reader = ProtobufReader(bytes)
         while let (field, value) = try reader.next() {
-            if field == 3, value.varint != 0 { return nil }
-            guard field == 2, let message = value.message else { continue }
+            if field == 3, try value.varint() != 0 { return nil }
+            guard field == 2 else { continue }
             var size = 0
-            var parts = ProtobufReader(message)
+            var parts = ProtobufReader(try value.message())
             while let (part, value) = try parts.next() {
-                if part == 1 { size = Int(truncatingIfNeeded: value.varint ?? 0) }
+                if part == 1 { size = Int(truncatingIfNeeded: try value.varint()) }
             }
             dimensions.append(size)
         }

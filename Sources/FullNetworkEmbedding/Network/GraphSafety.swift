@@ -12,16 +12,20 @@ enum GraphSafety {
         for node in graph.nodes where !isAllowed(node.operation) {
             throw FNEError(.unsafeGraph, message(node: "node '\(node.name)'", operation: node.operation))
         }
-        for node in graph.functionNodes where !isAllowed(node.operation) {
+        for body in graph.functionNodes where !isAllowed(body.node.operation) {
             throw FNEError(
                 .unsafeGraph,
-                message(node: "node '\(node.name)' of function '\(node.function)'", operation: node.operation))
+                message(node: "node '\(body.node.name)' of function '\(body.function)'", operation: body.node.operation))
         }
     }
 
-    /// Constants are bounded whatever the caller allows: a shape of a few bytes can ask for terabytes.
-    static func checkConstants(_ graph: GraphDefinition) throws {
-        for node in graph.nodes {
+    /// Constants are bounded whatever the caller allows: a shape of a few bytes can ask for terabytes. Together they may
+    /// declare no more than `size`, the bytes of the graph, can hold in the most compact form (eight bytes an encoded
+    /// one), and a gigabyte for those that repeat one value.
+    static func checkConstants(_ graph: GraphDefinition, size: Int) throws {
+        var total = 0
+        let totalLimit = min(size, 1 << 40) * 8 + 1 << 30
+        for node in graph.nodes + graph.functionNodes.map(\.node) {
             guard let constant = node.constant("value") else { continue }
             var bytes = elementSize(constant.type)
             for dimension in constant.shape ?? [] {
@@ -31,6 +35,10 @@ enum GraphSafety {
                         .invalidGraph, "the constant '\(node.name)' declares a shape that is negative or too large")
                 }
                 bytes = product
+            }
+            total += bytes
+            guard total <= totalLimit else {
+                throw FNEError(.invalidGraph, "the constants declare more memory than the graph can fill")
             }
         }
     }
@@ -74,7 +82,7 @@ enum GraphSafety {
         ResizeBicubic ResizeBilinear ResizeNearestNeighbor Reverse ReverseSequence ReverseV2 RightShift Rint Round
         Rsqrt ScatterNd SegmentMax SegmentMean SegmentMin SegmentProd SegmentSum Select SelectV2 Selu Shape ShapeN
         Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign SpaceToBatch SpaceToBatchND SpaceToDepth
-        Split SplitV Sqrt Square SquaredDifference Squeeze StatelessIf StatelessWhile StopGradient StridedSlice Sub Sum
+        Split SplitV Sqrt Square SquaredDifference Squeeze StatefulPartitionedCall StatelessIf StatelessWhile StopGradient StridedSlice Sub Sum
         Switch Tan Tanh TensorScatterUpdate Tile TopK TopKV2 Transpose TruncateDiv TruncateMod Unpack UpperBound Where
         Xdivy Xlogy ZerosLike Zeta
         Enter Exit LoopCond

@@ -35,24 +35,36 @@ struct LayerAnalysis {
     private(set) var order: [Int] = []
 
     private let graph: GraphDefinition
-    /// Data edges: who reads any output of a node, in graph order.
+    /// Data edges: whose outputs a node reads, and who reads any output of a node, in graph order.
+    private let inputs: [[Int]]
     private var readers: [[Int]]
+    /// The kind of layer that an operation is, if it is one.
+    private var kinds: [TensorKind?]
+    /// What can be reached from a node's outputs.
+    private var ahead: [Ahead]
 
     init(_ graph: GraphDefinition) throws {
         self.graph = graph
         let count = graph.nodes.count
+        inputs = graph.nodes.map { node in node.inputs.compactMap { $0.isControl ? nil : graph.index[$0.name] } }
         readers = Array(repeating: [], count: count)
+        kinds = Array(repeating: nil, count: count)
+        ahead = Array(repeating: Ahead(), count: count)
         isConstant = Array(repeating: false, count: count)
         try sort()
         for number in order {
-            let node = graph.nodes[number]
-            let inputs = dataInputs(number)
-            for input in inputs { readers[input].append(number) }
-            isConstant[number] = node.operation == "Const" || (!inputs.isEmpty && inputs.allSatisfy { isConstant[$0] })
+            let operation = graph.nodes[number].operation
+            for input in inputs[number] { readers[input].append(number) }
+            isConstant[number] =
+                operation == "Const"
+                || (!inputs[number].isEmpty && operation != "PlaceholderWithDefault"
+                    && inputs[number].allSatisfy { isConstant[$0] })
+            kinds[number] = kind(number)
         }
+        for number in order.reversed() { ahead[number] = lookAhead(number) }
         var seen = Set<Int>() // two products that are summed into one output are one layer
         for number in order {
-            guard let kind = kind(number) else { continue }
+            guard let kind = kinds[number] else { continue }
             let (output, activated) = walk(from: number)
             guard seen.insert(output).inserted else { continue }
             layers.append(
@@ -63,10 +75,7 @@ struct LayerAnalysis {
         }
     }
 
-    /// Node numbers of a node's data inputs.
-    private func dataInputs(_ number: Int) -> [Int] {
-        graph.nodes[number].inputs.compactMap { $0.isControl ? nil : graph.index[$0.name] }
-    }
+    private func dataInputs(_ number: Int) -> [Int] { inputs[number] }
 
     /// One entry an edge to a node that uses a node's values; one that asks for the shape (for a batch size) does not.
     private func valueReaders(_ number: Int) -> [Int] {
@@ -93,9 +102,8 @@ struct LayerAnalysis {
                 }
                 stack[stack.count - 1].next += 1
                 guard let input = graph.index[inputs[next].name] else { continue }
-                if state[input] == 1, graph.nodes[input].operation != "NextIteration",
-                    graph.nodes[node].operation != "Merge"
-                {
+                let ends = [graph.nodes[input].operation, graph.nodes[node].operation]
+                if state[input] == 1, !ends.contains("NextIteration"), !ends.contains("Merge") {
                     throw FNEError(.invalidGraph, "the graph has a cycle through '\(graph.nodes[node].name)'")
                 }
                 if state[input] == 0 {
@@ -201,12 +209,19 @@ struct LayerAnalysis {
             } else if Self.keepsTensor.contains(node.operation) {
                 current = user
                 continue
-            } else if !Self.unblocking.contains(node.operation) {
+            } else if !Self.unblocking.contains(node.operation), !restoresMap(user, after: operation) {
                 return (output, false)
             }
             current = user
             output = user
         }
+    }
+
+    /// A dense layer on a map, as Keras writes it: Reshape to [n * height * width, in], MatMul, Reshape to a map again.
+    private func restoresMap(_ reader: Int, after operation: Int) -> Bool {
+        func isReshape(_ number: Int?) -> Bool { number.map { graph.nodes[$0].operation == "Reshape" } ?? false }
+        return kinds[operation] == .dense && isReshape(reader) && dataInputs(reader).first == operation
+            && isReshape(dataInputs(operation).first { !isConstant[$0] })
     }
 
     /// Operations that work value by value.
@@ -246,11 +261,14 @@ struct LayerAnalysis {
 
     /// Constant factors behind the activation belong to it: some hard swishes divide by six at the end.
     private func withFactors(_ number: Int) -> Int {
-        guard let reader = valueReaders(number).first, valueReaders(number).count == 1,
+        var output = number
+        while let reader = valueReaders(output).first, valueReaders(output).count == 1,
             ["Mul", "RealDiv", "Div"].contains(graph.nodes[reader].operation),
-            let other = dataInputs(reader).first(where: { $0 != number }), isConstant[other]
-        else { return number }
-        return withFactors(reader)
+            let other = dataInputs(reader).first(where: { $0 != output }), isConstant[other]
+        {
+            output = reader
+        }
+        return output
     }
 
     /// An IdentityN that only carries a custom gradient hands its first input on.
@@ -265,29 +283,45 @@ struct LayerAnalysis {
         "Reshape", "Squeeze", "ExpandDims", "Mean", "AvgPool", "Identity", "Cast", "Flatten",
     ]
 
-    private func isClassifier(_ operation: Int, output: Int, activated: Bool, kind: TensorKind) -> Bool {
-        // Everything that is computed from the output.
-        var reached = Set([output])
-        var pending = [output]
-        var endsInSoftmax = false
+    /// What tells classes from scores.
+    private static let deciding: Set = ["Softmax", "LogSoftmax", "ArgMax", "TopK", "TopKV2", "InTopKV2"]
+
+    /// A sigmoid decides where it ends the graph; elsewhere it is a gate. An exp does where it is part of a softmax that
+    /// is written out.
+    private func decides(_ number: Int) -> Bool {
+        let operation = graph.nodes[number].operation
+        if Self.deciding.contains(operation) { return true }
+        if operation == "Sigmoid" { return ahead[number].onlyShaping }
+        let next = readers[number].map { graph.nodes[$0].operation }
+        return operation == "Exp" && next.contains("Sum") && (next.contains("RealDiv") || next.contains("Div"))
+    }
+
+    private struct Ahead {
+        var layer = false
+        var decision = false
+        /// Nothing but changes of shape, pooling and decisions.
         var onlyShaping = true
-        while let number = pending.popLast() {
-            for reader in readers[number] where reached.insert(reader).inserted {
-                let name = graph.nodes[reader].operation
-                if self.kind(reader) != nil { return false } // not the last layer
-                if name == "Softmax" || name == "LogSoftmax" || name == "Sigmoid" {
-                    endsInSoftmax = true
-                } else if !Self.shaping.contains(name) {
-                    // A softmax written out (exp, sum, division) counts as one too.
-                    if name == "Exp" { endsInSoftmax = true }
-                    onlyShaping = false
-                }
-                pending.append(reader)
-            }
+    }
+
+    /// From what is ahead of a node's readers, which were visited before it.
+    private func lookAhead(_ number: Int) -> Ahead {
+        var result = Ahead()
+        for reader in readers[number] {
+            let operation = graph.nodes[reader].operation
+            let decides = decides(reader)
+            result.layer = result.layer || kinds[reader] != nil || ahead[reader].layer
+            result.decision = result.decision || decides || ahead[reader].decision
+            result.onlyShaping =
+                result.onlyShaping && ahead[reader].onlyShaping && (decides || Self.shaping.contains(operation))
         }
-        if endsInSoftmax { return true }
+        return result
+    }
+
+    private func isClassifier(_ operation: Int, output: Int, activated: Bool, kind: TensorKind) -> Bool {
+        if ahead[output].layer { return false }
+        if ahead[output].decision { return true }
         if activated { return kind == .dense && graph.nodes[output].operation == "Sigmoid" }
-        guard onlyShaping else { return false }
+        guard ahead[output].onlyShaping else { return false }
         return kind == .dense || (kind == .convolution && readsPooledMap(operation))
     }
 

@@ -26,7 +26,7 @@ enum LayerSelection {
             tensors.map { Selected(name: TensorName(node: $0.name, output: 0), kind: $0.kind) }
         }
         // A tensor of that very name comes first, whatever characters it holds.
-        let exact = TensorName(userWritten: selector)
+        let exact = model.tensorName(selector)
         if model.graph.index[exact.node] != nil {
             let kind = model.tensors.first { $0.name == exact.node }?.kind ?? .other
             return [Selected(name: exact, kind: kind)]
@@ -35,7 +35,9 @@ enum LayerSelection {
         if selector.hasPrefix("last:") { return try nonEmpty(selected(last(selector, of: model.defaultLayers))) }
         if selector.contains(where: { "*?[".contains($0) }) {
             let pattern = selector.hasPrefix("import/") ? String(selector.dropFirst("import/".count)) : selector
-            let matching = model.tensors.filter { ($0.isDefault || $0.isClassifier) && matches(pattern, $0.name) }
+            let matching = model.tensors.filter {
+                ($0.isDefault || $0.isClassifier) && (matches(selector, $0.name) || matches(pattern, $0.name))
+            }
             guard !matching.isEmpty else {
                 throw FNEError(.unknownTensor, "no layer of the graph matches '\(selector)'")
             }

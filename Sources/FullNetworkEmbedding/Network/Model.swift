@@ -47,7 +47,7 @@ public final class Model: @unchecked Sendable {
         serialized = bytes
         graph = try bytes.withBytes { try GraphDefinition($0) }
         if !allowUnsafe { try GraphSafety.check(graph) }
-        try GraphSafety.checkConstants(graph)
+        try GraphSafety.checkConstants(graph, size: bytes.count)
         tensors = Self.table(graph, try LayerAnalysis(graph))
     }
 
@@ -82,9 +82,10 @@ public final class Model: @unchecked Sendable {
 
     // MARK: Input
 
-    /// The tensor that images are fed to, and the height and width that the graph fixes, if any.
+    /// The tensor that images are fed to, and the batch size, height and width that the graph fixes, if any.
     struct Input {
         let name: TensorName
+        let batch: Int?
         let height: Int?
         let width: Int?
     }
@@ -104,24 +105,49 @@ public final class Model: @unchecked Sendable {
             }
             return try input(only, TensorName(node: only.name, output: 0))
         }
-        let tensor = TensorName(userWritten: name)
+        let tensor = tensorName(name)
         return try input(node(tensor, writtenAs: name), tensor)
     }
 
     private func input(_ node: GraphDefinition.Node, _ name: TensorName) throws -> Input {
-        guard node.operation.hasPrefix("Placeholder") else { return Input(name: name, height: nil, width: nil) }
+        guard node.operation.hasPrefix("Placeholder") else {
+            return Input(name: name, batch: nil, height: nil, width: nil)
+        }
+        guard name.output == 0 else {
+            throw FNEError(.unknownTensor, "the operation '\(node.name)' has 1 output; there is no '\(name.text)'")
+        }
         if let type = node.type("dtype"), type != GraphDefinition.float32 {
             throw FNEError(
                 .unsupportedTensor,
                 "the input '\(node.name)' is not float32; name the float32 tensor behind it as the input")
         }
-        guard let shape = node.shape("shape"), !shape.isEmpty else { return Input(name: name, height: nil, width: nil) }
+        guard let shape = node.shape("shape"), !shape.isEmpty else {
+            return Input(name: name, batch: nil, height: nil, width: nil)
+        }
         guard shape.count == 4, shape[3] == 3 || shape[3] == -1 else {
             throw FNEError(
                 .unsupportedTensor,
                 "the input '\(node.name)' has shape \(describe(shape)); images need [batch, height, width, 3]")
         }
-        return Input(name: name, height: shape[1] > 0 ? shape[1] : nil, width: shape[2] > 0 ? shape[2] : nil)
+        func fixed(_ dimension: Int) -> Int? { dimension > 0 ? dimension : nil }
+        return Input(name: name, batch: fixed(shape[0]), height: fixed(shape[1]), width: fixed(shape[2]))
+    }
+
+    /// The tensor that a user names: the graph's tensor of that very name, else the one without "import/".
+    func tensorName(_ text: String) -> TensorName {
+        let exact = TensorName(text)
+        return graph.index[exact.node] != nil ? exact : TensorName(userWritten: text)
+    }
+
+    /// Throws for a graph whose maps are [n, channels, height, width]: the pooling would average the wrong axes.
+    func checkLayout() throws {
+        for node in graph.nodes {
+            guard let layout = node.text("data_format"), layout.hasPrefix("NC") else { continue }
+            throw FNEError(
+                .unsupportedTensor,
+                "node '\(node.name)' works in the layout \(layout); layers must be [n, height, width, channels]. "
+                    + "Convert the network to NHWC")
+        }
     }
 
     /// The node of a tensor, or an error that lists the nearest names.

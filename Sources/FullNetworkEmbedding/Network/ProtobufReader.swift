@@ -55,34 +55,29 @@ struct ProtobufReader {
     private func damaged(_ what: String) -> FNEError { FNEError(.invalidGraph, "\(what) at byte \(position)") }
 }
 
+/// A field of an unexpected type is an error, not an absent field: what another reader of the same bytes makes of it may
+/// differ, and a check that reads less than TensorFlow does is none.
 extension ProtobufReader.Value {
-    var varint: UInt64? { if case .varint(let number) = self { number } else { nil } }
+    func varint() throws -> UInt64 {
+        guard case .varint(let number) = self else { throw Self.wrongType }
+        return number
+    }
 
-    var message: UnsafeRawBufferPointer? { if case .bytes(let bytes) = self { bytes } else { nil } }
+    func message() throws -> UnsafeRawBufferPointer {
+        guard case .bytes(let bytes) = self else { throw Self.wrongType }
+        return bytes
+    }
 
-    var string: String? { message.map { String(decoding: $0, as: UTF8.self) } }
+    func string() throws -> String { String(decoding: try message(), as: UTF8.self) }
 
-    /// Numbers of a repeated field, which may stand packed.
-    func varints() throws -> [UInt64] {
-        switch self {
-        case .varint(let number): return [number]
-        case .bytes(let bytes):
-            // Packed numbers have no keys; give each the key of field 1, type varint, by reading them as such.
-            var numbers: [UInt64] = []
-            var current: UInt64 = 0
-            var shift: UInt64 = 0
-            for byte in bytes {
-                guard shift < 70 else { throw FNEError(.invalidGraph, "a packed number of more than ten bytes") }
-                current |= UInt64(byte & 0x7f) << shift
-                shift += 7
-                if byte < 0x80 {
-                    numbers.append(current)
-                    (current, shift) = (0, 0)
-                }
-            }
-            guard shift == 0 else { throw FNEError(.invalidGraph, "a packed number cut off by the end of its field") }
-            return numbers
-        default: return []
-        }
+    private static var wrongType: FNEError { FNEError(.invalidGraph, "a field has the wrong wire type") }
+}
+
+/// The fields of a message that may stand once. Of a repeated one, readers merge the parts or take the last.
+struct SingularFields {
+    private var seen = Set<Int>()
+
+    mutating func take(_ field: Int) throws {
+        guard seen.insert(field).inserted else { throw FNEError(.invalidGraph, "a field stands twice") }
     }
 }

@@ -20,6 +20,8 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
     private let session: OpaquePointer
     private let input: TF_Output
     private let output: TF_Output
+    /// The only batch size that the graph takes, if it fixes one.
+    private let fixedBatch: Int?
     private let height: Int
     private let width: Int
 
@@ -28,14 +30,14 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
 
     init(
         _ library: TensorFlowLibrary, model: Model, input inputName: TensorName,
-        layers selected: [LayerSelection.Selected], height: Int, width: Int, threads: Int
+        layers selected: [LayerSelection.Selected], batch: Int?, height: Int, width: Int, threads: Int
     ) throws {
         guard let graph = library.api.NewGraph() else { throw FNEError(.outOfMemory, "TensorFlow gave no graph") }
         var keep = false
         defer { if !keep { library.api.DeleteGraph(graph) } }
 
         var builder = GraphBuilder(library: library, graph: graph)
-        input = try builder.placeholder("fne/input", shape: [-1, Int64(height), Int64(width), 3])
+        input = try builder.placeholder("fne/input", shape: [Int64(batch ?? -1), Int64(height), Int64(width), 3])
         try Self.importGraph(model, into: graph, library: library, mapping: inputName, to: input)
 
         var layers: [Layer] = []
@@ -48,6 +50,9 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
             layers.append(
                 Layer(name: layer.name.text, kind: layer.kind, rank: rank, features: first..<first + channels))
             first += channels
+            guard first <= Int(Int32.max) else {
+                throw FNEError(.unsupportedTensor, "these layers have more features than \(Int32.max)")
+            }
         }
         output = try builder.concatenated(parts)
         self.layers = layers
@@ -56,6 +61,7 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         session = try Self.openSession(graph, library: library, threads: threads)
         self.library = library
         self.graph = graph
+        fixedBatch = batch
         self.height = height
         self.width = width
         keep = true
@@ -79,7 +85,10 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         }
         defer { library.api.DeleteImportGraphDefOptions(options) }
         library.api.ImportGraphDefOptionsSetPrefix(options, prefix)
-        library.api.ImportGraphDefOptionsAddInputMapping(options, from.node, Int32(from.output), input)
+        guard let output = Int32(exactly: from.output) else {
+            throw FNEError(.unknownTensor, "the graph has no tensor '\(from.text)'")
+        }
+        library.api.ImportGraphDefOptionsAddInputMapping(options, from.node, output, input)
         try model.serialized.withBytes { bytes in
             var buffer = TF_Buffer(data: bytes.baseAddress, length: bytes.count, data_deallocator: nil)
             try library.checked("importing the graph") { library.api.GraphImportGraphDef(graph, &buffer, options, $0) }
@@ -103,6 +112,18 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
     }
 
     func run(_ values: UnsafeMutablePointer<Float>, count: Int, to rows: UnsafeMutablePointer<Float>) throws {
+        guard let fixedBatch, count != fixedBatch else { return try run(values, count, firstRows: count, to: rows) }
+        let images = height * width * 3
+        let padded = try Bytes(zeros: fixedBatch * images * MemoryLayout<Float>.size)
+        try padded.withNumbers(of: Float.self) { full in
+            full.update(from: values, count: count * images)
+            try run(full, fixedBatch, firstRows: count, to: rows)
+        }
+    }
+
+    private func run(
+        _ values: UnsafeMutablePointer<Float>, _ count: Int, firstRows: Int, to rows: UnsafeMutablePointer<Float>
+    ) throws {
         let api = library.api
         let shape = [Int64(count), Int64(height), Int64(width), 3]
         let size = count * height * width * 3 * MemoryLayout<Float>.size
@@ -128,8 +149,8 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         guard api.Dim(result, 0) == Int64(count) else {
             throw FNEError(
                 .unsupportedTensor,
-                "\(count) images gave \(api.Dim(result, 0)) rows: the graph has a fixed batch size; use that as batch_size")
+                "\(count) images gave \(api.Dim(result, 0)) rows; a layer's first dimension must be the images'")
         }
-        memcpy(rows, features, count * featureCount * MemoryLayout<Float>.size)
+        memcpy(rows, features, firstRows * featureCount * MemoryLayout<Float>.size)
     }
 }

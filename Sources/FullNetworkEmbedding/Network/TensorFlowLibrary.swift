@@ -7,6 +7,7 @@ public final class TensorFlowLibrary: @unchecked Sendable {
     public let version: String
     public let path: String
     let api: ctf_api
+    private let process = getpid()
 
     private static let monitor = Monitor()
     nonisolated(unsafe) private static var loaded: TensorFlowLibrary?
@@ -21,15 +22,28 @@ public final class TensorFlowLibrary: @unchecked Sendable {
     /// - Throws: `.backendUnavailable` with what was tried; `.backendConflict` when another copy is in the process.
     @discardableResult
     public static func load(path: String? = nil) throws -> TensorFlowLibrary {
+        Monitor.holdAcrossFork(monitor)
+        let (library, isNew) = try loadOnce(path)
+        if isNew { Log.write(.info, "TensorFlow \(library.version) from \(library.path)") }
+        return library
+    }
+
+    private static func loadOnce(_ path: String?) throws -> (TensorFlowLibrary, isNew: Bool) {
         try monitor.locked {
             let wanted = path ?? getenv("FNE_TENSORFLOW").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
             if let loaded {
+                guard loaded.process == getpid() else {
+                    throw FNEError(
+                        .forked,
+                        "TensorFlow was loaded before the process forked, and its threads are not in the child; start "
+                            + "workers with spawn, or load TensorFlow in the child first")
+                }
                 if let path { try loaded.mustBe(path) }
-                return loaded
+                return (loaded, false)
             }
             let library = try open(wanted)
             loaded = library
-            return library
+            return (library, true)
         }
     }
 

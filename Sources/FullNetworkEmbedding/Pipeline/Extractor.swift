@@ -23,8 +23,8 @@ public final class Extractor: @unchecked Sendable {
         /// Fed = (pixel - mean) * scale in float32, for each channel in the order fed; pixels are 0 to 255.
         public var mean: (Float, Float, Float) = (0, 0, 0)
         public var scale: (Float, Float, Float) = (1, 1, 1)
-        /// Images a run of the network.
-        public var batchSize = Options.defaultBatchSize
+        /// Images a run of the network; nil: as the graph's placeholder says, else 16.
+        public var batchSize: Int?
         /// Nil: one a processor, at most 16.
         public var loaderThreads: Int?
         /// Nil: one a processor. The first extractor of a process decides.
@@ -65,24 +65,34 @@ public final class Extractor: @unchecked Sendable {
     public init(_ model: Model, _ options: Options = Options()) throws {
         let input = try model.input(named: options.inputTensor)
         let selected = try LayerSelection.resolve(options.layers, in: model)
+        try model.checkLayout()
         preprocessing = try Self.preprocessing(options, input)
-        let threads = options.engineThreads ?? Int(ck_processor_count())
-        let engine = try TensorFlowEngine(
-            TensorFlowLibrary.load(), model: model, input: input.name, layers: selected,
-            height: preprocessing.height, width: preprocessing.width, threads: threads)
-        self.engine = engine
-        layers = engine.layers.map { Layer(name: $0.name, kind: $0.kind, rank: $0.rank, features: $0.features) }
-        inputName = input.name.text
-        batchSize = options.batchSize
-        loaderThreads = options.loaderThreads ?? min(Int(ck_processor_count()), 16)
-        onError = options.onError
+        if let wanted = options.batchSize, let fixed = input.batch, wanted != fixed {
+            throw FNEError(
+                .invalidArgument, "batch_size is \(wanted), but the graph's input has a fixed batch size of \(fixed)")
+        }
+        batchSize = options.batchSize ?? input.batch ?? Options.defaultBatchSize
+        loaderThreads = options.loaderThreads ?? Self.defaultLoaderThreads
+        let threads = options.engineThreads ?? min(Int(ck_processor_count()), 1_024)
         for (name, value, limit) in [
             ("batch_size", batchSize, 65_536), ("loader_threads", loaderThreads, 1_024),
             ("engine_threads", threads, 1_024),
         ] where value < 1 || value > limit {
             throw FNEError(.invalidArgument, "\(name) is \(value); it must be 1 to \(limit)")
         }
+        let engine = try TensorFlowEngine(
+            TensorFlowLibrary.load(), model: model, input: input.name, layers: selected,
+            batch: input.batch, height: preprocessing.height, width: preprocessing.width, threads: threads)
+        self.engine = engine
+        layers = engine.layers.map { Layer(name: $0.name, kind: $0.kind, rank: $0.rank, features: $0.features) }
+        inputName = input.name.text
+        onError = options.onError
     }
+
+    /// Whether bad images are skipped instead of ending the call.
+    public var skipsBadImages: Bool { onError == .skip }
+
+    private static var defaultLoaderThreads: Int { min(Int(ck_processor_count()), 16) }
 
     /// With another engine than TensorFlow.
     init(engine: any Engine, layers: [Layer], preprocessing: Preprocessing, options: Options) {
@@ -90,8 +100,8 @@ public final class Extractor: @unchecked Sendable {
         self.layers = layers
         self.preprocessing = preprocessing
         inputName = options.inputTensor ?? ""
-        batchSize = options.batchSize
-        loaderThreads = options.loaderThreads ?? min(Int(ck_processor_count()), 16)
+        batchSize = options.batchSize ?? Options.defaultBatchSize
+        loaderThreads = options.loaderThreads ?? Self.defaultLoaderThreads
         onError = options.onError
     }
 
@@ -125,7 +135,7 @@ public final class Extractor: @unchecked Sendable {
     public struct Reports {
         /// Between batches: images done and in all. False cancels the run.
         public var progress: ((Int, Int) -> Bool)?
-        /// Each image that was skipped.
+        /// Each image that was skipped, or the one that ended the run.
         public var imageError: ((Int, FNEError) -> Void)?
 
         public init(progress: ((Int, Int) -> Bool)? = nil, imageError: ((Int, FNEError) -> Void)? = nil) {
@@ -212,17 +222,22 @@ public final class Extractor: @unchecked Sendable {
         rowsDone = 0
         guard getpid() == process else {
             throw FNEError(
-                .forked, "this extractor was opened before the process forked; open one in the child process")
+                .forked,
+                "this extractor was opened before the process forked, and TensorFlow's threads are not in the child; "
+                    + "start workers with spawn, or load TensorFlow in the child first")
         }
         guard count >= 1 else { throw FNEError(.invalidArgument, "there are no images") }
-        func describe(_ image: Int) -> String { "image \(image) of \(count)" }
+        func ends(_ image: Int, _ error: FNEError) -> FNEError {
+            reports.imageError?(image, error)
+            return error.about("image \(image) of \(count)")
+        }
 
         let loader = try BatchLoader(
             count: count, batchSize: batchSize, valueCount: preprocessing.valueCount, threads: loaderThreads, load: load)
         defer { loader.stop() }
         while let batch = loader.next() {
             if onError == .fail, let failure = batch.failures.first {
-                throw failure.error.about(describe(batch.first + failure.offset))
+                throw ends(batch.first + failure.offset, failure.error)
             }
             let rows = features + batch.first * featureCount
             try engine.run(batch.values, count: batch.count, to: rows)
@@ -231,7 +246,7 @@ public final class Extractor: @unchecked Sendable {
                 guard let error = checkRow(rows + offset * featureCount) else { continue }
                 let image = batch.first + offset
                 let named = name(image).map { error.about($0) } ?? error
-                if onError == .fail { throw named.about(describe(image)) }
+                if onError == .fail { throw ends(image, named) }
                 failures.append((offset, named))
             }
             for (offset, error) in failures.sorted(by: { $0.offset < $1.offset }) {

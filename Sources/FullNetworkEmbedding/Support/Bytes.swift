@@ -43,7 +43,8 @@ final class Bytes: @unchecked Sendable {
 
     /// The whole of a regular file of at most `limit` bytes. Errors do not repeat the path: the caller says what it is.
     convenience init(file path: String, limit: Int = .max, over status: FNEError.Status = .fileError) throws {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        // A pipe is refused below instead of waited for.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw FNEError(.fileError, lastSystemError()) }
         defer { close(descriptor) }
         var facts = stat()

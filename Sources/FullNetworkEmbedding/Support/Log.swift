@@ -12,6 +12,7 @@ public enum Log {
     /// Sets the receiver; nil drops all messages. Returns when no thread is in the former receiver, which is never
     /// called by two threads at once.
     public static func setSink(_ newSink: ((Level, String) -> Void)?) {
+        Monitor.holdAcrossFork(monitor)
         monitor.locked { sink = newSink }
     }
 

@@ -37,6 +37,27 @@ final class Monitor: @unchecked Sendable {
     func wait() { pthread_cond_wait(condition, mutex) }
 
     func notifyAll() { pthread_cond_broadcast(condition) }
+
+    // MARK: Fork
+
+    nonisolated(unsafe) private static var heldAcrossFork: [Monitor] = []
+    private static let registry = Monitor()
+    private static let handlers: Void = {
+        pthread_atfork(
+            { for monitor in Monitor.heldAcrossFork { pthread_mutex_lock(monitor.mutex) } },
+            { for monitor in Monitor.heldAcrossFork.reversed() { pthread_mutex_unlock(monitor.mutex) } },
+            { for monitor in Monitor.heldAcrossFork.reversed() { pthread_mutex_unlock(monitor.mutex) } })
+    }()
+
+    /// From now on a fork waits until no thread is inside the monitor, so that the child finds it free. For monitors
+    /// that live as long as the process.
+    static func holdAcrossFork(_ monitor: Monitor) {
+        registry.locked {
+            guard !heldAcrossFork.contains(where: { $0 === monitor }) else { return }
+            heldAcrossFork.append(monitor)
+        }
+        _ = handlers
+    }
 }
 
 /// A joinable thread that runs one closure with all signals blocked, so that a signal meant for the host program (Ctrl-C

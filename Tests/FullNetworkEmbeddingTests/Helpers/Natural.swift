@@ -1,5 +1,5 @@
-/// A natural number of any size, written apart from the library's `WideInteger` (other digits, other algorithms), as the
-/// yardstick of the exact statistics.
+/// A natural number of any size, written apart from the library's `WideInteger` (other digits, other algorithms), as
+/// the yardstick of the exact statistics.
 struct Natural: Comparable {
     /// Lowest first, without leading zeros.
     private var digits: [UInt16] = []
@@ -154,7 +154,9 @@ struct ExactColumn {
         let exponent = Int(value.exponentBitPattern) - 1075
         let isPower = value.significandBitPattern == 0 // the doubles below are twice as dense
         return (
-            isPower ? Dyadic(Natural(4 * significand - 1), exponent - 2) : Dyadic(Natural(2 * significand - 1), exponent - 1),
+            isPower
+                ? Dyadic(Natural(4 * significand - 1), exponent - 2)
+                : Dyadic(Natural(2 * significand - 1), exponent - 1),
             Dyadic(Natural(2 * significand + 1), exponent - 1)
         )
     }

@@ -59,8 +59,7 @@ def ternarize(
         NotFiniteError: a NaN in features, by row and feature
     """
     features, mean, std = _checked(features, mean, std)
-    options = _ffi.TernarizeOptions()
-    lib.fne_ternarize_options_init(ctypes.byref(options))
+    options = _ffi.defaults(_ffi.TernarizeOptions, lib.fne_ternarize_options_init)
     options.lower, options.upper = lower, upper
     if rules not in _RULES:
         raise ValueError(f"rules is {rules!r}; it must be one of {', '.join(map(repr, _RULES))}")

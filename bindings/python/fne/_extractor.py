@@ -87,8 +87,7 @@ class Extractor:
         engine_threads: int | None = None,
         on_error: str = "raise",
     ) -> None:
-        options = _ffi.ExtractorOptions()
-        lib.fne_extractor_options_init(ctypes.byref(options))
+        options = _ffi.defaults(_ffi.ExtractorOptions, lib.fne_extractor_options_init)
         options.input_tensor = None if input_tensor is None else input_tensor.encode()
         if layers is not None:
             names = [layers] if isinstance(layers, str) else list(layers)

@@ -175,10 +175,8 @@ _OTHER_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "fne_model_close": (None, [_handle]),
     "fne_extractor_close": (None, [_handle]),
     "fne_statistics_close": (None, [_handle]),
-    "fne_model_options_init": (None, [POINTER(ModelOptions)]),
-    "fne_extractor_options_init": (None, [POINTER(ExtractorOptions)]),
-    "fne_extract_run_init": (None, [POINTER(ExtractRun)]),
-    "fne_ternarize_options_init": (None, [POINTER(TernarizeOptions)]),
+    "fne_extractor_options_init": (None, [POINTER(ExtractorOptions), c_uint64]),
+    "fne_ternarize_options_init": (None, [POINTER(TernarizeOptions), c_uint64]),
 }
 
 
@@ -219,6 +217,13 @@ def check(status: int) -> None:
 def sized(struct: type[Any]) -> Any:
     """A zeroed struct with its size."""
     return struct(struct_size=ctypes.sizeof(struct))
+
+
+def defaults(struct: type[Any], init: Any) -> Any:
+    """An option struct as its *_init function fills it."""
+    options = struct()
+    init(ctypes.byref(options), ctypes.sizeof(struct))
+    return options
 
 
 class Handle:

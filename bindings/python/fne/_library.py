@@ -21,7 +21,7 @@ def build_info() -> str:
 
 
 def set_log_callback(callback: Callable[[str, str], Any] | None) -> None:
-    """Sets the function that receives the library's and TensorFlow's log, as (level, message); None drops it.
+    """Sets the function that receives the library's log, as (level, message); None drops it.
 
     Levels are "info", "warning" and "error". The function may be called from other threads, one call at a time, and must
     not call libfne.

@@ -1,0 +1,140 @@
+import XCTest
+
+@testable import FullNetworkEmbedding
+
+final class BatchLoaderTests: XCTestCase {
+    /// What image i of two values becomes.
+    private func values(_ image: Int) -> [Float] { [Float(image), -Float(image) - 0.5] }
+
+    private func loader(
+        count: Int, batchSize: Int, threads: Int, load: @escaping (Int) throws -> [Float]
+    ) throws -> BatchLoader {
+        try BatchLoader(count: count, batchSize: batchSize, valueCount: 2, threads: threads) { image, target in
+            for (k, value) in try load(image).enumerated() { target[k] = value }
+        }
+    }
+
+    func testBatchesInOrderForEveryBatchSizeAndNumberOfThreads() throws {
+        for count in [1, 2, 3, 7, 20] {
+            for batchSize in 1...count + 1 {
+                for threads in [1, 2, 3, 8] {
+                    let loader = try loader(count: count, batchSize: batchSize, threads: threads, load: values)
+                    defer { loader.stop() }
+                    var seen: [Float] = []
+                    var firsts: [Int] = []
+                    while let batch = loader.next() {
+                        firsts.append(batch.first)
+                        XCTAssertEqual(batch.count, min(batchSize, count - batch.first))
+                        XCTAssertTrue(batch.failures.isEmpty)
+                        seen += UnsafeBufferPointer(start: batch.values, count: batch.count * 2)
+                    }
+                    XCTAssertEqual(firsts, Array(stride(from: 0, to: count, by: batchSize)))
+                    XCTAssertEqual(seen, (0..<count).flatMap(values))
+                    XCTAssertNil(loader.next(), "there is nothing behind the last")
+                }
+            }
+        }
+    }
+
+    func testEachImageIsLoadedOnce() throws {
+        let loads = Locked([Int](repeating: 0, count: 50))
+        let loader = try loader(count: 50, batchSize: 4, threads: 8) { image in
+            loads.with { $0[image] += 1 }
+            return [0, 0]
+        }
+        defer { loader.stop() }
+        while loader.next() != nil {}
+        XCTAssertEqual(loads.current, [Int](repeating: 1, count: 50))
+    }
+
+    func testFailuresAreToldWithTheirPlaceAndTheRowIsZero() throws {
+        for threads in 1...8 {
+            let loader = try loader(count: 11, batchSize: 4, threads: threads) { image in
+                if [1, 3, 9].contains(image) { throw FNEError(.damagedImage, "image \(image)") }
+                if image == 5 { throw CocoaError(.featureUnsupported) } // no FNEError
+                return [7, 7]
+            }
+            defer { loader.stop() }
+            var failures: [[Int]] = []
+            var statuses: [FNEError.Status] = []
+            while let batch = loader.next() {
+                failures.append(batch.failures.map(\.offset))
+                statuses += batch.failures.map(\.error.status)
+                for row in 0..<batch.count {
+                    let expected: Float = batch.failures.contains { $0.offset == row } ? 0 : 7
+                    XCTAssertEqual([batch.values[2 * row], batch.values[2 * row + 1]], [expected, expected])
+                }
+            }
+            XCTAssertEqual(failures, [[1, 3], [1], [1]])
+            XCTAssertEqual(statuses, [.damagedImage, .damagedImage, .internalError, .damagedImage])
+        }
+    }
+
+    /// However many images there are, the loader holds three batches and runs ahead of the consumer by no more.
+    func testMemoryIsARingOfThreeBatches() throws {
+        let asked = Locked(0)
+        let addresses = Locked(Set<UInt>())
+        let tooFar = Locked(0)
+        let loader = try BatchLoader(count: 200, batchSize: 5, valueCount: 2, threads: 4) { image, target in
+            // While the consumer holds a batch, the two behind it may be loaded.
+            let limit = (max(asked.current - 1, 0) + 3) * 5
+            if image >= limit { tooFar.with { $0 += 1 } }
+            addresses.with { $0.insert(UInt(bitPattern: target)) }
+            target[0] = Float(image)
+            target[1] = 0
+        }
+        defer { loader.stop() }
+        var images: [Float] = []
+        while true {
+            asked.with { $0 += 1 }
+            guard let batch = loader.next() else { break }
+            images += (0..<batch.count).map { batch.values[2 * $0] }
+        }
+        XCTAssertEqual(images, (0..<200).map { Float($0) })
+        XCTAssertEqual(tooFar.current, 0)
+        XCTAssertEqual(addresses.current.count, 15)
+    }
+
+    func testABatchStaysAsItIsUntilTheNextIsAskedFor() throws {
+        let later = Locked(0)
+        let loader = try loader(count: 30, batchSize: 2, threads: 4) { image in
+            if image >= 6 { later.with { $0 += 1 } }
+            return self.values(image)
+        }
+        defer { loader.stop() }
+        let batch = try XCTUnwrap(loader.next())
+        XCTAssertEqual(later.current, 0, "the ring is full with images 0 to 5")
+        XCTAssertEqual(Array(UnsafeBufferPointer(start: batch.values, count: 4)), values(0) + values(1))
+    }
+
+    func testMemoryIsAlignedForTensorFlow() throws {
+        let loader = try loader(count: 7, batchSize: 3, threads: 2, load: values)
+        defer { loader.stop() }
+        while let batch = loader.next() { XCTAssertEqual(UInt(bitPattern: batch.values) % 64, 0) }
+    }
+
+    func testStopBeforeTheEnd() throws {
+        for taken in 0...3 {
+            let loads = Locked(0)
+            let loader = try loader(count: 1_000, batchSize: 2, threads: 8) { _ in
+                loads.with { $0 += 1 }
+                return [0, 0]
+            }
+            for _ in 0..<taken { _ = loader.next() }
+            loader.stop()
+            let after = loads.current
+            XCTAssertLessThanOrEqual(after, (max(taken - 1, 0) + 3) * 2)
+            loader.stop() // once more does nothing
+            XCTAssertEqual(loads.current, after)
+        }
+    }
+
+    func testSizesThatOverflowAreRefused() {
+        assertFails(.invalidArgument, saying: "batch_size") {
+            try BatchLoader(count: 10, batchSize: 10, valueCount: 1 << 60, threads: 1) { _, _ in }
+        }
+        assertFails(.outOfMemory) {
+            try BatchLoader(count: 10, batchSize: 10, valueCount: 1 << 55, threads: 1) { _, _ in }
+        }
+    }
+}

@@ -1,0 +1,332 @@
+import XCTest
+
+@testable import FullNetworkEmbedding
+
+/// The pipeline around a fake engine: pictures of one colour, 2 x 2 pixels fed, rows (r, g, b, 4 (r + g + b)).
+final class ExtractorTests: XCTestCase {
+    private let layers = [
+        Extractor.Layer(name: "first", kind: .convolution, rank: 4, features: 0..<2),
+        Extractor.Layer(name: "second", kind: .dense, rank: 2, features: 2..<4),
+    ]
+
+    private func extractor(
+        batchSize: Int = 4, threads: Int = 3, onError: Extractor.OnError = .fail,
+        engine: FakeEngine = FakeEngine(valueCount: 12)
+    ) -> Extractor {
+        var options = Extractor.Options()
+        options.batchSize = batchSize
+        options.loaderThreads = threads
+        options.onError = onError
+        return Extractor(
+            engine: engine, layers: layers,
+            preprocessing: Preprocessing(height: 2, width: 2, channelOrder: .rgb, mean: (0, 0, 0), scale: (1, 1, 1)),
+            options: options)
+    }
+
+    private func colour(_ image: Int) -> [UInt8] {
+        [UInt8(image % 256), UInt8(image * 7 % 256), UInt8(255 - image % 256)]
+    }
+
+    private func row(_ image: Int) -> [Float] {
+        let colour = colour(image).map { Float($0) }
+        return colour + [4 * colour.reduce(0, +)]
+    }
+
+    private func rows(_ images: some Sequence<Int>) -> [Float] { images.flatMap(row) }
+
+    private struct Outcome {
+        var features: [Float]
+        var rowsDone = 99
+        var error: FNEError?
+    }
+
+    /// Extracts pictures number 0..<count of one colour, of 1 x 1 to 3 x 3 pixels; `broken` ones have no height.
+    private func run(
+        _ extractor: Extractor, count: Int, broken: Set<Int> = [], reports: Extractor.Reports = .init()
+    ) -> Outcome {
+        let pixels = (0..<count).flatMap { image in [[UInt8]](repeating: colour(image), count: 9).joined() }
+        var outcome = Outcome(features: [Float](repeating: -1, count: count * 4))
+        pixels.withUnsafeBufferPointer { memory in
+            guard let start = memory.baseAddress else { return }
+            let images = (0..<count).map { image in
+                let side = 1 + image % 3
+                return Extractor.Pixels(
+                    pixels: start + image * 27, rowStride: side * 3, height: broken.contains(image) ? 0 : side,
+                    width: side, channelOrder: .rgb)
+            }
+            do {
+                try extractor.extract(
+                    pixels: images, to: &outcome.features, rowsDone: &outcome.rowsDone, reports: reports)
+            } catch {
+                outcome.error = error as? FNEError ?? FNEError(.internalError, "\(error)")
+            }
+        }
+        return outcome
+    }
+
+    // MARK: Order
+
+    func testRowsAreInOrderForEveryBatchSizeAndNumberOfThreads() {
+        for count in [1, 2, 9] {
+            for batchSize in 1...count + 1 {
+                for threads in 1...8 {
+                    let engine = FakeEngine(valueCount: 12)
+                    let outcome = run(extractor(batchSize: batchSize, threads: threads, engine: engine), count: count)
+                    XCTAssertNil(outcome.error)
+                    XCTAssertEqual(outcome.features, rows(0..<count), "\(count), \(batchSize), \(threads)")
+                    XCTAssertEqual(outcome.rowsDone, count)
+                    // Full batches, and a smaller last one: nothing is padded.
+                    let rest = count % batchSize
+                    let batches = [Int](repeating: batchSize, count: count / batchSize) + (rest > 0 ? [rest] : [])
+                    XCTAssertEqual(engine.batches.current, batches)
+                }
+            }
+        }
+    }
+
+    func testTheEngineSeesThreeBuffersHoweverManyImages() {
+        let engine = FakeEngine(valueCount: 12)
+        let outcome = run(extractor(batchSize: 5, threads: 4, engine: engine), count: 250)
+        XCTAssertEqual(outcome.features, rows(0..<250))
+        XCTAssertEqual(engine.batches.current.count, 50)
+        XCTAssertEqual(engine.addresses.current.count, 3)
+    }
+
+    func testSeveralThreadsMayExtractAtOnce() {
+        let extractor = extractor(batchSize: 3, threads: 2)
+        let outcomes = Locked([Int: Outcome]())
+        let test = UncheckedSendable(self)
+        DispatchQueue.concurrentPerform(iterations: 8) { thread in
+            let outcome = test.value.run(extractor, count: 10 + thread)
+            outcomes.with { $0[thread] = outcome }
+        }
+        for thread in 0..<8 {
+            XCTAssertNil(outcomes.current[thread]?.error)
+            XCTAssertEqual(outcomes.current[thread]?.features, rows(0..<10 + thread))
+        }
+    }
+
+    func testNoImages() {
+        var rowsDone = 99
+        assertFails(.invalidArgument, saying: "no images") {
+            var features: [Float] = [-1]
+            try extractor().extract(pixels: [], to: &features, rowsDone: &rowsDone)
+        }
+        XCTAssertEqual(rowsDone, 0)
+    }
+
+    // MARK: Bad images
+
+    func testTheFirstBadImageEndsTheCall() {
+        for threads in 1...8 {
+            var reported: [Int] = []
+            let outcome = run(
+                extractor(threads: threads), count: 15, broken: [6, 7, 13],
+                reports: .init(imageError: { image, _ in reported.append(image) }))
+            XCTAssertEqual(reported, [6])
+            XCTAssertEqual(outcome.error?.status, .invalidArgument)
+            XCTAssertTrue(outcome.error?.message.hasPrefix("image 6 of 15: height is 0") ?? false, "\(outcome)")
+            XCTAssertEqual(outcome.rowsDone, 4)
+            XCTAssertEqual(Array(outcome.features[..<16]), rows(0..<4))
+        }
+    }
+
+    func testABadImageIsSkippedAndReported() {
+        for threads in 1...8 {
+            var reported: [(Int, FNEError)] = []
+            let thread = pthread_self()
+            let reports = Extractor.Reports(imageError: { image, error in
+                reported.append((image, error))
+                XCTAssertEqual(pthread_self(), thread, "on the calling thread")
+            })
+            let outcome = run(
+                extractor(threads: threads, onError: .skip), count: 15, broken: [0, 6, 7, 14], reports: reports)
+            XCTAssertNil(outcome.error)
+            XCTAssertEqual(outcome.rowsDone, 15)
+            XCTAssertEqual(reported.map(\.0), [0, 6, 7, 14])
+            XCTAssertEqual(reported.map(\.1.status), [FNEError.Status](repeating: .invalidArgument, count: 4))
+            for image in 0..<15 {
+                let got = outcome.features[image * 4..<image * 4 + 4]
+                if [0, 6, 7, 14].contains(image) {
+                    XCTAssertTrue(got.allSatisfy(\.isNaN), "image \(image)")
+                } else {
+                    XCTAssertEqual(Array(got), row(image))
+                }
+            }
+        }
+    }
+
+    func testAllImagesMayBeBad() {
+        var reported: [Int] = []
+        let outcome = run(
+            extractor(onError: .skip), count: 5, broken: Set(0..<5),
+            reports: .init(imageError: { image, _ in reported.append(image) }))
+        XCTAssertNil(outcome.error)
+        XCTAssertEqual(reported, [0, 1, 2, 3, 4])
+        XCTAssertTrue(outcome.features.allSatisfy(\.isNaN))
+    }
+
+    // MARK: Bad activations
+
+    /// Image 6 gets a bad value in feature 3, the second of layer "second".
+    private func badEngine(_ bad: Float) -> FakeEngine {
+        FakeEngine(valueCount: 12) { row in if row[0] == 6 { row[3] = bad } }
+    }
+
+    func testAnActivationThatIsNotFiniteIsNamed() {
+        for bad in [Float.nan, .infinity, -.infinity] {
+            let outcome = run(extractor(engine: badEngine(bad)), count: 15)
+            XCTAssertEqual(outcome.error?.status, .notFinite)
+            for text in ["image 6 of 15", "feature 1 of layer 'second'", "preprocessing"] {
+                XCTAssertTrue(outcome.error?.message.contains(text) ?? false, "\(outcome)")
+            }
+            XCTAssertEqual(outcome.rowsDone, 4)
+        }
+    }
+
+    func testAnActivationThatIsNotFiniteIsSkipped() {
+        var reported: [(Int, FNEError)] = []
+        let outcome = run(
+            extractor(onError: .skip, engine: badEngine(.infinity)), count: 15, broken: [4, 7],
+            reports: .init(imageError: { reported.append(($0, $1)) }))
+        XCTAssertNil(outcome.error)
+        XCTAssertEqual(reported.map(\.0), [4, 6, 7], "in order, whatever was bad about them")
+        XCTAssertEqual(reported.map(\.1.status), [.invalidArgument, .notFinite, .invalidArgument])
+        XCTAssertTrue(outcome.features[24..<28].allSatisfy(\.isNaN))
+        XCTAssertEqual(Array(outcome.features[20..<24]), row(5))
+        XCTAssertEqual(Array(outcome.features[32...]), rows(8..<15))
+    }
+
+    func testAnErrorOfTheEngineEndsTheCall() {
+        for onError in [Extractor.OnError.fail, .skip] {
+            let engine = FakeEngine(valueCount: 12) { row in
+                if row[0] == 9 { throw FNEError(.backendError, "running the network: no memory") }
+            }
+            let outcome = run(extractor(onError: onError, engine: engine), count: 15)
+            XCTAssertEqual(outcome.error, FNEError(.backendError, "running the network: no memory"))
+            XCTAssertEqual(outcome.rowsDone, 8)
+            XCTAssertEqual(Array(outcome.features[..<32]), rows(0..<8))
+        }
+    }
+
+    // MARK: Progress
+
+    func testProgress() {
+        var calls: [[Int]] = []
+        let thread = pthread_self()
+        let reports = Extractor.Reports(progress: { done, total in
+            calls.append([done, total])
+            XCTAssertEqual(pthread_self(), thread)
+            return true
+        })
+        XCTAssertNil(run(extractor(), count: 10, reports: reports).error)
+        XCTAssertEqual(calls, [[4, 10], [8, 10], [10, 10]])
+    }
+
+    func testProgressCancels() {
+        for threads in 1...8 {
+            let engine = FakeEngine(valueCount: 12)
+            let outcome = run(
+                extractor(threads: threads, engine: engine), count: 100,
+                reports: .init(progress: { done, _ in done < 8 }))
+            XCTAssertEqual(outcome.error?.status, .cancelled)
+            XCTAssertTrue(outcome.error?.message.contains("8 of 100") ?? false)
+            XCTAssertEqual(outcome.rowsDone, 8)
+            XCTAssertEqual(Array(outcome.features[..<32]), rows(0..<8), "these rows are final")
+            XCTAssertTrue(outcome.features[32...].allSatisfy { $0 == -1 }, "the others were not touched")
+            XCTAssertEqual(engine.batches.current, [4, 4])
+        }
+    }
+
+    func testAnExtractorGoesOnAfterAFailedCall() {
+        let extractor = extractor()
+        XCTAssertNotNil(run(extractor, count: 9, broken: [2]).error)
+        XCTAssertNotNil(run(extractor, count: 9, reports: .init(progress: { _, _ in false })).error)
+        XCTAssertEqual(run(extractor, count: 9).features, rows(0..<9))
+    }
+
+    // MARK: Other sources
+
+    func testATensorIsFedAsItIs() throws {
+        let input = (0..<5 * 12).map { Float($0) * 0.25 - 3 }
+        var features = [Float](repeating: -1, count: 20)
+        var rowsDone = 0
+        try extractor(batchSize: 2).extract(tensor: input, count: 5, to: &features, rowsDone: &rowsDone)
+        let expected = (0..<5).flatMap { i -> [Float] in
+            let values = input[i * 12..<i * 12 + 12]
+            return Array(values.prefix(3)) + [values.reduce(0, +)]
+        }
+        XCTAssertEqual(features, expected)
+        XCTAssertEqual(rowsDone, 5)
+    }
+
+    private func png(_ image: Int) -> [UInt8] {
+        PNGWriter.encode([[UInt8]](repeating: colour(image), count: 4).flatMap { $0 }, height: 2, width: 2)
+    }
+
+    func testEncodedImages() throws {
+        var files = (0..<6).map(png)
+        files[2] = Array("GIF89a".utf8)
+        files[4] = Array(files[4].prefix(files[4].count / 2))
+        let memory = files.map { file in
+            let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: file.count, alignment: 1)
+            copy.copyBytes(from: file)
+            return UnsafeRawBufferPointer(copy)
+        }
+        defer { memory.forEach { $0.deallocate() } }
+        var features = [Float](repeating: -1, count: 24)
+        var rowsDone = 0
+        var statuses: [Int: FNEError.Status] = [:]
+        try extractor(onError: .skip).extract(
+            encoded: memory, to: &features, rowsDone: &rowsDone,
+            reports: .init(imageError: { statuses[$0] = $1.status }))
+        XCTAssertEqual(statuses, [2: .unsupportedImage, 4: .damagedImage])
+        XCTAssertEqual(Array(features[..<8]), rows(0..<2))
+        XCTAssertTrue(features[8..<12].allSatisfy(\.isNaN))
+        XCTAssertEqual(Array(features[12..<16]), row(3))
+        XCTAssertEqual(Array(features[20...]), row(5))
+        assertFails(.unsupportedImage, saying: "image 2 of 6", "GIF") {
+            try extractor().extract(encoded: memory, to: &features, rowsDone: &rowsDone)
+        }
+    }
+
+    func testFilesAreNamed() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("ExtractorTests-\(getpid())")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        var paths = (0..<7).map { folder.appendingPathComponent("\($0).png").path }
+        for (image, path) in paths.enumerated() { try Data(png(image)).write(to: URL(fileURLWithPath: path)) }
+        var features = [Float](repeating: -1, count: 28)
+        var rowsDone = 0
+        try extractor().extract(files: paths, to: &features, rowsDone: &rowsDone)
+        XCTAssertEqual(features, rows(0..<7))
+
+        // A network that gives NaN names the file too.
+        assertFails(.notFinite, saying: "image 6 of 7", "6.png", "layer 'second'") {
+            try extractor(engine: badEngine(.nan)).extract(files: paths, to: &features, rowsDone: &rowsDone)
+        }
+        paths[5] = folder.path + "/missing.png"
+        assertFails(.fileError, saying: "image 5 of 7", "missing.png", "No such file") {
+            try extractor().extract(files: paths, to: &features, rowsDone: &rowsDone)
+        }
+        XCTAssertEqual(rowsDone, 4)
+    }
+
+    func testWhatAnExtractorTells() {
+        let extractor = extractor(batchSize: 9)
+        XCTAssertEqual(extractor.featureCount, 4)
+        XCTAssertEqual(extractor.layers.map(\.name), ["first", "second"])
+        XCTAssertEqual(extractor.batchSize, 9)
+        XCTAssertEqual(extractor.height, 2)
+        XCTAssertEqual(extractor.width, 2)
+        XCTAssertEqual(extractor.layers[1].features, 2..<4)
+        XCTAssertNil(Extractor.Options().batchSize, "as the graph says")
+        XCTAssertEqual(Extractor.Options.defaultBatchSize, 16)
+    }
+}
+
+/// Lends a test to another thread.
+private struct UncheckedSendable<Value>: @unchecked Sendable {
+    let value: Value
+    init(_ value: Value) { self.value = value }
+}

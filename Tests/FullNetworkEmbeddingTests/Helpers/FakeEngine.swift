@@ -1,0 +1,29 @@
+@testable import FullNetworkEmbedding
+
+/// Stands for TensorFlow: the features of an image are its first pixel and the sum of all its values. It remembers the
+/// batches that it was given.
+final class FakeEngine: Engine {
+    let featureCount = 4
+    let valueCount: Int
+    /// Sees each image's row before it is returned: may change it or throw.
+    let tamper: @Sendable (_ row: inout [Float]) throws -> Void
+
+    let batches = Locked<[Int]>([])
+    let addresses = Locked(Set<UInt>())
+
+    init(valueCount: Int, tamper: @escaping @Sendable (inout [Float]) throws -> Void = { _ in }) {
+        self.valueCount = valueCount
+        self.tamper = tamper
+    }
+
+    func run(_ input: UnsafeMutablePointer<Float>, count: Int, to rows: UnsafeMutablePointer<Float>) throws {
+        batches.with { $0.append(count) }
+        addresses.with { _ = $0.insert(UInt(bitPattern: input)) }
+        for i in 0..<count {
+            let values = UnsafeBufferPointer(start: input + i * valueCount, count: valueCount)
+            var row = [values[0], values[1], values[2], values.reduce(0, +)]
+            try tamper(&row)
+            for (k, value) in row.enumerated() { rows[i * featureCount + k] = value }
+        }
+    }
+}
