@@ -85,6 +85,11 @@ final class ExactStatisticsTests: XCTestCase {
         XCTAssertEqual(try Statistics.of(0x1p100, 0x1p47, -0x1p-149, 0).means(), [0x1p98])
         XCTAssertEqual(try Statistics.of(-0x1p100, -0x1p47, -0x1p-149, 0).means(), [-0x1p98 - 0x1p46])
 
+        // The variance is (2 (2^54)^2 + 2 (2^28)^2 + 2 * 2^2) / 8 = (2^53 + 1)^2, and then a very little more.
+        let squares: [Float] = [0x1p54, -0x1p54, 0x1p28, -0x1p28, 2, -2]
+        XCTAssertEqual(try Statistics.of((squares + [0, 0]).map { [$0] }).deviations(), [0x1p53])
+        XCTAssertEqual(try Statistics.of((squares + [0x1p-149, -0x1p-149]).map { [$0] }).deviations(), [0x1p53 + 2])
+
         // Two values deviate by half their distance, here (2^100 + 2^47) / 2.
         XCTAssertEqual(try Statistics.of(0x1p100, -0x1p47).deviations(), [0x1p99])
         for nearby in [(-0x1p47 as Float).nextUp, (-0x1p47 as Float).nextDown] {

@@ -84,7 +84,8 @@ final class GraphDefinitionTests: XCTestCase {
         fails(saying: "no operation") { $0.node("a", "") }
     }
 
-    /// What another reader of the same bytes may take otherwise is refused, lest a check sees another graph than TensorFlow.
+    /// What another reader of the same bytes may take otherwise is refused, lest a check sees another graph than
+    /// TensorFlow does.
     func testAmbiguousFieldsAreRefused() {
         func fails(saying text: String, _ node: [UInt8]) {
             var graph = GraphWriter()
@@ -101,8 +102,10 @@ final class GraphDefinitionTests: XCTestCase {
         fails(
             saying: "'value' twice",
             Wire.node("a", "Const", attributes: ["value": Attribute.tensor([1]), "value": Attribute.tensor([2])]))
-        fails(saying: "twice", Wire.node("a", "Const", attributes: ["value": Attribute.tensor([1]) + Attribute.tensor([2])]))
-        fails(saying: "twice", Wire.node("a", "Const", attributes: ["value": Wire.bytes(8, Wire.number(1, 1) + Wire.number(1, 3))]))
+        let twoTensors = Attribute.tensor([1]) + Attribute.tensor([2])
+        fails(saying: "twice", Wire.node("a", "Const", attributes: ["value": twoTensors]))
+        let twoTypes = Wire.bytes(8, Wire.number(1, 1) + Wire.number(1, 3))
+        fails(saying: "twice", Wire.node("a", "Const", attributes: ["value": twoTypes]))
         fails(saying: "wire type", Wire.node("a", "Placeholder", attributes: ["shape": Wire.number(7, 1)]))
 
         var graph = GraphWriter()

@@ -182,7 +182,8 @@ final class LayerAnalysisTests: XCTestCase {
     func testPReLU() throws {
         // relu(x) - alpha * relu(-x)
         let conv = graph.convolution("conv", of: input, [3, 3, 3, 8])
-        let negative = graph.with("alpha", "Mul", graph.node("relu2", "Relu", graph.node("neg", "Neg", conv)), constant: [8])
+        let mirrored = graph.node("relu2", "Relu", graph.node("neg", "Neg", conv))
+        let negative = graph.with("alpha", "Mul", mirrored, constant: [8])
         graph.node("top", "MaxPool", graph.node("prelu", "AddV2", graph.node("relu1", "Relu", conv), negative))
         try assertLayers(["prelu"])
     }
@@ -356,5 +357,24 @@ final class LayerAnalysisTests: XCTestCase {
         for i in 0..<5_000 { last = graph.node("relu\(i)", "Relu", last) }
         graph.node("top", "MaxPool", graph.convolution("conv", of: last, [3, 3, 3, 3]))
         try assertLayers(["conv"])
+    }
+
+    /// A loop of the old control flow is cut wherever the walk meets it.
+    func testALoopInAnyOrder() throws {
+        for order in [["merge", "switch", "conv", "next"], ["switch", "merge", "conv", "next"]] {
+            var graph = GraphWriter()
+            graph.placeholder("input", [-1, 16, 16, 3])
+            graph.constant("weights", [3, 3, 3, 3])
+            graph.constant("condition", [])
+            for name in order {
+                switch name {
+                case "merge": graph.node("merge", "Merge", "input", "next")
+                case "switch": graph.node("switch", "Switch", "merge", "condition")
+                case "conv": graph.node("conv", "Conv2D", "switch:1", "weights")
+                default: graph.node("next", "NextIteration", "conv")
+                }
+            }
+            XCTAssertEqual(try graph.model().defaultLayers.map(\.name), ["conv"], "\(order)")
+        }
     }
 }

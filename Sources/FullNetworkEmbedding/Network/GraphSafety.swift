@@ -6,7 +6,8 @@ enum GraphSafety {
     static let constantLimit = 1 << 31
 
     static func check(_ graph: GraphDefinition) throws {
-        // A node may call one of the graph's own functions, whose body is checked here as well.
+        // A node may call one of the graph's own functions, whose body is checked here as well. TensorFlow refuses to
+        // import a function that is named like one of its operations.
         let functions = Set(graph.functionNodes.map(\.function))
         func isAllowed(_ operation: String) -> Bool { allowed.contains(operation) || functions.contains(operation) }
         for node in graph.nodes where !isAllowed(node.operation) {

@@ -85,8 +85,9 @@ struct LayerAnalysis {
     // MARK: Order
 
     /// Depth first from each node in file order, so that a file in topological order keeps it. Loops of the old control
-    /// flow (a Merge that reads its NextIteration) are cut where they close; any other loop is an error.
+    /// flow, which a NextIteration closes, are cut where the walk meets them; a cycle without one is an error.
     private mutating func sort() throws {
+        let hasLoops = graph.nodes.contains { $0.operation == "NextIteration" }
         var state = [UInt8](repeating: 0, count: graph.nodes.count) // 0 new, 1 being visited, 2 done
         order.reserveCapacity(graph.nodes.count)
         for root in graph.nodes.indices where state[root] == 0 {
@@ -102,8 +103,7 @@ struct LayerAnalysis {
                 }
                 stack[stack.count - 1].next += 1
                 guard let input = graph.index[inputs[next].name] else { continue }
-                let ends = [graph.nodes[input].operation, graph.nodes[node].operation]
-                if state[input] == 1, !ends.contains("NextIteration"), !ends.contains("Merge") {
+                if state[input] == 1, !hasLoops {
                     throw FNEError(.invalidGraph, "the graph has a cycle through '\(graph.nodes[node].name)'")
                 }
                 if state[input] == 0 {
