@@ -337,14 +337,20 @@ final class LayerAnalysisTests: XCTestCase {
         assertFails(.invalidGraph, saying: "cycle", "'self'") { try graph.model() }
     }
 
-    func testALoopOfTheOldControlFlowIsTaken() throws {
-        for order in [["merge", "conv", "next"], ["conv", "merge", "next"], ["next", "merge", "conv"]] {
+    func testALoopOfTheOldControlFlowIsTakenInAnyOrder() throws {
+        for order in [
+            ["merge", "switch", "conv", "next"], ["switch", "merge", "conv", "next"],
+            ["conv", "next", "switch", "merge"],
+            ["next", "conv", "merge", "switch"],
+        ] {
             setUp()
             graph.constant("weights", [3, 3, 3, 3])
+            graph.constant("condition", [])
             for name in order {
                 switch name {
                 case "merge": graph.node("merge", "Merge", input, "next")
-                case "conv": graph.node("conv", "Conv2D", "merge", "weights")
+                case "switch": graph.node("switch", "Switch", "merge", "condition")
+                case "conv": graph.node("conv", "Conv2D", "switch:1", "weights")
                 default: graph.node("next", "NextIteration", "conv")
                 }
             }
@@ -376,5 +382,16 @@ final class LayerAnalysisTests: XCTestCase {
             }
             XCTAssertEqual(try graph.model().defaultLayers.map(\.name), ["conv"], "\(order)")
         }
+    }
+
+    /// A NextIteration elsewhere lets no other cycle through.
+    func testACycleBesideALoopIsRefused() {
+        var graph = GraphWriter()
+        graph.placeholder("input", [-1, 16, 16, 3])
+        graph.convolution("conv", of: "input", [3, 3, 3, 3])
+        graph.node("a", "Identity", "conv", "b")
+        graph.node("b", "Identity", "a")
+        graph.node("next", "NextIteration", "input")
+        assertFails(.invalidGraph, saying: "cycle") { try graph.model() }
     }
 }

@@ -85,9 +85,8 @@ struct LayerAnalysis {
     // MARK: Order
 
     /// Depth first from each node in file order, so that a file in topological order keeps it. Loops of the old control
-    /// flow, which a NextIteration closes, are cut where the walk meets them; a cycle without one is an error.
+    /// flow are cut where they close, behind a NextIteration; any other cycle is an error.
     private mutating func sort() throws {
-        let hasLoops = graph.nodes.contains { $0.operation == "NextIteration" }
         var state = [UInt8](repeating: 0, count: graph.nodes.count) // 0 new, 1 being visited, 2 done
         order.reserveCapacity(graph.nodes.count)
         for root in graph.nodes.indices where state[root] == 0 {
@@ -102,8 +101,10 @@ struct LayerAnalysis {
                     continue
                 }
                 stack[stack.count - 1].next += 1
-                guard let input = graph.index[inputs[next].name] else { continue }
-                if state[input] == 1, !hasLoops {
+                guard let input = graph.index[inputs[next].name], graph.nodes[input].operation != "NextIteration" else {
+                    continue
+                }
+                if state[input] == 1 {
                     throw FNEError(.invalidGraph, "the graph has a cycle through '\(graph.nodes[node].name)'")
                 }
                 if state[input] == 0 {
