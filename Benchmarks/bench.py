@@ -11,7 +11,7 @@ Speeds are medians; ratios are medians of the ratios of neighbouring runs, so th
 from __future__ import annotations
 
 import argparse
-import ctypes
+import json
 import os
 import re
 import statistics
@@ -118,49 +118,79 @@ def agreement(network: Network, paths: list[str], folder: Path) -> None:
 # ---- speed
 
 
-def warm(network: Network, paths: list[str], rounds: int) -> None:
-    """From JPEG files to ternary values, everything loaded and run once before."""
-    import implementation_a
+def worker(kind: str, path: str, layers: list[str], size: int, paths: list[str]) -> None:
+    """A process that embeds the photographs once for each line that it reads, and answers with the seconds."""
     import numpy as np
 
-    import fne
+    if kind == "a":
+        import implementation_a
 
-    graph = implementation_a.load_graph(network.path)
-    reference = implementation_a.Network(graph, "input:0", network.layers, network.size, network.size)
-    size = (network.size, network.size)
-    extractors = {
-        batch: fne.Extractor(network.path, "input:0", network.layers, size, batch_size=batch) for batch in (8, 16, 32)
-    }
+        network = implementation_a.Network(implementation_a.load_graph(path), "input:0", layers, size, size)
 
-    def a() -> None:
-        implementation_a.embed(reference.pooled(paths, 32))
+        def run() -> None:
+            implementation_a.embed(network.pooled(paths, 32))
+    else:
+        import fne
 
-    def ours(extractor: fne.Extractor) -> None:
-        pooled = extractor.extract(paths).features
-        collected = fne.Statistics(pooled.shape[1]).update(pooled)
-        fne.ternarize(pooled, collected.mean(), collected.std()).astype(np.float64)
+        extractor = fne.Extractor(path, "input:0", layers, (size, size), batch_size=int(kind))
 
-    def timed(function, *arguments) -> float:
+        def run() -> None:
+            pooled = extractor.extract(paths).features
+            collected = fne.Statistics(pooled.shape[1]).update(pooled)
+            fne.ternarize(pooled, collected.mean(), collected.std()).astype(np.float64)
+
+    run()
+    print("ready", flush=True)
+    for _ in sys.stdin:
         start = time.perf_counter()
-        function(*arguments)
-        return time.perf_counter() - start
+        run()
+        print(time.perf_counter() - start, flush=True)
 
-    timed(a)
-    for extractor in extractors.values():
-        timed(ours, extractor)
-    seconds: dict[str, list[float]] = {}
-    ratios: dict[int, list[float]] = {batch: [] for batch in extractors}
-    for _ in range(rounds):
-        for batch, extractor in extractors.items():
-            before = timed(a)
-            mine = timed(ours, extractor)
-            seconds.setdefault("A", []).append(before)
-            seconds.setdefault(f"libfne, batch {batch}", []).append(mine)
-            ratios[batch].append(before / mine)
-    for name, values in seconds.items():
-        print(f"  {name:17s} {len(paths) / statistics.median(values):7.1f} images/s")
-    for batch, values in ratios.items():
-        print(f"  A / libfne, batch {batch:2d}: {statistics.median(values):.2f} (of {min(values):.2f} to {max(values):.2f})")
+
+class Worker:
+    """One of these processes, started and warm."""
+
+    def __init__(self, kind: str, network: Network, paths: list[str], **environment: str) -> None:
+        arguments = json.dumps([kind, str(network.path), network.layers, network.size, paths])
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--worker", arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | environment,
+        )
+        assert self.process.stdout is not None and self.process.stdout.readline() == "ready\n"
+
+    def seconds(self) -> float:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write("run\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+
+def warm(network: Network, paths: list[str], rounds: int) -> None:
+    """From JPEG files to ternary values, everything loaded and run once before. Each in a process of its own, with its
+    own defaults, taking turns."""
+    workers = {
+        "A, batch 32": Worker("a", network, paths),
+        "A, batch 32, oneDNN on": Worker("a", network, paths, TF_ENABLE_ONEDNN_OPTS="1"),
+    } | {f"libfne, batch {batch}": Worker(str(batch), network, paths) for batch in (8, 16, 32)}
+    rows = [{name: worker.seconds() for name, worker in workers.items()} for _ in range(rounds)]
+    for worker in workers.values():
+        worker.process.kill()
+        worker.process.communicate()
+
+    def ratio(above: str, below: str) -> str:
+        ratios = [row[above] / row[below] for row in rows]
+        return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+    for name in workers:
+        speed = len(paths) / statistics.median(row[name] for row in rows)
+        line = f"  {name:23s} {speed:6.1f} images/s"
+        if name.startswith("libfne"):
+            line += f", times A: {ratio('A, batch 32', name)}, A with oneDNN: {ratio('A, batch 32, oneDNN on', name)}"
+        print(line)
 
 
 COLD_A = """
@@ -227,8 +257,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--assets", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--only", choices=["library", "agreement", "warm", "cold"])
     arguments = parser.parse_args()
+    if arguments.worker:
+        worker(*json.loads(arguments.worker))
+        return
 
     def wanted(part: str) -> bool:
         return arguments.only in (None, part)
@@ -236,7 +270,6 @@ def main() -> None:
     line = re.search(r"^ \*     (gcc .*)$", (ROOT / "bindings/c/embed.c").read_text(), re.MULTILINE)
     assert line is not None
     subprocess.run(line.group(1), shell=True, check=True, cwd=ROOT)
-    ctypes.CDLL(str(LIBRARY))
     if wanted("library"):
         print("libfne.so")
         library_facts()

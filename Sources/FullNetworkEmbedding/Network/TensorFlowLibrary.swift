@@ -51,8 +51,12 @@ public final class TensorFlowLibrary: @unchecked Sendable {
     private static let fileNames = ["libtensorflow_cc.so.2", "libtensorflow.so.2", "libtensorflow.so"]
 
     private static func open(_ wanted: String?) throws -> TensorFlowLibrary {
-        // TensorFlow reads the variable once, when its code is loaded.
+        // TensorFlow reads both once, when its code is loaded; what the user has set stays. Its wheels use oneDNN by
+        // themselves only on processors with AVX-512 VNNI, but it is faster on those with AVX2 too (docs/numerics.md).
         setenv("TF_CPP_MIN_LOG_LEVEL", "3", 0)
+        #if arch(x86_64)
+        setenv("TF_ENABLE_ONEDNN_OPTS", "1", 0)
+        #endif
         if let present = openPresent() {
             let library = try TensorFlowLibrary(handle: present)
             if let wanted { try library.mustBe(wanted) }
