@@ -273,6 +273,8 @@ def main() -> None:
     if wanted("library"):
         print("libfne.so")
         library_facts()
+    if arguments.only == "library":
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = photographs(arguments.assets, folder)

@@ -116,6 +116,9 @@ FNE_API void fne_set_log_callback(fne_log_fn callback, void *user);
  *        NULL searches, in this order: the file or folder in the environment variable FNE_TENSORFLOW, a copy that is in
  *        the process already, the system's library path.
  *
+ * Loading sets two environment variables that TensorFlow reads then, unless they have a value: TF_CPP_MIN_LOG_LEVEL=3,
+ * and on x86-64 TF_ENABLE_ONEDNN_OPTS=1. setenv is not safe beside threads that read the environment: load early.
+ *
  * Errors: FNE_BACKEND_UNAVAILABLE with the list of paths tried; FNE_BACKEND_CONFLICT when path names another copy than
  * the loaded one (two copies in a process break each other). fne_extractor_open loads by itself as path NULL does. */
 FNE_API fne_status fne_backend_load(const char *path);

