@@ -101,11 +101,11 @@ FNE_API const char *fne_last_error(void);
 typedef void (*fne_log_fn)(void *user, int32_t level, const char *message);
 
 /* Sets the function that receives the library's log, for the whole process; NULL (the state at start) drops it: what
- * the codecs remark about pictures that are taken all the same, and which TensorFlow was loaded. Returns after no thread
- * is in the function that was set before.
- * TensorFlow writes its own log to the standard error and has no function that hands it over; libfne keeps it quiet (it
- * sets TF_CPP_MIN_LOG_LEVEL=3 when it loads TensorFlow, unless the variable has a value already) and reports
- * TensorFlow's errors through fne_last_error(). */
+ * the codecs remark about pictures that are taken all the same, which TensorFlow was loaded, and what TensorFlow logs
+ * while it is loaded. Returns after no thread is in the function that was set before.
+ * TensorFlow writes its log to the standard error and has no function that hands it over. libfne holds the standard error
+ * of the process back during the load, and keeps TensorFlow quiet afterwards (it sets TF_CPP_MIN_LOG_LEVEL=3, unless the
+ * variable has a value already); TensorFlow's errors arrive through fne_last_error(). */
 FNE_API void fne_set_log_callback(fne_log_fn callback, void *user);
 
 /* ------------------------------------------------------------------------------------------------------ backend */

@@ -2,7 +2,11 @@
 #include "CTensorFlow.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 const char *ctf_bind(void *library, ctf_api *api) {
     // POSIX lets a void * from dlsym become a function pointer; memcpy says so without a warning.
@@ -61,4 +65,22 @@ const char *ctf_library_path(void *library) {
     void *symbol = dlsym(library, "TF_Version");
     if (symbol == NULL || dladdr(symbol, &info) == 0) return NULL;
     return info.dli_fname;
+}
+
+int ctf_begin_capture(int *saved_standard_error) {
+    int file = memfd_create("fne-tensorflow-log", MFD_CLOEXEC);
+    int saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (file >= 0 && saved >= 0 && dup2(file, STDERR_FILENO) >= 0) {
+        *saved_standard_error = saved;
+        return file;
+    }
+    if (file >= 0) close(file);
+    if (saved >= 0) close(saved);
+    return -1;
+}
+
+void ctf_end_capture(int saved_standard_error) {
+    fflush(stderr);
+    dup2(saved_standard_error, STDERR_FILENO);
+    close(saved_standard_error);
 }

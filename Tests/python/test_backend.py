@@ -48,7 +48,21 @@ def test_loads_by_itself_and_is_quiet(graph_file):
 
 def test_the_log_names_what_was_loaded(graph_file):
     result = run(EXTRACT + "    fne.set_log_callback(lambda *line: print(*line)); features(); features()", graph_file)
-    assert result.stdout.startswith("info TensorFlow 2.") and result.stdout.count("\n") == 1, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("info TensorFlow 2.") and result.stderr == ""
+    assert any("oneDNN custom operations are on" in line for line in lines[1:]), lines
+    off = run(EXTRACT + "    fne.set_log_callback(print); features(); features()", graph_file, TF_ENABLE_ONEDNN_OPTS="0")
+    assert len(off.stdout.splitlines()) == 1, off.stdout
+
+
+def test_what_others_write_to_the_standard_error_stays(graph_file, tmp_path):
+    """Also while the library is loaded: here by a library of that name whose start-up writes a line."""
+    source = tmp_path / "noisy.c"
+    source.write_text('#include <unistd.h>\n__attribute__((constructor)) void f(void) { write(2, "noise\\n", 6); }')
+    library = tmp_path / "libtensorflow.so.2"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-w", source, "-o", library], check=True)
+    result = run("import sys, fne; fne.load_backend(sys.argv[1])", library)
+    assert "noise" in result.stderr.splitlines() and "has no function TF_Version" in result.stderr
 
 
 @pytest.mark.parametrize("order", ["before", "after"])

@@ -90,4 +90,10 @@ const char *ctf_bind(void *library, ctf_api *api);
 // The file that holds a library's TF_Version, or NULL. Lives as long as the library is loaded.
 const char *ctf_library_path(void *library);
 
+// TensorFlow writes to the standard error while it is loaded, before it knows of any log level. Between these two calls
+// what the process writes there goes to an anonymous file instead. Begin returns that file, or -1 when nothing is
+// redirected; end gives the standard error back and leaves the file open.
+int ctf_begin_capture(int *saved_standard_error);
+void ctf_end_capture(int saved_standard_error);
+
 #endif

@@ -23,12 +23,13 @@ public final class TensorFlowLibrary: @unchecked Sendable {
     @discardableResult
     public static func load(path: String? = nil) throws -> TensorFlowLibrary {
         Monitor.holdAcrossFork(monitor)
-        let (library, isNew) = try loadOnce(path)
-        if isNew { Log.write(.info, "TensorFlow \(library.version) from \(library.path)") }
+        let (library, lines) = try loadOnce(path)
+        for line in lines { Log.write(line.level, line.text) }
         return library
     }
 
-    private static func loadOnce(_ path: String?) throws -> (TensorFlowLibrary, isNew: Bool) {
+    /// The library, and what there is to log when it was loaded by this call.
+    private static func loadOnce(_ path: String?) throws -> (TensorFlowLibrary, [LoadingLog.Line]) {
         try monitor.locked {
             let wanted = path ?? getenv("FNE_TENSORFLOW").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
             if let loaded {
@@ -39,11 +40,12 @@ public final class TensorFlowLibrary: @unchecked Sendable {
                             + "workers with spawn, or load TensorFlow in the child first")
                 }
                 if let path { try loaded.mustBe(path) }
-                return (loaded, false)
+                return (loaded, [])
             }
-            let library = try open(wanted)
+            let (result, said) = LoadingLog.capture { try open(wanted) }
+            let library = try result.get()
             loaded = library
-            return (library, true)
+            return (library, [(.info, "TensorFlow \(library.version) from \(library.path)")] + said)
         }
     }
 
