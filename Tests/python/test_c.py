@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 
 import numpy as np
 import pytest
 from conftest import ROOT
 
-import fne
 from fne._libpath import tensorflow_library
 
 
@@ -41,15 +41,21 @@ def test_abuse(tmp_path, network):
 
 
 def test_embed(tmp_path, embed, lite0, photographs):
+    """The same bits as Python's, each in a process of its own, where libfne loads TensorFlow."""
     environment = dict(os.environ, FNE_TENSORFLOW=os.path.dirname(tensorflow_library()))
     out = tmp_path / "out.npy"
     result = run(embed, lite0, "import/input:0", "224x224", out, *photographs[:6], env=environment)
     assert result.returncode == 0, result.stderr
-    features, stats = fne.full_network_embedding(lite0, photographs[:6], 16, "input", None, (224, 224))
+    program = (
+        "import sys, fne; "
+        "fne.full_network_embedding(sys.argv[1], sys.argv[3:], 16, 'input', None, (224, 224), output_dir=sys.argv[2])"
+    )
+    result = run(sys.executable, "-c", program, lite0, tmp_path, *photographs[:6], env=environment)
+    assert result.returncode == 0, result.stderr
     codes = np.load(out)
-    assert codes.dtype == np.int8
-    np.testing.assert_array_equal(codes, features)
-    np.testing.assert_array_equal(np.load(tmp_path / "out.stats.npy"), stats)
+    assert codes.dtype == np.int8 and codes.shape == (6, 21008)
+    np.testing.assert_array_equal(codes, np.load(tmp_path / "fne.npy"))
+    np.testing.assert_array_equal(np.load(tmp_path / "out.stats.npy"), np.load(tmp_path / "stats.npy"))
 
 
 def test_embed_says_what_is_wrong(tmp_path, embed, lite0, photographs):
