@@ -14,8 +14,8 @@ enum {
     CIC_NO_MEMORY = 4
 };
 
-// Kind of an encoded image, from its first bytes.
-enum { CIC_UNKNOWN = 0, CIC_JPEG = 1, CIC_PNG = 2 };
+// Kind of an encoded image.
+enum { CIC_JPEG = 1, CIC_PNG = 2 };
 
 enum { CIC_MESSAGE_SIZE = 256 };
 
