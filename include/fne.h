@@ -20,10 +20,11 @@
  *            does nothing. Objects that depend on each other may be closed in any order.
  * Memory     Every array belongs to the caller, who passes its capacity, counted in elements. The library keeps no
  *            pointer into a caller's memory after it returns. Matrices are dense and row-major.
- * Structs    A struct that begins with struct_size is filled by its *_init function, which is told sizeof the struct, or
- *            zeroed and given its size; such structs only grow, at their end, so a program compiled against an older
- *            header keeps working. Members named reserved are 0.
- * Strings    UTF-8, ended by a zero byte. Paths too. A string that the library returns says how long it lives.
+ * Structs    A struct that begins with struct_size is filled by its *_init function, which is told sizeof the struct.
+ *            Such structs only grow, at their end, so a program compiled against an older header keeps working. Members
+ *            named reserved are 0. Where a size, a count or a limit is 0, its default is taken.
+ * Strings    UTF-8, ended by a zero byte. Paths of images and models are taken as the bytes that the system has for
+ *            them, also where these are not UTF-8. A string that the library returns says how long it lives.
  * Threads    Functions may be called from any thread. A model or an extractor may be used by several threads at once;
  *            a statistics object by one thread at a time. fne_last_error() belongs to its thread.
  * Fork       In a child that was forked after an extractor was opened, calls on that extractor return FNE_FORKED;
@@ -133,44 +134,71 @@ FNE_API fne_status fne_backend_info(const char **version, const char **path);
 #define FNE_FORMAT_JPEG 1
 #define FNE_FORMAT_PNG 2
 
+/* What is refused before its memory is taken (FNE_IMAGE_LIMIT), and what is done with damage. */
+typedef struct fne_image_options {
+    uint64_t struct_size;
+    uint64_t max_bytes;          /* of an encoded image; default 2^30 */
+    uint64_t max_pixels;         /* height times width, also when it is resized with its aspect; default 2^28 */
+    uint64_t max_chunk_bytes;    /* of a PNG chunk when decompressed; default 2^26. Text and colour profiles are skipped. */
+    uint32_t max_scans;          /* of a progressive JPEG, each of which costs a pass over the picture; default 100 */
+    int32_t tolerate_truncation; /* 1: take what can be had of a truncated or damaged image; the log tells, and is_partial.
+                                    What is missing is grey or black. 0 (default): such an image is FNE_DAMAGED_IMAGE. */
+} fne_image_options;
+
+/* Fills *options with the defaults and struct_size, the caller's sizeof. */
+FNE_API void fne_image_options_init(fne_image_options *options, uint64_t struct_size);
+
 typedef struct fne_image_info {
     uint64_t struct_size;
     uint32_t height;      /* pixels, after the orientation was applied */
     uint32_t width;       /* pixels, after the orientation was applied */
     int32_t format;       /* FNE_FORMAT_* */
     int32_t orientation;  /* EXIF, 1 to 8; 1 where the file has none or a broken one */
+    int32_t is_partial;   /* of a decoded image: 1 when damage was met that tolerate_truncation let pass */
+    int32_t reserved;
 } fne_image_info;
 
 /* Fills *info with zeros and struct_size, the caller's sizeof. */
 FNE_API void fne_image_info_init(fne_image_info *info, uint64_t struct_size);
 
-/* Reads an image's header. info->struct_size must be set.
+/* Reads an image's header.
+ *
+ * options  may be NULL: the defaults
+ * info     its struct_size must be set
+ *
  * Errors: FNE_FILE_ERROR, FNE_UNSUPPORTED_IMAGE, FNE_DAMAGED_IMAGE, FNE_IMAGE_LIMIT. */
-FNE_API fne_status fne_image_probe(const char *path, fne_image_info *info);
+FNE_API fne_status fne_image_probe(const char *path, const fne_image_options *options, fne_image_info *info);
 
 /* The same of an encoded image in memory, size in bytes. */
-FNE_API fne_status fne_image_probe_memory(const uint8_t *bytes, uint64_t size, fne_image_info *info);
+FNE_API fne_status fne_image_probe_memory(const uint8_t *bytes, uint64_t size, const fne_image_options *options,
+                                          fne_image_info *info);
 
 /* Decodes a JPEG or PNG to RGB, uint8 [height, width, 3], oriented as its EXIF data ask: the pixels that OpenCV's
  * imread(IMREAD_COLOR) gives, in RGB order. Alpha is dropped, 16 bits a sample are cut to 8, gamma is ignored.
  *
+ * options   may be NULL: the defaults
  * rgb       receives the pixels
  * capacity  of rgb in bytes; height * width * 3 as fne_image_probe tells are needed
  * info      may be NULL; else its struct_size must be set
  *
- * Errors: as fne_image_probe, and FNE_BUFFER_TOO_SMALL. Truncated or damaged data are an error; what was decoded of
- * them is not to be used. */
-FNE_API fne_status fne_image_decode(const char *path, uint8_t *rgb, uint64_t capacity, fne_image_info *info);
+ * Errors: as fne_image_probe, and FNE_BUFFER_TOO_SMALL. After an error the pixels are not to be used. */
+FNE_API fne_status fne_image_decode(const char *path, const fne_image_options *options, uint8_t *rgb, uint64_t capacity,
+                                    fne_image_info *info);
 
 /* The same of an encoded image in memory, size in bytes. */
-FNE_API fne_status fne_image_decode_memory(const uint8_t *bytes, uint64_t size, uint8_t *rgb, uint64_t capacity,
-                                           fne_image_info *info);
+FNE_API fne_status fne_image_decode_memory(const uint8_t *bytes, uint64_t size, const fne_image_options *options,
+                                           uint8_t *rgb, uint64_t capacity, fne_image_info *info);
 
-/* Resizes uint8 [height, width, 3] to [new_height, new_width, 3] bilinearly, with the sampling positions and the
- * fixed-point rounding of OpenCV's resize(INTER_LINEAR), which takes the mean of 2x2 pixels for an exact halving.
- * capacity is that of resized, in bytes. */
-FNE_API fne_status fne_image_resize(const uint8_t *rgb, uint32_t height, uint32_t width, uint8_t *resized,
-                                    uint32_t new_height, uint32_t new_width, uint64_t capacity);
+/* The sampling positions and the fixed-point rounding of OpenCV's resize(INTER_LINEAR), which takes the mean of 2x2
+ * pixels for an exact halving. Strong shrinking leaves most pixels out. */
+#define FNE_INTERPOLATION_BILINEAR 0
+/* Those of Pillow's resize(BILINEAR): where it shrinks, a weighted mean of all the pixels that a new one covers. */
+#define FNE_INTERPOLATION_ANTIALIASED 1
+
+/* Resizes uint8 [height, width, 3] to [new_height, new_width, 3].
+ * interpolation is FNE_INTERPOLATION_*, capacity is that of resized, in bytes. */
+FNE_API fne_status fne_image_resize(const uint8_t *rgb, uint32_t height, uint32_t width, int32_t interpolation,
+                                    uint8_t *resized, uint32_t new_height, uint32_t new_width, uint64_t capacity);
 
 /* -------------------------------------------------------------------------------------------------------- model */
 
@@ -236,6 +264,9 @@ typedef struct fne_extractor fne_extractor;
 #define FNE_CHANNELS_RGB 0
 #define FNE_CHANNELS_BGR 1
 
+#define FNE_RESIZE_STRETCH 0       /* to the size asked for, whatever the image's aspect: as the original function */
+#define FNE_RESIZE_SHORTEST_SIDE 1 /* with its aspect, to the smallest image that covers the size asked for */
+
 #define FNE_ON_ERROR_FAIL 0 /* the first bad image ends the call with its error */
 #define FNE_ON_ERROR_SKIP 1 /* a bad image's row is filled with NaN, its status is recorded, the call goes on */
 
@@ -251,12 +282,19 @@ typedef struct fne_extractor_options {
     uint32_t width;
     int32_t channel_order;      /* FNE_CHANNELS_*: what the network is fed with */
     float mean[3];              /* value fed = (pixel - mean) * scale, in float32; for each channel in the order fed; */
-    float scale[3];             /* pixels are 0 to 255. Defaults: mean 0, scale 1. */
-    uint32_t batch_size;        /* images a run of the network; 0: as the graph's placeholder says, else 16 */
+    float scale[3];             /* pixels are 0 to 255. Defaults: mean 0, scale 1. A scale of 0 is an error. */
+    uint32_t batch_size;        /* rows a run of the network; 0: as the graph's placeholder says, else 16 */
     uint32_t loader_threads;    /* threads that read, decode and resize; 0: one a processor, at most 16 */
     uint32_t engine_threads;    /* TensorFlow's threads; 0: one a processor. The first extractor of a process decides. */
     int32_t on_error;           /* FNE_ON_ERROR_* */
-    int32_t reserved;           /* 0 */
+    int32_t resize_mode;        /* FNE_RESIZE_* */
+    int32_t interpolation;      /* FNE_INTERPOLATION_* */
+    uint32_t crops;             /* parts of each image that are embedded, each a row of its own: 0 or 1, the centre; 10, the
+                                   four corners, the centre, and these five of the mirrored image (TenCrop order) */
+    uint32_t resize_height;     /* what images are resized to before they are cropped to height and width; 0: height and */
+    uint32_t resize_width;      /* width, with ten crops 8/7 of them (256 for 224). No smaller than height and width. */
+    uint32_t reserved;          /* 0 */
+    const fne_image_options *image_options; /* NULL: the defaults */
 } fne_extractor_options;
 
 /* Fills *options with the defaults and struct_size, the caller's sizeof. */
@@ -264,7 +302,7 @@ FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t
 
 /* Imports the model's graph into TensorFlow and adds the pooling and the concatenation to it: one run for a batch gives
  * one float32 [n, F] matrix. A tensor [n, H, W, C] is averaged over H and W, a tensor [n, C] is taken as it is.
- * The strings of options are copied. The model may be closed afterwards.
+ * What options points to is copied. The model may be closed afterwards.
  * Errors: FNE_UNKNOWN_TENSOR (lists the nearest names), FNE_UNSUPPORTED_TENSOR, FNE_BACKEND_UNAVAILABLE,
  * FNE_BACKEND_ERROR, FNE_INVALID_ARGUMENT. */
 FNE_API fne_status fne_extractor_open(const fne_model *model, const fne_extractor_options *options,
@@ -299,7 +337,7 @@ typedef struct fne_input_info {
     uint32_t height;       /* pixels that images are resized to */
     uint32_t width;
     uint32_t batch_size;
-    uint32_t reserved;
+    uint32_t rows_per_image; /* 1, or 10 with ten crops */
 } fne_input_info;
 
 /* Fills *info with zeros and struct_size, the caller's sizeof. */
@@ -322,18 +360,20 @@ typedef struct fne_extract_run {
     fne_status *statuses;           /* receives one status an image: the error of a skipped one or of the one that
                                        ended the call, else FNE_OK; may be NULL */
     uint64_t statuses_capacity;     /* of statuses, in elements */
-    uint64_t rows_done;             /* out: the first rows_done rows are final, also when the call fails */
+    uint64_t rows_done;             /* out: the first rows_done rows are final, also when the call fails; the rows of
+                                       rows_done / rows_per_image images */
 } fne_extract_run;
 
 /* Fills *run with zeros and struct_size, the caller's sizeof. */
 FNE_API void fne_extract_run_init(fne_extract_run *run, uint64_t struct_size);
 
-/* Embeds image files: row i of features, float32 [count, F], becomes the pooled activations of image i.
- * Images are decoded as fne_image_decode does, resized as fne_image_resize does (stretched to the input size), then
- * turned into float32 as the options say. Loader threads work while the network runs.
+/* Embeds image files: row i of features, float32 [count, F], becomes the pooled activations of image i. With ten crops,
+ * features is [count * 10, F] and rows 10 i to 10 i + 9 are image i's.
+ * Images are decoded as fne_image_decode does, resized as fne_image_resize does, cropped, and turned into float32 as the
+ * options say. Loader threads work while the network runs.
  *
  * paths     count strings; count is at least 1
- * capacity  of features in elements; count * F are needed
+ * capacity  of features in elements; count * rows_per_image * F are needed
  * run       may be NULL
  *
  * Errors: those of fne_image_decode (the message names the image, unless on_error is FNE_ON_ERROR_SKIP),
@@ -366,9 +406,16 @@ FNE_API fne_status fne_extract_pixels(const fne_extractor *extractor, const fne_
                                       float *features, uint64_t capacity, fne_extract_run *run);
 
 /* As fne_extract_files, of float32 [count, height, width, 3] that is fed to the network as it is (height and width are
- * the extractor's; channel order, mean and scale of the options are not applied). input_size is in elements. */
+ * the extractor's; crops, channel order, mean and scale of the options are not applied): one row for each of count.
+ * input_size is in elements. */
 FNE_API fne_status fne_extract_tensor(const fne_extractor *extractor, const float *input, uint64_t input_size,
                                       uint64_t count, float *features, uint64_t capacity, fne_extract_run *run);
+
+/* What the network would be fed with for an image: float32 [rows_per_image, height, width, 3], resized, cropped and turned
+ * into numbers as the options say. fne_extract_tensor takes it. capacity is that of fed, in elements.
+ * Errors: FNE_IMAGE_LIMIT, FNE_BUFFER_TOO_SMALL, FNE_INVALID_ARGUMENT. */
+FNE_API fne_status fne_extractor_preprocess(const fne_extractor *extractor, const fne_pixel_image *image, float *fed,
+                                            uint64_t capacity);
 
 /* --------------------------------------------------------------------------------------------------- statistics */
 

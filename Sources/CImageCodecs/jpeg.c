@@ -47,25 +47,40 @@ static void on_error(j_common_ptr info) {
     longjmp(reader->escape, 1);
 }
 
-// Warnings that mean that pixels are lost end the decoding; libjpeg itself would fill in grey and go on.
-static void on_message(j_common_ptr info, int level) {
-    if (level >= 0) return; // trace
-    jpeg_reader *reader = info->client_data;
-    switch (info->err->msg_code) {
+static int is_damage(int jpeg_message) {
+    switch (jpeg_message) {
     case JWRN_JPEG_EOF:
     case JWRN_HIT_MARKER:
     case JWRN_HUFF_BAD_CODE:
     case JWRN_ARITH_BAD_CODE:
     case JWRN_MUST_RESYNC:
     case JWRN_BOGUS_PROGRESSION:
-        on_error(info);
-        break;
+        return 1;
     default:
-        if (reader->base.warning[0] == '\0') {
-            char text[JMSG_LENGTH_MAX];
-            info->err->format_message(info, text);
-            snprintf(reader->base.warning, CIC_MESSAGE_SIZE, "%s", text);
-        }
+        return 0;
+    }
+}
+
+// Whether the data end before the first row of blocks is complete: nothing can be had then.
+static int ends_at_once(j_common_ptr info) {
+    j_decompress_ptr decompress = (j_decompress_ptr)info;
+    return info->err->msg_code == JWRN_JPEG_EOF && decompress->input_scan_number <= 1 &&
+           decompress->input_iMCU_row == 0;
+}
+
+// Warnings that mean that pixels are lost end the decoding, unless that is to be tolerated; libjpeg then fills in grey
+// and goes on.
+static void on_message(j_common_ptr info, int level) {
+    if (level >= 0) return; // trace
+    jpeg_reader *reader = info->client_data;
+    int damage = is_damage(info->err->msg_code);
+    if (damage && (!reader->base.tolerant || ends_at_once(info))) on_error(info);
+    char *kept = damage ? reader->base.message : reader->base.warning;
+    if (damage) reader->base.code = CIC_PARTIAL;
+    if (kept[0] == '\0') {
+        char text[JMSG_LENGTH_MAX];
+        info->err->format_message(info, text);
+        snprintf(kept, CIC_MESSAGE_SIZE, "%s", text);
     }
 }
 
@@ -82,7 +97,13 @@ static void on_progress(j_common_ptr info) {
 static int read_rows(cic_reader *base, uint8_t *rgb, size_t stride) {
     jpeg_reader *reader = (jpeg_reader *)base;
     j_decompress_ptr info = &reader->info;
-    if (setjmp(reader->escape) != 0) return base->code;
+    if (setjmp(reader->escape) != 0) {
+        // Damage that libjpeg does not get over, below rows that are there; any other trouble stays an error.
+        return base->tolerant && base->code == CIC_DAMAGED && info->output_scanline > 0 ? CIC_PARTIAL : base->code;
+    }
+    if (base->tolerant) {
+        for (JDIMENSION y = 0; y < info->image_height; ++y) memset(rgb + stride * y, 0, (size_t)info->image_width * 3);
+    }
     int cmyk = info->num_components == 4;
     info->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
     jpeg_start_decompress(info);
@@ -93,11 +114,7 @@ static int read_rows(cic_reader *base, uint8_t *rgb, size_t stride) {
     while (info->output_scanline < info->output_height) {
         uint8_t *out = rgb + stride * info->output_scanline;
         JSAMPROW row = cmyk ? inks[0] : out;
-        if (jpeg_read_scanlines(info, &row, 1) != 1) {
-            base->code = CIC_DAMAGED;
-            snprintf(base->message, CIC_MESSAGE_SIZE, "the data end inside the picture");
-            return base->code;
-        }
+        jpeg_read_scanlines(info, &row, 1); // the source in memory never suspends: one row, or a jump
         if (!cmyk) continue;
         // OpenCV's conversion of Adobe's inverted CMYK: each colour is k less the ink's share of k.
         const uint8_t *ink = inks[0];
@@ -107,7 +124,7 @@ static int read_rows(cic_reader *base, uint8_t *rgb, size_t stride) {
         }
     }
     jpeg_finish_decompress(info); // reads to the end marker: a missing one is noticed
-    return CIC_OK;
+    return base->code;
 }
 
 static void close_reader(cic_reader *base) {
@@ -116,13 +133,14 @@ static void close_reader(cic_reader *base) {
     free(reader);
 }
 
-cic_reader *cic_jpeg_open(const uint8_t *bytes, size_t size, const cic_limits *limits, uint32_t *width,
+cic_reader *cic_jpeg_open(const uint8_t *bytes, size_t size, const cic_options *options, uint32_t *width,
                           uint32_t *height) {
     jpeg_reader *reader = calloc(1, sizeof *reader);
     if (reader == NULL) return NULL;
     reader->base.read = read_rows;
     reader->base.close = close_reader;
-    reader->max_scans = limits->max_scans;
+    reader->base.tolerant = options->tolerate_truncation;
+    reader->max_scans = options->max_scans;
     reader->info.err = jpeg_std_error(&reader->errors);
     reader->errors.error_exit = on_error;
     reader->errors.emit_message = on_message;

@@ -6,21 +6,23 @@
 #include <jpeglib.h>
 #include <png.h>
 
-int cic_open(int kind, const uint8_t *bytes, size_t size, const cic_limits *limits, cic_reader **reader,
+int cic_open(int kind, const uint8_t *bytes, size_t size, const cic_options *options, cic_reader **reader,
              uint32_t *width, uint32_t *height, char message[CIC_MESSAGE_SIZE]) {
     *reader = NULL;
-    cic_reader *opened = kind == CIC_JPEG ? cic_jpeg_open(bytes, size, limits, width, height)
-                                          : cic_png_open(bytes, size, limits, width, height);
+    cic_reader *opened = kind == CIC_JPEG ? cic_jpeg_open(bytes, size, options, width, height)
+                                          : cic_png_open(bytes, size, options, width, height);
     if (opened == NULL) {
         snprintf(message, CIC_MESSAGE_SIZE, "out of memory");
         return CIC_NO_MEMORY;
     }
-    if (opened->code == CIC_OK && (uint64_t)*width * *height > limits->max_pixels) {
+    int read = opened->code == CIC_OK || opened->code == CIC_PARTIAL;
+    if (read && (uint64_t)*width * *height > options->max_pixels) {
+        read = 0;
         opened->code = CIC_LIMIT;
         snprintf(opened->message, CIC_MESSAGE_SIZE, "%u x %u pixels are more than the limit of %llu", *width, *height,
-                 (unsigned long long)limits->max_pixels);
+                 (unsigned long long)options->max_pixels);
     }
-    if (opened->code != CIC_OK) {
+    if (!read) {
         int code = opened->code;
         memcpy(message, opened->message, CIC_MESSAGE_SIZE);
         opened->close(opened);

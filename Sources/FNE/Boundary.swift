@@ -69,6 +69,17 @@ func text(_ pointer: UnsafePointer<CChar>?, _ name: String) throws -> String {
     return text
 }
 
+/// A path, whatever its bytes.
+func file(_ pointer: UnsafePointer<CChar>?, _ name: String) throws -> FilePath {
+    FilePath(cString: try required(pointer, name))
+}
+
+/// 0 or 1.
+func flag(_ value: Int32, _ name: String) throws -> Bool {
+    guard value == 0 || value == 1 else { throw FNEError(.invalidArgument, "\(name) is \(value); it must be 0 or 1") }
+    return value == 1
+}
+
 /// A count that C passes as uint64_t.
 func integer(_ value: UInt64, _ name: String) throws -> Int {
     guard let result = Int(exactly: value) else { throw FNEError(.invalidArgument, "\(name) is too large") }
@@ -170,7 +181,7 @@ func initialize<Struct: BitwiseCopyable>(_ pointer: UnsafeMutablePointer<Struct>
 
 private let maximumStructSize: UInt64 = 65_536
 
-func mustBeZero(_ reserved: Int32, _ name: String) throws {
+func mustBeZero(_ reserved: some BinaryInteger, _ name: String) throws {
     guard reserved == 0 else { throw FNEError(.invalidArgument, "\(name)->reserved is \(reserved); it must be 0") }
 }
 

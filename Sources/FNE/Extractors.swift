@@ -59,6 +59,15 @@ private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws
     result.loaderThreads = optional(given.loader_threads)
     result.engineThreads = optional(given.engine_threads)
     result.onError = try choice(given.on_error, "on_error")
+    result.resizeMode = try choice(given.resize_mode, "resize_mode")
+    result.interpolation = try choice(given.interpolation, "interpolation")
+    guard let crops = Crops(rawValue: max(Int(given.crops), 1)) else {
+        throw FNEError(.invalidArgument, "crops is \(given.crops); it must be 1 or 10")
+    }
+    result.crops = crops
+    result.resizeHeight = optional(given.resize_height)
+    result.resizeWidth = optional(given.resize_width)
+    result.imageOptions = try translated(given.image_options)
     return result
 }
 
@@ -114,7 +123,8 @@ private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws
         let object: ExtractorObject = try object(extractor, "extractor")
         let value = fne_input_info(
             struct_size: 0, name: object.inputName.pointer, height: UInt32(object.extractor.height),
-            width: UInt32(object.extractor.width), batch_size: UInt32(object.extractor.batchSize), reserved: 0)
+            width: UInt32(object.extractor.width), batch_size: UInt32(object.extractor.batchSize),
+            rows_per_image: UInt32(object.extractor.rowsPerImage))
         try fill(required(info, "info"), with: value, "info")
     }
 }
@@ -131,7 +141,7 @@ private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws
 ) -> fne_status {
     extract(extractor, count, features, capacity, run) { extractor, count in
         let paths = try required(paths, "paths")
-        let files = try (0..<count).map { try text(paths[$0], "paths[\($0)]") }
+        let files = try (0..<count).map { try file(paths[$0], "paths[\($0)]") }
         return { try extractor.extract(files: files, to: $0, rowsDone: &$1, reports: $2) }
     }
 }
@@ -177,7 +187,7 @@ private func translated(_ image: fne_pixel_image, _ name: String) throws -> Extr
     _ extractor: OpaquePointer?, _ input: UnsafePointer<Float>?, _ input_size: UInt64, _ count: UInt64,
     _ features: UnsafeMutablePointer<Float>?, _ capacity: UInt64, _ run: UnsafeMutablePointer<fne_extract_run>?
 ) -> fne_status {
-    extract(extractor, count, features, capacity, run) { extractor, count in
+    extract(extractor, count, features, capacity, run, rowsPerImage: 1) { extractor, count in
         let input = try required(input, "input")
         let needed = try matrixSize(UInt64(count), UInt64(extractor.height * extractor.width * 3), "input")
         guard input_size == UInt64(needed) else {
@@ -189,20 +199,36 @@ private func translated(_ image: fne_pixel_image, _ name: String) throws -> Extr
     }
 }
 
+@c @implementation public func fne_extractor_preprocess(
+    _ extractor: OpaquePointer?, _ image: UnsafePointer<fne_pixel_image>?, _ fed: UnsafeMutablePointer<Float>?,
+    _ capacity: UInt64
+) -> fne_status {
+    status {
+        let object: ExtractorObject = try object(extractor, "extractor")
+        let extractor = object.extractor
+        let pixels = try translated(required(image, "image").pointee, "image")
+        let fed = try required(fed, "fed")
+        try needCapacity(capacity, extractor.rowsPerImage * extractor.height * extractor.width * 3, "fed")
+        try extractor.preprocess(pixels, to: fed)
+    }
+}
+
 /// Fills rows, counts those that are done, and reports.
 private typealias Extraction = (UnsafeMutablePointer<Float>, inout Int, Extractor.Reports) throws -> Void
 
 /// What the four share: the output, the reports, the statuses. `prepare` checks the images before anything is written.
 private func extract(
     _ extractorHandle: OpaquePointer?, _ count: UInt64, _ features: UnsafeMutablePointer<Float>?, _ capacity: UInt64,
-    _ runPointer: UnsafeMutablePointer<fne_extract_run>?, _ prepare: (Extractor, Int) throws -> Extraction
+    _ runPointer: UnsafeMutablePointer<fne_extract_run>?, rowsPerImage: Int? = nil,
+    _ prepare: (Extractor, Int) throws -> Extraction
 ) -> fne_status {
     status {
         let object: ExtractorObject = try object(extractorHandle, "extractor")
         let extractor = object.extractor
         let features = try required(features, "features")
         guard count > 0 else { throw FNEError(.invalidArgument, "count is 0: there are no images") }
-        try needCapacity(capacity, matrixSize(count, UInt64(extractor.featureCount), "features"), "features")
+        let rowSize = extractor.featureCount * (rowsPerImage ?? extractor.rowsPerImage)
+        try needCapacity(capacity, matrixSize(count, UInt64(rowSize), "features"), "features")
         let run = try readOptions(UnsafePointer(runPointer), defaults: fne_extract_run(), "run")
         let count = try integer(count, "count")
         let (user, statuses) = (run.user, run.statuses)

@@ -21,10 +21,7 @@ final class ModelObject: Sendable {
 private func allowsUnsafe(_ pointer: UnsafePointer<fne_model_options>?) throws -> Bool {
     let options = try readOptions(pointer, defaults: fne_model_options(), "options")
     try mustBeZero(options.reserved, "options")
-    guard options.allow_unsafe == 0 || options.allow_unsafe == 1 else {
-        throw FNEError(.invalidArgument, "allow_unsafe is \(options.allow_unsafe); it must be 0 or 1")
-    }
-    return options.allow_unsafe == 1
+    return try flag(options.allow_unsafe, "allow_unsafe")
 }
 
 @c @implementation public func fne_model_open(
@@ -33,7 +30,7 @@ private func allowsUnsafe(_ pointer: UnsafePointer<fne_model_options>?) throws -
 ) -> fne_status {
     status {
         let model = try required(model, "model")
-        let opened = try Model(file: text(path, "path"), allowUnsafe: allowsUnsafe(options))
+        let opened = try Model(file: file(path, "path"), allowUnsafe: allowsUnsafe(options))
         model.pointee = handle(ModelObject(opened))
     }
 }

@@ -19,7 +19,7 @@ final class ExtractorTests: XCTestCase {
         options.onError = onError
         return Extractor(
             engine: engine, layers: layers,
-            preprocessing: Preprocessing(height: 2, width: 2, channelOrder: .rgb, mean: (0, 0, 0), scale: (1, 1, 1)),
+            preprocessing: Preprocessing(height: 2, width: 2),
             options: options)
     }
 
@@ -298,16 +298,16 @@ final class ExtractorTests: XCTestCase {
         for (image, path) in paths.enumerated() { try Data(png(image)).write(to: URL(fileURLWithPath: path)) }
         var features = [Float](repeating: -1, count: 28)
         var rowsDone = 0
-        try extractor().extract(files: paths, to: &features, rowsDone: &rowsDone)
+        try extractor().extract(files: paths.map { FilePath($0) }, to: &features, rowsDone: &rowsDone)
         XCTAssertEqual(features, rows(0..<7))
 
         // A network that gives NaN names the file too.
         assertFails(.notFinite, saying: "image 6 of 7", "6.png", "layer 'second'") {
-            try extractor(engine: badEngine(.nan)).extract(files: paths, to: &features, rowsDone: &rowsDone)
+            try extractor(engine: badEngine(.nan)).extract(files: paths.map { FilePath($0) }, to: &features, rowsDone: &rowsDone)
         }
         paths[5] = folder.path + "/missing.png"
         assertFails(.fileError, saying: "image 5 of 7", "missing.png", "No such file") {
-            try extractor().extract(files: paths, to: &features, rowsDone: &rowsDone)
+            try extractor().extract(files: paths.map { FilePath($0) }, to: &features, rowsDone: &rowsDone)
         }
         XCTAssertEqual(rowsDone, 4)
     }

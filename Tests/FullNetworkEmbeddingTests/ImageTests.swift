@@ -14,7 +14,7 @@ final class ImageTests: XCTestCase {
             XCTAssertEqual(image.width, 2)
             XCTAssertEqual(image.withPixels { Array(UnsafeBufferPointer(start: $0, count: 18)) }, rgb)
             XCTAssertEqual(
-                try Image.probe(encoded: file), ImageInfo(height: 3, width: 2, format: .png, orientation: 1))
+                try Image.probe(encoded: file), ImageInfo(height: 3, width: 2, format: .png, orientation: 1, isPartial: false))
 
             var own = [UInt8](repeating: 0, count: 18)
             XCTAssertEqual(try Image.decode(encoded: file, to: &own, capacity: 18).width, 2)
@@ -31,13 +31,13 @@ final class ImageTests: XCTestCase {
         defer { try? FileManager.default.removeItem(at: folder) }
         let path = folder.appendingPathComponent("bild ü.png").path
         try Data(PNGWriter.encode(rgb, height: 3, width: 2)).write(to: URL(fileURLWithPath: path))
-        XCTAssertEqual(try Image(file: path).height, 3)
-        XCTAssertEqual(try Image.probe(file: path).width, 2)
+        XCTAssertEqual(try Image(file: FilePath(path)).height, 3)
+        XCTAssertEqual(try Image.probe(file: FilePath(path)).width, 2)
         var own = [UInt8](repeating: 0, count: 18)
-        XCTAssertEqual(try Image.decode(file: path, to: &own, capacity: 18).format, .png)
+        XCTAssertEqual(try Image.decode(file: FilePath(path), to: &own, capacity: 18).format, .png)
         XCTAssertEqual(own, rgb)
-        assertFails(.fileError, saying: "missing.png", "No such file") { try Image(file: folder.path + "/missing.png") }
-        assertFails(.fileError, saying: folder.path, "folder") { try Image.probe(file: folder.path) }
+        assertFails(.fileError, saying: "missing.png", "No such file") { try Image(file: FilePath(folder.path + "/missing.png")) }
+        assertFails(.fileError, saying: folder.path, "folder") { try Image.probe(file: FilePath(folder.path)) }
     }
 
     func testOtherFormatsAreNamed() {

@@ -89,7 +89,7 @@ final class ResizeTests: XCTestCase {
             (1, 1, 1, 1 << 29, "new width"), (-1, 1, 1, 1, "height"),
         ] {
             assertFails(.invalidArgument, saying: name) {
-                try resizeBilinear(
+                try resizePixels(
                     [1, 2, 3], stride: 3, height: height, width: width, to: &out, newHeight: newHeight,
                     newWidth: newWidth)
             }
@@ -109,16 +109,19 @@ final class PreprocessingTests: XCTestCase {
     }
 
     func testMeanAndScaleOfEachChannel() throws {
-        let preprocessing = Preprocessing(
-            height: 1, width: 2, channelOrder: .rgb, mean: (1, 2, 3), scale: (0.5, 1, 2))
+        var preprocessing = Preprocessing(height: 1, width: 2)
+        preprocessing.mean = (1, 2, 3)
+        preprocessing.scale = (0.5, 1, 2)
         XCTAssertEqual(
             try fed([11, 12, 13, 255, 0, 128], height: 1, width: 2, by: preprocessing), [5, 10, 20, 127, -2, 250])
     }
 
     func testChannelOrder() throws {
         let mean: (Float, Float, Float) = (100, 10, 1) // in the order fed
-        let rgb = Preprocessing(height: 1, width: 1, channelOrder: .rgb, mean: mean, scale: (1, 1, 1))
-        let bgr = Preprocessing(height: 1, width: 1, channelOrder: .bgr, mean: mean, scale: (1, 1, 1))
+        var rgb = Preprocessing(height: 1, width: 1)
+        rgb.mean = mean
+        var bgr = rgb
+        bgr.channelOrder = .bgr
         XCTAssertEqual(try fed([1, 2, 3], height: 1, width: 1, by: rgb), [-99, -8, 2])
         XCTAssertEqual(try fed([1, 2, 3], height: 1, width: 1, by: bgr), [-97, -8, 0])
         XCTAssertEqual(try fed([3, 2, 1], height: 1, width: 1, order: .bgr, by: rgb), [-99, -8, 2])
@@ -126,16 +129,16 @@ final class PreprocessingTests: XCTestCase {
     }
 
     func testRowsMayLieApart() throws {
-        let same = Preprocessing(height: 2, width: 1, channelOrder: .rgb, mean: (0, 0, 0), scale: (1, 1, 1))
+        let same = Preprocessing(height: 2, width: 1)
         XCTAssertEqual(
             try fed([1, 2, 3, 99, 4, 5, 6, 99], height: 2, width: 1, stride: 4, by: same), [1, 2, 3, 4, 5, 6])
-        let smaller = Preprocessing(height: 1, width: 1, channelOrder: .rgb, mean: (0, 0, 0), scale: (1, 1, 1))
+        let smaller = Preprocessing(height: 1, width: 1)
         XCTAssertEqual(
             try fed([10, 20, 30, 99, 20, 40, 50, 99], height: 2, width: 1, stride: 4, by: smaller), [15, 30, 40])
     }
 
     func testPicturesAreStretched() throws {
-        let preprocessing = Preprocessing(height: 1, width: 4, channelOrder: .rgb, mean: (0, 0, 0), scale: (1, 1, 1))
+        let preprocessing = Preprocessing(height: 1, width: 4)
         XCTAssertEqual(
             try fed([0, 0, 0, 100, 100, 100], height: 1, width: 2, by: preprocessing),
             [0, 0, 0, 25, 25, 25, 75, 75, 75, 100, 100, 100])

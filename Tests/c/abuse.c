@@ -25,6 +25,7 @@ int main(int argc, char **argv) {
     fne_model_close(NULL);
     fne_extractor_close(NULL);
     fne_statistics_close(NULL);
+    fne_image_options_init(NULL, 64);
     fne_image_info_init(NULL, 64);
     fne_model_options_init(NULL, 64);
     fne_tensor_info_init(NULL, 64);
@@ -37,27 +38,43 @@ int main(int argc, char **argv) {
     /* Images. */
     uint8_t pixels[12] = {0};
     fne_image_info info;
-    EXPECT(fne_image_probe(NULL, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_probe(NULL, NULL, NULL), FNE_INVALID_ARGUMENT);
     memset(&info, 0, sizeof info); /* struct_size 0 */
-    EXPECT(fne_image_probe_memory(pixels, 12, &info), FNE_UNSUPPORTED_IMAGE);
+    EXPECT(fne_image_probe_memory(pixels, 12, NULL, &info), FNE_UNSUPPORTED_IMAGE);
     fne_image_info_init(&info, sizeof info);
     HOLDS(info.struct_size == sizeof info);
-    EXPECT(fne_image_probe(NULL, &info), FNE_INVALID_ARGUMENT);
-    EXPECT(fne_image_probe("", &info), FNE_FILE_ERROR);
-    EXPECT(fne_image_probe("/", &info), FNE_FILE_ERROR);
-    EXPECT(fne_image_probe_memory(NULL, 5, &info), FNE_INVALID_ARGUMENT);
-    EXPECT(fne_image_probe_memory(pixels, 0, &info), FNE_UNSUPPORTED_IMAGE);
-    EXPECT(fne_image_probe_memory(pixels, UINT64_MAX, &info), FNE_INVALID_ARGUMENT);
-    EXPECT(fne_image_decode(NULL, pixels, 12, NULL), FNE_INVALID_ARGUMENT);
-    EXPECT(fne_image_decode("/nowhere.jpg", pixels, 12, NULL), FNE_FILE_ERROR);
-    EXPECT(fne_image_decode("/nowhere.jpg", NULL, 12, NULL), FNE_INVALID_ARGUMENT);
-    EXPECT(fne_image_decode_memory(NULL, 12, pixels, 12, NULL), FNE_INVALID_ARGUMENT);
-    EXPECT(fne_image_resize(NULL, 2, 2, pixels, 2, 2, 12), FNE_INVALID_ARGUMENT);
-    EXPECT(fne_image_resize(pixels, 2, 2, NULL, 2, 2, 12), FNE_INVALID_ARGUMENT);
-    EXPECT(fne_image_resize(pixels, 0, 2, pixels, 2, 2, 12), FNE_INVALID_ARGUMENT);
-    EXPECT(fne_image_resize(pixels, 2, 2, pixels, 0, 2, 12), FNE_INVALID_ARGUMENT);
-    EXPECT(fne_image_resize(pixels, 2, 2, pixels, 2, 2, 11), FNE_BUFFER_TOO_SMALL);
-    EXPECT(fne_image_resize(pixels, 2, 2, pixels, UINT32_MAX, UINT32_MAX, UINT64_MAX), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_probe(NULL, NULL, &info), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_probe("", NULL, &info), FNE_FILE_ERROR);
+    EXPECT(fne_image_probe("/", NULL, &info), FNE_FILE_ERROR);
+    EXPECT(fne_image_probe_memory(NULL, 5, NULL, &info), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_probe_memory(pixels, 0, NULL, &info), FNE_UNSUPPORTED_IMAGE);
+    EXPECT(fne_image_probe_memory(pixels, UINT64_MAX, NULL, &info), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_decode(NULL, NULL, pixels, 12, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_decode("/nowhere.jpg", NULL, pixels, 12, NULL), FNE_FILE_ERROR);
+    EXPECT(fne_image_decode("/nowhere.jpg", NULL, NULL, 12, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_decode_memory(NULL, 12, NULL, pixels, 12, NULL), FNE_INVALID_ARGUMENT);
+    fne_image_options image_options;
+    fne_image_options_init(&image_options, sizeof image_options);
+    HOLDS(image_options.max_pixels == 1 << 28 && image_options.max_scans == 100);
+    image_options.max_pixels = UINT64_MAX;
+    EXPECT(fne_image_decode_memory(pixels, 12, &image_options, pixels, 12, NULL), FNE_INVALID_ARGUMENT);
+    image_options.max_pixels = (uint64_t)1 << 41;
+    EXPECT(fne_image_decode_memory(pixels, 12, &image_options, pixels, 12, NULL), FNE_INVALID_ARGUMENT);
+    image_options.max_pixels = 0; /* the default */
+    EXPECT(fne_image_decode_memory(pixels, 12, &image_options, pixels, 12, NULL), FNE_UNSUPPORTED_IMAGE);
+    image_options.max_bytes = 11;
+    EXPECT(fne_image_decode_memory(pixels, 12, &image_options, pixels, 12, NULL), FNE_IMAGE_LIMIT);
+    image_options.tolerate_truncation = 2;
+    EXPECT(fne_image_probe_memory(pixels, 12, &image_options, &info), FNE_INVALID_ARGUMENT);
+    image_options.struct_size = 0;
+    EXPECT(fne_image_probe_memory(pixels, 12, &image_options, &info), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_resize(NULL, 2, 2, 0, pixels, 2, 2, 12), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_resize(pixels, 2, 2, 0, NULL, 2, 2, 12), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_resize(pixels, 0, 2, 0, pixels, 2, 2, 12), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_resize(pixels, 2, 2, 0, pixels, 0, 2, 12), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_resize(pixels, 2, 2, 0, pixels, 2, 2, 11), FNE_BUFFER_TOO_SMALL);
+    EXPECT(fne_image_resize(pixels, 2, 2, 2, pixels, 2, 2, 12), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_resize(pixels, 2, 2, 0, pixels, UINT32_MAX, UINT32_MAX, UINT64_MAX), FNE_INVALID_ARGUMENT);
 
     /* Models. */
     fne_model *model = (fne_model *)&info; /* must stay */
@@ -122,6 +139,25 @@ int main(int argc, char **argv) {
     options.on_error = -1;
     EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
     options.on_error = 0;
+    options.resize_mode = 2;
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    options.resize_mode = 0;
+    options.interpolation = -1;
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    options.interpolation = 0;
+    options.crops = 5;
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    options.crops = 10;
+    options.resize_height = 1;
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    options.crops = 0;
+    options.resize_height = 0;
+    options.scale[1] = 0;
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    options.scale[1] = 1;
+    options.image_options = &image_options; /* whose struct_size is 0 */
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    options.image_options = NULL;
     options.layer_count = 1; /* and layers NULL */
     EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
     const char *layers[] = {NULL};
@@ -142,6 +178,7 @@ int main(int argc, char **argv) {
     EXPECT(fne_extract_files(NULL, NULL, 1, numbers, 4, NULL), FNE_INVALID_ARGUMENT);
     EXPECT(fne_extract_encoded(NULL, NULL, 1, numbers, 4, NULL), FNE_INVALID_ARGUMENT);
     EXPECT(fne_extract_pixels(NULL, NULL, 1, numbers, 4, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_extractor_preprocess(NULL, NULL, numbers, 4), FNE_INVALID_ARGUMENT);
     EXPECT(fne_extract_tensor(NULL, NULL, 0, 1, numbers, 4, NULL), FNE_INVALID_ARGUMENT);
     fne_model_close(model);
 

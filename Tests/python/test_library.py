@@ -70,6 +70,7 @@ def test_import_is_light():
 def test_ctypes_structs_have_the_header_layout(tmp_path):
     """sizeof and every offsetof, as the C compiler sees the header."""
     structs = {
+        "fne_image_options": _ffi.ImageOptions,
         "fne_image_info": _ffi.ImageInfo,
         "fne_model_options": _ffi.ModelOptions,
         "fne_tensor_info": _ffi.TensorInfo,

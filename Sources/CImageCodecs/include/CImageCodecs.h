@@ -11,7 +11,8 @@ enum {
     CIC_UNSUPPORTED = 1, // a kind of JPEG or PNG that the library does not read
     CIC_DAMAGED = 2,     // truncated or corrupt data
     CIC_LIMIT = 3,       // beyond a limit
-    CIC_NO_MEMORY = 4
+    CIC_NO_MEMORY = 4,
+    CIC_PARTIAL = 5      // damage was tolerated: a part of the picture is there
 };
 
 // Kind of an encoded image.
@@ -19,20 +20,22 @@ enum { CIC_JPEG = 1, CIC_PNG = 2 };
 
 enum { CIC_MESSAGE_SIZE = 256 };
 
-typedef struct cic_limits {
-    uint64_t max_pixels;     // width * height
-    uint32_t max_scans;      // of a progressive JPEG
-    uint64_t max_chunk_size; // bytes of one PNG chunk when decompressed
-} cic_limits;
+typedef struct cic_options {
+    uint64_t max_pixels;          // width * height
+    uint32_t max_scans;           // of a progressive JPEG
+    uint64_t max_chunk_size;      // bytes of one PNG chunk when decompressed
+    int32_t tolerate_truncation;  // take what can be had of a truncated or damaged picture
+} cic_options;
 
 typedef struct cic_reader cic_reader;
 
 // Reads the header. The bytes must stay until cic_close. On failure *reader is NULL and message says why.
-int cic_open(int kind, const uint8_t *bytes, size_t size, const cic_limits *limits, cic_reader **reader,
+int cic_open(int kind, const uint8_t *bytes, size_t size, const cic_options *options, cic_reader **reader,
              uint32_t *width, uint32_t *height, char message[CIC_MESSAGE_SIZE]);
 
-// Decodes all rows to rgb, stride bytes apart. Call it once. warning receives the first complaint of the codec that is
-// no damage, or "".
+// Decodes all rows to rgb, stride bytes apart. Call it once. CIC_PARTIAL comes only when damage is to be tolerated and
+// something could be decoded: message says what is wrong, and the rest of the picture is what the codec made of it, or
+// black. warning receives the first complaint of the codec that is no damage, or "".
 int cic_read(cic_reader *reader, uint8_t *rgb, size_t stride, char message[CIC_MESSAGE_SIZE],
              char warning[CIC_MESSAGE_SIZE]);
 

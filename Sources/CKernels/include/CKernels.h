@@ -13,9 +13,15 @@
 int ck_resize_bilinear(const uint8_t *rgb, size_t stride, size_t height, size_t width, uint8_t *resized,
                        size_t new_height, size_t new_width);
 
-// fed[i, c] = (pixels[i, swap ? 2 - c : c] - mean[c]) * scale[c]
-void ck_pixels_to_float(const uint8_t *pixels, size_t count, int swap, const float mean[3], const float scale[3],
-                        float *fed);
+// The same with the positions, weights and rounding of Pillow's BILINEAR: where it shrinks, each new sample is a weighted
+// mean of all the samples that it covers.
+int ck_resize_antialiased(const uint8_t *rgb, size_t stride, size_t height, size_t width, uint8_t *resized,
+                          size_t new_height, size_t new_width);
+
+// fed[y, x, c] = (pixels[y, mirror ? width - 1 - x : x, swap ? 2 - c : c] - mean[c]) * scale[c]; rows of pixels are
+// stride bytes apart, fed is dense.
+void ck_pixels_to_float(const uint8_t *pixels, size_t stride, size_t height, size_t width, int swap, int mirror,
+                        const float mean[3], const float scale[3], float *fed);
 
 // ---- features
 

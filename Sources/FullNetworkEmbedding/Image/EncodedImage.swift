@@ -13,22 +13,12 @@ public struct ImageInfo: Equatable, Sendable {
     public let format: ImageFormat
     /// EXIF orientation, 1 to 8.
     public let orientation: Int
+    /// Pixels were lost to damage that `ImageOptions.toleratesTruncation` let pass. Known once it is decoded.
+    public internal(set) var isPartial: Bool
 }
 
 /// The codec libraries and their versions.
 public func imageCodecVersions() -> String { String(cString: cic_versions()) }
-
-/// What is refused before its memory is taken.
-enum ImageLimits {
-    /// A file's bytes.
-    static let bytes = 1 << 30
-    /// Pixels of a picture: 16384 x 16384.
-    static let pixels = 1 << 28
-    /// Scans of a progressive JPEG; encoders write about ten.
-    static let scans = 500
-    /// Bytes of one PNG chunk.
-    static let chunk = 1 << 26
-}
 
 /// A JPEG or PNG in memory whose header has been read: `info`, then `decode` once.
 ///
@@ -38,14 +28,15 @@ final class EncodedImage {
     let info: ImageInfo
     private let orientation: Orientation
     private let reader: OpaquePointer
+    private let name: String
 
-    /// The bytes must stay as they are until the object is gone.
-    init(_ bytes: UnsafeRawBufferPointer) throws {
+    /// The bytes must stay as they are until the object is gone. `name` is for the log.
+    init(_ bytes: UnsafeRawBufferPointer, _ options: ImageOptions, name: String = "an image in memory") throws {
         let format = try Self.format(of: bytes)
         guard let start = bytes.baseAddress else { throw FNEError(.damagedImage, "no data") }
-        var limits = cic_limits(
-            max_pixels: UInt64(ImageLimits.pixels), max_scans: UInt32(ImageLimits.scans),
-            max_chunk_size: UInt64(ImageLimits.chunk))
+        var codecOptions = cic_options(
+            max_pixels: UInt64(options.maxPixels), max_scans: UInt32(clamping: options.maxScans),
+            max_chunk_size: UInt64(options.maxChunkBytes), tolerate_truncation: options.toleratesTruncation ? 1 : 0)
         var reader: OpaquePointer?
         var width: UInt32 = 0
         var height: UInt32 = 0
@@ -53,14 +44,15 @@ final class EncodedImage {
         let code = message.filled { text in
             cic_open(
                 format == .jpeg ? Int32(CIC_JPEG) : Int32(CIC_PNG), start.assumingMemoryBound(to: UInt8.self),
-                bytes.count, &limits, &reader, &width, &height, text)
+                bytes.count, &codecOptions, &reader, &width, &height, text)
         }
         guard code == CIC_OK, let reader else { throw Self.error(code, message.text) }
         self.reader = reader
+        self.name = name
         orientation = EXIF.orientation(in: bytes, format: format)
         info = ImageInfo(
             height: Int(orientation.swapsSides ? width : height), width: Int(orientation.swapsSides ? height : width),
-            format: format, orientation: orientation.rawValue)
+            format: format, orientation: orientation.rawValue, isPartial: false)
     }
 
     deinit { cic_close(reader) }
@@ -69,27 +61,35 @@ final class EncodedImage {
     var byteCount: Int { info.height * info.width * 3 }
 
     /// Writes RGB, uint8 [height, width, 3], `byteCount` bytes.
-    func decode(to rgb: UnsafeMutablePointer<UInt8>) throws {
+    func decode(to rgb: UnsafeMutablePointer<UInt8>) throws -> ImageInfo {
+        var decoded = info
         guard orientation != .asStored else {
-            try decodeStored(to: rgb, width: info.width)
-            return
+            decoded.isPartial = try decodeStored(to: rgb, width: info.width)
+            return decoded
         }
         let (height, width) = orientation.swapsSides ? (info.width, info.height) : (info.height, info.width)
         let stored = try Bytes(count: byteCount)
         try stored.withNumbers(of: UInt8.self) { pixels in
-            try decodeStored(to: pixels, width: width)
+            decoded.isPartial = try decodeStored(to: pixels, width: width)
             orientation.apply(pixels, height: height, width: width, to: rgb)
         }
+        return decoded
     }
 
-    private func decodeStored(to rgb: UnsafeMutablePointer<UInt8>, width: Int) throws {
+    /// Returns whether only a part could be had.
+    private func decodeStored(to rgb: UnsafeMutablePointer<UInt8>, width: Int) throws -> Bool {
         var message = Message()
         var warning = Message()
         let code = message.filled { text in
             warning.filled { warningText in cic_read(reader, rgb, width * 3, text, warningText) }
         }
+        if !warning.text.isEmpty { Log.write(.warning, "\(name): \(warning.text)") }
+        guard code != CIC_PARTIAL else {
+            Log.write(.warning, "\(name): truncated or damaged, a part of the picture is taken (\(message.text))")
+            return true
+        }
         guard code == CIC_OK else { throw Self.error(code, message.text) }
-        if !warning.text.isEmpty { Log.write(.warning, "image: \(warning.text)") }
+        return false
     }
 
     private static func error(_ code: Int32, _ message: String) -> FNEError {

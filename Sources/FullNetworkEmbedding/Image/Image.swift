@@ -1,32 +1,28 @@
-import CKernels
-
 /// Decoded pixels: RGB, uint8 [height, width, 3], dense.
 public final class Image: @unchecked Sendable {
-    public let height: Int
-    public let width: Int
+    public let info: ImageInfo
+    public var height: Int { info.height }
+    public var width: Int { info.width }
     private let bytes: Bytes
 
     /// Decodes a JPEG or PNG file.
     ///
     /// - Throws: `FNEError` of status `.fileError`, `.unsupportedImage`, `.damagedImage`, `.imageLimit` or
-    ///   `.outOfMemory`, naming the file.
-    public convenience init(file path: String) throws {
-        try self.init(Self.open(path) { try Self.pixels(EncodedImage($0)) })
+    ///   `.outOfMemory`, naming the file; `.invalidArgument` for options out of their range.
+    public convenience init(file path: FilePath, options: ImageOptions = ImageOptions()) throws {
+        try self.init(Self.open(path, options, Self.pixels))
     }
 
     /// Decodes a JPEG or PNG in memory.
-    public convenience init(encoded: UnsafeRawBufferPointer) throws {
-        try self.init(Self.open(encoded) { try Self.pixels(EncodedImage($0)) })
+    public convenience init(encoded: UnsafeRawBufferPointer, options: ImageOptions = ImageOptions()) throws {
+        try self.init(Self.open(encoded, options, Self.pixels))
     }
 
-    private init(_ decoded: (bytes: Bytes, info: ImageInfo)) {
-        (bytes, height, width) = (decoded.bytes, decoded.info.height, decoded.info.width)
-    }
+    private init(_ decoded: (bytes: Bytes, info: ImageInfo)) { (bytes, info) = decoded }
 
     private static func pixels(_ image: EncodedImage) throws -> (bytes: Bytes, info: ImageInfo) {
         let bytes = try Bytes(count: image.byteCount)
-        try bytes.withNumbers(of: UInt8.self) { try image.decode(to: $0) }
-        return (bytes, image.info)
+        return (bytes, try bytes.withNumbers(of: UInt8.self) { try image.decode(to: $0) })
     }
 
     /// height * width * 3 bytes.
@@ -37,25 +33,30 @@ public final class Image: @unchecked Sendable {
     // MARK: Without an object
 
     /// Reads a file's header. Throws as `init(file:)`.
-    public static func probe(file path: String) throws -> ImageInfo { try open(path) { try EncodedImage($0).info } }
+    public static func probe(file path: FilePath, options: ImageOptions = ImageOptions()) throws -> ImageInfo {
+        try open(path, options, \.info)
+    }
 
     /// Reads the header of an encoded image in memory.
-    public static func probe(encoded: UnsafeRawBufferPointer) throws -> ImageInfo {
-        try open(encoded) { try EncodedImage($0).info }
+    public static func probe(
+        encoded: UnsafeRawBufferPointer, options: ImageOptions = ImageOptions()
+    ) throws -> ImageInfo {
+        try open(encoded, options, \.info)
     }
 
     /// Decodes into a caller's memory of `capacity` bytes; returns what was decoded.
     public static func decode(
-        encoded: UnsafeRawBufferPointer, to rgb: UnsafeMutablePointer<UInt8>, capacity: Int
+        encoded: UnsafeRawBufferPointer, options: ImageOptions = ImageOptions(), to rgb: UnsafeMutablePointer<UInt8>,
+        capacity: Int
     ) throws -> ImageInfo {
-        try open(encoded) { try decode(EncodedImage($0), to: rgb, capacity: capacity) }
+        try open(encoded, options) { try decode($0, to: rgb, capacity: capacity) }
     }
 
     /// As `decode(encoded:to:capacity:)`, of a file.
     public static func decode(
-        file path: String, to rgb: UnsafeMutablePointer<UInt8>, capacity: Int
+        file path: FilePath, options: ImageOptions = ImageOptions(), to rgb: UnsafeMutablePointer<UInt8>, capacity: Int
     ) throws -> ImageInfo {
-        try open(path) { try decode(EncodedImage($0), to: rgb, capacity: capacity) }
+        try open(path, options) { try decode($0, to: rgb, capacity: capacity) }
     }
 
     private static func decode(
@@ -67,47 +68,32 @@ public final class Image: @unchecked Sendable {
                 "the picture is \(image.info.height) x \(image.info.width) and needs \(image.byteCount) bytes, "
                     + "the buffer has \(capacity)")
         }
-        try image.decode(to: rgb)
-        return image.info
+        return try image.decode(to: rgb)
     }
 
     // MARK: Sources
 
-    /// Lends a file's bytes to the body; errors name the file.
-    private static func open<Result>(_ path: String, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
+    /// Lends a file to the body; errors name the file.
+    private static func open<Result>(
+        _ path: FilePath, _ options: ImageOptions, _ body: (EncodedImage) throws -> Result
+    ) throws -> Result {
+        try options.check()
         do {
-            return try Bytes(file: path, limit: ImageLimits.bytes, over: .imageLimit).withBytes(body)
+            return try Bytes(file: path, limit: options.maxBytes, over: .imageLimit).withBytes {
+                try body(EncodedImage($0, options, name: path.description))
+            }
         } catch let error as FNEError {
-            throw error.about(path)
+            throw error.about(path.description)
         }
     }
 
     private static func open<Result>(
-        _ encoded: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws -> Result
+        _ encoded: UnsafeRawBufferPointer, _ options: ImageOptions, _ body: (EncodedImage) throws -> Result
     ) throws -> Result {
-        guard encoded.count <= ImageLimits.bytes else {
-            throw FNEError(.imageLimit, "\(encoded.count) bytes are more than the limit of \(ImageLimits.bytes)")
+        try options.check()
+        guard encoded.count <= options.maxBytes else {
+            throw FNEError(.imageLimit, "\(encoded.count) bytes are more than the limit of \(options.maxBytes)")
         }
-        return try body(encoded)
-    }
-}
-
-/// Resizes uint8 [height, width, 3] to [newHeight, newWidth, 3] as OpenCV's `resize(INTER_LINEAR)`.
-///
-/// - Parameters:
-///   - stride: bytes from a row to the next
-///   - resized: newHeight * newWidth * 3 bytes
-/// - Throws: `.invalidArgument` for a size of 0 or beyond the limit of pixels; `.outOfMemory`.
-public func resizeBilinear(
-    _ rgb: UnsafePointer<UInt8>, stride: Int, height: Int, width: Int, to resized: UnsafeMutablePointer<UInt8>,
-    newHeight: Int, newWidth: Int
-) throws {
-    for (name, size) in [("height", height), ("width", width), ("new height", newHeight), ("new width", newWidth)] {
-        guard size >= 1, size <= ImageLimits.pixels else {
-            throw FNEError(.invalidArgument, "\(name) is \(size); it must be 1 to \(ImageLimits.pixels)")
-        }
-    }
-    guard ck_resize_bilinear(rgb, stride, height, width, resized, newHeight, newWidth) == 0 else {
-        throw FNEError(.outOfMemory, "out of memory while resizing")
+        return try body(EncodedImage(encoded, options))
     }
 }

@@ -29,11 +29,11 @@ public final class Model: @unchecked Sendable {
     /// - Parameter allowUnsafe: take operations that are not on the list of allowed ones. A graph is a program: with
     ///   this it may read and write files.
     /// - Throws: `FNEError` of status `.fileError`, `.invalidGraph` or `.unsafeGraph`, naming the file.
-    public convenience init(file path: String, allowUnsafe: Bool = false) throws {
+    public convenience init(file path: FilePath, allowUnsafe: Bool = false) throws {
         do {
             try self.init(Bytes(file: path), allowUnsafe: allowUnsafe)
         } catch let error as FNEError {
-            throw error.about(path)
+            throw error.about(path.description)
         }
     }
 

@@ -19,11 +19,20 @@ public final class Extractor: @unchecked Sendable {
         /// Input pixels; nil: as the graph's placeholder says.
         public var height: Int?
         public var width: Int?
+        public var resizeMode = ResizeMode.stretch
+        /// What pictures are resized to before they are cropped to the input's size; nil: the input's size, or with ten
+        /// crops 8/7 of it (256 for 224).
+        public var resizeHeight: Int?
+        public var resizeWidth: Int?
+        public var interpolation = Interpolation.bilinear
+        /// Each crop of an image is a row.
+        public var crops = Crops.centre
+        public var imageOptions = ImageOptions()
         public var channelOrder = ChannelOrder.rgb
         /// Fed = (pixel - mean) * scale in float32, for each channel in the order fed; pixels are 0 to 255.
         public var mean: (Float, Float, Float) = (0, 0, 0)
         public var scale: (Float, Float, Float) = (1, 1, 1)
-        /// Images a run of the network; nil: as the graph's placeholder says, else 16.
+        /// Rows a run of the network; nil: as the graph's placeholder says, else 16.
         public var batchSize: Int?
         /// Nil: one a processor, at most 16.
         public var loaderThreads: Int?
@@ -48,8 +57,10 @@ public final class Extractor: @unchecked Sendable {
     public let layers: [Layer]
     public let inputName: String
     public let batchSize: Int
-    public var height: Int { preprocessing.height }
-    public var width: Int { preprocessing.width }
+    public var height: Int { preprocessing.input.height }
+    public var width: Int { preprocessing.input.width }
+    /// Rows of an image: 1, or 10.
+    public var rowsPerImage: Int { preprocessing.crops.rawValue }
     /// F, the features of a row.
     public var featureCount: Int { engine.featureCount }
 
@@ -82,7 +93,7 @@ public final class Extractor: @unchecked Sendable {
         }
         let engine = try TensorFlowEngine(
             TensorFlowLibrary.load(), model: model, input: input.name, layers: selected,
-            batch: input.batch, height: preprocessing.height, width: preprocessing.width, threads: threads)
+            batch: input.batch, height: preprocessing.input.height, width: preprocessing.input.width, threads: threads)
         self.engine = engine
         layers = engine.layers.map { Layer(name: $0.name, kind: $0.kind, rank: $0.rank, features: $0.features) }
         inputName = input.name.text
@@ -123,10 +134,36 @@ public final class Extractor: @unchecked Sendable {
         ] where !value.isFinite {
             throw FNEError(.invalidArgument, "mean and scale must be finite numbers; one is \(value)")
         }
-        return Preprocessing(
-            height: try size("height", options.height, input.height),
-            width: try size("width", options.width, input.width),
-            channelOrder: options.channelOrder, mean: options.mean, scale: options.scale)
+        for scale in [options.scale.0, options.scale.1, options.scale.2] where scale == 0 {
+            throw FNEError(.invalidArgument, "scale is 0: every image would look the same to the network")
+        }
+        var result = Preprocessing(
+            height: try size("height", options.height, input.height), width: try size("width", options.width, input.width))
+        result.target = PixelSize(
+            height: try target("resize_height", options.resizeHeight, result.input.height, "height", options.crops),
+            width: try target("resize_width", options.resizeWidth, result.input.width, "width", options.crops))
+        result.mode = options.resizeMode
+        result.interpolation = options.interpolation
+        result.crops = options.crops
+        result.channelOrder = options.channelOrder
+        result.mean = options.mean
+        result.scale = options.scale
+        try options.imageOptions.check()
+        result.imageOptions = options.imageOptions
+        return result
+    }
+
+    /// A side of what pictures are resized to.
+    private static func target(
+        _ name: String, _ wanted: Int?, _ input: Int, _ inputName: String, _ crops: Crops
+    ) throws -> Int {
+        // The published experiments take ten crops of 224 from pictures of 256.
+        let side = wanted ?? (crops == .ten ? (input * 16 + 7) / 14 : input)
+        guard side >= input, side <= 32_768 else {
+            throw FNEError(
+                .invalidArgument, "\(name) is \(side); it must be \(input) (the input's \(inputName)) to 32768")
+        }
+        return side
     }
 
     // MARK: Extraction
@@ -147,16 +184,16 @@ public final class Extractor: @unchecked Sendable {
     /// Embeds image files.
     ///
     /// - Parameters:
-    ///   - features: receives float32 [paths.count, featureCount]
+    ///   - features: receives float32 [paths.count * rowsPerImage, featureCount]; the crops of an image are adjacent
     ///   - rowsDone: how many rows are final, also when the call throws
     /// - Throws: the error of the first bad image, naming it (`onError` `.fail`); `.notFinite` for a network that gives
     ///   NaN or infinity; `.cancelled`; `.backendError`; `.forked`.
     public func extract(
-        files paths: [String], to features: UnsafeMutablePointer<Float>, rowsDone: inout Int,
+        files paths: [FilePath], to features: UnsafeMutablePointer<Float>, rowsDone: inout Int,
         reports: Reports = Reports()
     ) throws {
-        try extract(paths.count, to: features, &rowsDone, reports, name: { paths[$0] }) { [preprocessing] i, fed in
-            try preprocessing.feed(Image(file: paths[i]), to: fed)
+        try extract(paths.count, to: features, &rowsDone, reports, name: { paths[$0].description }) { [preprocessing] i, fed in
+            try preprocessing.feed(Image(file: paths[i], options: preprocessing.imageOptions), to: fed)
         }
     }
 
@@ -166,7 +203,7 @@ public final class Extractor: @unchecked Sendable {
         reports: Reports = Reports()
     ) throws {
         try extract(images.count, to: features, &rowsDone, reports) { [preprocessing] i, fed in
-            try preprocessing.feed(Image(encoded: images[i]), to: fed)
+            try preprocessing.feed(Image(encoded: images[i], options: preprocessing.imageOptions), to: fed)
         }
     }
 
@@ -196,26 +233,31 @@ public final class Extractor: @unchecked Sendable {
         reports: Reports = Reports()
     ) throws {
         try extract(images.count, to: features, &rowsDone, reports) { [preprocessing] i, fed in
-            let image = images[i]
-            try preprocessing.feed(
-                image.pixels, stride: image.rowStride, height: image.height, width: image.width,
-                order: image.channelOrder, to: fed)
+            try preprocessing.feed(images[i], to: fed)
         }
     }
 
-    /// As `extract(files:)`, of float32 [count, height, width, 3] that is fed as it is.
+    /// What the network would be fed with for an image.
+    ///
+    /// - Parameter fed: receives float32 [rowsPerImage, height, width, 3]
+    public func preprocess(_ image: Pixels, to fed: UnsafeMutablePointer<Float>) throws {
+        try preprocessing.feed(image, to: fed)
+    }
+
+    /// As `extract(files:)`, of float32 [count, height, width, 3] that is fed as it is, one row for each.
     public func extract(
         tensor: UnsafePointer<Float>, count: Int, to features: UnsafeMutablePointer<Float>, rowsDone: inout Int,
         reports: Reports = Reports()
     ) throws {
-        let size = preprocessing.valueCount
-        try extract(count, to: features, &rowsDone, reports) { i, fed in
+        let size = preprocessing.cropValueCount
+        try extract(count, rowsPerImage: 1, to: features, &rowsDone, reports) { i, fed in
             fed.update(from: tensor + i * size, count: size)
         }
     }
 
     private func extract(
-        _ count: Int, to features: UnsafeMutablePointer<Float>, _ rowsDone: inout Int, _ reports: Reports,
+        _ count: Int, rowsPerImage: Int? = nil, to features: UnsafeMutablePointer<Float>, _ rowsDone: inout Int,
+        _ reports: Reports,
         name: @escaping (Int) -> String? = { _ in nil },
         load: @escaping (Int, UnsafeMutablePointer<Float>) throws -> Void
     ) throws {
@@ -232,42 +274,56 @@ public final class Extractor: @unchecked Sendable {
             return error.about("image \(image) of \(count)")
         }
 
+        let perImage = rowsPerImage ?? self.rowsPerImage
         let loader = try BatchLoader(
-            count: count, batchSize: batchSize, valueCount: preprocessing.valueCount, threads: loaderThreads, load: load)
+            count: count, batchSize: max(1, batchSize / perImage), valueCount: perImage * preprocessing.cropValueCount,
+            threads: loaderThreads, load: load)
         defer { loader.stop() }
         while let batch = loader.next() {
             if onError == .fail, let failure = batch.failures.first {
                 throw ends(batch.first + failure.offset, failure.error)
             }
-            let rows = features + batch.first * featureCount
-            try engine.run(batch.values, count: batch.count, to: rows)
+            let rows = features + batch.first * perImage * featureCount
+            try run(batch.values, count: batch.count * perImage, to: rows)
             var failures = batch.failures
             for offset in 0..<batch.count where !failures.contains(where: { $0.offset == offset }) {
-                guard let error = checkRow(rows + offset * featureCount) else { continue }
+                let first = rows + offset * perImage * featureCount
+                guard let error = checkRows(first, count: perImage) else { continue }
                 let image = batch.first + offset
                 let named = name(image).map { error.about($0) } ?? error
                 if onError == .fail { throw ends(image, named) }
                 failures.append((offset, named))
             }
             for (offset, error) in failures.sorted(by: { $0.offset < $1.offset }) {
-                (rows + offset * featureCount).update(repeating: .nan, count: featureCount)
+                (rows + offset * perImage * featureCount).update(repeating: .nan, count: perImage * featureCount)
                 reports.imageError?(batch.first + offset, error)
             }
-            rowsDone = batch.first + batch.count
-            if let progress = reports.progress, !progress(rowsDone, count) {
-                throw FNEError(.cancelled, "cancelled after \(rowsDone) of \(count) images")
+            let done = batch.first + batch.count
+            rowsDone = done * perImage
+            if let progress = reports.progress, !progress(done, count) {
+                throw FNEError(.cancelled, "cancelled after \(done) of \(count) images")
             }
         }
     }
 
-    /// An error when an activation is NaN or infinite.
-    private func checkRow(_ row: UnsafePointer<Float>) -> FNEError? {
-        let bad = ck_first_not_finite(row, featureCount)
-        guard bad < featureCount else { return nil }
-        let layer = layers.first { $0.features.contains(bad) }
-        let place = layer.map { "feature \(bad - $0.features.lowerBound) of layer '\($0.name)'" } ?? "feature \(bad)"
+    /// Runs the network on loaded rows, no more at once than a batch.
+    private func run(_ values: UnsafeMutablePointer<Float>, count: Int, to rows: UnsafeMutablePointer<Float>) throws {
+        for first in stride(from: 0, to: count, by: batchSize) {
+            try engine.run(
+                values + first * preprocessing.cropValueCount, count: min(batchSize, count - first),
+                to: rows + first * featureCount)
+        }
+    }
+
+    /// An error when an activation of an image's rows is NaN or infinite.
+    private func checkRows(_ rows: UnsafePointer<Float>, count: Int) -> FNEError? {
+        let bad = ck_first_not_finite(rows, count * featureCount)
+        guard bad < count * featureCount else { return nil }
+        let feature = bad % featureCount
+        let layer = layers.first { $0.features.contains(feature) }
+        let place = layer.map { "feature \(feature - $0.features.lowerBound) of layer '\($0.name)'" } ?? "feature \(feature)"
         return FNEError(
             .notFinite,
-            "the network gave \(row[bad].isNaN ? "NaN" : "infinity") in \(place); check the preprocessing (mean, scale) and the network's weights")
+            "the network gave \(rows[bad].isNaN ? "NaN" : "infinity") in \(place); check the preprocessing (mean, scale) and the network's weights")
     }
 }

@@ -42,9 +42,9 @@ final class Bytes: @unchecked Sendable {
     }
 
     /// The whole of a regular file of at most `limit` bytes. Errors do not repeat the path: the caller says what it is.
-    convenience init(file path: String, limit: Int = .max, over status: FNEError.Status = .fileError) throws {
+    convenience init(file path: FilePath, limit: Int = .max, over status: FNEError.Status = .fileError) throws {
         // A pipe is refused below instead of waited for.
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        let descriptor = path.withCString { $0.map { open($0, O_RDONLY | O_CLOEXEC | O_NONBLOCK) } ?? -1 }
         guard descriptor >= 0 else { throw FNEError(.fileError, lastSystemError()) }
         defer { close(descriptor) }
         var facts = stat()

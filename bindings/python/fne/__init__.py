@@ -14,7 +14,7 @@ from fne import zoo
 from fne._backend import backend_info, load_backend
 from fne._embedding import standardize, ternarize
 from fne._extractor import Extraction, Extractor, Layer
-from fne._images import image_info, read_image, resize
+from fne._images import ImageOptions, image_info, read_image, resize
 from fne._library import build_info, library_path, set_log_callback
 from fne._model import Model, TensorInfo
 from fne._progress import ProgressLine
@@ -53,6 +53,7 @@ __all__ = [
     "ForkedError",
     "GraphError",
     "ImageError",
+    "ImageOptions",
     "InvalidArgumentError",
     "Layer",
     "Model",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from ctypes import POINTER, c_char_p, c_double, c_float, c_int32, c_uint32, c_uint64, c_void_p
 from typing import Any
 
@@ -10,8 +11,22 @@ from fne import errors
 from fne._libpath import library_candidates
 
 OK = 0
+UNSUPPORTED_IMAGE = 5
+DAMAGED_IMAGE = 6
+IMAGE_LIMIT = 7
 KINDS = {0: "other", 1: "convolution", 2: "depthwise", 3: "dense", 4: "input"}
 FORMATS = {1: "JPEG", 2: "PNG"}
+
+
+class ImageOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint64),
+        ("max_bytes", c_uint64),
+        ("max_pixels", c_uint64),
+        ("max_chunk_bytes", c_uint64),
+        ("max_scans", c_uint32),
+        ("tolerate_truncation", c_int32),
+    ]
 
 
 class ImageInfo(ctypes.Structure):
@@ -21,6 +36,8 @@ class ImageInfo(ctypes.Structure):
         ("width", c_uint32),
         ("format", c_int32),
         ("orientation", c_int32),
+        ("is_partial", c_int32),
+        ("reserved", c_int32),
     ]
 
 
@@ -56,7 +73,13 @@ class ExtractorOptions(ctypes.Structure):
         ("loader_threads", c_uint32),
         ("engine_threads", c_uint32),
         ("on_error", c_int32),
-        ("reserved", c_int32),
+        ("resize_mode", c_int32),
+        ("interpolation", c_int32),
+        ("crops", c_uint32),
+        ("resize_height", c_uint32),
+        ("resize_width", c_uint32),
+        ("reserved", c_uint32),
+        ("image_options", POINTER(ImageOptions)),
     ]
 
 
@@ -78,7 +101,7 @@ class InputInfo(ctypes.Structure):
         ("height", c_uint32),
         ("width", c_uint32),
         ("batch_size", c_uint32),
-        ("reserved", c_uint32),
+        ("rows_per_image", c_uint32),
     ]
 
 
@@ -132,11 +155,11 @@ _size_out = POINTER(c_uint64)
 _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_backend_load": [c_char_p],
     "fne_backend_info": [POINTER(c_char_p), POINTER(c_char_p)],
-    "fne_image_probe": [c_char_p, POINTER(ImageInfo)],
-    "fne_image_probe_memory": [c_char_p, c_uint64, POINTER(ImageInfo)],
-    "fne_image_decode": [c_char_p, c_void_p, c_uint64, POINTER(ImageInfo)],
-    "fne_image_decode_memory": [c_char_p, c_uint64, c_void_p, c_uint64, POINTER(ImageInfo)],
-    "fne_image_resize": [c_void_p, c_uint32, c_uint32, c_void_p, c_uint32, c_uint32, c_uint64],
+    "fne_image_probe": [c_char_p, POINTER(ImageOptions), POINTER(ImageInfo)],
+    "fne_image_probe_memory": [c_char_p, c_uint64, POINTER(ImageOptions), POINTER(ImageInfo)],
+    "fne_image_decode": [c_char_p, POINTER(ImageOptions), c_void_p, c_uint64, POINTER(ImageInfo)],
+    "fne_image_decode_memory": [c_char_p, c_uint64, POINTER(ImageOptions), c_void_p, c_uint64, POINTER(ImageInfo)],
+    "fne_image_resize": [c_void_p, c_uint32, c_uint32, c_int32, c_void_p, c_uint32, c_uint32, c_uint64],
     "fne_model_open": [c_char_p, POINTER(ModelOptions), _out],
     "fne_model_open_memory": [c_char_p, c_uint64, POINTER(ModelOptions), _out],
     "fne_model_tensor_count": [_handle, _size_out],
@@ -150,6 +173,7 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_extract_encoded": [_handle, POINTER(EncodedImage), c_uint64, c_void_p, c_uint64, POINTER(ExtractRun)],
     "fne_extract_pixels": [_handle, POINTER(PixelImage), c_uint64, c_void_p, c_uint64, POINTER(ExtractRun)],
     "fne_extract_tensor": [_handle, c_void_p, c_uint64, c_uint64, c_void_p, c_uint64, POINTER(ExtractRun)],
+    "fne_extractor_preprocess": [_handle, POINTER(PixelImage), c_void_p, c_uint64],
     "fne_statistics_open": [c_uint64, _out],
     "fne_statistics_update": [_handle, c_void_p, c_uint64, c_uint64],
     "fne_statistics_merge": [_handle, _handle],
@@ -175,6 +199,7 @@ _OTHER_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "fne_model_close": (None, [_handle]),
     "fne_extractor_close": (None, [_handle]),
     "fne_statistics_close": (None, [_handle]),
+    "fne_image_options_init": (None, [POINTER(ImageOptions), c_uint64]),
     "fne_extractor_options_init": (None, [POINTER(ExtractorOptions), c_uint64]),
     "fne_ternarize_options_init": (None, [POINTER(TernarizeOptions), c_uint64]),
 }
@@ -261,8 +286,14 @@ def count(function: Any, handle: Handle) -> int:
     return out.value
 
 
+def path(path: str | bytes | os.PathLike[Any]) -> bytes:
+    """A path as C takes it. A zero byte would end it early, and name another file."""
+    encoded = os.fsencode(path)
+    if b"\0" in encoded:
+        raise ValueError(f"the path {path!r} holds a zero byte")
+    return encoded
+
+
 def strings(texts: list[bytes]) -> Any:
     """A C array of strings."""
     return (c_char_p * len(texts))(*texts)
-
-

@@ -48,7 +48,7 @@ class Model:
         options.allow_unsafe = int(bool(allow_unsafe))
         close = lib.fne_model_close
         if isinstance(graph, (str, os.PathLike)):
-            path = os.fsencode(graph)
+            path = _ffi.path(graph)
             self._handle = _ffi.open_handle(lib.fne_model_open, close, path, ctypes.byref(options))
             return
         if hasattr(graph, "SerializeToString") and hasattr(graph, "node"):

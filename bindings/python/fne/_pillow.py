@@ -1,0 +1,99 @@
+"""Images of formats that libfne does not read itself, through Pillow where it is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import sys
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from fne import _ffi
+from fne.errors import FNEError, error
+
+_ORIENTATION = 0x0112
+
+
+def installed() -> bool:
+    """Whether Pillow can be imported."""
+    return "PIL" in sys.modules or importlib.util.find_spec("PIL") is not None
+
+
+def is_image(item: Any) -> bool:
+    """Whether the item is a `PIL.Image.Image`, without importing Pillow."""
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(item, module.Image)
+
+
+def header(source: Any, refusal: FNEError, max_pixels: int) -> tuple[int, int, str, int]:
+    """Height, width, format and orientation of an image that libfne refused; raises the refusal where it stands."""
+    with _open(source, refusal) as image:
+        orientation = _orientation(image)
+        width, height = image.size
+        _check(image, max_pixels, _name(source))
+        return (*((width, height) if orientation >= 5 else (height, width)), image.format, orientation)
+
+
+def read(source: Any, refusal: FNEError, max_pixels: int) -> NDArray[numpy.uint8]:
+    """The pixels of an image that libfne refused; raises the refusal where it stands."""
+    with _open(source, refusal) as image:
+        return to_rgb(image, max_pixels, _name(source))
+
+
+def to_rgb(image: Any, max_pixels: int, name: str = "") -> NDArray[numpy.uint8]:
+    """RGB uint8 [height, width, 3] of a `PIL.Image.Image`: oriented, alpha dropped, 16 bits cut to the high byte."""
+    from PIL import ImageOps
+
+    _check(image, max_pixels, name)
+    mode = image.mode
+    if mode in ("I", "F"):
+        raise error(
+            _ffi.UNSUPPORTED_IMAGE, f"{name}is a picture of mode {mode}, whose numbers have no range; convert it to 8 bits"
+        )
+    try:
+        image = ImageOps.exif_transpose(image)
+        if mode.startswith("I;16"):
+            high = (numpy.asarray(image).astype(numpy.uint16) >> 8).astype(numpy.uint8)
+            return numpy.repeat(high[..., None], 3, axis=2)
+        if mode in ("RGBa", "La"):  # colours multiplied by alpha
+            image = image.convert("RGBA" if mode == "RGBa" else "LA")
+        return numpy.array(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError) as failure:
+        raise error(_ffi.DAMAGED_IMAGE, f"{name}the image is damaged or cannot be converted ({failure})") from failure
+
+
+def _open(source: Any, refusal: FNEError) -> Any:
+    if refusal.status != _ffi.UNSUPPORTED_IMAGE:
+        raise refusal
+    if not installed():
+        raise error(refusal.status, f"{refusal}, or install Pillow, which reads more formats") from None
+    import PIL.Image
+
+    try:
+        return PIL.Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+    except PIL.Image.DecompressionBombError as bomb:
+        raise error(_ffi.IMAGE_LIMIT, f"{_name(source)}refused by Pillow: {bomb}") from None
+    except (OSError, ValueError, SyntaxError):
+        raise refusal from None
+
+
+def _check(image: Any, max_pixels: int, name: str) -> None:
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise error(_ffi.DAMAGED_IMAGE, f"{name}the picture is empty ({width} x {height})")
+    if width * height > max_pixels:
+        raise error(
+            _ffi.IMAGE_LIMIT, f"{name}refused: {width} x {height} pixels are more than the limit of {max_pixels}"
+        )
+
+
+def _orientation(image: Any) -> int:
+    value = image.getexif().get(_ORIENTATION, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _name(source: Any) -> str:
+    return "" if isinstance(source, bytes) else f"{os.fsdecode(source)}: "
