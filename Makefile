@@ -4,6 +4,8 @@
 #   make test                   runs every test
 #   make build                  build/lib/libfne.so and build/include
 #   make venv                   .venv, in which `import fne` works with that library
+#   make fuzz [SECONDS=60]      runs each fuzzer for so long; make fuzz-coverage, fuzz-planted: what they reach and find
+#   make sanitize               runs the tests under AddressSanitizer, ThreadSanitizer and valgrind
 #   make bench [ASSETS=folder]  prints the figures that README quotes
 #   make clean
 
@@ -29,7 +31,8 @@ LIBRARY_FLAGS := \
 	-Xlinker -s \
 	--disable-local-rpath
 
-.PHONY: all build venv demo test test-swift test-python bench clean packages
+.PHONY: all build venv demo test test-swift test-python bench clean packages \
+	fuzz fuzz-coverage fuzz-planted fuzz-corpus sanitize sanitize-address sanitize-thread sanitize-valgrind
 
 all: build
 
@@ -63,6 +66,44 @@ test-swift: packages
 
 test-python: venv
 	$(VENV_PYTHON) -m pytest Tests/python
+
+# ---- hostile input
+
+SECONDS ?= 60
+FUZZ := .build/fuzz
+CORPUS := $(CURDIR)/$(FUZZ)/corpus
+
+fuzz-corpus: venv
+	@mkdir -p $(FUZZ)
+	$(VENV_PYTHON) Tests/fuzz/corpus.py $(CORPUS)
+
+fuzz: fuzz-corpus
+	SWIFT="$(SWIFT)" Tests/fuzz/build . $(CURDIR)/$(FUZZ)/address address
+	Tests/fuzz/run $(CURDIR)/$(FUZZ)/address $(CORPUS) $(SECONDS)
+
+fuzz-coverage: fuzz-corpus
+	SWIFT="$(SWIFT)" Tests/fuzz/build . $(CURDIR)/$(FUZZ)/coverage coverage
+	SWIFT="$(SWIFT)" Tests/fuzz/coverage $(CURDIR)/$(FUZZ) $(CORPUS)
+
+fuzz-planted: fuzz-corpus
+	SWIFT="$(SWIFT)" Tests/fuzz/planted $(CURDIR)/$(FUZZ)/planted $(CORPUS)
+
+sanitize: sanitize-address sanitize-thread sanitize-valgrind
+
+# The Swift tests, and the C programs against a library that is built for it.
+sanitize-address: fuzz-corpus
+	ASAN_OPTIONS=allocator_may_return_null=1 $(SWIFT) test --sanitize=address --scratch-path .build/address
+	$(SWIFT) build --sanitize=address --product fne --scratch-path .build/address-library
+	SWIFT="$(SWIFT)" Tests/c/run-with-address-sanitizer .build/address-library/debug $(CORPUS)
+
+# TensorFlow is not instrumented and would be reported: these tests run a fake engine.
+sanitize-thread: packages
+	TSAN_OPTIONS=allocator_may_return_null=1 $(SWIFT) test --sanitize=thread --scratch-path .build/thread \
+		--filter '(BatchLoader|Extractor|Preprocessing|Image|Resize|Crops|Orientation|EXIF|Log|Statistics|StatisticsFormat|ExactStatistics|Discretization|Model)Tests'
+
+sanitize-valgrind: fuzz-corpus
+	@SWIFT="$(SWIFT)" scripts/system-packages valgrind
+	Tests/c/run-with-valgrind $(CORPUS)
 
 bench: venv
 	$(VENV_PYTHON) Benchmarks/bench.py $(if $(ASSETS),--assets "$(ASSETS)")

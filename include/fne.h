@@ -139,7 +139,8 @@ typedef struct fne_image_options {
     uint64_t struct_size;
     uint64_t max_bytes;          /* of an encoded image; default 2^30 */
     uint64_t max_pixels;         /* height times width, also when it is resized with its aspect; default 2^28 */
-    uint64_t max_chunk_bytes;    /* of a PNG chunk when decompressed; default 2^26. Text and colour profiles are skipped. */
+    uint64_t max_chunk_bytes;    /* of a PNG chunk; default 2^26. Image data are read in pieces, and text and colour profiles
+                                    skipped without being decompressed: these are not limited. */
     uint32_t max_scans;          /* of a progressive JPEG, each of which costs a pass over the picture; default 100 */
     int32_t tolerate_truncation; /* 1: take what can be had of a truncated or damaged image; the log tells, and is_partial.
                                     What is missing is grey or black. 0 (default): such an image is FNE_DAMAGED_IMAGE. */

@@ -79,6 +79,35 @@ static void close_reader(cic_reader *base) {
     free(reader);
 }
 
+// Text and profiles, which are not decompressed: a small file can hold gigabytes of them.
+static const png_byte skipped[] = "tEXt\0zTXt\0iTXt\0iCCP\0sPLT\0hIST";
+enum { SKIPPED_COUNT = sizeof skipped / 5, CHUNK_HEADER = 8, CHUNK_CHECKSUM = 4 };
+
+static int is_skipped(const uint8_t *name) {
+    for (size_t i = 0; i < SKIPPED_COUNT; ++i) {
+        if (memcmp(name, skipped + 5 * i, 4) == 0) return 1;
+    }
+    return 0;
+}
+
+// Refuses a chunk that libpng would hold in memory as a whole and that is longer than the limit.
+static void check_chunks(png_reader *reader, uint64_t limit) {
+    size_t at = 8; // after the signature
+    while (reader->size - at >= CHUNK_HEADER) {
+        const uint8_t *chunk = reader->bytes + at;
+        size_t length = png_get_uint_32(chunk);
+        if (length > limit && memcmp(chunk + 4, "IDAT", 4) != 0 && !is_skipped(chunk + 4)) {
+            reader->base.code = CIC_LIMIT;
+            snprintf(reader->base.message, CIC_MESSAGE_SIZE, "a chunk of %zu bytes is more than the limit of %llu", length,
+                     (unsigned long long)limit);
+            return;
+        }
+        if (length > reader->size - at - CHUNK_HEADER) return; // the end is missing, as libpng will notice
+        at += CHUNK_HEADER + length;
+        at += reader->size - at < CHUNK_CHECKSUM ? reader->size - at : CHUNK_CHECKSUM;
+    }
+}
+
 cic_reader *cic_png_open(const uint8_t *bytes, size_t size, const cic_options *options, uint32_t *width,
                          uint32_t *height) {
     png_reader *reader = calloc(1, sizeof *reader);
@@ -95,9 +124,9 @@ cic_reader *cic_png_open(const uint8_t *bytes, size_t size, const cic_options *o
         return NULL;
     }
     if (setjmp(png_jmpbuf(reader->png)) != 0) return &reader->base;
-    // Text and profiles are not decompressed: a small file can hold gigabytes of them.
-    static const png_byte skipped[] = "tEXt\0zTXt\0iTXt\0iCCP\0sPLT\0hIST";
-    png_set_keep_unknown_chunks(reader->png, PNG_HANDLE_CHUNK_NEVER, skipped, sizeof skipped / 5);
+    check_chunks(reader, options->max_chunk_size);
+    if (reader->base.code != CIC_OK) return &reader->base;
+    png_set_keep_unknown_chunks(reader->png, PNG_HANDLE_CHUNK_NEVER, skipped, SKIPPED_COUNT);
     png_set_user_limits(reader->png, 0x7fffffff, 0x7fffffff); // ours, in pixels, is checked by the caller
     png_set_chunk_malloc_max(reader->png, options->max_chunk_size);
     if (reader->base.tolerant) png_set_crc_action(reader->png, PNG_CRC_WARN_USE, PNG_CRC_DEFAULT);

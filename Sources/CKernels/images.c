@@ -126,9 +126,10 @@ typedef struct {
 enum { MANY_WEIGHTS = 4096 };
 
 static void round_weights(double *exact, size_t count, double sum, int32_t *weights) {
+    const double share = 1 / sum;
     double carried = 0;
     for (size_t k = 0; k < count; ++k) {
-        double weight = exact[k] / sum * TRIANGLE_ONE + carried;
+        double weight = exact[k] * share * TRIANGLE_ONE + carried;
         weights[k] = (int32_t)floor(weight + 0.5);
         if (count > MANY_WEIGHTS) carried = weight - weights[k];
     }
@@ -142,7 +143,7 @@ static size_t triangle_size(size_t size, size_t new_size) {
 // The spans of new_size destination samples; weights and exact have room for each and one.
 static void place_spans(span *spans, size_t size, size_t new_size, int32_t *weights, double *exact) {
     double scale = (double)size / (double)new_size;
-    double support = scale < 1 ? 1 : scale;
+    double support = scale < 1 ? 1 : scale, inverse = 1 / support; // products, not quotients: Pillow's very roundings
     size_t room = triangle_size(size, new_size);
     for (size_t i = 0; i < new_size; ++i) {
         double centre = ((double)i + 0.5) * scale;
@@ -151,7 +152,7 @@ static void place_spans(span *spans, size_t size, size_t new_size, int32_t *weig
         size_t end = high > (double)size ? size : (size_t)high;
         double sum = 0;
         for (size_t k = first; k < end; ++k) {
-            double distance = fabs(((double)k - centre + 0.5) / support);
+            double distance = fabs(((double)k - centre + 0.5) * inverse);
             exact[k - first] = distance < 1 ? 1 - distance : 0;
             sum += exact[k - first];
         }

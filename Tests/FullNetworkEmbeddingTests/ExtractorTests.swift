@@ -245,6 +245,58 @@ final class ExtractorTests: XCTestCase {
         XCTAssertEqual(run(extractor, count: 9).features, rows(0..<9))
     }
 
+    // MARK: Crops
+
+    /// Ten rows an image, in runs of at most four: each picture of 3 x 2 pixels is its number, its crops 1 x 1.
+    func testTenCropsAreTenRows() throws {
+        let engine = FakeEngine(valueCount: 3)
+        var preprocessing = Preprocessing(height: 1, width: 1)
+        preprocessing.target = PixelSize(height: 3, width: 2)
+        preprocessing.crops = .ten
+        var options = Extractor.Options()
+        options.batchSize = 4
+        let extractor = Extractor(engine: engine, layers: [], preprocessing: preprocessing, options: options)
+        XCTAssertEqual(extractor.rowsPerImage, 10)
+
+        let pictures = (0..<3).map { image in (0..<6).flatMap { [UInt8](repeating: UInt8(40 * image + $0), count: 3) } }
+        let memory = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: 3 * 18)
+        defer { memory.deallocate() }
+        _ = memory.initialize(from: pictures.joined())
+        let start = try XCTUnwrap(memory.baseAddress)
+        let pixels = (0..<3).map { image in
+            Extractor.Pixels(pixels: start + 18 * image, rowStride: 6, height: 3, width: 2, channelOrder: .rgb)
+        }
+        var features = [Float](repeating: -1, count: 3 * 10 * 4)
+        var rowsDone = 0
+        var seen: [Int] = []
+        try extractor.extract(
+            pixels: pixels, to: &features, rowsDone: &rowsDone,
+            reports: .init(progress: { done, _ in
+                seen.append(done)
+                return true
+            }))
+        // Pixels 0 1 / 2 3 / 4 5: corners 0, 1, 4, 5, the centre at row 1, column 0.5 to even; then mirrored.
+        let expected = [0, 1, 4, 5, 2, 1, 0, 5, 4, 3]
+        for image in 0..<3 {
+            let firsts = (0..<10).map { features[(image * 10 + $0) * 4] }
+            XCTAssertEqual(firsts, expected.map { Float(40 * image + $0) })
+        }
+        XCTAssertEqual(rowsDone, 30)
+        XCTAssertEqual(seen, [1, 2, 3])
+        XCTAssertEqual(engine.batches.current, [4, 4, 2, 4, 4, 2, 4, 4, 2])
+    }
+
+    func testAPictureThatIsTooLongToKeepItsAspect() {
+        var preprocessing = Preprocessing(height: 200, width: 200)
+        preprocessing.mode = .shortestSide
+        preprocessing.imageOptions.maxPixels = 1_000_000
+        let pixels = [UInt8](repeating: 7, count: 3 * 30)
+        var fed = [Float](repeating: 0, count: preprocessing.valueCount)
+        assertFails(.imageLimit, saying: "1 x 30", "200 x 6000", "stretch") {
+            try preprocessing.feed(pixels, stride: 90, height: 1, width: 30, order: .rgb, to: &fed)
+        }
+    }
+
     // MARK: Other sources
 
     func testATensorIsFedAsItIs() throws {

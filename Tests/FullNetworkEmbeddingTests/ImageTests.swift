@@ -68,4 +68,47 @@ final class ImageTests: XCTestCase {
             assertFails(.imageLimit) { try file.withUnsafeBytes { try Image.probe(encoded: $0) } }
         }
     }
+
+    func testLimitsAreOptions() throws {
+        let file = PNGWriter.encode(rgb, height: 3, width: 2)
+        func decoded(_ change: (inout ImageOptions) -> Void) throws -> Int {
+            var options = ImageOptions()
+            change(&options)
+            return try file.withUnsafeBytes { try Image(encoded: $0, options: options).height }
+        }
+        XCTAssertEqual(try decoded { $0.maxPixels = 6 }, 3)
+        assertFails(.imageLimit, saying: "2 x 3 pixels", "limit of 5") { try decoded { $0.maxPixels = 5 } }
+        XCTAssertEqual(try decoded { $0.maxBytes = file.count }, 3)
+        assertFails(.imageLimit, saying: "\(file.count) bytes") { try decoded { $0.maxBytes = file.count - 1 } }
+        for (name, change) in [
+            ("max_pixels", { $0.maxPixels = 0 }), ("max_bytes", { $0.maxBytes = -1 }),
+            ("max_scans", { $0.maxScans = 0 }), ("max_chunk_bytes", { $0.maxChunkBytes = 1 << 41 }),
+        ] as [(String, (inout ImageOptions) -> Void)] {
+            assertFails(.invalidArgument, saying: name) { try decoded(change) }
+        }
+    }
+
+    func testWhatCanBeHadOfATruncatedPicture() throws {
+        let height = 4_000
+        let rgb = (0..<height * 6).map { UInt8(truncatingIfNeeded: $0 &* 37 ^ ($0 >> 3)) }
+        let file = PNGWriter.encode(rgb, height: height, width: 2)
+        var options = ImageOptions()
+        options.toleratesTruncation = true
+        let whole = try file.withUnsafeBytes { try Image(encoded: $0, options: options) }
+        XCTAssertFalse(whole.info.isPartial)
+        let half = Array(file.prefix(file.count / 2))
+        let image = try half.withUnsafeBytes { try Image(encoded: $0, options: options) }
+        XCTAssertTrue(image.info.isPartial)
+        let pixels = image.withPixels { Array(UnsafeBufferPointer(start: $0, count: rgb.count)) }
+        let same = zip(pixels, rgb).prefix { $0 == $1 }.count
+        XCTAssertGreaterThan(same, 60)
+        XCTAssertTrue(pixels[(same + 6)...].allSatisfy { $0 == 0 }, "what is missing is black")
+        assertFails(.damagedImage) { try Array(file.prefix(50)).withUnsafeBytes { try Image(encoded: $0, options: options) } }
+    }
+
+    func testPathsNeedNotBeUTF8() {
+        let path: [CChar] = [0x2f, 0x6e, 0x6f, CChar(bitPattern: 0xe9), 0x2e, 0x6a, 0x70, 0x67, 0]
+        XCTAssertEqual(FilePath(cString: path).description, "/no\u{fffd}.jpg")
+        assertFails(.fileError, saying: "/no\u{fffd}.jpg", "No such file") { try Image(file: FilePath(cString: path)) }
+    }
 }

@@ -168,16 +168,16 @@ final class ModelTests: XCTestCase {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("ModelTests-\(getpid())")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        func path(_ name: String, _ content: [UInt8]) throws -> String {
+        func path(_ name: String, _ content: [UInt8]) throws -> FilePath {
             let file = folder.appendingPathComponent(name)
             try Data(content).write(to: file)
-            return file.path
+            return FilePath(file.path)
         }
         let model = try Model(file: path("net.pb", GraphWriter.smallNetwork.serialized))
         XCTAssertEqual(model.tensors.count, 11)
         XCTAssertEqual(model.serialized.withBytes { Array($0) }, GraphWriter.smallNetwork.serialized)
-        assertFails(.fileError, saying: "none.pb", "No such file") { try Model(file: folder.path + "/none.pb") }
-        assertFails(.fileError, saying: folder.path, "is a folder") { try Model(file: folder.path) }
+        assertFails(.fileError, saying: "none.pb", "No such file") { try Model(file: FilePath(folder.path + "/none.pb")) }
+        assertFails(.fileError, saying: folder.path, "is a folder") { try Model(file: FilePath(folder.path)) }
         assertFails(.fileError, saying: "empty.pb", "empty") { try Model(file: path("empty.pb", [])) }
         assertFails(.fileError, saying: "/dev/null", "regular") { try Model(file: "/dev/null") }
         assertFails(.invalidGraph, saying: "page.pb") { try Model(file: path("page.pb", Array("<html>".utf8))) }

@@ -42,7 +42,7 @@ final class OrientationTests: XCTestCase {
             XCTAssertEqual(image.withPixels { Array(UnsafeBufferPointer(start: $0, count: 18)) }, pixels(shown))
             XCTAssertEqual(
                 try file.withUnsafeBytes { try Image.probe(encoded: $0) },
-                ImageInfo(height: height, width: width, format: .png, orientation: value))
+                ImageInfo(height: height, width: width, format: .png, orientation: value, isPartial: false))
         }
     }
 }

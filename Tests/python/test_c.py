@@ -8,9 +8,11 @@ import subprocess
 import sys
 
 import numpy as np
+import PIL.Image
 import pytest
 from conftest import ROOT
 
+import fne
 from fne._libpath import tensorflow_library
 
 
@@ -74,3 +76,23 @@ def test_embed_says_what_is_wrong(tmp_path, embed, lite0, photographs):
     assert "nearest names" in said(lite0, "inputt", "224x224", out, photographs[0])
     assert "image 1 of 2: gone.jpg: No such file" in said(lite0, "input", "224x224", out, photographs[0], "gone.jpg")
     assert "fixed height of 224" in said(lite0, "input", "100x224", out, photographs[0])
+
+
+def test_thumbnail(tmp_path, photographs):
+    """The example of images, built by the line that its comment documents: Pillow's picture."""
+    line = re.search(r"^ \*     (gcc .*)$", (ROOT / "bindings/c/thumbnail.c").read_text(), re.MULTILINE).group(1)
+    subprocess.run(line, shell=True, check=True, cwd=ROOT)
+    out = tmp_path / "out.ppm"
+    result = run(ROOT / "build/thumbnail", photographs[4], "60", out)
+    assert result.returncode == 0 and not result.stderr, result.stderr
+    image = PIL.Image.fromarray(fne.read_image(photographs[4]))
+    scale = 60 / max(image.size)
+    expected = image.resize(tuple(int(side * scale + 0.5) for side in image.size), PIL.Image.BILINEAR)
+    np.testing.assert_array_equal(np.asarray(PIL.Image.open(out)), np.asarray(expected))
+
+    half = tmp_path / "half.jpg"
+    half.write_bytes(photographs[4].read_bytes()[:3000])
+    result = run(ROOT / "build/thumbnail", half, "60", out)
+    assert result.returncode == 0 and "half.jpg is damaged" in result.stderr
+    result = run(ROOT / "build/thumbnail", tmp_path / "gone.jpg", "60", out)
+    assert result.returncode == 1 and "FNE_FILE_ERROR" in result.stderr

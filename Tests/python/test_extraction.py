@@ -270,16 +270,20 @@ def test_a_pipe_among_the_images_is_refused(network, photographs, tmp_path):
 def test_the_status_of_the_image_that_ended_the_call(network, mixed):
     """Through the C interface: statuses and rows done of a failed call."""
     paths, _ = mixed
-    with fne.Extractor(network[0], batch_size=2) as extractor:
-        statuses = (ctypes.c_int32 * len(paths))(*[-1] * len(paths))
-        features = np.zeros((len(paths), extractor.feature_count), np.float32)
-        run = _ffi.sized(_ffi.ExtractRun)
-        run.statuses, run.statuses_capacity = statuses, len(paths)
-        names = _ffi.strings([os.fsencode(path) for path in [paths[0], paths[2], *paths[4:]]])
-        arguments = (extractor._handle(), names, 7, features.ctypes.data, features.size, ctypes.byref(run))
-        assert _ffi.lib.fne_extract_files(*arguments) == 5
-        assert run.rows_done == 2 and list(statuses)[:3] == [0, 0, 5]
-        assert np.isfinite(features[:2]).all() and features[:2].any(axis=1).all()
+    options = _ffi.defaults(_ffi.ExtractorOptions, _ffi.lib.fne_extractor_options_init)
+    options.batch_size = 2  # and on_error 0: fail
+    model = fne.Model(network[0])
+    lib = _ffi.lib
+    extractor = _ffi.open_handle(lib.fne_extractor_open, lib.fne_extractor_close, model._handle(), ctypes.byref(options))
+    statuses = (ctypes.c_int32 * len(paths))(*[-1] * len(paths))
+    features = np.zeros((len(paths), _ffi.count(lib.fne_extractor_feature_count, extractor)), np.float32)
+    run = _ffi.sized(_ffi.ExtractRun)
+    run.statuses, run.statuses_capacity = statuses, len(paths)
+    names = _ffi.strings([os.fsencode(path) for path in [paths[0], paths[2], *paths[4:]]])
+    assert lib.fne_extract_files(extractor(), names, 7, features.ctypes.data, features.size, ctypes.byref(run)) == 5
+    assert _ffi.last_error().startswith("image 2 of 7: ")
+    assert run.rows_done == 2 and list(statuses)[:3] == [0, 0, 5]
+    assert np.isfinite(features[:2]).all() and features[:2].any(axis=1).all()
 
 
 def test_progress(network, photographs):
@@ -328,7 +332,7 @@ def test_wrong_images(network, tmp_path):
     with fne.Extractor(network[0]) as extractor:
         for images, reason in [
             ("one.jpg", "pass a list"),
-            ([1, 2], "must all be paths"),
+            ([1, 2], "image 0 is a int; images are paths, bytes"),
             ([np.zeros((4, 4), np.uint8)], r"uint8 \(4, 4\)"),
             ([np.zeros((4, 4, 3), np.float64)], "float64"),
             (np.zeros((2, 9, 9, 3), np.float32), r"\[N, 48, 64, 3\] is needed"),

@@ -23,7 +23,7 @@ enum { CIC_MESSAGE_SIZE = 256 };
 typedef struct cic_options {
     uint64_t max_pixels;          // width * height
     uint32_t max_scans;           // of a progressive JPEG
-    uint64_t max_chunk_size;      // bytes of one PNG chunk when decompressed
+    uint64_t max_chunk_size;      // bytes of one PNG chunk that is held in memory
     int32_t tolerate_truncation;  // take what can be had of a truncated or damaged picture
 } cic_options;
 

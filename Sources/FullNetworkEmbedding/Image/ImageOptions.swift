@@ -6,7 +6,8 @@ public struct ImageOptions: Equatable, Sendable {
     public var maxPixels = 1 << 28
     /// Of a progressive JPEG, each of which costs a pass over the whole picture. Encoders write about ten.
     public var maxScans = 100
-    /// Of one PNG chunk when it is decompressed. Text and colour profiles are skipped, not decompressed.
+    /// Of one PNG chunk. Image data are read in pieces, and text and colour profiles skipped without being decompressed:
+    /// these are not limited.
     public var maxChunkBytes = 1 << 26
     /// Take what can be had of a truncated or damaged picture instead of throwing; the log tells.
     public var toleratesTruncation = false

@@ -24,7 +24,8 @@ class ImageOptions:
     Attributes:
         max_bytes: of an encoded image (2^30)
         max_pixels: height times width, also when it is resized with its aspect (2^28)
-        max_chunk_bytes: of a PNG chunk when decompressed (2^26); text and colour profiles are skipped
+        max_chunk_bytes: of a PNG chunk (2^26); image data are read in pieces, and text and colour profiles skipped
+            without being decompressed: these are not limited
         max_scans: of a progressive JPEG, each of which costs a pass over the picture (100)
         tolerate_truncation: take what can be had of a truncated or damaged JPEG or PNG instead of raising; what is
             missing is grey or black, and the log tells (`fne.set_log_callback`)

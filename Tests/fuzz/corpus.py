@@ -1,0 +1,112 @@
+"""Writes what the fuzzers start from: `corpus.py FOLDER` fills FOLDER/jpeg, png, statistics, graph, options, and
+FOLDER/graph.pb."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import PIL.Image
+
+import fne
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "Tests/python"))
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    """A part of a photograph."""
+    path = next(path for path in fne.zoo.sample_images() if path.endswith("coffee.png"))
+    return fne.read_image(path)[150 : 150 + height, 200 : 200 + width]
+
+
+def saved(image: PIL.Image.Image, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, **options)
+    return buffer.getvalue()
+
+
+def exif(orientation: int, big_endian: bool) -> bytes:
+    order = ">" if big_endian else "<"
+    head = (b"MM" if big_endian else b"II") + struct.pack(order + "HIH", 42, 8, 1)
+    return b"Exif\0\0" + head + struct.pack(order + "HHIHHI", 0x0112, 3, 1, orientation, 0, 0)
+
+
+def jpegs() -> list[bytes]:
+    files = []
+    for height, width in [(1, 1), (16, 16), (21, 35)]:
+        image = PIL.Image.fromarray(picture(height, width))
+        for mode in ("RGB", "L", "CMYK"):
+            for progressive in (False, True):
+                files.append(saved(image.convert(mode), format="JPEG", quality=60, progressive=progressive))
+        files.append(saved(image, format="JPEG", quality=30, subsampling=2, exif=exif(6, height > 1)))
+        restart = [cv2.IMWRITE_JPEG_RST_INTERVAL, 1, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
+        files.append(cv2.imencode(".jpg", np.asarray(image), restart)[1].tobytes())
+    return files
+
+
+def pngs() -> list[bytes]:
+    files = []
+    for height, width in [(1, 1), (9, 17)]:
+        image = PIL.Image.fromarray(picture(height, width))
+        for mode in ("1", "L", "LA", "P", "RGB", "RGBA"):
+            files.append(saved(image.convert(mode), format="PNG"))
+        files.append(saved(image.quantize(4), format="PNG", bits=2, transparency=1, exif=exif(8, True)[6:]))
+        files.append(cv2.imencode(".png", np.asarray(image).astype(np.uint16) * 257)[1].tobytes())
+    return files
+
+
+def statistics() -> list[bytes]:
+    files = []
+    for rows, features in [(0, 1), (1, 3), (50, 2)]:
+        values = np.random.default_rng(rows).normal(size=(rows, features)).astype(np.float32)
+        collected = fne.Statistics(features)
+        if rows:
+            collected.update(values)
+        files.append(collected.to_bytes())
+    return files
+
+
+def graphs() -> list[bytes]:
+    from conftest import small_network
+
+    graph = small_network()[0]
+    files = [graph.SerializeToString()]
+    for node in graph.node:  # weights without values
+        if node.op == "Const":
+            node.attr["value"].tensor.tensor_content = b""
+    files.append(graph.SerializeToString())
+    return files
+
+
+def options() -> list[bytes]:
+    """Sizes and contents in the order that options.c reads them; mostly zero, as real ones are."""
+    values = random.Random(1)
+    files = []
+    for _ in range(20):
+        structs = b""
+        for size in (48, 40, 32, 48, 16, 144):
+            content = bytearray(size - 8)
+            for _ in range(values.randrange(4)):
+                content[values.randrange(size - 8)] = values.choice([1, 2, 10, 224, 255])
+            structs += struct.pack("<BB", (size - 8) % 256, 0) + content
+        files.append(structs + values.choice([b"*", b"last:25%", b"all", b"relu[12]", b"conv1:0"]).ljust(32, b"\0") * 4)
+    return files
+
+
+def main(folder: Path) -> None:
+    makers = {"jpeg": jpegs, "png": pngs, "statistics": statistics, "graph": graphs, "options": options}
+    for name, make in makers.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number, content in enumerate(make()):
+            (folder / name / f"seed-{number:02d}").write_bytes(content)
+    (folder / "graph.pb").write_bytes(graphs()[1])
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,173 @@
+"""Resize modes, interpolation and crops: what the network is fed with, against OpenCV, Pillow and NumPy."""
+
+from __future__ import annotations
+
+import itertools
+
+import cv2
+import numpy as np
+import PIL.Image
+import pytest
+from test_images import photograph
+
+import fne
+
+
+def identity_network(height=None, width=None):
+    """Its layer "fed" is the input itself, [n, height * width * 3]."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [None, height, width, 3], "input")
+        tf.reshape(x, [-1, height * width * 3], "fed")
+    return graph.as_graph_def()
+
+
+def extractor(height, width, **options):
+    return fne.Extractor(identity_network(height, width), layers=["fed"], **options)
+
+
+def resized(image, height, width, interpolation):
+    if interpolation == "bilinear":
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(PIL.Image.fromarray(image).resize((width, height), PIL.Image.BILINEAR))
+
+
+def shortest_side(height, width, side):
+    """torchvision's Resize(side)."""
+    return (side, int(side * width / height)) if height <= width else (int(side * height / width), side)
+
+
+def center_crop(image, height, width):
+    """torchvision's CenterCrop."""
+    top = int(round((image.shape[0] - height) / 2.0))
+    left = int(round((image.shape[1] - width) / 2.0))
+    return image[top : top + height, left : left + width]
+
+
+def ten_crop(image, height, width):
+    """torchvision's TenCrop: corners and centre, then those of the mirrored image."""
+
+    def five(image):
+        corners = [image[:height, :width], image[:height, -width:], image[-height:, :width], image[-height:, -width:]]
+        return [*corners, center_crop(image, height, width)]
+
+    return five(image) + five(image[:, ::-1])
+
+
+PICTURES = [(61, 83), (83, 61), (40, 40), (40, 97), (30, 32), (33, 200), (200, 231)]
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "antialiased"])
+@pytest.mark.parametrize("side", [32, 37])
+def test_shortest_side_and_centre_crop(side, interpolation):
+    options = {"resize_mode": "shortest_side", "resize_size": (side, side), "interpolation": interpolation}
+    images = [photograph(*size) for size in PICTURES]
+    with extractor(32, 32, **options) as network:
+        rows = network.extract(images).features.reshape(-1, 32, 32, 3)
+        for image, row in zip(images, rows, strict=True):
+            expected = center_crop(resized(image, *shortest_side(*image.shape[:2], side), interpolation), 32, 32)
+            np.testing.assert_array_equal(row, expected)
+            np.testing.assert_array_equal(network.preprocess(image)[0], expected)
+
+
+def test_shortest_side_of_an_oblong_input():
+    """The smallest picture that covers 30 x 60 has one of its sides."""
+    image = photograph(80, 100)
+    with extractor(30, 60, resize_mode="shortest_side") as network:
+        expected = center_crop(resized(image, 48, 60, "bilinear"), 30, 60)
+        np.testing.assert_array_equal(network.preprocess(image)[0], expected)
+
+
+@pytest.mark.parametrize("mode", ["stretch", "shortest_side"])
+def test_ten_crops(mode):
+    images = [photograph(*size) for size in PICTURES]
+    with extractor(28, 28, resize_mode=mode, crops=10, resize_size=(35, 35), batch_size=16) as network:
+        assert network.rows_per_image == 10
+        extraction = network.extract(images)
+        rows = extraction.features.reshape(len(images), 10, 28, 28, 3)
+        assert extraction.statuses.shape == (len(images),)
+        for image, crops in zip(images, rows, strict=True):
+            size = (35, 35) if mode == "stretch" else shortest_side(*image.shape[:2], 35)
+            np.testing.assert_array_equal(crops, ten_crop(resized(image, *size, "bilinear"), 28, 28))
+
+
+def test_ten_crops_of_256_by_default():
+    """The published experiments: pictures of 256, crops of 224."""
+    image = photograph(250, 320)
+    with extractor(224, 224, crops=10) as network:
+        expected = ten_crop(resized(image, 256, 256, "bilinear"), 224, 224)
+        np.testing.assert_array_equal(network.preprocess(image), expected)
+
+
+def test_crops_are_fed_in_the_channel_order_with_mean_and_scale():
+    image = photograph(50, 60)
+    options = {"channel_order": "bgr", "mean": (1, 2, 3), "scale": (0.5, 0.25, 2), "crops": 10, "resize_size": (40, 44)}
+    with extractor(32, 32, **options) as network:
+        crops = np.stack(ten_crop(resized(image, 40, 44, "bilinear"), 32, 32))[..., ::-1].astype(np.float32)
+        expected = (crops - np.float32([1, 2, 3])) * np.float32([0.5, 0.25, 2])
+        np.testing.assert_array_equal(network.preprocess(image), expected)
+
+
+def test_a_bad_image_loses_its_ten_rows_alone(tmp_path):
+    good = cv2.imencode(".png", photograph(40, 40))[1].tobytes()
+    with extractor(32, 32, crops=10, on_error="skip", batch_size=30) as network:
+        extraction = network.extract([good, good[:200], good])
+        assert list(extraction.ok) == [True, False, True] and list(extraction.reasons) == [1]
+        nan = np.isnan(extraction.features).all(axis=1).reshape(3, 10)
+        assert nan[1].all() and not np.isnan(extraction.features[[*range(10), *range(20, 30)]]).any()
+
+
+def test_wrong_options():
+    for options, reason in [
+        ({"crops": 5}, "crops is 5"),
+        ({"resize_mode": "squash"}, "resize_mode is 'squash'"),
+        ({"interpolation": "cubic"}, "interpolation is 'cubic'"),
+        ({"resize_size": (31, 40)}, "resize_height is 31; it must be 32"),
+        ({"scale": 0}, "scale is 0"),
+        ({"image_options": fne.ImageOptions(max_pixels=0)}, "max_pixels is 0"),
+    ]:
+        with pytest.raises(ValueError, match=reason):
+            extractor(32, 32, **options)
+
+
+# ---- antialiased resizing
+
+SIZES = [(1, 1), (1, 7), (5, 3), (16, 16), (17, 31), (64, 48), (224, 224), (375, 500)]
+
+
+def assert_pillows(image, size):
+    """Pillow 13 resizes over the height first where it thinks that this is less work; libfne always over the width first.
+    In the same order the pixels are the same, else they differ by the rounding between the two passes."""
+    expected = np.asarray(PIL.Image.fromarray(image).resize(size[::-1], PIL.Image.BILINEAR))
+    resized = fne.resize(image, size, interpolation="antialiased")
+    lower = fne.resize(image, (size[0], image.shape[1]), interpolation="antialiased")
+    height_first = fne.resize(lower, size, interpolation="antialiased")
+    assert (resized == expected).all() or (height_first == expected).all()
+    assert np.abs(resized.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("source, target", itertools.product(SIZES, SIZES))
+def test_antialiased_is_pillows(source, target):
+    assert_pillows(np.random.default_rng(sum(source) + sum(target)).integers(0, 256, (*source, 3), np.uint8), target)
+
+
+def test_antialiased_random_sizes_of_a_photograph():
+    random = np.random.default_rng(3)
+    image = photograph(240, 380)
+    for _ in range(60):
+        height, width = random.integers(2, 240), random.integers(2, 380)
+        part = np.ascontiguousarray(image[:height, :width])
+        new = tuple(int(n) for n in random.integers(1, 300, 2))
+        assert_pillows(part, new)
+
+
+@pytest.mark.parametrize("length", [4_000, 30_000, 3_000_000])
+def test_antialiased_of_very_long_rows_keeps_the_brightness(length):
+    """So many weights that each is next to nothing: the mean must stay."""
+    row = np.random.default_rng(1).integers(90, 110, (1, length, 3), np.uint8)
+    result = fne.resize(row, (1, 1), interpolation="antialiased").astype(int)
+    position = (np.arange(length) + 0.5 - length / 2) / length  # the triangle is as wide as the picture on each side
+    weights = 1 - np.abs(position)
+    exact = (row[0] * weights[:, None]).sum(0) / weights.sum()
+    assert np.abs(result[0, 0] - exact).max() <= 1
