@@ -129,7 +129,10 @@ cic_reader *cic_png_open(const uint8_t *bytes, size_t size, const cic_options *o
     png_set_keep_unknown_chunks(reader->png, PNG_HANDLE_CHUNK_NEVER, skipped, SKIPPED_COUNT);
     png_set_user_limits(reader->png, 0x7fffffff, 0x7fffffff); // ours, in pixels, is checked by the caller
     png_set_chunk_malloc_max(reader->png, options->max_chunk_size);
-    if (reader->base.tolerant) png_set_crc_action(reader->png, PNG_CRC_WARN_USE, PNG_CRC_DEFAULT);
+    if (reader->base.tolerant) {
+        png_set_crc_action(reader->png, PNG_CRC_WARN_USE, PNG_CRC_DEFAULT);
+        png_set_compression_buffer_size(reader->png, 64); // bytes read at once: what is lost where the data end
+    }
     png_set_read_fn(reader->png, reader, take_bytes);
     png_read_info(reader->png, reader->info);
     *width = png_get_image_width(reader->png, reader->info);
