@@ -101,4 +101,57 @@ final class GraphSafetyTests: XCTestCase {
         graph.function("helper", body: [bomb])
         assertFails(.invalidGraph, saying: "'bomb'") { try graph.model() }
     }
+
+    // MARK: Sizes
+
+    private func little(_ numbers: [Int32]) -> [UInt8] {
+        Wire.bytes(4, numbers.flatMap { n in withUnsafeBytes(of: n.littleEndian) { Array($0) } })
+    }
+
+    private func resizing(to content: [UInt8], shape: [Int], through part: String? = nil) -> GraphWriter {
+        var graph = GraphWriter()
+        let input = graph.placeholder("input", [-1, 8, 8, 3])
+        graph.node("size", "Const", attributes: ["value": Attribute.tensor(type: 3, shape, content)])
+        if let part { graph.node("part", part, "size") }
+        graph.node("resize", "ResizeBilinear", input, part == nil ? "size" : "part")
+        return graph
+    }
+
+    func testSizesAreBounded() throws {
+        for (height, width) in [(Int32(224), Int32(224)), (16_384, 16_384), (-1, 5), (0, 0)] {
+            XCTAssertNoThrow(try resizing(to: little([height, width]), shape: [2]).model())
+        }
+        for numbers in [[6, Int32.max], [Int32.max, 1], [16_385, 16_384]] as [[Int32]] {
+            for allowUnsafe in [false, true] {
+                assertFails(.invalidGraph, saying: "'resize' (ResizeBilinear)", "\(numbers[0]) x \(numbers[1])") {
+                    try resizing(to: little(numbers), shape: [2]).model(allowUnsafe: allowUnsafe)
+                }
+            }
+        }
+        // The same number in the three ways that a file may write it, and behind an Identity.
+        let repeated = Wire.number(7, 6) + Wire.number(7, Int(Int32.max))
+        let packed = Wire.bytes(7, Wire.varint(6) + Wire.varint(Int(Int32.max)))
+        for content in [repeated, packed] {
+            assertFails(.invalidGraph, saying: "'resize'") { try resizing(to: content, shape: [2]).model() }
+        }
+        assertFails(.invalidGraph, saying: "'resize'") {
+            try resizing(to: packed, shape: [2], through: "Identity").model()
+        }
+    }
+
+    func testSizesInFunctionsAreBounded() {
+        var graph = GraphWriter()
+        graph.placeholder("input", [-1, 8, 8, 3])
+        graph.node("call", "helper", "input")
+        let size = Wire.node("size", "Const", attributes: ["value": Attribute.tensor(type: 3, [1], little([.max]))])
+        graph.function("helper", body: [size, Wire.node("tile", "Tile", ["x", "size:output:0"])])
+        assertFails(.invalidGraph, saying: "'tile' (Tile)") { try graph.model() }
+    }
+
+    func testTheAttributeThatTensorFlowKeepsForItself() {
+        var graph = GraphWriter()
+        let input = graph.placeholder("input", [-1, 8, 8, 3])
+        graph.node("relu", "Relu", input, attributes: ["_kernel": Attribute.float32])
+        assertFails(.invalidGraph, saying: "'relu'", "_kernel") { try graph.model() }
+    }
 }

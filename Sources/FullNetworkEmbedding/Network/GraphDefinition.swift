@@ -26,10 +26,14 @@ struct GraphDefinition {
         case tensor(Constant)
     }
 
-    /// A constant's type and shape.
+    /// A constant's type, shape, and values where these are a few integers, as sizes and axes are.
     struct Constant {
         var type = 0
         var shape: [Int]? = []
+        var integers: [Int] = []
+
+        /// More values than this are weights or indices, and are skipped.
+        static let fewIntegers = 64
     }
 
     /// An operation in the body of a function of the graph's library.
@@ -42,8 +46,10 @@ struct GraphDefinition {
     private(set) var functionNodes: [FunctionNode] = []
     private(set) var index: [String: Int] = [:]
 
-    /// TensorFlow's number of float32 (types.proto).
+    /// TensorFlow's numbers of types (types.proto).
     static let float32 = 1
+    static let int32 = 3
+    static let int64 = 9
 
     init(_ bytes: UnsafeRawBufferPointer) throws {
         try Self.recognize(bytes)
@@ -191,16 +197,54 @@ struct GraphDefinition {
         var constant = Constant()
         var reader = ProtobufReader(bytes)
         var singular = SingularFields()
+        var content: UnsafeRawBufferPointer?
         while let (field, value) = try reader.next() {
-            guard field == 1 || field == 2 else { continue }
-            try singular.take(field)
-            if field == 1 {
+            switch field {
+            case 1:
+                try singular.take(field)
                 constant.type = Int(truncatingIfNeeded: try value.varint())
-            } else {
+            case 2:
+                try singular.take(field)
                 constant.shape = try shape(value.message())
+            case 4:
+                try singular.take(field)
+                content = try value.message()
+            case 7, 10: // int_val, int64_val
+                try appendIntegers(value, to: &constant.integers)
+            default: break
             }
         }
+        if let content, !content.isEmpty { constant.integers = integers(content, type: constant.type) }
         return constant
+    }
+
+    /// A repeated number: one of many, or many in a row.
+    private static func appendIntegers(_ value: ProtobufReader.Value, to integers: inout [Int]) throws {
+        switch value {
+        case .varint(let number):
+            if integers.count < Constant.fewIntegers { integers.append(Int(truncatingIfNeeded: number)) }
+        case .bytes(let packed):
+            var reader = ProtobufReader(packed)
+            while integers.count < Constant.fewIntegers, let number = try reader.nextPacked() {
+                integers.append(Int(truncatingIfNeeded: number))
+            }
+        default: throw FNEError(.invalidGraph, "a field has the wrong wire type")
+        }
+    }
+
+    /// Little-endian numbers of a constant's tensor_content.
+    private static func integers(_ content: UnsafeRawBufferPointer, type: Int) -> [Int] {
+        switch type {
+        case int32 where content.count <= 4 * Constant.fewIntegers:
+            (0..<content.count / 4).map {
+                Int(Int32(littleEndian: content.loadUnaligned(fromByteOffset: 4 * $0, as: Int32.self)))
+            }
+        case int64 where content.count <= 8 * Constant.fewIntegers:
+            (0..<content.count / 8).map {
+                Int(Int64(littleEndian: content.loadUnaligned(fromByteOffset: 8 * $0, as: Int64.self)))
+            }
+        default: []
+        }
     }
 
     private static func shape(_ bytes: UnsafeRawBufferPointer) throws -> [Int]? {
@@ -231,6 +275,9 @@ extension GraphDefinition.Node {
     func type(_ name: String) -> Int? { if case .type(let value)? = attributes[name] { value } else { nil } }
 
     func shape(_ name: String) -> [Int]? { if case .shape(let value)? = attributes[name] { value } else { nil } }
+
+    /// Whether the node has an attribute, understood or not.
+    func has(_ name: String) -> Bool { attributeNames.contains(name) }
 
     func constant(_ name: String) -> GraphDefinition.Constant? {
         if case .tensor(let value)? = attributes[name] { value } else { nil }

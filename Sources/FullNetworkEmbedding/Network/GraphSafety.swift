@@ -13,6 +13,10 @@ enum GraphSafety {
         for node in graph.nodes where !isAllowed(node.operation) {
             throw FNEError(.unsafeGraph, message(node: "node '\(node.name)'", operation: node.operation))
         }
+        // TensorFlow marks nodes that it rewrites itself with this attribute, and ends the process where a graph brings it.
+        for node in graph.nodes + graph.functionNodes.map(\.node) where node.has("_kernel") {
+            throw FNEError(.invalidGraph, "node '\(node.name)' has the attribute '_kernel', which TensorFlow keeps for itself")
+        }
         for body in graph.functionNodes where !isAllowed(body.node.operation) {
             throw FNEError(
                 .unsafeGraph,

@@ -33,6 +33,9 @@ struct ProtobufReader {
         }
     }
 
+    /// The next number of a packed field; nil at the end.
+    mutating func nextPacked() throws -> UInt64? { position < bytes.count ? try varint() : nil }
+
     private mutating func varint() throws -> UInt64 {
         var result: UInt64 = 0
         for shift in stride(from: UInt64(0), to: 70, by: 7) {
