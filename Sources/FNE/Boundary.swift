@@ -159,7 +159,7 @@ func checkSize<Struct>(_ pointer: UnsafeMutablePointer<Struct>, _ name: String) 
 
 private func structSize(_ raw: UnsafeRawPointer, _ name: String) throws -> Int {
     let size = raw.load(as: UInt64.self)
-    guard size >= UInt64(MemoryLayout<UInt64>.size), size <= maximumStructSize else {
+    guard isStructSize(size) else {
         throw FNEError(
             .invalidArgument, "\(name)->struct_size is \(size); set the struct up with its init function")
     }
@@ -169,7 +169,7 @@ private func structSize(_ raw: UnsafeRawPointer, _ name: String) throws -> Int {
 /// Writes a struct's defaults and its size, as much of it as the caller has memory for; NULL and senseless sizes are
 /// ignored.
 func initialize<Struct: BitwiseCopyable>(_ pointer: UnsafeMutablePointer<Struct>?, _ value: Struct, _ size: UInt64) {
-    guard let pointer, size >= UInt64(MemoryLayout<UInt64>.size), size <= maximumStructSize else { return }
+    guard let pointer, isStructSize(size) else { return }
     let raw = UnsafeMutableRawPointer(pointer)
     raw.initializeMemory(as: UInt8.self, repeating: 0, count: Int(size))
     withUnsafeBytes(of: value) { bytes in
@@ -179,7 +179,9 @@ func initialize<Struct: BitwiseCopyable>(_ pointer: UnsafeMutablePointer<Struct>
     raw.storeBytes(of: size, as: UInt64.self)
 }
 
-private let maximumStructSize: UInt64 = 65_536
+/// Whether a compiler can have come to this size: the first member makes it a multiple of eight. Another one could cut a
+/// pointer in two.
+private func isStructSize(_ size: UInt64) -> Bool { size >= 8 && size % 8 == 0 && size <= 65_536 }
 
 func mustBeZero(_ reserved: some BinaryInteger, _ name: String) throws {
     guard reserved == 0 else { throw FNEError(.invalidArgument, "\(name)->reserved is \(reserved); it must be 0") }

@@ -105,6 +105,8 @@ int main(int argc, char **argv) {
     longer.newer = 1;
     EXPECT(fne_model_open(argv[1], &longer.known, &model), FNE_INVALID_ARGUMENT);
     /* A struct of an older one: what it lacks keeps the default. */
+    model_options.struct_size = 12; /* no compiler's: a pointer could be cut in two */
+    EXPECT(fne_model_open(argv[1], &model_options, &model), FNE_INVALID_ARGUMENT);
     model_options.struct_size = 8;
     model_options.allow_unsafe = 7;
     EXPECT(fne_model_open(argv[1], &model_options, &model), FNE_OK);

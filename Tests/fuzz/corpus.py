@@ -94,7 +94,7 @@ def options() -> list[bytes]:
             content = bytearray(size - 8)
             for _ in range(values.randrange(4)):
                 content[values.randrange(size - 8)] = values.choice([1, 2, 10, 224, 255])
-            structs += struct.pack("<BB", (size - 8) % 256, 0) + content
+            structs += struct.pack("<BB", (size - 8) // 8, 0) + content
         files.append(structs + values.choice([b"*", b"last:25%", b"all", b"relu[12]", b"conv1:0"]).ljust(32, b"\0") * 4)
     return files
 

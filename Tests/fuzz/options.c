@@ -24,7 +24,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
 static void *sized(const uint8_t **data, size_t *size) {
     uint64_t length = 0;
     if (*size < 10) return NULL;
-    length = 8 + (*data)[0] + 256 * ((*data)[1] % 4);
+    length = 8 + 8 * (*data)[0] + (*data)[1] % 8; /* mostly a size that a compiler can have come to */
     *data += 2;
     *size -= 2;
     uint8_t *bytes = calloc(1, length);
@@ -50,7 +50,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         fne_ternarize(x, 2, 2, mean, std, ternarize, codes, 4);
     }
     fne_tensor_info *tensor = sized(&data, &size);
-    if (tensor != NULL && fne_model_tensor_info(model, 0, tensor) != FNE_OK) abort();
+    if (tensor != NULL) {
+        fne_status wanted = tensor->struct_size % 8 == 0 ? FNE_OK : FNE_INVALID_ARGUMENT;
+        if (fne_model_tensor_info(model, 0, tensor) != wanted) abort();
+    }
     fne_model_options *opening = sized(&data, &size);
     fne_model *other = NULL;
     if (opening != NULL && fne_model_open_memory(data, size, opening, &other) == FNE_OK) fne_model_close(other);
