@@ -121,7 +121,7 @@ final class GraphSafetyTests: XCTestCase {
         for (height, width) in [(Int32(224), Int32(224)), (16_384, 16_384), (-1, 5), (0, 0)] {
             XCTAssertNoThrow(try resizing(to: little([height, width]), shape: [2]).model())
         }
-        for numbers in [[6, Int32.max], [Int32.max, 1], [16_385, 16_384]] as [[Int32]] {
+        for numbers in [[6, Int32.max], [Int32.max, 1], [16_385, 1], [Int32.min, 2]] as [[Int32]] {
             for allowUnsafe in [false, true] {
                 assertFails(.invalidGraph, saying: "'resize' (ResizeBilinear)", "\(numbers[0]) x \(numbers[1])") {
                     try resizing(to: little(numbers), shape: [2]).model(allowUnsafe: allowUnsafe)
@@ -148,10 +148,47 @@ final class GraphSafetyTests: XCTestCase {
         assertFails(.invalidGraph, saying: "'tile' (Tile)") { try graph.model() }
     }
 
-    func testTheAttributeThatTensorFlowKeepsForItself() {
-        var graph = GraphWriter()
-        let input = graph.placeholder("input", [-1, 8, 8, 3])
-        graph.node("relu", "Relu", input, attributes: ["_kernel": Attribute.float32])
-        assertFails(.invalidGraph, saying: "'relu'", "_kernel") { try graph.model() }
+    // MARK: Consistency
+
+    /// Each of these ends the process inside of TensorFlow 2.21.
+    func testWhatTensorFlowTakesForGranted() throws {
+        func graph(_ change: (inout GraphWriter, String) -> Void) -> GraphWriter {
+            var graph = GraphWriter()
+            change(&graph, graph.placeholder("input", [-1, 8, 8, 3]))
+            return graph
+        }
+        func integers(_ shape: [Int]) -> [UInt8] { Attribute.tensor(type: 3, shape, little([1])) }
+        for (text, writer) in [
+            ("_kernel", graph { $0.node("bad", "Relu", $1, attributes: ["_kernel": Attribute.float32]) }),
+            ("another type", graph { graph, _ in
+                graph.node("bad", "Const", attributes: ["dtype": Attribute.float32, "value": Attribute.tensor(type: 5, [2])])
+            }),
+            ("2147483647 inputs, and has 2", graph {
+                $0.node("bad", "Pack", $1, $1, attributes: ["N": Attribute.integer(Int(Int32.max))])
+            }),
+            ("-1 inputs", graph { $0.node("bad", "Pack", $1, attributes: ["N": Attribute.integer(-1)]) }),
+            ("1073741824 outputs", graph {
+                $0.node("bad", "Unpack", $1, attributes: ["num": Attribute.integer(1 << 30)])
+            }),
+            ("ends no loop", graph { $0.node("bad", "Exit", $1) }),
+            ("2 dimensions", graph { graph, input in
+                graph.node("sizes", "Const", attributes: ["value": integers([1, 3])])
+                graph.node("bad", "SplitV", input, "sizes", "sizes", attributes: ["num_split": Attribute.integer(3)])
+            }),
+            ("batch_dims 100", graph { graph, input in
+                graph.node("indices", "Const", attributes: ["value": integers([3])])
+                graph.node("bad", "GatherV2", input, "indices", "indices", attributes: ["batch_dims": Attribute.integer(100)])
+            }),
+        ] as [(String, GraphWriter)] {
+            assertFails(.invalidGraph, saying: "'bad'", text) { try writer.model(allowUnsafe: true) }
+        }
+        XCTAssertNoThrow(try graph { $0.node("good", "Pack", $1, $1, attributes: ["N": Attribute.integer(2)]) }.model())
+        XCTAssertNoThrow(
+            try graph { graph, input in
+                graph.node("sizes", "Const", attributes: ["dtype": Attribute.int32, "value": integers([3])])
+                graph.node("good", "SplitV", input, "sizes", "sizes", attributes: ["num_split": Attribute.integer(3)])
+                graph.node("switch", "Switch", input, input)
+                graph.node("exit", "Exit", "switch")
+            }.model())
     }
 }

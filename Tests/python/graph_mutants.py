@@ -131,6 +131,8 @@ class Origins:
             fne.Model(graph)
         except fne.UnsafeGraphError:
             return False
+        except fne.GraphError:  # allowed, but not alone
+            return True
         return True
 
     def mutant(self, number: int) -> bytes:

@@ -272,6 +272,8 @@ extension GraphDefinition.Node {
 
     func flag(_ name: String) -> Bool { if case .flag(let value)? = attributes[name] { value } else { false } }
 
+    func integer(_ name: String) -> Int? { if case .integer(let value)? = attributes[name] { value } else { nil } }
+
     func type(_ name: String) -> Int? { if case .type(let value)? = attributes[name] { value } else { nil } }
 
     func shape(_ name: String) -> [Int]? { if case .shape(let value)? = attributes[name] { value } else { nil } }

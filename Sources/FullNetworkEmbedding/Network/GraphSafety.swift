@@ -13,10 +13,6 @@ enum GraphSafety {
         for node in graph.nodes where !isAllowed(node.operation) {
             throw FNEError(.unsafeGraph, message(node: "node '\(node.name)'", operation: node.operation))
         }
-        // TensorFlow marks nodes that it rewrites itself with this attribute, and ends the process where a graph brings it.
-        for node in graph.nodes + graph.functionNodes.map(\.node) where node.has("_kernel") {
-            throw FNEError(.invalidGraph, "node '\(node.name)' has the attribute '_kernel', which TensorFlow keeps for itself")
-        }
         for body in graph.functionNodes where !isAllowed(body.node.operation) {
             throw FNEError(
                 .unsafeGraph,
@@ -85,7 +81,7 @@ enum GraphSafety {
         PreventGradient Prod QuantizeAndDequantize QuantizeAndDequantizeV2 QuantizeAndDequantizeV3
         QuantizeAndDequantizeV4 RGBToHSV Range Rank Real RealDiv Reciprocal Relu Relu6 Reshape ResizeArea
         ResizeBicubic ResizeBilinear ResizeNearestNeighbor Reverse ReverseSequence ReverseV2 RightShift Rint Round
-        Rsqrt ScatterNd SegmentMax SegmentMean SegmentMin SegmentProd SegmentSum Select SelectV2 Selu Shape ShapeN
+        Rsqrt ScatterNd Select SelectV2 Selu Shape ShapeN
         Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign SpaceToBatch SpaceToBatchND SpaceToDepth
         Split SplitV Sqrt Square SquaredDifference Squeeze StatefulPartitionedCall StatelessIf StatelessWhile StopGradient StridedSlice Sub Sum
         Switch Tan Tanh TensorScatterUpdate Tile TopK TopKV2 Transpose TruncateDiv TruncateMod Unpack UpperBound Where

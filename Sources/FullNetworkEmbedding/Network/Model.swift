@@ -48,6 +48,7 @@ public final class Model: @unchecked Sendable {
         graph = try bytes.withBytes { try GraphDefinition($0) }
         if !allowUnsafe { try GraphSafety.check(graph) }
         try GraphSafety.checkConstants(graph, size: bytes.count)
+        try GraphConsistency.check(graph)
         try GraphSizes.check(graph)
         tensors = Self.table(graph, try LayerAnalysis(graph))
     }
