@@ -98,8 +98,8 @@ static void check_chunks(png_reader *reader, uint64_t limit) {
         size_t length = png_get_uint_32(chunk);
         if (length > limit && memcmp(chunk + 4, "IDAT", 4) != 0 && !is_skipped(chunk + 4)) {
             reader->base.code = CIC_LIMIT;
-            snprintf(reader->base.message, CIC_MESSAGE_SIZE, "a chunk of %zu bytes is more than the limit of %llu", length,
-                     (unsigned long long)limit);
+            snprintf(reader->base.message, CIC_MESSAGE_SIZE, "a chunk of %zu bytes is more than the limit of %llu",
+                     length, (unsigned long long)limit);
             return;
         }
         if (length > reader->size - at - CHUNK_HEADER) return; // the end is missing, as libpng will notice

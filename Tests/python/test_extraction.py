@@ -322,6 +322,27 @@ def test_one_extractor_from_several_threads(network, photographs):
         np.testing.assert_array_equal(result, expected)
 
 
+def test_several_extractors_of_one_model_from_eight_threads(network, photographs):
+    """Two threads on each of four extractors, which share a model and differ in what they take."""
+    model = fne.Model(network[0])
+    choices = [{"layers": "last:40%"}, {"crops": 10}, {"channel_order": "bgr"}, {"resize_mode": "shortest_side"}]
+    extractors = [fne.Extractor(model, batch_size=4, **choice) for choice in choices]
+    model.close()
+    expected = [extractor.extract(photographs[:12]).features for extractor in extractors]
+    results = [None] * 8
+
+    def work(number):
+        results[number] = extractors[number // 2].extract(photographs[:12]).features
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, result in enumerate(results):
+        np.testing.assert_array_equal(result, expected[number // 2])
+
+
 def test_no_warning_without_a_reason(network, photographs):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
