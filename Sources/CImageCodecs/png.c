@@ -102,6 +102,7 @@ static void check_chunks(png_reader *reader, uint64_t limit) {
                      length, (unsigned long long)limit);
             return;
         }
+        if (memcmp(chunk + 4, "IEND", 4) == 0) return;
         if (length > reader->size - at - CHUNK_HEADER) return; // the end is missing, as libpng will notice
         at += CHUNK_HEADER + length;
         at += reader->size - at < CHUNK_CHECKSUM ? reader->size - at : CHUNK_CHECKSUM;

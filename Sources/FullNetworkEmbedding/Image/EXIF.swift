@@ -1,56 +1,79 @@
-/// Finds the orientation in the EXIF data of an encoded image. Broken EXIF data mean "as stored", as in OpenCV: a
-/// picture is not lost for its metadata.
+/// Finds the orientation in the EXIF data of an encoded image, where OpenCV 5 finds it and libjpeg and libpng let it.
+/// Broken EXIF data mean "as stored": a picture is not lost for its metadata.
 enum EXIF {
     static func orientation(in file: UnsafeRawBufferPointer, format: ImageFormat) -> Orientation {
-        let block: UnsafeRawBufferPointer? = switch format {
-        case .jpeg: jpegBlock(file)
-        case .png: pngBlock(file)
+        let value = switch format {
+        case .jpeg: jpegOrientation(file)
+        case .png: pngBlock(file).flatMap(orientationValue)
         }
-        guard let block, let value = orientationValue(block) else { return .asStored }
-        return Orientation(rawValue: value) ?? .asStored
+        return value.flatMap(Orientation.init(rawValue:)) ?? .asStored
     }
 
-    /// The TIFF structure in the first APP1 segment that is marked as EXIF.
-    private static func jpegBlock(_ file: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+    /// Of the first APP1 segment that is marked as EXIF and holds an orientation.
+    private static func jpegOrientation(_ file: UnsafeRawBufferPointer) -> Int? {
         var position = 2 // after SOI
-        while let marker = file.bigEndian16(at: position) {
-            if marker == 0xffff { // fill bytes
-                position += 1
-                continue
+        while let marker = nextMarker(file, &position) {
+            switch marker {
+            case 0xda, 0xd9: return nil // start of scan, end of image: no more headers
+            case 0x01, 0xd0...0xd7: continue // markers without a length
+            default: break
             }
-            // Start of scan or end of image: no more headers. Markers without a length do not stand in a header.
-            guard marker >> 8 == 0xff, marker != 0xffda, marker != 0xffd9,
-                let length = file.bigEndian16(at: position + 2), length >= 2
-            else { return nil }
-            let start = position + 4
-            let end = position + 2 + length
-            if marker == 0xffe1, end <= file.count, end - start > 6,
-                file[start..<start + 6].elementsEqual([0x45, 0x78, 0x69, 0x66, 0, 0]) // "Exif\0\0"
+            guard let length = file.bigEndian16(at: position) else { return nil }
+            let start = position + 2
+            let end = position + max(length, 2)
+            if marker == 0xe1, end <= file.count, end - start > 6,
+                file[start..<start + 6].elementsEqual([0x45, 0x78, 0x69, 0x66, 0, 0]), // "Exif\0\0"
+                let value = orientationValue(UnsafeRawBufferPointer(rebasing: file[start + 6..<end]))
             {
-                return UnsafeRawBufferPointer(rebasing: file[start + 6..<end])
+                return value
             }
             position = end
         }
         return nil
     }
 
-    /// The eXIf chunk (PNG 3, 11.3.3.5), which may stand before or after the image data.
+    /// The next marker at or after the position, which moves behind it. As libjpeg does, bytes before a marker are skipped,
+    /// and so are fill bytes and FF 00.
+    private static func nextMarker(_ file: UnsafeRawBufferPointer, _ position: inout Int) -> UInt8? {
+        while position < file.count {
+            guard let mark = file[position...].firstIndex(of: 0xff), let code = file[mark...].firstIndex(where: { $0 != 0xff })
+            else { return nil }
+            position = code + 1
+            if file[code] != 0 { return file[code] }
+        }
+        return nil
+    }
+
+    /// The first eXIf chunk (PNG 3, 11.3.3.5) that libpng takes, which may stand before or after the image data.
     private static func pngBlock(_ file: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
         var position = 8 // after the signature
         while let length = file.bigEndian32(at: position), let kind = file.bigEndian32(at: position + 4) {
             let start = position + 8
             guard length <= file.count - start else { return nil }
-            if kind == 0x6558_4966 { return UnsafeRawBufferPointer(rebasing: file[start..<start + length]) } // eXIf
+            let end = start + length
+            if kind == 0x6558_4966, length >= 4, // eXIf
+                [[0x49, 0x49, 42, 0], [0x4d, 0x4d, 0, 42]].contains(where: file[start..<start + 4].elementsEqual),
+                file.bigEndian32(at: end) == Int(crc32(file[position + 4..<end]))
+            {
+                return UnsafeRawBufferPointer(rebasing: file[start..<end])
+            }
             if kind == 0x4945_4e44 { return nil } // IEND
-            position = start + length + 4 // and the CRC
+            position = end + 4 // and the CRC
         }
         return nil
     }
 
-    /// The value of tag 0x0112 in the first directory of a TIFF structure.
+    /// PNG 3, annex D.
+    private static func crc32(_ bytes: Slice<UnsafeRawBufferPointer>) -> UInt32 {
+        ~bytes.reduce(UInt32.max) { sum, byte in
+            (0..<8).reduce(sum ^ UInt32(byte)) { sum, _ in sum >> 1 ^ (sum & 1 == 1 ? 0xedb8_8320 : 0) }
+        }
+    }
+
+    /// The value of tag 0x0112 in the first directory of a TIFF structure. The directory is read in order, and ends where a
+    /// value that OpenCV reads lies outside of the structure.
     private static func orientationValue(_ tiff: UnsafeRawBufferPointer) -> Int? {
-        guard tiff.count >= 8, tiff[0] == tiff[1], tiff[0] == 0x49 || tiff[0] == 0x4d else { return nil } // II, MM
-        let little = tiff[0] == 0x49
+        let little = tiff.starts(with: [0x49, 0x49]) // II; all else is MM
         func number16(_ at: Int) -> Int? { tiff.bigEndian16(at: at).map { little ? ($0 & 0xff) << 8 | $0 >> 8 : $0 } }
         func number32(_ at: Int) -> Int? {
             tiff.bigEndian32(at: at).map { little ? Int(UInt32($0).byteSwapped) : $0 }
@@ -58,11 +81,27 @@ enum EXIF {
         guard number16(2) == 42, let directory = number32(4), let count = number16(directory) else { return nil }
         for entry in 0..<count {
             let at = directory + 2 + 12 * entry
-            guard let tag = number16(at), let value = number16(at + 8) else { return nil }
-            if tag == 0x0112 { return value }
+            guard let tag = number16(at) else { return nil }
+            if tag == 0x0112 { return number16(at + 8) }
+            if texts.contains(tag) {
+                guard let size = number32(at + 4), let place = size <= 4 ? 8 : number32(at + 8),
+                    place + size <= tiff.count
+                else { return nil }
+            } else if let rationals = rationalCounts[tag] {
+                guard let place = number32(at + 8), place + 8 * rationals <= tiff.count else { return nil }
+            } else if shorts.contains(tag) {
+                guard number16(at + 8) != nil else { return nil }
+            }
         }
         return nil
     }
+
+    /// Tags whose values OpenCV reads on its way: description, make, model, software, date, copyright.
+    private static let texts: Set = [0x010e, 0x010f, 0x0110, 0x0131, 0x0132, 0x8298]
+    /// Resolutions, white point, chromaticities, YCbCr coefficients, reference black and white: pairs of 32 bits.
+    private static let rationalCounts = [0x011a: 1, 0x011b: 1, 0x013e: 2, 0x013f: 6, 0x0211: 3, 0x0214: 6]
+    /// Resolution unit, YCbCr positioning.
+    private static let shorts: Set = [0x0128, 0x0213]
 }
 
 extension UnsafeRawBufferPointer {
