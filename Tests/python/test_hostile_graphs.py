@@ -24,7 +24,10 @@ def child(folder: Path, first: int) -> dict[int, str]:
     while first < MUTANTS:
         program = [sys.executable, Path(__file__).parent / "graph_mutants.py", folder, first, MUTANTS, CHILDREN]
         with open(folder / f"log-{first}", "w") as log:
-            result = subprocess.run([str(part) for part in program], stdout=subprocess.PIPE, stderr=log, text=True)
+            # The child limits its address space, of which malloc takes much for each of many processors.
+            environment = dict(os.environ, MALLOC_ARENA_MAX="2")
+            command = [str(part) for part in program]
+            result = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
         lines = [line.split() for line in result.stdout.splitlines()]
         outcomes.update({int(number): outcome for number, outcome in (line for line in lines if len(line) == 2)})
         if result.returncode == 0:
