@@ -19,9 +19,10 @@ VENV := .venv
 VENV_PYTHON := $(VENV)/bin/python
 
 # The Swift runtime goes into the library: static, and without the modules that would bring threads of their own. Only
-# what include/fne.h declares is exported. The library stays loaded once it is: TensorFlow and the runtime keep state.
+# what include/fne.h declares is exported: lld leaves the rest out of the symbol table, where gold keeps some of it. The library stays loaded once it is: TensorFlow and the runtime keep state.
 LIBRARY_FLAGS := \
 	-Xswiftc -static-stdlib \
+	-Xswiftc -use-ld=lld \
 	-Xswiftc -Xfrontend -Xswiftc -disable-implicit-concurrency-module-import \
 	-Xswiftc -Xfrontend -Xswiftc -disable-implicit-string-processing-module-import \
 	-Xlinker --version-script=$(CURDIR)/Sources/FNE/exports.map \

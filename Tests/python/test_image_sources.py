@@ -154,6 +154,37 @@ def test_the_first_bad_image_of_a_mixed_folder_is_raised(sources):
         assert np.isnan(extraction.features[2:]).all() and not np.isnan(extraction.features[:2]).any()
 
 
+def test_a_network_that_gives_infinity_names_the_image(sources):
+    """Of a mixed list and of Pillow's formats, by its place in the list that was given."""
+    folder, picture = sources
+    black = np.zeros_like(picture)
+    for images in ([black, folder / "png"], [black, black, PIL.Image.fromarray(picture)], [folder / "gone", folder / "bmp"]):
+        last = len(images) - 1
+        with extractor(24, 20, scale=3e38, on_error="skip") as network:
+            extraction = network.extract(images)
+            assert extraction.statuses[last] == 15 and "infinity" in extraction.reasons[last]
+            assert np.isnan(extraction.features[last]).all()
+    with extractor(24, 20, scale=3e38) as network:
+        with pytest.raises(fne.NotFiniteError, match="image 2 of 3: .*infinity"):
+            network.extract([black, black, PIL.Image.fromarray(picture)])
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged tags and large pictures
+@pytest.mark.parametrize("format", ["GIF", "TIFF", "BMP", "WEBP"])
+def test_mutants_of_other_formats_are_images_or_errors(format):
+    """Pillow's readers raise of every kind; here it is ImageError alone."""
+    original = encoded(format)
+    random = np.random.default_rng(3)
+    for _ in range(400):
+        data = bytearray(original)
+        for at in random.integers(4, min(len(data), 400), 6):
+            data[at] = random.integers(256)
+        try:
+            assert fne.read_image(bytes(data), options=fne.ImageOptions(max_pixels=1 << 22)).dtype == np.uint8
+        except fne.ImageError as failure:
+            assert str(failure)
+
+
 def test_the_drop_in_takes_other_formats(sources, network):
     folder, _ = sources
     paths = [folder / "png", folder / "bmp", folder / "png"]

@@ -236,8 +236,7 @@ class Extractor:
         tensor = numpy.ascontiguousarray(tensor)
         if tensor.ndim != 4 or tensor.shape[1:] != (*self.size, 3):
             raise ValueError(f"the tensor has shape {tensor.shape}; [N, {self.size[0]}, {self.size[1]}, 3] is needed")
-        run = _Run(self, tensor, progress, rows_per_image=1)
-        return run.native(lib.fne_extract_tensor, tensor.ctypes.data, tensor.size)
+        return _Run(self, tensor, progress, rows_per_image=1).tensor(tensor)
 
     def close(self) -> None:
         """Frees the extractor and its session."""
@@ -254,9 +253,16 @@ class _Run:
     """One extraction. The library skips bad images; here those are given to Pillow, or raised, or recorded."""
 
     def __init__(
-        self, extractor: Extractor, items: Sequence[Any], progress: Progress | None, rows_per_image: int | None = None
+        self,
+        extractor: Extractor,
+        items: Sequence[Any],
+        progress: Progress | None = None,
+        *,
+        rows_per_image: int | None = None,
+        on_error: str | None = None,
     ) -> None:
         self._extractor = extractor
+        self._on_error = on_error or extractor._on_error
         self._items = items
         self._progress = progress
         self._rows = rows_per_image or extractor.rows_per_image
@@ -264,6 +270,10 @@ class _Run:
             numpy.empty((len(items) * self._rows, extractor.feature_count), numpy.float32),
             numpy.zeros(len(items), numpy.int32),
         )
+
+    def tensor(self, fed: NDArray[numpy.float32]) -> Extraction:
+        """What is fed as it is."""
+        return self.native(lib.fne_extract_tensor, fed.ctypes.data, fed.size)
 
     def native(self, function: Any, *images: Any) -> Extraction:
         """All images by one call of the library."""
@@ -276,7 +286,8 @@ class _Run:
             try:
                 bad = refused.copy()
                 refused.clear()
-                self._handle_refused(bad)
+                if bad:
+                    self._embed([index for index, _ in bad], [refusal for _, refusal in bad])
                 if self._progress is not None:
                     self._progress(done, total)
                 return 0
@@ -309,21 +320,20 @@ class _Run:
                 self._progress(indices.stop, len(self._items))
         return self._result
 
-    def _handle_refused(self, refused: list[tuple[int, FNEError]]) -> None:
-        if refused:
-            self._embed([index for index, _ in refused], [refusal for _, refusal in refused])
-
     def _embed(self, indices: Sequence[int], refusals: Iterable[FNEError | None]) -> None:
         """Fills the rows of these images, as far as Python can read them."""
         with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
             fed = list(pool.map(self._read, indices, refusals))
+        good = []
         for index, outcome in zip(indices, fed, strict=True):
             if isinstance(outcome, FNEError):
                 self._record(index, outcome)
-        good = [(index, outcome) for index, outcome in zip(indices, fed, strict=True) if isinstance(outcome, numpy.ndarray)]
+            else:
+                good.append((index, outcome))
         if not good:
             return
-        rows = self._extractor._extract_tensor(numpy.concatenate([tensor for _, tensor in good]), None)
+        tensor = numpy.concatenate([outcome for _, outcome in good])
+        rows = _Run(self._extractor, tensor, rows_per_image=1, on_error="skip").tensor(tensor)
         for position, (index, _) in enumerate(good):
             of_image = slice(position * self._rows, (position + 1) * self._rows)
             bad = [number for number in range(of_image.start, of_image.stop) if number in rows.reasons]
@@ -346,7 +356,7 @@ class _Run:
             return failure
 
     def _record(self, index: int, failure: FNEError) -> None:
-        if self._extractor._on_error == "raise":
+        if self._on_error == "raise":
             raise error(failure.status, f"image {index} of {len(self._items)}: {failure}")
         self._result.statuses[index] = failure.status
         self._result.reasons[index] = str(failure)

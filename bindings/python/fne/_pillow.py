@@ -54,14 +54,17 @@ def to_rgb(image: Any, max_pixels: int, name: str = "") -> NDArray[numpy.uint8]:
             _ffi.UNSUPPORTED_IMAGE, f"{name}is a picture of mode {mode}, whose numbers have no range; convert it to 8 bits"
         )
     try:
-        image = ImageOps.exif_transpose(image)
+        if _orientation(image) != 1:
+            image = ImageOps.exif_transpose(image)
         if mode.startswith("I;16"):
             high = (numpy.asarray(image).astype(numpy.uint16) >> 8).astype(numpy.uint8)
             return numpy.repeat(high[..., None], 3, axis=2)
         if mode in ("RGBa", "La"):  # colours multiplied by alpha
             image = image.convert("RGBA" if mode == "RGBa" else "LA")
         return numpy.array(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError) as failure:
+    except MemoryError:
+        raise
+    except Exception as failure:  # of damaged files, Pillow's readers raise of every kind
         raise error(_ffi.DAMAGED_IMAGE, f"{name}the image is damaged or cannot be converted ({failure})") from failure
 
 
@@ -76,7 +79,9 @@ def _open(source: Any, refusal: FNEError) -> Any:
         return PIL.Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
     except PIL.Image.DecompressionBombError as bomb:
         raise error(_ffi.IMAGE_LIMIT, f"{_name(source)}refused by Pillow: {bomb}") from None
-    except (OSError, ValueError, SyntaxError):
+    except MemoryError:
+        raise
+    except Exception:  # as above
         raise refusal from None
 
 
@@ -91,7 +96,10 @@ def _check(image: Any, max_pixels: int, name: str) -> None:
 
 
 def _orientation(image: Any) -> int:
-    value = image.getexif().get(_ORIENTATION, 1)
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # broken EXIF data mean "as stored"
+        return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
