@@ -284,9 +284,11 @@ typedef struct fne_extractor_options {
     int32_t channel_order;      /* FNE_CHANNELS_*: what the network is fed with */
     float mean[3];              /* value fed = (pixel - mean) * scale, in float32; for each channel in the order fed; */
     float scale[3];             /* pixels are 0 to 255. Defaults: mean 0, scale 1. A scale of 0 is an error. */
-    uint32_t batch_size;        /* rows a run of the network; 0: as the graph's placeholder says, else 16 */
+    uint32_t batch_size;        /* rows a run of the network; 0: as the graph's placeholder says, else 4, and fewer where a
+                                   call has too few images to keep all streams busy */
     uint32_t loader_threads;    /* threads that read, decode and resize; 0: one a processor, at most 16 */
-    uint32_t engine_threads;    /* TensorFlow's threads; 0: one a processor. The first extractor of a process decides. */
+    uint32_t engine_threads;    /* threads that TensorFlow spreads one operation over; 0: 1. The first extractor of a
+                                   process decides. */
     int32_t on_error;           /* FNE_ON_ERROR_* */
     int32_t resize_mode;        /* FNE_RESIZE_* */
     int32_t interpolation;      /* FNE_INTERPOLATION_* */
@@ -294,7 +296,8 @@ typedef struct fne_extractor_options {
                                    four corners, the centre, and these five of the mirrored image (TenCrop order) */
     uint32_t resize_height;     /* what images are resized to before they are cropped to height and width; 0: height and */
     uint32_t resize_width;      /* width, with ten crops 8/7 of them (256 for 224). No smaller than height and width. */
-    uint32_t reserved;          /* 0 */
+    uint32_t streams;           /* batches that are in the network at once, each on a thread of its own; 0: one a
+                                   processor, or the processors divided by engine_threads, at most 64 */
     const fne_image_options *image_options; /* NULL: the defaults */
 } fne_extractor_options;
 
@@ -339,6 +342,8 @@ typedef struct fne_input_info {
     uint32_t width;
     uint32_t batch_size;
     uint32_t rows_per_image; /* 1, or 10 with ten crops */
+    uint32_t streams;        /* batches that are in the network at once */
+    uint32_t reserved;       /* 0 */
 } fne_input_info;
 
 /* Fills *info with zeros and struct_size, the caller's sizeof. */
@@ -353,6 +358,9 @@ typedef int32_t (*fne_progress_fn)(void *user, uint64_t done, uint64_t total);
 /* Called on the calling thread for each image that is skipped (FNE_ON_ERROR_SKIP), in their order. The message lives during the call. */
 typedef void (*fne_image_error_fn)(void *user, uint64_t index, fne_status status, const char *message);
 
+/* What the rows of a skipped image hold in fne_extract_run.codes. */
+#define FNE_SKIPPED_CODE (-128)
+
 typedef struct fne_extract_run {
     uint64_t struct_size;
     fne_progress_fn progress;       /* may be NULL */
@@ -361,6 +369,14 @@ typedef struct fne_extract_run {
     fne_status *statuses;           /* receives one status an image: the error of a skipped one or of the one that
                                        ended the call, else FNE_OK; may be NULL */
     uint64_t statuses_capacity;     /* of statuses, in elements */
+    int8_t *codes;                  /* receives int8 of features' shape: each row as fne_ternarize makes it of mean and std,
+                                       FNE_SKIPPED_CODE in a skipped image's rows. features may then be NULL, and no
+                                       float row is kept. NULL: no codes. */
+    uint64_t codes_capacity;        /* of codes, in elements */
+    const double *mean;             /* float64 [statistics_size], as fne_ternarize takes them; needed for codes */
+    const double *std;
+    uint64_t statistics_size;       /* must be F */
+    const struct fne_ternarize_options *ternarize_options; /* NULL: the defaults */
     uint64_t rows_done;             /* out: the first rows_done rows are final, also when the call fails; the rows of
                                        rows_done / rows_per_image images */
 } fne_extract_run;
@@ -371,9 +387,11 @@ FNE_API void fne_extract_run_init(fne_extract_run *run, uint64_t struct_size);
 /* Embeds image files: row i of features, float32 [count, F], becomes the pooled activations of image i. With ten crops,
  * features is [count * 10, F] and rows 10 i to 10 i + 9 are image i's.
  * Images are decoded as fne_image_decode does, resized as fne_image_resize does, cropped, and turned into float32 as the
- * options say. Loader threads work while the network runs.
+ * options say. Loader threads work while the network runs. However many images there are, the library's own memory is
+ * that of streams + 2 batches.
  *
  * paths     count strings; count is at least 1
+ * features  may be NULL where run->codes is not; a caller's memory of any kind, also a mapped file
  * capacity  of features in elements; count * rows_per_image * F are needed
  * run       may be NULL
  *
@@ -487,7 +505,7 @@ FNE_API void fne_ternarize_options_init(fne_ternarize_options *options, uint64_t
 
 /* Standardizes and discretizes to -1, 0, 1.
  * options  may be NULL: the defaults
- * codes    receives int8 [row_count, feature_count]; capacity in elements
+ * codes    receives int8 [row_count, feature_count], unspecified after an error; capacity in elements
  * Errors: as fne_standardize. */
 FNE_API fne_status fne_ternarize(const float *x, uint64_t row_count, uint64_t feature_count, const double *mean,
                                  const double *std, const fne_ternarize_options *options, int8_t *codes,

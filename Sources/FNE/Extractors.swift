@@ -39,7 +39,6 @@ private func defaultOptions() -> fne_extractor_options {
 /// C's options as Swift's; 0 and NULL stand for defaults.
 private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extractor.Options {
     let given = try readOptions(pointer, defaults: defaultOptions(), "options")
-    try mustBeZero(given.reserved, "options")
     func optional(_ value: UInt32) -> Int? { value == 0 ? nil : Int(value) }
     var result = Extractor.Options()
     result.inputTensor = try given.input_tensor.map { try text($0, "options->input_tensor") }
@@ -58,6 +57,7 @@ private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws
     result.batchSize = optional(given.batch_size)
     result.loaderThreads = optional(given.loader_threads)
     result.engineThreads = optional(given.engine_threads)
+    result.streams = optional(given.streams)
     result.onError = try choice(given.on_error, "on_error")
     result.resizeMode = try choice(given.resize_mode, "resize_mode")
     result.interpolation = try choice(given.interpolation, "interpolation")
@@ -124,7 +124,8 @@ private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws
         let value = fne_input_info(
             struct_size: 0, name: object.inputName.pointer, height: UInt32(object.extractor.height),
             width: UInt32(object.extractor.width), batch_size: UInt32(object.extractor.batchSize),
-            rows_per_image: UInt32(object.extractor.rowsPerImage))
+            rows_per_image: UInt32(object.extractor.rowsPerImage), streams: UInt32(object.extractor.streams),
+            reserved: 0)
         try fill(required(info, "info"), with: value, "info")
     }
 }
@@ -214,7 +215,7 @@ private func translated(_ image: fne_pixel_image, _ name: String) throws -> Extr
 }
 
 /// Fills rows, counts those that are done, and reports.
-private typealias Extraction = (UnsafeMutablePointer<Float>, inout Int, Extractor.Reports) throws -> Void
+private typealias Extraction = (Extractor.Output, inout Int, Extractor.Reports) throws -> Void
 
 /// What the four share: the output, the reports, the statuses. `prepare` checks the images before anything is written.
 private func extract(
@@ -225,11 +226,12 @@ private func extract(
     status {
         let object: ExtractorObject = try object(extractorHandle, "extractor")
         let extractor = object.extractor
-        let features = try required(features, "features")
         guard count > 0 else { throw FNEError(.invalidArgument, "count is 0: there are no images") }
         let rowSize = extractor.featureCount * (rowsPerImage ?? extractor.rowsPerImage)
-        try needCapacity(capacity, matrixSize(count, UInt64(rowSize), "features"), "features")
         let run = try readOptions(UnsafePointer(runPointer), defaults: fne_extract_run(), "run")
+        let output = try output(
+            features, capacity, run, size: matrixSize(count, UInt64(rowSize), "features"),
+            featureCount: extractor.featureCount)
         let count = try integer(count, "count")
         let (user, statuses) = (run.user, run.statuses)
         if statuses != nil { try needCapacity(run.statuses_capacity, count, "run->statuses") }
@@ -247,6 +249,32 @@ private func extract(
         }
         var rowsDone = 0
         defer { store(UInt64(rowsDone), at: \.rows_done, of: runPointer) }
-        try extraction(features, &rowsDone, reports)
+        try extraction(output, &rowsDone, reports)
     }
+}
+
+/// Where the rows go: features, the run's codes, or both.
+private func output(
+    _ features: UnsafeMutablePointer<Float>?, _ capacity: UInt64, _ run: fne_extract_run, size: Int, featureCount: Int
+) throws -> Extractor.Output {
+    var output = Extractor.Output()
+    if let features {
+        try needCapacity(capacity, size, "features")
+        output.features = features
+    }
+    guard let codes = run.codes else {
+        guard features != nil else { throw FNEError(.invalidArgument, "features is NULL, and so is run->codes") }
+        return output
+    }
+    try needCapacity(run.codes_capacity, size, "run->codes")
+    let (mean, std) = try (required(run.mean, "run->mean"), required(run.std, "run->std"))
+    guard run.statistics_size == UInt64(featureCount) else {
+        throw FNEError(
+            .shapeMismatch,
+            "run->statistics_size is \(run.statistics_size); these layers have \(featureCount) features")
+    }
+    output.codes = codes
+    output.discretizer = try Discretizer(
+        discretization(run.ternarize_options, "run->ternarize_options"), features: featureCount, mean: mean, std: std)
+    return output
 }

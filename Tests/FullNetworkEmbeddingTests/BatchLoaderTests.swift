@@ -9,8 +9,16 @@ final class BatchLoaderTests: XCTestCase {
     private func loader(
         count: Int, batchSize: Int, threads: Int, load: @escaping (Int) throws -> [Float]
     ) throws -> BatchLoader {
-        try BatchLoader(count: count, batchSize: batchSize, valueCount: 2, threads: threads) { image, target in
+        try BatchLoader(count: count, batchSize: batchSize, valueCount: 2, threads: threads, consumers: 1) { image, target in
             for (k, value) in try load(image).enumerated() { target[k] = value }
+        }
+    }
+
+    /// Takes the batches one after the other, giving each back before the next.
+    private func forEachBatch(_ loader: BatchLoader, _ body: (BatchLoader.Batch) -> Void) {
+        while let batch = loader.take() {
+            body(batch)
+            loader.giveBack(batch)
         }
     }
 
@@ -22,7 +30,7 @@ final class BatchLoaderTests: XCTestCase {
                     defer { loader.stop() }
                     var seen: [Float] = []
                     var firsts: [Int] = []
-                    while let batch = loader.next() {
+                    forEachBatch(loader) { batch in
                         firsts.append(batch.first)
                         XCTAssertEqual(batch.count, min(batchSize, count - batch.first))
                         XCTAssertTrue(batch.failures.isEmpty)
@@ -30,7 +38,7 @@ final class BatchLoaderTests: XCTestCase {
                     }
                     XCTAssertEqual(firsts, Array(stride(from: 0, to: count, by: batchSize)))
                     XCTAssertEqual(seen, (0..<count).flatMap(values))
-                    XCTAssertNil(loader.next(), "there is nothing behind the last")
+                    XCTAssertNil(loader.take(), "there is nothing behind the last")
                 }
             }
         }
@@ -43,7 +51,7 @@ final class BatchLoaderTests: XCTestCase {
             return [0, 0]
         }
         defer { loader.stop() }
-        while loader.next() != nil {}
+        forEachBatch(loader) { _ in }
         XCTAssertEqual(loads.current, [Int](repeating: 1, count: 50))
     }
 
@@ -57,7 +65,7 @@ final class BatchLoaderTests: XCTestCase {
             defer { loader.stop() }
             var failures: [[Int]] = []
             var statuses: [FNEError.Status] = []
-            while let batch = loader.next() {
+            forEachBatch(loader) { batch in
                 failures.append(batch.failures.map(\.offset))
                 statuses += batch.failures.map(\.error.status)
                 for row in 0..<batch.count {
@@ -75,9 +83,9 @@ final class BatchLoaderTests: XCTestCase {
         let asked = Locked(0)
         let addresses = Locked(Set<UInt>())
         let tooFar = Locked(0)
-        let loader = try BatchLoader(count: 200, batchSize: 5, valueCount: 2, threads: 4) { image, target in
-            // While the consumer holds a batch, the two behind it may be loaded.
-            let limit = (max(asked.current - 1, 0) + 3) * 5
+        let loader = try BatchLoader(count: 200, batchSize: 5, valueCount: 2, threads: 4, consumers: 1) { image, target in
+            // Behind the batches that were given back, three may be loaded.
+            let limit = (asked.current + 3) * 5
             if image >= limit { tooFar.with { $0 += 1 } }
             addresses.with { $0.insert(UInt(bitPattern: target)) }
             target[0] = Float(image)
@@ -87,22 +95,23 @@ final class BatchLoaderTests: XCTestCase {
         var images: [Float] = []
         while true {
             asked.with { $0 += 1 }
-            guard let batch = loader.next() else { break }
+            guard let batch = loader.take() else { break }
             images += (0..<batch.count).map { batch.values[2 * $0] }
+            loader.giveBack(batch)
         }
         XCTAssertEqual(images, (0..<200).map { Float($0) })
         XCTAssertEqual(tooFar.current, 0)
         XCTAssertEqual(addresses.current.count, 15)
     }
 
-    func testABatchStaysAsItIsUntilTheNextIsAskedFor() throws {
+    func testABatchStaysAsItIsUntilItIsGivenBack() throws {
         let later = Locked(0)
         let loader = try loader(count: 30, batchSize: 2, threads: 4) { image in
             if image >= 6 { later.with { $0 += 1 } }
             return self.values(image)
         }
         defer { loader.stop() }
-        let batch = try XCTUnwrap(loader.next())
+        let batch = try XCTUnwrap(loader.take())
         XCTAssertEqual(later.current, 0, "the ring is full with images 0 to 5")
         XCTAssertEqual(Array(UnsafeBufferPointer(start: batch.values, count: 4)), values(0) + values(1))
     }
@@ -110,7 +119,7 @@ final class BatchLoaderTests: XCTestCase {
     func testMemoryIsAlignedForTensorFlow() throws {
         let loader = try loader(count: 7, batchSize: 3, threads: 2, load: values)
         defer { loader.stop() }
-        while let batch = loader.next() { XCTAssertEqual(UInt(bitPattern: batch.values) % 64, 0) }
+        forEachBatch(loader) { batch in XCTAssertEqual(UInt(bitPattern: batch.values) % 64, 0) }
     }
 
     func testStopBeforeTheEnd() throws {
@@ -120,10 +129,10 @@ final class BatchLoaderTests: XCTestCase {
                 loads.with { $0 += 1 }
                 return [0, 0]
             }
-            for _ in 0..<taken { _ = loader.next() }
+            for _ in 0..<taken { loader.take().map(loader.giveBack) }
             loader.stop()
             let after = loads.current
-            XCTAssertLessThanOrEqual(after, (max(taken - 1, 0) + 3) * 2)
+            XCTAssertLessThanOrEqual(after, (taken + 3) * 2)
             loader.stop() // once more does nothing
             XCTAssertEqual(loads.current, after)
         }
@@ -131,10 +140,48 @@ final class BatchLoaderTests: XCTestCase {
 
     func testSizesThatOverflowAreRefused() {
         assertFails(.invalidArgument, saying: "batch_size") {
-            try BatchLoader(count: 10, batchSize: 10, valueCount: 1 << 60, threads: 1) { _, _ in }
+            try BatchLoader(count: 10, batchSize: 10, valueCount: 1 << 60, threads: 1, consumers: 1) { _, _ in }
         }
         assertFails(.outOfMemory) {
-            try BatchLoader(count: 10, batchSize: 10, valueCount: 1 << 55, threads: 1) { _, _ in }
+            try BatchLoader(count: 10, batchSize: 10, valueCount: 1 << 55, threads: 1, consumers: 1) { _, _ in }
         }
+    }
+
+    func testSeveralConsumersGetEveryBatchOnce() throws {
+        for (consumers, threads) in [(2, 1), (3, 4), (8, 2)] {
+            let loader = try BatchLoader(
+                count: 100, batchSize: 3, valueCount: 2, threads: threads, consumers: consumers
+            ) { image, target in
+                target[0] = Float(image)
+                target[1] = -1
+            }
+            defer { loader.stop() }
+            let seen = Locked<[Int: [Float]]>([:])
+            let unchecked = UncheckedSendable(loader)
+            DispatchQueue.concurrentPerform(iterations: consumers) { _ in
+                while let batch = unchecked.value.take() {
+                    let images = (0..<batch.count).map { batch.values[2 * $0] }
+                    seen.with { $0[batch.number] = images }
+                    unchecked.value.giveBack(batch)
+                }
+            }
+            XCTAssertEqual(seen.current.count, 34)
+            XCTAssertEqual((0..<34).flatMap { seen.current[$0] ?? [] }, (0..<100).map { Float($0) })
+        }
+    }
+
+    func testStopFreesAConsumerThatWaits() throws {
+        let loader = try loader(count: 10, batchSize: 1, threads: 1) { _ in [0, 0] }
+        let held = (0..<3).compactMap { _ in loader.take() } // the whole ring: nothing more can be loaded
+        XCTAssertEqual(held.count, 3)
+        let waiting = UncheckedSendable(loader)
+        let ended = expectation(description: "take returned")
+        Thread.detachNewThread {
+            XCTAssertNil(waiting.value.take())
+            ended.fulfill()
+        }
+        usleep(20_000)
+        loader.stop()
+        wait(for: [ended], timeout: 10)
     }
 }

@@ -136,7 +136,6 @@ final class DiscretizationTests: XCTestCase {
                 try Discretization(rules: rules).apply(
                     x, rows: 4, features: 3, mean: [0, 0, 0], std: [1, 1, 1], to: &codes)
             }
-            XCTAssertEqual(codes, [Int8](repeating: 99, count: x.count), "nothing is written")
         }
     }
 

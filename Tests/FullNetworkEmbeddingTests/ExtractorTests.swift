@@ -373,12 +373,194 @@ final class ExtractorTests: XCTestCase {
         XCTAssertEqual(extractor.width, 2)
         XCTAssertEqual(extractor.layers[1].features, 2..<4)
         XCTAssertNil(Extractor.Options().batchSize, "as the graph says")
-        XCTAssertEqual(Extractor.Options.defaultBatchSize, 16)
+        XCTAssertEqual(Extractor.Options.defaultBatchSize, 4)
+    }
+
+    // MARK: Streams
+
+    private func streaming(_ streams: Int, batchSize: Int? = 3, onError: Extractor.OnError = .fail, _ engine: FakeEngine)
+        -> Extractor
+    {
+        var options = Extractor.Options()
+        options.batchSize = batchSize
+        options.loaderThreads = 2
+        options.streams = streams
+        options.onError = onError
+        return Extractor(
+            engine: engine, layers: layers, preprocessing: Preprocessing(height: 2, width: 2), options: options)
+    }
+
+    func testRowsAreInOrderForEveryNumberOfStreams() {
+        for streams in 1...8 {
+            for count in [1, 2, 7, 40] {
+                let engine = FakeEngine(valueCount: 12)
+                var reported: [Int] = []
+                let outcome = run(
+                    streaming(streams, engine), count: count,
+                    reports: .init(progress: { done, _ in
+                        reported.append(done)
+                        return true
+                    }))
+                XCTAssertNil(outcome.error)
+                XCTAssertEqual(outcome.features, rows(0..<count))
+                XCTAssertEqual(outcome.rowsDone, count)
+                XCTAssertEqual(reported, stride(from: 3, to: count, by: 3) + [count], "in order, whoever is first")
+                XCTAssertEqual(engine.batches.current.reduce(0, +), count)
+                XCTAssertLessThanOrEqual(engine.addresses.current.count, streams + 2)
+            }
+        }
+    }
+
+    func testStreamsRunBesideEachOther() {
+        // Each of four runs waits until all four have begun.
+        let begun = Locked(0)
+        let engine = FakeEngine(valueCount: 12) { _ in
+            begun.with { $0 += 1 }
+            for _ in 0..<10_000 where begun.current < 4 { usleep(1_000) }
+        }
+        let outcome = run(streaming(4, batchSize: 1, engine), count: 4)
+        XCTAssertNil(outcome.error)
+        XCTAssertEqual(begun.current, 4)
+    }
+
+    func testTheFirstErrorInOrderEndsTheCallWhateverTheStreamsDo() {
+        for streams in 2...6 {
+            // The first bad batch is slow: those behind it have failed long before.
+            let engine = FakeEngine(valueCount: 12) { row in
+                if row[0] == 7 { usleep(20_000) }
+                if row[0] >= 7 { throw FNEError(.backendError, "run of \(row[0])") }
+            }
+            let outcome = run(streaming(streams, batchSize: 1, engine), count: 30)
+            XCTAssertEqual(outcome.error, FNEError(.backendError, "run of 7.0"))
+            XCTAssertEqual(outcome.rowsDone, 7)
+            XCTAssertEqual(Array(outcome.features[..<28]), rows(0..<7))
+        }
+    }
+
+    func testBadImagesOfSeveralStreamsAreReportedInOrder() {
+        let bad: Set = [1, 2, 13, 14, 29]
+        for streams in 1...4 {
+            var reported: [Int] = []
+            let outcome = run(
+                streaming(streams, onError: .skip, FakeEngine(valueCount: 12)), count: 30, broken: bad,
+                reports: .init(imageError: { image, _ in reported.append(image) }))
+            XCTAssertNil(outcome.error)
+            XCTAssertEqual(reported, bad.sorted())
+            for image in 0..<30 where !bad.contains(image) {
+                XCTAssertEqual(Array(outcome.features[image * 4..<image * 4 + 4]), row(image))
+            }
+        }
+    }
+
+    func testCancellingStopsTheStreams() {
+        let engine = FakeEngine(valueCount: 12)
+        let outcome = run(
+            streaming(3, engine), count: 3_000, reports: .init(progress: { done, _ in done < 30 }))
+        XCTAssertEqual(outcome.error?.status, .cancelled)
+        XCTAssertEqual(outcome.rowsDone, 30)
+        XCTAssertEqual(Array(outcome.features[..<120]), rows(0..<30))
+        XCTAssertLessThan(engine.batches.current.count, 1_000)
+    }
+
+    func testWithoutABatchSizeFewImagesAreSpreadOverTheStreams() {
+        for (count, batches) in [(1, [1]), (3, [1, 1, 1]), (4, [2, 2]), (8, [3, 3, 2]), (13, [4, 4, 4, 1])] {
+            let engine = FakeEngine(valueCount: 12)
+            let outcome = run(streaming(3, batchSize: nil, engine), count: count)
+            XCTAssertEqual(outcome.features, rows(0..<count))
+            XCTAssertEqual(engine.batches.current.sorted(by: >), batches)
+        }
+    }
+
+    // MARK: Codes
+
+    /// z = x - 100 with thresholds at -0.25 and 0.15, without any float row that is kept.
+    func testCodesWithoutFeatures() throws {
+        let discretizer = try Discretizer(
+            Discretization(), features: 4, mean: [100, 100, 100, 1_000], std: [1, 1, 1, 1])
+        for onError in [Extractor.OnError.fail, .skip] {
+            let bad: Set = onError == .skip ? [5, 101] : []
+            let engine = FakeEngine(valueCount: 3)
+            var options = Extractor.Options()
+            options.batchSize = 4
+            options.streams = 3
+            options.onError = onError
+            let extractor = Extractor(
+                engine: engine, layers: layers, preprocessing: Preprocessing(height: 1, width: 1), options: options)
+            let values = (0..<150 * 3).map { Float($0 / 3) + (bad.contains($0 / 3) ? .nan : 0) }
+            var codes = [Int8](repeating: 99, count: 600)
+            var features = [Float](repeating: -1, count: 600)
+            for alsoFeatures in [false, true] {
+                var rowsDone = 0
+                var skipped: [Int] = []
+                try codes.withUnsafeMutableBufferPointer { codes in
+                    try features.withUnsafeMutableBufferPointer { features in
+                        try extractor.extract(
+                            tensor: values, count: 150,
+                            to: .init(
+                                features: alsoFeatures ? features.baseAddress : nil, codes: codes.baseAddress,
+                                discretizer: discretizer),
+                            rowsDone: &rowsDone, reports: .init(imageError: { image, _ in skipped.append(image) }))
+                    }
+                }
+                XCTAssertEqual(rowsDone, 150)
+                XCTAssertEqual(skipped, bad.sorted())
+                for image in 0..<150 {
+                    func code(_ x: Int, _ mean: Int) -> Int8 { Int8((x - mean).signum()) }
+                    let expected: [Int8] = bad.contains(image)
+                        ? [-128, -128, -128, -128]
+                        : [code(image, 100), code(image, 100), code(image, 100), code(3 * image, 1_000)]
+                    XCTAssertEqual(Array(codes[image * 4..<image * 4 + 4]), expected, "image \(image)")
+                }
+            }
+            XCTAssertEqual(features[4], 1)
+            XCTAssertEqual(features[20].isNaN, onError == .skip)
+        }
+    }
+
+    func testStatisticsOfOtherFeaturesAreRefused() throws {
+        let discretizer = try Discretizer(Discretization(), features: 3, mean: [0, 0, 0], std: [1, 1, 1])
+        var codes = [Int8](repeating: 99, count: 4)
+        assertFails(.shapeMismatch, saying: "3 features", "4") {
+            try codes.withUnsafeMutableBufferPointer {
+                var rowsDone = 0
+                try extractor().extract(
+                    tensor: [Float](repeating: 0, count: 12), count: 1,
+                    to: .init(codes: $0.baseAddress, discretizer: discretizer), rowsDone: &rowsDone)
+            }
+        }
+        XCTAssertEqual(codes, [99, 99, 99, 99])
     }
 }
 
-/// Lends a test to another thread.
-private struct UncheckedSendable<Value>: @unchecked Sendable {
-    let value: Value
-    init(_ value: Value) { self.value = value }
+/// Rows into an array.
+extension Extractor {
+    fileprivate func extract(
+        pixels: [Pixels], to features: inout [Float], rowsDone: inout Int, reports: Reports = Reports()
+    ) throws {
+        try features.withUnsafeMutableBufferPointer {
+            try extract(pixels: pixels, to: Output(features: $0.baseAddress), rowsDone: &rowsDone, reports: reports)
+        }
+    }
+
+    fileprivate func extract(
+        encoded: [UnsafeRawBufferPointer], to features: inout [Float], rowsDone: inout Int, reports: Reports = Reports()
+    ) throws {
+        try features.withUnsafeMutableBufferPointer {
+            try extract(encoded: encoded, to: Output(features: $0.baseAddress), rowsDone: &rowsDone, reports: reports)
+        }
+    }
+
+    fileprivate func extract(files: [FilePath], to features: inout [Float], rowsDone: inout Int) throws {
+        try features.withUnsafeMutableBufferPointer {
+            try extract(files: files, to: Output(features: $0.baseAddress), rowsDone: &rowsDone)
+        }
+    }
+
+    fileprivate func extract(
+        tensor: UnsafePointer<Float>, count: Int, to features: inout [Float], rowsDone: inout Int
+    ) throws {
+        try features.withUnsafeMutableBufferPointer {
+            try extract(tensor: tensor, count: count, to: Output(features: $0.baseAddress), rowsDone: &rowsDone)
+        }
+    }
 }

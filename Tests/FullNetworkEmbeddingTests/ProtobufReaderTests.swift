@@ -83,11 +83,12 @@ final class ProtobufReaderTests: XCTestCase {
         assertFails(.invalidGraph, saying: "twice") { try fields.take(1) }
     }
 
-    /// ConfigProto, as `TF_SetConfig` takes it.
+    /// ConfigProto, as `TF_SetConfig` takes it. -1 is sent as 64 bits.
     func testTheSessionConfiguration() throws {
-        XCTAssertEqual(
-            try fields(SessionConfiguration(threads: 3).serialized), ["2: varint 3", "5: varint 1", "7: varint 1"])
-        XCTAssertEqual(
-            try fields(SessionConfiguration(threads: 300).serialized), ["2: varint 300", "5: varint 1", "7: varint 1"])
+        for threads in [3, 300] {
+            XCTAssertEqual(
+                try fields(SessionConfiguration(threads: threads).serialized),
+                ["2: varint \(threads)", "5: varint \(UInt64.max)", "7: varint 1"])
+        }
     }
 }

@@ -1,5 +1,5 @@
 // The hot loops of libfne. They check nothing: sizes and pointers are the callers' matter.
-// Floating-point contraction is off, so that every build gives the same bits.
+// Floating-point contraction is off, so that every build and every variant gives the same bits.
 #ifndef CKERNELS_H
 #define CKERNELS_H
 
@@ -34,8 +34,9 @@ size_t ck_first_nan(const float *values, size_t count);
 // z = (x - mean) / std in double; 0 where std is 0. Rows of features values.
 void ck_standardize(const float *x, size_t rows, size_t features, const double *mean, const double *std, double *z);
 
-// codes = (x >= high) - (x <= low), feature by feature. x holds no NaN.
-void ck_ternarize(const float *x, size_t rows, size_t features, const float *low, const float *high, int8_t *codes);
+// codes = (x >= high) - (x <= low), feature by feature. Returns the index of the first NaN of x, where it stops, or
+// rows * features.
+size_t ck_ternarize(const float *x, size_t rows, size_t features, const float *low, const float *high, int8_t *codes);
 
 // ---- exact sums
 //
@@ -56,6 +57,13 @@ void ck_exact_add(int64_t *lanes, const float *x, size_t rows, size_t features);
 void ck_exact_carry(int64_t *lanes, size_t features);
 
 // ---- the machine
+
+// The instruction set of the loops in use: "baseline", and on x86-64 "avx2" or "avx512".
+const char *ck_variant(void);
+
+// For tests: makes the loops of that name run from now on, NULL the widest ones. Returns 1 and changes nothing where the
+// name is unknown or the processor lacks the instructions.
+int ck_pin_variant(const char *name);
 
 // The number of processors that this process may run on: what its affinity mask allows, as taskset and batch systems
 // set it.

@@ -39,8 +39,8 @@ public struct Discretization: Sendable {
     /// The cuts of a feature: a code is 1 where x >= high and -1 where x <= low. NaN stands for "nowhere". Exact, since
     /// the code does not fall when x grows.
     func cuts(mean: Double, std: Double) -> (low: Float, high: Float) {
-        let high = Self.first { code($0, mean: mean, std: std) == 1 }
-        let aboveLow = Self.first { code($0, mean: mean, std: std) != -1 }
+        let high = Self.first(near: mean + upper * std) { code($0, mean: mean, std: std) == 1 }
+        let aboveLow = Self.first(near: mean + lower * std) { code($0, mean: mean, std: std) != -1 }
         let low: Float =
             switch aboveLow {
             case nil: .infinity
@@ -50,7 +50,9 @@ public struct Discretization: Sendable {
     }
 
     /// The least float, infinities included, for which a condition holds that holds for all greater ones.
-    private static func first(_ holds: (Float) -> Bool) -> Float? {
+    ///
+    /// - Parameter guess: where it is to be expected; a few steps from there are tried before all floats are bisected
+    private static func first(near guess: Double, _ holds: (Float) -> Bool) -> Float? {
         // Floats in order of size: the numbers -0x7f800000 to 0x7f800000, 0 being zero.
         func float(_ number: Int32) -> Float {
             number >= 0
@@ -59,6 +61,14 @@ public struct Discretization: Sendable {
         var low: Int32 = -0x7f80_0000
         var high: Int32 = 0x7f80_0000
         guard holds(float(high)) else { return nil }
+        let near = Float(guess)
+        if near.isFinite {
+            let magnitude = Int32(bitPattern: near.magnitude.bitPattern)
+            let number = near < 0 ? -magnitude : magnitude
+            let (below, above) = (max(number - 2, low), min(number + 2, high))
+            if holds(float(above)) { high = above }
+            if !holds(float(below)) { low = below + 1 }
+        }
         while low < high {
             let middle = Int32((Int64(low) + Int64(high)) >> 1)
             if holds(float(middle)) { high = middle } else { low = middle + 1 }
@@ -71,26 +81,54 @@ public struct Discretization: Sendable {
     /// - Parameters:
     ///   - x: float32 [rows, features]
     ///   - mean, std: float64 [features], finite; std at least 0
-    ///   - codes: receives int8 [rows, features]
+    ///   - codes: receives int8 [rows, features]; what is in it after an error is unspecified
     /// - Throws: `.notFinite` for a NaN in x, naming row and feature; `.invalidArgument` for a bad mean or std.
     public func apply(
         _ x: UnsafePointer<Float>, rows: Int, features: Int, mean: UnsafePointer<Double>, std: UnsafePointer<Double>,
         to codes: UnsafeMutablePointer<Int8>
     ) throws {
-        try checkStandardization(x, rows: rows, features: features, mean: mean, std: std)
-        if rules == .torch {
+        try Discretizer(self, features: features, mean: mean, std: std).apply(x, rows: rows, to: codes)
+    }
+}
+
+/// A discretization with the statistics of F features, ready to be applied to any number of rows by any number of
+/// threads.
+public final class Discretizer: Sendable {
+    public let featureCount: Int
+    /// float32 [2, F]: where a feature becomes -1 and where it becomes 1.
+    private let cuts: Bytes
+
+    /// - Parameter mean, std: float64 [features], finite; std at least 0
+    /// - Throws: `.invalidArgument` for a bad mean or std.
+    public init(
+        _ discretization: Discretization, features: Int, mean: UnsafePointer<Double>, std: UnsafePointer<Double>
+    ) throws {
+        try checkStatistics(features: features, mean: mean, std: std)
+        if discretization.rules == .torch {
             for feature in 0..<features where !Float(mean[feature]).isFinite || !Float(std[feature]).isFinite {
                 throw FNEError(.invalidArgument, "the statistics of feature \(feature) are beyond float32")
             }
         }
-        let cutBytes = try Bytes(count: 2 * features * MemoryLayout<Float>.size)
-        cutBytes.withNumbers(of: Float.self) { low in
+        featureCount = features
+        cuts = try Bytes(count: checkedProduct(2, features, MemoryLayout<Float>.size, of: "features"))
+        cuts.withNumbers(of: Float.self) { low in
             let high = low + features
             for feature in 0..<features {
-                (low[feature], high[feature]) = cuts(mean: mean[feature], std: std[feature])
+                (low[feature], high[feature]) = discretization.cuts(mean: mean[feature], std: std[feature])
             }
-            ck_ternarize(x, rows, features, low, high, codes)
         }
+    }
+
+    /// - Parameters:
+    ///   - x: float32 [rows, F]
+    ///   - codes: receives int8 [rows, F]; what is in it after an error is unspecified
+    /// - Throws: `.notFinite` for a NaN in x, naming row and feature.
+    public func apply(_ x: UnsafePointer<Float>, rows: Int, to codes: UnsafeMutablePointer<Int8>) throws {
+        let values = try checkedProduct(rows, featureCount, of: "x")
+        let bad = cuts.withNumbers(of: Float.self) { low in
+            ck_ternarize(x, rows, featureCount, low, low + featureCount, codes)
+        }
+        guard bad == values else { throw notANumber(at: bad, features: featureCount) }
     }
 }
 
@@ -101,13 +139,18 @@ public func standardize(
     _ x: UnsafePointer<Float>, rows: Int, features: Int, mean: UnsafePointer<Double>, std: UnsafePointer<Double>,
     to z: UnsafeMutablePointer<Double>
 ) throws {
-    try checkStandardization(x, rows: rows, features: features, mean: mean, std: std)
+    try checkStatistics(features: features, mean: mean, std: std)
+    let values = try checkedProduct(rows, features, of: "x")
+    let bad = ck_first_nan(x, values)
+    guard bad == values else { throw notANumber(at: bad, features: features) }
     ck_standardize(x, rows, features, mean, std, z)
 }
 
-private func checkStandardization(
-    _ x: UnsafePointer<Float>, rows: Int, features: Int, mean: UnsafePointer<Double>, std: UnsafePointer<Double>
-) throws {
+private func notANumber(at value: Int, features: Int) -> FNEError {
+    FNEError(.notFinite, "row \(value / features), feature \(value % features) is NaN")
+}
+
+private func checkStatistics(features: Int, mean: UnsafePointer<Double>, std: UnsafePointer<Double>) throws {
     for feature in 0..<features {
         guard mean[feature].isFinite, std[feature].isFinite, std[feature] >= 0 else {
             throw FNEError(
@@ -115,10 +158,5 @@ private func checkStandardization(
                 "the statistics of feature \(feature) are mean \(mean[feature]) and std \(std[feature]); "
                     + "both must be finite and std at least 0")
         }
-    }
-    let values = try checkedProduct(rows, features, of: "x")
-    let bad = ck_first_nan(x, values)
-    guard bad == values else {
-        throw FNEError(.notFinite, "row \(bad / features), feature \(bad % features) is NaN")
     }
 }

@@ -1,10 +1,12 @@
 import Glibc
 
-/// Loads images into a ring of batches on several threads, in order, ahead of the consumer but by no more than the ring
+/// Loads images into a ring of batches on several threads, in order, ahead of the consumers but by no more than the ring
 /// holds: memory does not grow with the number of images.
 final class BatchLoader {
-    /// A batch of the ring, lent to the consumer by `next`.
+    /// A batch of the ring, lent to a consumer from `take` to `giveBack`.
     struct Batch {
+        let number: Int
+        /// The first image, and how many.
         let first: Int
         let count: Int
         let values: UnsafeMutablePointer<Float>
@@ -15,6 +17,9 @@ final class BatchLoader {
     private struct Slot {
         let memory: Bytes
         let values: UnsafeMutablePointer<Float>
+        /// The batch that is in the slot or will be filled into it.
+        var batch: Int
+        /// Images of it that are not loaded yet.
         var pending: Int
         var failures: [(offset: Int, error: FNEError)] = []
     }
@@ -28,16 +33,17 @@ final class BatchLoader {
     private var slots: [Slot] = []
     private var workers: [Worker] = []
     private var nextImage = 0
-    private var nextBatch = 0 // of the consumer; batches before it were given back
+    private var nextBatch = 0 // the next one that a consumer takes
     private var stopped = false
 
     /// - Parameters:
     ///   - count: images in all
     ///   - valueCount: floats of one image
-    ///   - threads: at least 1; with 1 image, or when the system gives no thread, the consumer loads by itself
+    ///   - threads: at least 1; with 1 image, or when the system gives no thread, the consumers load by themselves
+    ///   - consumers: threads that take batches
     ///   - load: writes image i's floats; called from several threads
     init(
-        count: Int, batchSize: Int, valueCount: Int, threads: Int,
+        count: Int, batchSize: Int, valueCount: Int, threads: Int, consumers: Int,
         load: @escaping (Int, UnsafeMutablePointer<Float>) throws -> Void
     ) throws {
         self.count = count
@@ -45,13 +51,14 @@ final class BatchLoader {
         self.valueCount = valueCount
         self.load = load
         let batches = (count - 1) / self.batchSize + 1
-        for number in 0..<min(batches, Self.ringSize) {
+        // One for each consumer, one ready, one being filled.
+        for number in 0..<min(batches, consumers + 2) {
             let bytes = try checkedProduct(
                 self.batchSize, valueCount, MemoryLayout<Float>.size, of: "batch_size x height x width")
             let memory = try Bytes(count: bytes)
             // The slots live as long as the loader, which joins its threads before it goes.
             let values = memory.withNumbers(of: Float.self) { $0 }
-            slots.append(Slot(memory: memory, values: values, pending: size(ofBatch: number)))
+            slots.append(Slot(memory: memory, values: values, batch: number, pending: size(ofBatch: number)))
         }
         guard count > 1 else { return }
         for _ in 0..<min(threads, count) {
@@ -60,12 +67,10 @@ final class BatchLoader {
         }
     }
 
-    /// One batch in the network, one ready, one being filled.
-    private static let ringSize = 3
-
     deinit { stop() }
 
-    /// Ends the threads; each finishes the image that it is loading. The consumer's last batch stays valid.
+    /// Ends the threads; each finishes the image that it is loading. Batches that were taken stay valid; no further one
+    /// is given.
     func stop() {
         monitor.locked {
             stopped = true
@@ -77,39 +82,46 @@ final class BatchLoader {
 
     private func size(ofBatch number: Int) -> Int { min(batchSize, count - number * batchSize) }
 
-    /// The next batch, once it is complete; nil after the last. It is the consumer's until the next call.
-    func next() -> Batch? {
+    /// The next batch, once it is complete; nil after the last and when the loader was stopped.
+    func take() -> Batch? {
         monitor.locked {
-            if nextBatch > 0 { release(nextBatch - 1) }
             let number = nextBatch
             guard number * batchSize < count else { return nil }
             nextBatch += 1
-            monitor.notifyAll()
             let slot = number % slots.count
-            while slots[slot].pending > 0 {
-                if workers.isEmpty { loadOne() } else { monitor.wait() }
+            while slots[slot].batch != number || slots[slot].pending > 0 {
+                if stopped { return nil }
+                if workers.isEmpty, canLoad { loadOne() } else { monitor.wait() }
             }
             return Batch(
-                first: number * batchSize, count: size(ofBatch: number), values: slots[slot].values,
+                number: number, first: number * batchSize, count: size(ofBatch: number), values: slots[slot].values,
                 failures: slots[slot].failures.sorted { $0.offset < $1.offset })
         }
     }
 
-    /// Makes a batch's slot free for the batch that uses it next.
-    private func release(_ number: Int) {
-        let following = number + slots.count
-        guard following * batchSize < count else { return }
-        slots[number % slots.count].pending = size(ofBatch: following)
-        slots[number % slots.count].failures = []
+    /// Makes the batch's memory free for a later one.
+    func giveBack(_ batch: Batch) {
+        monitor.locked {
+            let following = batch.number + slots.count
+            guard following * batchSize < count else { return }
+            let slot = batch.number % slots.count
+            slots[slot].batch = following
+            slots[slot].pending = size(ofBatch: following)
+            slots[slot].failures = []
+            monitor.notifyAll()
+        }
+    }
+
+    /// Whether there is an image that is not loaded and a slot for it.
+    private var canLoad: Bool {
+        let batch = nextImage / batchSize
+        return nextImage < count && slots[batch % slots.count].batch == batch
     }
 
     private func work() {
         monitor.locked {
-            while true {
-                // The consumer holds batch nextBatch - 1; the slots after it are free to be filled.
-                let ahead = max(nextBatch - 1, 0) + slots.count
-                if stopped || nextImage >= count { return }
-                if nextImage / batchSize >= ahead { monitor.wait() } else { loadOne() }
+            while !stopped, nextImage < count {
+                if canLoad { loadOne() } else { monitor.wait() }
             }
         }
     }

@@ -32,15 +32,19 @@ public final class Extractor: @unchecked Sendable {
         /// Fed = (pixel - mean) * scale in float32, for each channel in the order fed; pixels are 0 to 255.
         public var mean: (Float, Float, Float) = (0, 0, 0)
         public var scale: (Float, Float, Float) = (1, 1, 1)
-        /// Rows a run of the network; nil: as the graph's placeholder says, else 16.
+        /// Rows a run of the network; nil: as the graph's placeholder says, else 4, and fewer where a call has too few
+        /// images to keep all streams busy.
         public var batchSize: Int?
         /// Nil: one a processor, at most 16.
         public var loaderThreads: Int?
-        /// Nil: one a processor. The first extractor of a process decides.
+        /// Batches that are in the network at once, each on a thread of its own; nil: one a processor, or the processors
+        /// divided by `engineThreads`, at most 64.
+        public var streams: Int?
+        /// Threads that TensorFlow spreads one operation over; nil: 1. The first extractor of a process decides.
         public var engineThreads: Int?
         public var onError = OnError.fail
 
-        public static let defaultBatchSize = 16
+        public static let defaultBatchSize = 4
 
         public init() {}
     }
@@ -57,6 +61,8 @@ public final class Extractor: @unchecked Sendable {
     public let layers: [Layer]
     public let inputName: String
     public let batchSize: Int
+    /// Batches that are in the network at once.
+    public let streams: Int
     public var height: Int { preprocessing.input.height }
     public var width: Int { preprocessing.input.width }
     /// Rows of an image: 1, or 10.
@@ -67,6 +73,8 @@ public final class Extractor: @unchecked Sendable {
     let preprocessing: Preprocessing
     private let engine: any Engine
     private let loaderThreads: Int
+    /// Whether a batch may be smaller than `batchSize` so that all streams have one.
+    private let mayShrinkBatches: Bool
     private let onError: OnError
     private let process = getpid()
 
@@ -83,11 +91,13 @@ public final class Extractor: @unchecked Sendable {
                 .invalidArgument, "batch_size is \(wanted), but the graph's input has a fixed batch size of \(fixed)")
         }
         batchSize = options.batchSize ?? input.batch ?? Options.defaultBatchSize
+        mayShrinkBatches = options.batchSize == nil && input.batch == nil
         loaderThreads = options.loaderThreads ?? Self.defaultLoaderThreads
-        let threads = options.engineThreads ?? min(Int(ck_processor_count()), 1_024)
+        let threads = options.engineThreads ?? 1
+        streams = options.streams ?? Self.defaultStreams(engineThreads: threads)
         for (name, value, limit) in [
             ("batch_size", batchSize, 65_536), ("loader_threads", loaderThreads, 1_024),
-            ("engine_threads", threads, 1_024),
+            ("engine_threads", threads, 1_024), ("streams", streams, 1_024),
         ] where value < 1 || value > limit {
             throw FNEError(.invalidArgument, "\(name) is \(value); it must be 1 to \(limit)")
         }
@@ -105,6 +115,12 @@ public final class Extractor: @unchecked Sendable {
 
     private static var defaultLoaderThreads: Int { min(Int(ck_processor_count()), 16) }
 
+    /// Runs beside each other on one thread each are faster than one run on all threads: no operation waits for its
+    /// slowest part, and a small batch stays in the caches.
+    private static func defaultStreams(engineThreads: Int) -> Int {
+        min(max(Int(ck_processor_count()) / max(engineThreads, 1), 1), 64)
+    }
+
     /// With another engine than TensorFlow.
     init(engine: any Engine, layers: [Layer], preprocessing: Preprocessing, options: Options) {
         self.engine = engine
@@ -112,6 +128,8 @@ public final class Extractor: @unchecked Sendable {
         self.preprocessing = preprocessing
         inputName = options.inputTensor ?? ""
         batchSize = options.batchSize ?? Options.defaultBatchSize
+        mayShrinkBatches = options.batchSize == nil
+        streams = options.streams ?? 1
         loaderThreads = options.loaderThreads ?? Self.defaultLoaderThreads
         onError = options.onError
     }
@@ -181,28 +199,46 @@ public final class Extractor: @unchecked Sendable {
         }
     }
 
+    /// Where a run's rows go: to either or to both.
+    public struct Output {
+        /// Receives float32 [rows, F]; a skipped image's rows are NaN.
+        public var features: UnsafeMutablePointer<Float>?
+        /// Receives int8 [rows, F] by way of the discretizer; a skipped image's rows are `skippedCode`.
+        public var codes: UnsafeMutablePointer<Int8>?
+        public var discretizer: Discretizer?
+
+        public static let skippedCode = Int8.min
+
+        public init(
+            features: UnsafeMutablePointer<Float>? = nil, codes: UnsafeMutablePointer<Int8>? = nil,
+            discretizer: Discretizer? = nil
+        ) {
+            self.features = features
+            self.codes = codes
+            self.discretizer = discretizer
+        }
+    }
+
     /// Embeds image files.
     ///
     /// - Parameters:
-    ///   - features: receives float32 [paths.count * rowsPerImage, featureCount]; the crops of an image are adjacent
-    ///   - rowsDone: how many rows are final, also when the call throws
+    ///   - output: of paths.count * rowsPerImage rows; the crops of an image are adjacent
+    ///   - rowsDone: how many rows are final, also when the call throws; those behind them are unspecified
     /// - Throws: the error of the first bad image, naming it (`onError` `.fail`); `.notFinite` for a network that gives
-    ///   NaN or infinity; `.cancelled`; `.backendError`; `.forked`.
+    ///   NaN or infinity; `.cancelled`; `.backendError`; `.forked`; `.shapeMismatch` for a discretizer of another F.
     public func extract(
-        files paths: [FilePath], to features: UnsafeMutablePointer<Float>, rowsDone: inout Int,
-        reports: Reports = Reports()
+        files paths: [FilePath], to output: Output, rowsDone: inout Int, reports: Reports = Reports()
     ) throws {
-        try extract(paths.count, to: features, &rowsDone, reports, name: { paths[$0].description }) { [preprocessing] i, fed in
+        try extract(paths.count, to: output, &rowsDone, reports, name: { paths[$0].description }) { [preprocessing] i, fed in
             try preprocessing.feed(Image(file: paths[i], options: preprocessing.imageOptions), to: fed)
         }
     }
 
     /// As `extract(files:)`, of JPEG or PNG data in memory.
     public func extract(
-        encoded images: [UnsafeRawBufferPointer], to features: UnsafeMutablePointer<Float>, rowsDone: inout Int,
-        reports: Reports = Reports()
+        encoded images: [UnsafeRawBufferPointer], to output: Output, rowsDone: inout Int, reports: Reports = Reports()
     ) throws {
-        try extract(images.count, to: features, &rowsDone, reports) { [preprocessing] i, fed in
+        try extract(images.count, to: output, &rowsDone, reports) { [preprocessing] i, fed in
             try preprocessing.feed(Image(encoded: images[i], options: preprocessing.imageOptions), to: fed)
         }
     }
@@ -229,10 +265,9 @@ public final class Extractor: @unchecked Sendable {
 
     /// As `extract(files:)`, of decoded pixels.
     public func extract(
-        pixels images: [Pixels], to features: UnsafeMutablePointer<Float>, rowsDone: inout Int,
-        reports: Reports = Reports()
+        pixels images: [Pixels], to output: Output, rowsDone: inout Int, reports: Reports = Reports()
     ) throws {
-        try extract(images.count, to: features, &rowsDone, reports) { [preprocessing] i, fed in
+        try extract(images.count, to: output, &rowsDone, reports) { [preprocessing] i, fed in
             try preprocessing.feed(images[i], to: fed)
         }
     }
@@ -246,18 +281,16 @@ public final class Extractor: @unchecked Sendable {
 
     /// As `extract(files:)`, of float32 [count, height, width, 3] that is fed as it is, one row for each.
     public func extract(
-        tensor: UnsafePointer<Float>, count: Int, to features: UnsafeMutablePointer<Float>, rowsDone: inout Int,
-        reports: Reports = Reports()
+        tensor: UnsafePointer<Float>, count: Int, to output: Output, rowsDone: inout Int, reports: Reports = Reports()
     ) throws {
         let size = preprocessing.cropValueCount
-        try extract(count, rowsPerImage: 1, to: features, &rowsDone, reports) { i, fed in
+        try extract(count, rowsPerImage: 1, to: output, &rowsDone, reports) { i, fed in
             fed.update(from: tensor + i * size, count: size)
         }
     }
 
     private func extract(
-        _ count: Int, rowsPerImage: Int? = nil, to features: UnsafeMutablePointer<Float>, _ rowsDone: inout Int,
-        _ reports: Reports,
+        _ count: Int, rowsPerImage: Int? = nil, to output: Output, _ rowsDone: inout Int, _ reports: Reports,
         name: @escaping (Int) -> String? = { _ in nil },
         load: @escaping (Int, UnsafeMutablePointer<Float>) throws -> Void
     ) throws {
@@ -269,36 +302,39 @@ public final class Extractor: @unchecked Sendable {
                     + "start workers with spawn, or load TensorFlow in the child first")
         }
         guard count >= 1 else { throw FNEError(.invalidArgument, "there are no images") }
-        func ends(_ image: Int, _ error: FNEError) -> FNEError {
-            reports.imageError?(image, error)
-            return error.about("image \(image) of \(count)")
+        if let discretizer = output.discretizer, discretizer.featureCount != featureCount {
+            throw FNEError(
+                .shapeMismatch,
+                "the statistics are of \(discretizer.featureCount) features; these layers have \(featureCount)")
         }
 
         let perImage = rowsPerImage ?? self.rowsPerImage
+        let imagesPerBatch = imagesPerBatch(count, rowsPerImage: perImage)
+        let streams = min(self.streams, (count - 1) / imagesPerBatch + 1)
         let loader = try BatchLoader(
-            count: count, batchSize: max(1, batchSize / perImage), valueCount: perImage * preprocessing.cropValueCount,
-            threads: loaderThreads, load: load)
-        defer { loader.stop() }
-        while let batch = loader.next() {
-            if onError == .fail, let failure = batch.failures.first {
-                throw ends(batch.first + failure.offset, failure.error)
+            count: count, batchSize: imagesPerBatch, valueCount: perImage * preprocessing.cropValueCount,
+            threads: loaderThreads, consumers: streams, load: load)
+        let runs = OrderedStreams(
+            try (0..<streams).map { _ -> OrderedStreams<BatchTask.Outcome>.Stream in
+                let task = try BatchTask(
+                    self, output, rowsPerImage: perImage, imagesPerBatch: imagesPerBatch, name: name)
+                return {
+                    guard let batch = loader.take() else { return nil }
+                    defer { loader.giveBack(batch) }
+                    return (batch.number, task.run(batch))
+                }
+            })
+        defer {
+            loader.stop()
+            runs.stop()
+        }
+        while let outcome = runs.next() {
+            for (image, error) in outcome.badImages {
+                reports.imageError?(image, error)
+                if onError == .fail { throw error.about("image \(image) of \(count)") }
             }
-            let rows = features + batch.first * perImage * featureCount
-            try run(batch.values, count: batch.count * perImage, to: rows)
-            var failures = batch.failures
-            for offset in 0..<batch.count where !failures.contains(where: { $0.offset == offset }) {
-                let first = rows + offset * perImage * featureCount
-                guard let error = checkRows(first, count: perImage) else { continue }
-                let image = batch.first + offset
-                let named = name(image).map { error.about($0) } ?? error
-                if onError == .fail { throw ends(image, named) }
-                failures.append((offset, named))
-            }
-            for (offset, error) in failures.sorted(by: { $0.offset < $1.offset }) {
-                (rows + offset * perImage * featureCount).update(repeating: .nan, count: perImage * featureCount)
-                reports.imageError?(batch.first + offset, error)
-            }
-            let done = batch.first + batch.count
+            if let error = outcome.error { throw error }
+            let done = outcome.images.upperBound
             rowsDone = done * perImage
             if let progress = reports.progress, !progress(done, count) {
                 throw FNEError(.cancelled, "cancelled after \(done) of \(count) images")
@@ -306,8 +342,14 @@ public final class Extractor: @unchecked Sendable {
         }
     }
 
+    /// Images of a batch: so many that their rows fill the batch size, and at least one.
+    private func imagesPerBatch(_ count: Int, rowsPerImage: Int) -> Int {
+        let full = max(1, batchSize / rowsPerImage)
+        return mayShrinkBatches ? min(full, (count - 1) / streams + 1) : full
+    }
+
     /// Runs the network on loaded rows, no more at once than a batch.
-    private func run(_ values: UnsafeMutablePointer<Float>, count: Int, to rows: UnsafeMutablePointer<Float>) throws {
+    func run(_ values: UnsafeMutablePointer<Float>, count: Int, to rows: UnsafeMutablePointer<Float>) throws {
         for first in stride(from: 0, to: count, by: batchSize) {
             try engine.run(
                 values + first * preprocessing.cropValueCount, count: min(batchSize, count - first),
@@ -316,7 +358,7 @@ public final class Extractor: @unchecked Sendable {
     }
 
     /// An error when an activation of an image's rows is NaN or infinite.
-    private func checkRows(_ rows: UnsafePointer<Float>, count: Int) -> FNEError? {
+    func checkRows(_ rows: UnsafePointer<Float>, count: Int) -> FNEError? {
         let bad = ck_first_not_finite(rows, count * featureCount)
         guard bad < count * featureCount else { return nil }
         let feature = bad % featureCount

@@ -13,7 +13,7 @@ Importing this package imports neither TensorFlow nor any other framework.
 from fne import zoo
 from fne._backend import backend_info, load_backend
 from fne._embedding import standardize, ternarize
-from fne._extractor import Extraction, Extractor, Layer
+from fne._extractor import SKIPPED_CODE, Embedding, Extraction, Extractor, Layer
 from fne._images import ImageOptions, image_info, read_image, resize
 from fne._library import build_info, library_path, set_log_callback
 from fne._model import Model, TensorInfo
@@ -42,10 +42,12 @@ from fne.fne import full_network_embedding
 __version__ = "2.0.0"
 
 __all__ = [
+    "SKIPPED_CODE",
     "BackendConflictError",
     "BackendError",
     "BackendUnavailableError",
     "CancelledError",
+    "Embedding",
     "Extraction",
     "Extractor",
     "FNEError",

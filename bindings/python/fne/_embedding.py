@@ -14,6 +14,23 @@ from fne._ffi import check, lib
 _RULES = {"documented": 0, "torch": 1}
 
 
+class Discretization:
+    """Statistics, thresholds and rules, checked and as the library takes them."""
+
+    def __init__(
+        self, mean: Any, std: Any, lower: float = -0.25, upper: float = 0.15, rules: str = "documented"
+    ) -> None:
+        self.mean = numpy.ascontiguousarray(mean, numpy.float64)
+        self.std = numpy.ascontiguousarray(std, numpy.float64)
+        if self.mean.ndim != 1 or self.mean.shape != self.std.shape:
+            raise errors.error(18, f"mean and std have shapes {self.mean.shape} and {self.std.shape}; both must be [F]")
+        self.options = _ffi.defaults(_ffi.TernarizeOptions, lib.fne_ternarize_options_init)
+        self.options.lower, self.options.upper = lower, upper
+        if rules not in _RULES:
+            raise ValueError(f"rules is {rules!r}; it must be one of {', '.join(map(repr, _RULES))}")
+        self.options.rules = _RULES[rules]
+
+
 def standardize(features: NDArray[Any], mean: NDArray[Any], std: NDArray[Any]) -> NDArray[numpy.float64]:
     """z = (x - mean) / std in float64; 0 where std is 0.
 
@@ -59,11 +76,7 @@ def ternarize(
         NotFiniteError: a NaN in features, by row and feature
     """
     features, mean, std = _checked(features, mean, std)
-    options = _ffi.defaults(_ffi.TernarizeOptions, lib.fne_ternarize_options_init)
-    options.lower, options.upper = lower, upper
-    if rules not in _RULES:
-        raise ValueError(f"rules is {rules!r}; it must be one of {', '.join(map(repr, _RULES))}")
-    options.rules = _RULES[rules]
+    discretization = Discretization(mean, std, lower, upper, rules)
     codes = numpy.empty(features.shape, numpy.int8)
     check(
         lib.fne_ternarize(
@@ -71,7 +84,7 @@ def ternarize(
             *features.shape,
             mean.ctypes.data,
             std.ctypes.data,
-            ctypes.byref(options),
+            ctypes.byref(discretization.options),
             codes.ctypes.data,
             codes.size,
         )

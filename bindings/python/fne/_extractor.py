@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fne import _ffi, _pillow
 from fne._backend import load_backend
+from fne._embedding import Discretization
 from fne._ffi import check, lib
 from fne._images import INTERPOLATIONS, ImageOptions, read_image
 from fne._model import Model
@@ -24,6 +25,8 @@ _CHANNEL_ORDERS = {"rgb": 0, "bgr": 1}
 _RESIZE_MODES = {"stretch": 0, "shortest_side": 1}
 _ON_ERROR = ("raise", "skip")
 _SKIP = 1
+
+SKIPPED_CODE = -128
 
 Progress = Callable[[int, int], Any]
 
@@ -39,7 +42,7 @@ class Layer(NamedTuple):
 
 @dataclass
 class Extraction:
-    """What an extraction gave.
+    """What `Extractor.extract` gave.
 
     Attributes:
         features: float32 [N, F]; a skipped image's row is NaN. With ten crops [N * 10, F], the rows of an image adjacent
@@ -48,6 +51,26 @@ class Extraction:
     """
 
     features: NDArray[numpy.float32]
+    statuses: NDArray[numpy.int32]
+    reasons: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> NDArray[numpy.bool_]:
+        """bool [N]: which images are good."""
+        return self.statuses == 0
+
+
+@dataclass
+class Embedding:
+    """What `Extractor.embed` gave.
+
+    Attributes:
+        codes: int8 [N, F] of -1, 0, 1; a skipped image's row is `fne.SKIPPED_CODE` (-128). With ten crops [N * 10, F]
+        statuses: int32 [N]; 0 where the row is good, else the number of the error in fne.h
+        reasons: for each skipped image a sentence that names it, by its position
+    """
+
+    codes: NDArray[numpy.int8]
     statuses: NDArray[numpy.int32]
     reasons: dict[int, str] = field(default_factory=dict)
 
@@ -76,8 +99,13 @@ class Extractor:
         channel_order: "rgb" or "bgr", what the network is fed with
         mean, scale: value fed = (pixel - mean) * scale in float32, pixels being 0 to 255; a number, or one for each
             channel in the order fed
-        batch_size: rows a run of the network; None: 16
-        loader_threads, engine_threads: None: one a processor
+        batch_size: rows a run of the network; None: 4, and fewer where there are too few images to keep all streams busy
+        loader_threads: threads that read, decode and resize; None: one a processor, at most 16
+        streams: batches that are in the network at once, each on a thread of its own; None: one a processor, or the
+            processors divided by `engine_threads`, at most 64
+        engine_threads: threads that TensorFlow spreads one operation over; None: 1. The first extractor of a process
+            (or the first session of Python's tensorflow) decides. One image at a time is fastest with
+            streams=1, engine_threads=(processors).
         on_error: "raise": the first bad image ends the call; "skip": its row becomes NaN and the call goes on
 
     Raises:
@@ -101,6 +129,7 @@ class Extractor:
         scale: float | Sequence[float] = 1.0,
         batch_size: int | None = None,
         loader_threads: int | None = None,
+        streams: int | None = None,
         engine_threads: int | None = None,
         on_error: str = "raise",
     ) -> None:
@@ -113,12 +142,12 @@ class Extractor:
             options.layers = _ffi.strings([name.encode() for name in names])
             options.layer_count = len(names)
         if size is not None:
-            options.height, options.width = (_count("size", value) for value in size)
+            options.height, options.width = (as_count("size", value) for value in size)
         if resize_size is not None:
-            options.resize_height, options.resize_width = (_count("resize_size", value) for value in resize_size)
+            options.resize_height, options.resize_width = (as_count("resize_size", value) for value in resize_size)
         options.resize_mode = _choice("resize_mode", resize_mode, _RESIZE_MODES)
         options.interpolation = _choice("interpolation", interpolation, INTERPOLATIONS)
-        options.crops = _count("crops", crops)
+        options.crops = as_count("crops", crops)
         self._image_options = image_options or ImageOptions()
         c_image_options = self._image_options._struct()
         options.image_options = ctypes.pointer(c_image_options)
@@ -128,10 +157,11 @@ class Extractor:
         for name, value in (
             ("batch_size", batch_size),
             ("loader_threads", loader_threads),
+            ("streams", streams),
             ("engine_threads", engine_threads),
         ):
             if value is not None:
-                setattr(options, name, _count(name, value))
+                setattr(options, name, as_count(name, value))
         if on_error not in _ON_ERROR:
             raise ValueError(f"on_error is {on_error!r}; it must be one of {', '.join(map(repr, _ON_ERROR))}")
         self._on_error = on_error
@@ -180,6 +210,11 @@ class Extractor:
         """Rows that an image gives: 1, or 10 with ten crops."""
         return int(self._input().rows_per_image)
 
+    @property
+    def streams(self) -> int:
+        """Batches that are in the network at once."""
+        return int(self._input().streams)
+
     def _input(self) -> Any:
         info = _ffi.sized(_ffi.InputInfo)
         check(lib.fne_extractor_input_info(self._handle(), ctypes.byref(info)))
@@ -196,14 +231,17 @@ class Extractor:
         check(lib.fne_extractor_preprocess(self._handle(), ctypes.byref(struct), fed.ctypes.data, fed.size))
         return fed
 
-    def extract(self, images: Any, *, progress: Progress | None = None) -> Extraction:
-        """Embeds images.
+    def extract(
+        self, images: Any, *, out: NDArray[numpy.float32] | None = None, progress: Progress | None = None
+    ) -> Extraction:
+        """Embeds images: pooled float32 features.
 
         Args:
             images: a list whose items are paths, encoded images as bytes, RGB pixels as uint8 [height, width, 3], or
                 `PIL.Image.Image`; or one float32 array [N, height, width, 3] that is fed to the network as it is.
                 JPEG and PNG are read by libfne, other formats by Pillow where it is installed. Lists of one kind are
                 fastest, `PIL.Image` slowest.
+            out: float32 [rows, F], C-contiguous, that receives the features, such as a `numpy.memmap`; None: a new array
             progress: called with (images done, images in all) after each batch, on this thread; what it raises stops
                 the extraction and is raised here
 
@@ -211,13 +249,62 @@ class Extractor:
             FileError, ImageError: a bad image, named, unless on_error is "skip"
             NotFiniteError: the network gave NaN or infinity
         """
+        run = self._run(images, _Rows(numpy.float32, numpy.nan, out), progress)
+        return Extraction(run.output, run.statuses, run.reasons)
+
+    def embed(
+        self,
+        images: Any,
+        mean: NDArray[Any],
+        std: NDArray[Any],
+        *,
+        lower: float = -0.25,
+        upper: float = 0.15,
+        rules: str = "documented",
+        out: NDArray[numpy.int8] | None = None,
+        progress: Progress | None = None,
+    ) -> Embedding:
+        """Embeds images: ternary codes by given statistics, the float rows of a few batches at a time.
+
+        Args:
+            images, progress: as in `extract`
+            mean, std: [F], the training images'
+            lower, upper, rules: as in `fne.ternarize`
+            out: int8 [rows, F], C-contiguous, that receives the codes, such as a `numpy.memmap`; None: a new array
+
+        Raises:
+            as `extract`; MismatchError: statistics of another number of features
+        """
+        return self.embed_part(images, Discretization(mean, std, lower, upper, rules), out, progress)
+
+    def embed_part(
+        self,
+        images: Any,
+        discretization: Discretization,
+        out: NDArray[numpy.int8] | None = None,
+        progress: Progress | None = None,
+        place: tuple[int, int] | None = None,
+    ) -> Embedding:
+        """Not for users: `embed` of a part of a list; place says the first one's number and how many there are in all,
+        for the messages."""
+        run = self._run(images, _Rows(numpy.int8, SKIPPED_CODE, out, discretization), progress, place)
+        return Embedding(run.output, run.statuses, run.reasons)
+
+    def _run(
+        self, images: Any, rows: _Rows, progress: Progress | None, place: tuple[int, int] | None = None
+    ) -> _Run:
         if isinstance(images, (str, bytes, os.PathLike)):
             raise TypeError("images is one path or image; pass a list")
         if isinstance(images, numpy.ndarray) and images.dtype == numpy.float32:
-            return self._extract_tensor(images, progress)
+            tensor = numpy.ascontiguousarray(images)
+            if tensor.ndim != 4 or tensor.shape[1:] != (*self.size, 3):
+                raise ValueError(
+                    f"the tensor has shape {tensor.shape}; [N, {self.size[0]}, {self.size[1]}, 3] is needed"
+                )
+            return _Run(self, tensor, rows, progress, rows_per_image=1).tensor(tensor)
         items = list(images)
         kinds = {_kind(item, index) for index, item in enumerate(items)}
-        run = _Run(self, items, progress)
+        run = _Run(self, items, rows, progress, place=place)
         if kinds <= {"path"}:
             paths = _ffi.strings([_ffi.path(item) for item in items])
             return run.native(lib.fne_extract_files, paths)
@@ -232,12 +319,6 @@ class Extractor:
             return run.native(lib.fne_extract_pixels, (_ffi.PixelImage * len(items))(*map(_pixel_image, items)))
         return run.mixed()
 
-    def _extract_tensor(self, tensor: NDArray[numpy.float32], progress: Progress | None) -> Extraction:
-        tensor = numpy.ascontiguousarray(tensor)
-        if tensor.ndim != 4 or tensor.shape[1:] != (*self.size, 3):
-            raise ValueError(f"the tensor has shape {tensor.shape}; [N, {self.size[0]}, {self.size[1]}, 3] is needed")
-        return _Run(self, tensor, progress, rows_per_image=1).tensor(tensor)
-
     def close(self) -> None:
         """Frees the extractor and its session."""
         self._handle.close()
@@ -249,6 +330,27 @@ class Extractor:
         self.close()
 
 
+class _Rows(NamedTuple):
+    """What a run makes of an image, and where it goes."""
+
+    dtype: Any
+    skipped: Any  # in a skipped image's rows
+    out: NDArray[Any] | None = None
+    discretization: Discretization | None = None
+
+    def array(self, rows: int, features: int) -> NDArray[Any]:
+        if self.out is None:
+            return numpy.empty((rows, features), self.dtype)
+        out = self.out
+        if out.shape != (rows, features) or out.dtype != self.dtype or not out.flags.c_contiguous:
+            raise ValueError(
+                f"out is {out.dtype} {out.shape}; C-contiguous {numpy.dtype(self.dtype)} {(rows, features)} is needed"
+            )
+        if not out.flags.writeable:
+            raise ValueError("out is read-only")
+        return out
+
+
 class _Run:
     """One extraction. The library skips bad images; here those are given to Pillow, or raised, or recorded."""
 
@@ -256,28 +358,30 @@ class _Run:
         self,
         extractor: Extractor,
         items: Sequence[Any],
+        rows: _Rows,
         progress: Progress | None = None,
         *,
+        place: tuple[int, int] | None = None,
         rows_per_image: int | None = None,
         on_error: str | None = None,
     ) -> None:
         self._extractor = extractor
+        self._first, self._total = place or (0, len(items))
         self._on_error = on_error or extractor._on_error
         self._items = items
+        self._rows = rows
         self._progress = progress
-        self._rows = rows_per_image or extractor.rows_per_image
-        self._result = Extraction(
-            numpy.empty((len(items) * self._rows, extractor.feature_count), numpy.float32),
-            numpy.zeros(len(items), numpy.int32),
-        )
+        self._rows_per_image = rows_per_image or extractor.rows_per_image
+        self.output = rows.array(len(items) * self._rows_per_image, extractor.feature_count)
+        self.statuses = numpy.zeros(len(items), numpy.int32)
+        self.reasons: dict[int, str] = {}
 
-    def tensor(self, fed: NDArray[numpy.float32]) -> Extraction:
+    def tensor(self, fed: NDArray[numpy.float32]) -> _Run:
         """What is fed as it is."""
         return self.native(lib.fne_extract_tensor, fed.ctypes.data, fed.size)
 
-    def native(self, function: Any, *images: Any) -> Extraction:
+    def native(self, function: Any, *images: Any) -> _Run:
         """All images by one call of the library."""
-        result = self._result
         refused: list[tuple[int, FNEError]] = []  # of the batch
         raised: list[BaseException] = []
 
@@ -301,24 +405,31 @@ class _Run:
         run = _ffi.sized(_ffi.ExtractRun)
         run.progress = _ffi.PROGRESS(on_progress)
         run.image_error = _ffi.IMAGE_ERROR(on_image_error)
-        run.statuses = result.statuses.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
-        run.statuses_capacity = len(result.statuses)
-        output = (result.features.ctypes.data, result.features.size, ctypes.byref(run))
-        status = function(self._extractor._handle(), *images, len(self._items), *output)
+        run.statuses = self.statuses.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+        run.statuses_capacity = len(self.statuses)
+        features, capacity = self.output.ctypes.data, self.output.size
+        discretization = self._rows.discretization
+        if discretization is not None:
+            run.codes, run.codes_capacity = features, capacity
+            run.mean, run.std = discretization.mean.ctypes.data, discretization.std.ctypes.data
+            run.statistics_size = len(discretization.mean)
+            run.ternarize_options = ctypes.pointer(discretization.options)
+            features, capacity = None, 0
+        status = function(self._extractor._handle(), *images, len(self._items), features, capacity, ctypes.byref(run))
         if raised:
             raise raised[0]
         check(status)
-        return result
+        return self
 
-    def mixed(self) -> Extraction:
-        """Images of several kinds: read by this process' threads through Python, a batch after the other."""
-        batch = max(1, self._extractor.batch_size // self._rows)
+    def mixed(self) -> _Run:
+        """Images of several kinds: read by this process' threads through Python, a few batches at a time."""
+        batch = max(1, self._extractor.batch_size * self._extractor.streams // self._rows_per_image)
         for first in range(0, len(self._items), batch):
             indices = range(first, min(first + batch, len(self._items)))
             self._embed(indices, [None] * len(indices))
             if self._progress is not None:
                 self._progress(indices.stop, len(self._items))
-        return self._result
+        return self
 
     def _embed(self, indices: Sequence[int], refusals: Iterable[FNEError | None]) -> None:
         """Fills the rows of these images, as far as Python can read them."""
@@ -333,15 +444,16 @@ class _Run:
         if not good:
             return
         tensor = numpy.concatenate([outcome for _, outcome in good])
-        rows = _Run(self._extractor, tensor, rows_per_image=1, on_error="skip").tensor(tensor)
+        rows = self._rows._replace(out=None)
+        run = _Run(self._extractor, tensor, rows, rows_per_image=1, on_error="skip").tensor(tensor)
         for position, (index, _) in enumerate(good):
-            of_image = slice(position * self._rows, (position + 1) * self._rows)
-            bad = [number for number in range(of_image.start, of_image.stop) if number in rows.reasons]
+            of_image = slice(position * self._rows_per_image, (position + 1) * self._rows_per_image)
+            bad = [number for number in range(of_image.start, of_image.stop) if number in run.reasons]
             if bad:
-                self._record(index, error(int(rows.statuses[bad[0]]), rows.reasons[bad[0]]))
+                self._record(index, error(int(run.statuses[bad[0]]), run.reasons[bad[0]]))
                 continue
-            self._row(index)[:] = rows.features[of_image]
-            self._result.statuses[index] = _ffi.OK
+            self._row(index)[:] = run.output[of_image]
+            self.statuses[index] = _ffi.OK
 
     def _read(self, index: int, refusal: FNEError | None) -> NDArray[numpy.float32] | FNEError:
         """What the network is to be fed with, or why there is nothing."""
@@ -357,13 +469,13 @@ class _Run:
 
     def _record(self, index: int, failure: FNEError) -> None:
         if self._on_error == "raise":
-            raise error(failure.status, f"image {index} of {len(self._items)}: {failure}")
-        self._result.statuses[index] = failure.status
-        self._result.reasons[index] = str(failure)
-        self._row(index)[:] = numpy.nan
+            raise error(failure.status, f"image {self._first + index} of {self._total}: {failure}")
+        self.statuses[index] = failure.status
+        self.reasons[index] = str(failure)
+        self._row(index)[:] = self._rows.skipped
 
-    def _row(self, index: int) -> NDArray[numpy.float32]:
-        return self._result.features[index * self._rows : (index + 1) * self._rows]
+    def _row(self, index: int) -> NDArray[Any]:
+        return self.output[index * self._rows_per_image : (index + 1) * self._rows_per_image]
 
 
 def _kind(item: Any, index: int) -> str:
@@ -397,7 +509,7 @@ def _pixel_image(pixels: NDArray[numpy.uint8]) -> Any:
     return _ffi.PixelImage(pixels.ctypes.data, pixels.strides[0], pixels.shape[0], pixels.shape[1])
 
 
-def _count(name: str, value: Any) -> int:
+def as_count(name: str, value: Any) -> int:
     if isinstance(value, (int, numpy.integer)) and not isinstance(value, bool) and 1 <= value < 2**31:
         return int(value)
     raise ValueError(f"{name} is {value!r}; it must be a positive integer")

@@ -78,7 +78,7 @@ class ExtractorOptions(ctypes.Structure):
         ("crops", c_uint32),
         ("resize_height", c_uint32),
         ("resize_width", c_uint32),
-        ("reserved", c_uint32),
+        ("streams", c_uint32),
         ("image_options", POINTER(ImageOptions)),
     ]
 
@@ -102,12 +102,24 @@ class InputInfo(ctypes.Structure):
         ("width", c_uint32),
         ("batch_size", c_uint32),
         ("rows_per_image", c_uint32),
+        ("streams", c_uint32),
+        ("reserved", c_uint32),
     ]
 
 
 PROGRESS = ctypes.CFUNCTYPE(c_int32, c_void_p, c_uint64, c_uint64)
 IMAGE_ERROR = ctypes.CFUNCTYPE(None, c_void_p, c_uint64, c_int32, c_char_p)
 LOG = ctypes.CFUNCTYPE(None, c_void_p, c_int32, c_char_p)
+
+
+class TernarizeOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint64),
+        ("lower", c_double),
+        ("upper", c_double),
+        ("rules", c_int32),
+        ("reserved", c_int32),
+    ]
 
 
 class ExtractRun(ctypes.Structure):
@@ -118,6 +130,12 @@ class ExtractRun(ctypes.Structure):
         ("user", c_void_p),
         ("statuses", POINTER(c_int32)),
         ("statuses_capacity", c_uint64),
+        ("codes", c_void_p),
+        ("codes_capacity", c_uint64),
+        ("mean", c_void_p),
+        ("std", c_void_p),
+        ("statistics_size", c_uint64),
+        ("ternarize_options", POINTER(TernarizeOptions)),
         ("rows_done", c_uint64),
     ]
 
@@ -133,16 +151,6 @@ class PixelImage(ctypes.Structure):
         ("height", c_uint32),
         ("width", c_uint32),
         ("channel_order", c_int32),
-        ("reserved", c_int32),
-    ]
-
-
-class TernarizeOptions(ctypes.Structure):
-    _fields_ = [
-        ("struct_size", c_uint64),
-        ("lower", c_double),
-        ("upper", c_double),
-        ("rules", c_int32),
         ("reserved", c_int32),
     ]
 

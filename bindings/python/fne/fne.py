@@ -20,8 +20,8 @@ from typing import Any
 import numpy
 from numpy.typing import DTypeLike, NDArray
 
-from fne._embedding import ternarize
-from fne._extractor import Extractor
+from fne._embedding import Discretization, ternarize
+from fne._extractor import Extractor, as_count
 from fne._progress import ProgressLine
 from fne._statistics import Statistics
 from fne.errors import SkippedImagesWarning, error
@@ -39,6 +39,8 @@ def full_network_embedding(
     dtype: DTypeLike = numpy.float64,
     on_error: str = "raise",
     progress: bool | Callable[[int, int], Any] = False,
+    out: NDArray[Any] | None = None,
+    rows: NDArray[numpy.float32] | None = None,
     output_dir: str | os.PathLike[str] | None = None,
 ) -> tuple[NDArray[Any], NDArray[numpy.float64]]:
     """The Full-Network Embedding of image files.
@@ -50,13 +52,17 @@ def full_network_embedding(
     Args:
         model: a `tf.compat.v1.GraphDef`, its bytes, a path to it, or a `fne.Model`
         image_paths: JPEG or PNG files
-        batch_size: images a run of the network
+        batch_size: the most images a run of the network; runs of 4 beside each other are the fastest on a CPU, so more
+            than that make no difference
         input_tensor: such as "import/input:0"; None: the graph's only float32 placeholder
         target_tensors: such as ["import/conv1:0", ...], the order of the features; None: all convolutional and dense
             layers, after their activation, without the classifier's output
         input_reshape: (height, width) that the network is fed with; None: as the graph's placeholder says
         stats: float64 [2, F], mean and standard deviation from the training images; None or empty: computed here
         dtype: of the features returned
+        out: [N, F], of any number type, that receives the features, such as a `numpy.memmap`; None: a new array of `dtype`
+        rows: float32 [N, F], C-contiguous, in which the pooled activations wait for the statistics, such as a
+            `numpy.memmap`; None: a new array. With `stats` nothing waits, and memory does not grow with N beyond `out`.
         on_error: "raise": the first bad image raises; "skip": bad images are left out, with a `SkippedImagesWarning`
         progress: True shows a line on a terminal; a function is called with (images done, images in all)
         output_dir: a folder that receives fne.npy and stats.npy; None writes nothing
@@ -75,37 +81,104 @@ def full_network_embedding(
     if given is not None and given.size == 0:
         given = None
     show = ProgressLine() if progress is True else progress or None
+    most = as_count("batch_size", batch_size)
     with Extractor(
-        model, input_tensor, target_tensors, input_reshape, batch_size=batch_size, on_error=on_error
+        model,
+        input_tensor,
+        target_tensors,
+        input_reshape,
+        batch_size=None if most >= _DEFAULT_BATCH else most,
+        on_error=on_error,
     ) as extractor:
-        if given is not None and given.shape != (2, extractor.feature_count):
-            raise error(
-                18, f"stats has shape {given.shape}; these layers need (2, {extractor.feature_count}): mean and deviation"
-            )
-        extraction = extractor.extract(paths, progress=show)
-    pooled = extraction.features
-    if extraction.reasons:
-        skipped = sorted(extraction.reasons)
-        if len(skipped) == len(paths):
-            raise error(
-                int(extraction.statuses[0]), f"none of the {len(paths)} images could be read: {extraction.reasons[0]}"
-            )
+        shape = (len(paths), extractor.feature_count)
+        if given is not None and given.shape != (2, shape[1]):
+            raise error(18, f"stats has shape {given.shape}; these layers need (2, {shape[1]}): mean and deviation")
+        if out is not None and out.shape != shape:
+            raise error(18, f"out has shape {out.shape}; the features need {shape}")
+        features = numpy.empty(shape, dtype) if out is None else out
+        if given is None:
+            kept, given, skipped = _with_own_statistics(extractor, paths, features, rows, show)
+        else:
+            kept, skipped = _with_given_statistics(extractor, paths, features, given, show)
+    if skipped:
         warnings.warn(
-            SkippedImagesWarning(
-                skipped, [os.fspath(paths[i]) for i in skipped], [extraction.reasons[i] for i in skipped]
-            ),
+            SkippedImagesWarning(list(skipped), [os.fspath(paths[i]) for i in skipped], list(skipped.values())),
             stacklevel=2,
         )
-        pooled = pooled[extraction.ok]
-    if given is None:
-        statistics = Statistics(pooled.shape[1]).update(pooled)
-        given = numpy.stack([statistics.mean(), statistics.std()])
-    features = ternarize(pooled, given[0], given[1]).astype(dtype)
+        features = features[:kept]
     if output_dir is not None:
         os.makedirs(output_dir, exist_ok=True)
         numpy.save(os.path.join(output_dir, "fne.npy"), features)
         numpy.save(os.path.join(output_dir, "stats.npy"), given)
     return features, given
+
+
+# Images whose codes are made at a time, so that memory does not grow with their number.
+_CHUNK = 512
+
+# What the library takes on a CPU; a fixed batch of the graph goes first.
+_DEFAULT_BATCH = 4
+
+
+def _with_own_statistics(
+    extractor: Extractor,
+    paths: Sequence[str | os.PathLike[str]],
+    features: NDArray[Any],
+    rows: NDArray[numpy.float32] | None,
+    show: Callable[[int, int], Any] | None,
+) -> tuple[int, NDArray[numpy.float64], dict[int, str]]:
+    """Fills features; returns how many rows it has, the statistics, and the reasons of skipped images."""
+    extraction = extractor.extract(paths, out=rows, progress=show)
+    _some_must_be_good(extraction.statuses, extraction.reasons)
+    statistics = Statistics(features.shape[1])
+    chunks = [slice(first, first + _CHUNK) for first in range(0, len(paths), _CHUNK)]
+
+    def good(chunk: slice) -> NDArray[numpy.float32]:
+        return extraction.features[chunk][extraction.ok[chunk]] if extraction.reasons else extraction.features[chunk]
+
+    for chunk in chunks:
+        statistics.update(good(chunk))
+    stats = numpy.stack([statistics.mean(), statistics.std()])
+    kept = 0
+    for chunk in chunks:
+        codes = ternarize(good(chunk), stats[0], stats[1])
+        features[kept : kept + len(codes)] = codes
+        kept += len(codes)
+    return kept, stats, dict(sorted(extraction.reasons.items()))
+
+
+def _with_given_statistics(
+    extractor: Extractor,
+    paths: Sequence[str | os.PathLike[str]],
+    features: NDArray[Any],
+    stats: NDArray[numpy.float64],
+    show: Callable[[int, int], Any] | None,
+) -> tuple[int, dict[int, str]]:
+    """Fills features; returns how many rows it has, and the reasons of skipped images."""
+    kept = 0
+    statuses = numpy.zeros(len(paths), numpy.int32)
+    reasons: dict[int, str] = {}
+    discretization = Discretization(stats[0], stats[1])
+    for first in range(0, len(paths), _CHUNK):
+        chunk = slice(first, first + _CHUNK)
+
+        def progress(done: int, _total: int, first: int = first) -> None:
+            if show is not None:
+                show(first + done, len(paths))
+
+        embedding = extractor.embed_part(paths[chunk], discretization, None, progress, (first, len(paths)))
+        codes = embedding.codes[embedding.ok] if embedding.reasons else embedding.codes
+        features[kept : kept + len(codes)] = codes
+        kept += len(codes)
+        statuses[chunk] = embedding.statuses
+        reasons |= {first + index: reason for index, reason in sorted(embedding.reasons.items())}
+    _some_must_be_good(statuses, reasons)
+    return kept, reasons
+
+
+def _some_must_be_good(statuses: NDArray[numpy.int32], reasons: dict[int, str]) -> None:
+    if len(reasons) == len(statuses):
+        raise error(int(statuses[0]), f"none of the {len(statuses)} images could be read: {reasons[0]}")
 
 
 def _example() -> None:

@@ -1,0 +1,14 @@
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define CK_VARIANT ck_loops_avx512
+#define CK_VARIANT_NAME "avx512"
+#define CK_SHUFFLES
+
+#include "loops.h"
+#include <string.h>
+
+#pragma clang attribute push(__attribute__((target("avx2,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
+#include "variants.h"
+#pragma clang attribute pop
+#endif

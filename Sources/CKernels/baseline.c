@@ -1,0 +1,4 @@
+// For any processor of the architecture.
+#define CK_VARIANT ck_loops_baseline
+#define CK_VARIANT_NAME "baseline"
+#include "variants.h"

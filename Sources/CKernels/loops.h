@@ -1,0 +1,56 @@
+// The innermost loops. Each is compiled once for each instruction set (see variants.h), and every variant gives the same
+// bits: no contraction, no reassociation.
+#ifndef CK_LOOPS_H
+#define CK_LOOPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Two neighbouring source samples of a destination sample, and their weights in 1/2048.
+typedef struct {
+    int32_t first;
+    int32_t second;
+    int16_t weight[2];
+} ck_tap;
+
+// The source samples that a destination sample is a weighted sum of; weights in 1/2^22.
+typedef struct {
+    size_t first;
+    size_t count;
+    int32_t *weights;
+} ck_span;
+
+enum { CK_TRIANGLE_BITS = 22, CK_TRIANGLE_ONE = 1 << CK_TRIANGLE_BITS };
+
+// Values of mean and scale repeat every three samples; 48 of them are whole vectors on every machine.
+enum { CK_PATTERN = 48 };
+
+typedef struct {
+    const char *name;
+
+    size_t (*first_not_finite)(const float *values, size_t count);
+    size_t (*first_nan)(const float *values, size_t count);
+    void (*standardize)(const float *x, size_t rows, size_t features, const double *mean, const double *std, double *z);
+    size_t (*ternarize)(const float *x, size_t rows, size_t features, const float *low, const float *high,
+                        int8_t *codes);
+
+    // A row of RGB resized over its width: sixteenths of 1/2048 of the weighted sum, which fit int16. size is the
+    // row's number of pixels.
+    void (*resize_row)(const uint8_t *row, size_t size, const ck_tap *taps, size_t count, int16_t *out);
+    void (*blend_rows)(const int16_t *a, const int16_t *b, int16_t u, int16_t v, size_t count, uint8_t *out);
+    void (*halve_row)(const uint8_t *a, const uint8_t *b, size_t count, uint8_t *out);
+    void (*shrink_row)(const uint8_t *row, const ck_span *spans, size_t count, uint8_t *out);
+    void (*shrink_columns)(const uint8_t *rows, size_t samples, const ck_span *line, int32_t *sums, uint8_t *out);
+    void (*to_float)(const uint8_t *samples, size_t count, const float *mean, const float *scale, float *fed);
+} ck_loops;
+
+extern const ck_loops ck_loops_baseline;
+#if defined(__x86_64__)
+extern const ck_loops ck_loops_avx2;
+extern const ck_loops ck_loops_avx512;
+#endif
+
+// The variant in use.
+const ck_loops *ck_current_loops(void);
+
+#endif
