@@ -13,8 +13,9 @@ let package = Package(
         .systemLibrary(name: "CFNE", path: "include"),
         .target(name: "CTensorFlow", linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png16")]),
+        .target(name: "CTensorFlowOperations", dependencies: ["CKernels"], linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "CKernels", linkerSettings: [.linkedLibrary("m")]),
-        .target(name: "FullNetworkEmbedding", dependencies: ["CTensorFlow", "CImageCodecs", "CKernels"]),
+        .target(name: "FullNetworkEmbedding", dependencies: ["CTensorFlow", "CTensorFlowOperations", "CImageCodecs", "CKernels"]),
         .target(name: "FNE", dependencies: ["CFNE", "FullNetworkEmbedding"], exclude: ["exports.map"]),
         .testTarget(name: "FullNetworkEmbeddingTests", dependencies: ["FullNetworkEmbedding", "CFNE", "CKernels"]),
     ]

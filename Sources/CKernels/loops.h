@@ -3,6 +3,8 @@
 #ifndef CK_LOOPS_H
 #define CK_LOOPS_H
 
+#include "CKernels.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +35,14 @@ typedef struct {
     void (*standardize)(const float *x, size_t rows, size_t features, const double *mean, const double *std, double *z);
     size_t (*ternarize)(const float *x, size_t rows, size_t features, const float *low, const float *high,
                         int8_t *codes);
+
+    // mean [channels] over a map [height, width, channels]; sums is scratch of channels + 16 floats.
+    void (*map_mean)(const float *map, size_t height, size_t width, size_t channels, float *sums, float *mean);
+    void (*map_mean_bf16)(const uint16_t *map, size_t height, size_t width, size_t channels, float *sums, float *mean);
+    // Local response normalization of positions of channels values; squares is scratch of channels + 2 radius + 16 floats.
+    void (*lrn)(const float *x, size_t positions, size_t channels, const ck_lrn *options, float *squares, float *y);
+    void (*lrn_bf16)(const uint16_t *x, size_t positions, size_t channels, const ck_lrn *options, float *squares,
+                     uint16_t *y);
 
     // A row of RGB resized over its width: sixteenths of 1/2048 of the weighted sum, which fit int16. size is the
     // row's number of pixels.

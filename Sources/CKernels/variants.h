@@ -2,6 +2,7 @@
 // instruction set, and includes this.
 #include "loops.h"
 
+#include <math.h>
 #include <string.h>
 
 #pragma STDC FP_CONTRACT OFF
@@ -61,6 +62,160 @@ static size_t ternarize(const float *x, size_t rows, size_t features, const floa
     }
     return rows * features;
 }
+
+// ---- activations
+//
+// Vectors of sixteen float32 on every machine: the order of the additions is the same whatever the registers are.
+
+// They never pass through a call, whose registers differ from variant to variant.
+#pragma clang diagnostic ignored "-Wpsabi"
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float ck_vector __attribute__((vector_size(64)));
+typedef uint32_t ck_words __attribute__((vector_size(64)));
+typedef uint16_t ck_halves __attribute__((vector_size(32)));
+
+enum { LANES = 16 };
+
+INLINE ck_vector load_f32(const float *p) {
+    ck_vector v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+INLINE void store_f32(float *p, ck_vector v) { memcpy(p, &v, sizeof v); }
+
+// A bfloat16 is the upper half of a float32.
+INLINE ck_vector load_bf16(const uint16_t *p) {
+    ck_halves halves;
+    memcpy(&halves, p, sizeof halves);
+    ck_words words = __builtin_convertvector(halves, ck_words) << 16;
+    ck_vector v;
+    memcpy(&v, &words, sizeof v);
+    return v;
+}
+
+// Rounded to nearest, ties to even; a NaN keeps its upper half, as one whose payload would be rounded away must not
+// become an infinity.
+INLINE void store_bf16(uint16_t *p, ck_vector v) {
+    ck_words words;
+    memcpy(&words, &v, sizeof words);
+    ck_words rounded = (words + 0x7fff + ((words >> 16) & 1)) >> 16;
+    ck_words quiet = (words >> 16) | 0x40;
+    ck_words is_nan = (ck_words)(v != v);
+    ck_halves halves = __builtin_convertvector((is_nan & quiet) | (~is_nan & rounded), ck_halves);
+    memcpy(p, &halves, sizeof halves);
+}
+
+static inline float value_f32(float value) { return value; }
+
+static inline float value_bf16(uint16_t value) {
+    uint32_t bits = (uint32_t)value << 16;
+    float result;
+    memcpy(&result, &bits, sizeof result);
+    return result;
+}
+
+static inline float rounded_f32(float value) { return value; }
+
+static inline uint16_t rounded_bf16(float value) {
+    uint32_t bits = bits_of(value);
+    if (value != value) return (uint16_t)((bits >> 16) | 0x40);
+    return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+enum { MOST_VECTORS = 8 };
+
+// Sums rows first, then the rows' sums: rounding errors grow with width + height instead of width * height. Each group of
+// up to eight vectors of channels stays in registers along a row.
+#define MAP_MEAN(type, name)                                                                                     \
+    INLINE void add_row_##name(                                                                                  \
+        const type *p, size_t width, size_t channels, float *total, const int vectors) {                         \
+        ck_vector sums[MOST_VECTORS];                                                                            \
+        for (int i = 0; i < vectors; ++i) sums[i] = (ck_vector){0};                                              \
+        for (size_t x = 0; x < width; ++x, p += channels) {                                                      \
+            _Pragma("clang loop unroll(full)") for (int i = 0; i < vectors; ++i) sums[i] += load_##name(p + LANES * i); \
+        }                                                                                                        \
+        for (int i = 0; i < vectors; ++i) store_f32(total + LANES * i, load_f32(total + LANES * i) + sums[i]);   \
+    }                                                                                                            \
+                                                                                                                 \
+    static void add_vectors_##name(const type *p, size_t width, size_t channels, float *total, size_t vectors) { \
+        switch (vectors) {                                                                                       \
+        case 1: add_row_##name(p, width, channels, total, 1); break;                                             \
+        case 2: add_row_##name(p, width, channels, total, 2); break;                                             \
+        case 3: add_row_##name(p, width, channels, total, 3); break;                                             \
+        case 4: add_row_##name(p, width, channels, total, 4); break;                                             \
+        case 5: add_row_##name(p, width, channels, total, 5); break;                                             \
+        case 6: add_row_##name(p, width, channels, total, 6); break;                                             \
+        case 7: add_row_##name(p, width, channels, total, 7); break;                                             \
+        default: add_row_##name(p, width, channels, total, MOST_VECTORS);                                        \
+        }                                                                                                        \
+    }                                                                                                            \
+                                                                                                                 \
+    static void map_mean_##name(                                                                                 \
+        const type *map, size_t height, size_t width, size_t channels, float *sums, float *mean) {               \
+        const size_t vectors = channels / LANES, groups = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;           \
+        const size_t rest = channels % LANES;                                                                    \
+        float *last = sums + channels; /* of the last LANES channels, where these are no whole vectors */        \
+        memset(sums, 0, (channels + LANES) * sizeof *sums);                                                      \
+        for (size_t y = 0; y < height; ++y, map += width * channels) {                                           \
+            for (size_t group = groups, k = 0, left = vectors; group > 0; --group) {                             \
+                size_t count = (left + group - 1) / group;                                                       \
+                add_vectors_##name(map + k, width, channels, sums + k, count);                                   \
+                k += LANES * count;                                                                              \
+                left -= count;                                                                                   \
+            }                                                                                                    \
+            if (rest != 0 && vectors > 0) add_row_##name(map + channels - LANES, width, channels, last, 1);      \
+            for (size_t k = 0; vectors == 0 && k < channels; ++k) {                                              \
+                float row = 0;                                                                                   \
+                for (size_t x = 0; x < width; ++x) row += value_##name(map[x * channels + k]);                   \
+                sums[k] += row;                                                                                  \
+            }                                                                                                    \
+        }                                                                                                        \
+        const float positions = (float)(height * width);                                                         \
+        for (size_t k = 0; k < channels; ++k) mean[k] = sums[k] / positions;                                     \
+        for (size_t k = channels - rest; vectors > 0 && k < channels; ++k) {                                     \
+            mean[k] = last[k + LANES - channels] / positions;                                                    \
+        }                                                                                                        \
+    }
+
+MAP_MEAN(float, f32)
+MAP_MEAN(uint16_t, bf16)
+
+// y = x * (bias + alpha * sum of x^2 over the channels within the radius)^-beta. With beta 0.75, the published networks',
+// u^-0.75 = 1 / (sqrt(u) * sqrt(sqrt(u))).
+#define LRN(type, name)                                                                                            \
+    static void lrn_##name(                                                                                        \
+        const type *x, size_t positions, size_t channels, const ck_lrn *options, float *squares, type *y) {        \
+        const size_t radius = options->radius;                                                                     \
+        const float bias = options->bias, alpha = options->alpha, beta = options->beta;                            \
+        const int roots = beta == 0.75f;                                                                           \
+        memset(squares, 0, (channels + 2 * radius + LANES) * sizeof *squares);                                     \
+        for (size_t i = 0; i < positions; ++i, x += channels, y += channels) {                                     \
+            size_t k = 0;                                                                                          \
+            for (; k + LANES <= channels; k += LANES) {                                                            \
+                ck_vector v = load_##name(x + k);                                                                  \
+                store_f32(squares + radius + k, v * v);                                                            \
+            }                                                                                                      \
+            for (; k < channels; ++k) squares[radius + k] = value_##name(x[k]) * value_##name(x[k]);               \
+            for (k = 0; roots && k + LANES <= channels; k += LANES) {                                              \
+                ck_vector sum = load_f32(squares + k);                                                             \
+                for (size_t r = 1; r <= 2 * radius; ++r) sum += load_f32(squares + k + r);                         \
+                ck_vector root = __builtin_elementwise_sqrt(bias + alpha * sum);                                   \
+                store_##name(y + k, load_##name(x + k) / (root * __builtin_elementwise_sqrt(root)));               \
+            }                                                                                                      \
+            for (; k < channels; ++k) {                                                                            \
+                float sum = squares[k];                                                                            \
+                for (size_t r = 1; r <= 2 * radius; ++r) sum += squares[k + r];                                    \
+                const float u = bias + alpha * sum, root = sqrtf(u);                                               \
+                y[k] = rounded_##name(roots ? value_##name(x[k]) / (root * sqrtf(root))                            \
+                                            : value_##name(x[k]) * powf(u, -beta));                                \
+            }                                                                                                      \
+        }                                                                                                          \
+    }
+
+LRN(float, f32)
+LRN(uint16_t, bf16)
 
 // ---- images
 
@@ -162,6 +317,19 @@ static void to_float(const uint8_t *restrict samples, size_t count, const float 
 }
 
 const ck_loops CK_VARIANT = {
-    CK_VARIANT_NAME, first_not_finite, first_nan,  standardize,    ternarize, resize_row,
-    blend_rows,      halve_row,        shrink_row, shrink_columns, to_float,
+    .name = CK_VARIANT_NAME,
+    .first_not_finite = first_not_finite,
+    .first_nan = first_nan,
+    .standardize = standardize,
+    .ternarize = ternarize,
+    .map_mean = map_mean_f32,
+    .map_mean_bf16 = map_mean_bf16,
+    .lrn = lrn_f32,
+    .lrn_bf16 = lrn_bf16,
+    .resize_row = resize_row,
+    .blend_rows = blend_rows,
+    .halve_row = halve_row,
+    .shrink_row = shrink_row,
+    .shrink_columns = shrink_columns,
+    .to_float = to_float,
 };

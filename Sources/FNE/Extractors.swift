@@ -17,6 +17,7 @@ final class ExtractorObject: Sendable {
 private func defaultOptions() -> fne_extractor_options {
     var options = fne_extractor_options()
     options.scale = (1, 1, 1)
+    options.float32_layers = -1
     return options
 }
 
@@ -58,6 +59,8 @@ private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws
     result.loaderThreads = optional(given.loader_threads)
     result.engineThreads = optional(given.engine_threads)
     result.streams = optional(given.streams)
+    result.precision = try choice(given.precision, "precision")
+    result.float32Layers = given.float32_layers < 0 ? nil : Int(given.float32_layers)
     result.onError = try choice(given.on_error, "on_error")
     result.resizeMode = try choice(given.resize_mode, "resize_mode")
     result.interpolation = try choice(given.interpolation, "interpolation")

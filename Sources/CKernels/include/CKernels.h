@@ -23,6 +23,37 @@ int ck_resize_antialiased(const uint8_t *rgb, size_t stride, size_t height, size
 void ck_pixels_to_float(const uint8_t *pixels, size_t stride, size_t height, size_t width, int swap, int mirror,
                         const float mean[3], const float scale[3], float *fed);
 
+// ---- activations
+
+// The mean over height and width of n maps [height, width, channels], float32 or bfloat16 as its 16 bits, as
+// float32 [n, channels]. Returns 0, or 1 when memory is short.
+int ck_map_mean(const float *maps, size_t n, size_t height, size_t width, size_t channels, float *mean);
+int ck_map_mean_bf16(const uint16_t *maps, size_t n, size_t height, size_t width, size_t channels, float *mean);
+
+typedef struct {
+    size_t radius; // channels on each side
+    float bias;
+    float alpha;
+    float beta;
+} ck_lrn;
+
+// Local response normalization across channels (TensorFlow's LRN): y = x * (bias + alpha * sum x^2)^-beta, of positions
+// times channels values. Returns 0, or 1 when memory is short.
+int ck_lrn_f32(const float *x, size_t positions, size_t channels, const ck_lrn *options, float *y);
+int ck_lrn_bf16(const uint16_t *x, size_t positions, size_t channels, const ck_lrn *options, uint16_t *y);
+
+// ---- weights
+
+// Rounds weights to bfloat16 so that each channel's sum over its inputs is kept as well as can be: every value to one of its
+// two neighbours, the nearer one but for those near the middle that are turned to make up for what the others lost.
+// weights are float32 [inputs, channels], with channels_first [channels, inputs], and need not be aligned; scale may be
+// NULL, else each channel is multiplied by its factor first. Returns 0, or 1 when memory is short.
+int ck_round_bf16(const void *weights, size_t inputs, size_t channels, int channels_first, const double *scale,
+                  uint16_t *rounded);
+
+// Each to the nearest, ties to even.
+void ck_round_bf16_nearest(const float *values, size_t count, uint16_t *rounded);
+
 // ---- features
 
 // The index of the first NaN or infinity, or count.
@@ -57,6 +88,9 @@ void ck_exact_add(int64_t *lanes, const float *x, size_t rows, size_t features);
 void ck_exact_carry(int64_t *lanes, size_t features);
 
 // ---- the machine
+
+// Whether the processor computes with bfloat16: 0 TensorFlow refuses to, 1 by way of float32, 2 itself.
+int ck_bfloat16_support(void);
 
 // The instruction set of the loops in use: "baseline", and on x86-64 "avx2" or "avx512".
 const char *ck_variant(void);

@@ -27,7 +27,7 @@ typedef struct TF_Output {
 } TF_Output;
 
 // TF_DataType and TF_Code are C enums of int size; these are the values that are used here.
-enum { CTF_FLOAT = 1, CTF_INT32 = 3 };
+enum { CTF_FLOAT = 1, CTF_INT32 = 3, CTF_BFLOAT16 = 14 };
 enum { CTF_CODE_OK = 0 };
 
 typedef void (*ctf_tensor_deallocator)(void *data, size_t length, void *argument);

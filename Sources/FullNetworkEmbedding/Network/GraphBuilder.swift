@@ -12,7 +12,8 @@ struct GraphBuilder {
     ///
     /// - Returns: the tensor, the layer's rank and its number of channels.
     mutating func pooled(_ tensor: TF_Output, layer: String, number: Int) throws -> (TF_Output, rank: Int, channels: Int) {
-        guard library.api.OperationOutputType(tensor) == CTF_FLOAT else {
+        let type = library.api.OperationOutputType(tensor)
+        guard type == CTF_FLOAT || type == CTF_BFLOAT16 else {
             throw FNEError(.unsupportedTensor, "the tensor '\(layer)' is not float32")
         }
         guard let shape = try shape(of: tensor) else {
@@ -26,14 +27,27 @@ struct GraphBuilder {
                 "the tensor '\(layer)' has shape \(describe(shape.map(Int.init))); "
                     + "[n, height, width, channels] or [n, features] with a known last dimension is needed")
         }
-        guard shape.count == 4 else { return (tensor, 2, Int(channels)) }
         let name = "fne/pool\(number)"
+        guard shape.count == 4 else { return (try asFloat(tensor, name + "/float32"), 2, Int(channels)) }
+        if library.hasOwnOperations {
+            return (try operation("FneMapMean", name, [tensor]) { library.api.SetAttrType($0, "T", type) }, 4, Int(channels))
+        }
+        let tensor = try asFloat(tensor, name + "/float32")
         guard shape[1] > 0, shape[2] > 0 else {
             let axes = try constant([1, 2], name: name + "/axes")
             return (try operation("Mean", name, [tensor, axes]) { setFloat($0, "T") }, 4, Int(channels))
         }
         let flat = try averaged(tensor, height: shape[1], width: shape[2], channels: channels, name)
         return (try reshaped(flat, to: [-1, channels], name + "/flat"), 4, Int(channels))
+    }
+
+    private func asFloat(_ tensor: TF_Output, _ name: String) throws -> TF_Output {
+        let type = library.api.OperationOutputType(tensor)
+        guard type != CTF_FLOAT else { return tensor }
+        return try operation("Cast", name, [tensor]) {
+            library.api.SetAttrType($0, "SrcT", type)
+            library.api.SetAttrType($0, "DstT", Int32(CTF_FLOAT))
+        }
     }
 
     /// The mean over a map of known size, by average pooling, which is faster than Mean and the same to a rounding.

@@ -6,6 +6,9 @@ struct GraphDefinition {
         let name: String
         let output: Int
         let isControl: Bool
+
+        /// As a NodeDef writes it.
+        var text: String { isControl ? "^" + name : output == 0 ? name : "\(name):\(output)" }
     }
 
     struct Node {
@@ -15,6 +18,8 @@ struct GraphDefinition {
         /// Attributes by name, those that were understood.
         var attributes: [String: Attribute] = [:]
         fileprivate var attributeNames: Set<String> = []
+        /// Where the node's message lies in the serialized graph; empty for one in a function's body.
+        fileprivate(set) var range = 0..<0
     }
 
     enum Attribute {
@@ -22,6 +27,7 @@ struct GraphDefinition {
         case shape([Int]?)  // nil: unknown rank; -1: unknown dimension
         case flag(Bool)
         case integer(Int)
+        case number(Float)
         case text(String)
         case tensor(Constant)
     }
@@ -50,13 +56,17 @@ struct GraphDefinition {
     static let float32 = 1
     static let int32 = 3
     static let int64 = 9
+    static let bfloat16 = 14
 
     init(_ bytes: UnsafeRawBufferPointer) throws {
         try Self.recognize(bytes)
         var reader = ProtobufReader(bytes)
         while let (field, value) = try reader.next() {
             switch field {
-            case 1: nodes.append(try Self.node(value.message()))
+            case 1:
+                var node = try Self.node(value.message())
+                node.range = try Self.range(of: value.message(), in: bytes)
+                nodes.append(node)
             case 2: try readLibrary(value.message())
             case 3: _ = try value.varint() // version
             case 4, 5: _ = try value.message() // versions, debug information
@@ -74,6 +84,13 @@ struct GraphDefinition {
                 throw FNEError(.invalidGraph, "node '\(node.name)' reads '\(input.name)', which the graph does not hold")
             }
         }
+    }
+
+    private static func range(of part: UnsafeRawBufferPointer, in whole: UnsafeRawBufferPointer) throws -> Range<Int> {
+        guard let start = part.baseAddress, let base = whole.baseAddress else {
+            throw FNEError(.invalidGraph, "a node is empty")
+        }
+        return start - base..<start - base + part.count
     }
 
     /// Says what other files are that users take for a GraphDef.
@@ -183,6 +200,9 @@ struct GraphDefinition {
             switch field {
             case 2: result = .text(try value.string())
             case 3: result = .integer(Int(truncatingIfNeeded: try value.varint()))
+            case 4:
+                guard case .fixed32(let bits) = value else { throw ProtobufReader.Value.wrongType }
+                result = .number(Float(bitPattern: bits))
             case 5: result = .flag(try value.varint() != 0)
             case 6: result = .type(Int(truncatingIfNeeded: try value.varint()))
             case 7: result = .shape(try shape(value.message()))
@@ -273,6 +293,8 @@ extension GraphDefinition.Node {
     func flag(_ name: String) -> Bool { if case .flag(let value)? = attributes[name] { value } else { false } }
 
     func integer(_ name: String) -> Int? { if case .integer(let value)? = attributes[name] { value } else { nil } }
+
+    func number(_ name: String) -> Float? { if case .number(let value)? = attributes[name] { value } else { nil } }
 
     func type(_ name: String) -> Int? { if case .type(let value)? = attributes[name] { value } else { nil } }
 

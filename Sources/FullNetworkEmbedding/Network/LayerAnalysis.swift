@@ -36,8 +36,10 @@ struct LayerAnalysis {
 
     private let graph: GraphDefinition
     /// Data edges: whose outputs a node reads, and who reads any output of a node, in graph order.
-    private let inputs: [[Int]]
-    private var readers: [[Int]]
+    let inputs: [[Int]]
+    private(set) var readers: [[Int]]
+    /// Nodes that wait for a node without reading from it.
+    private(set) var controlReaders: [Int: [Int]] = [:]
     /// The kind of layer that an operation is, if it is one.
     private var kinds: [TensorKind?]
     /// What can be reached from a node's outputs.
@@ -47,6 +49,11 @@ struct LayerAnalysis {
         self.graph = graph
         let count = graph.nodes.count
         inputs = graph.nodes.map { node in node.inputs.compactMap { $0.isControl ? nil : graph.index[$0.name] } }
+        for (number, node) in graph.nodes.enumerated() {
+            for input in node.inputs where input.isControl {
+                if let awaited = graph.index[input.name] { controlReaders[awaited, default: []].append(number) }
+            }
+        }
         readers = Array(repeating: [], count: count)
         kinds = Array(repeating: nil, count: count)
         ahead = Array(repeating: Ahead(), count: count)
@@ -76,6 +83,24 @@ struct LayerAnalysis {
     }
 
     private func dataInputs(_ number: Int) -> [Int] { inputs[number] }
+
+    /// Whether an operation is a layer's.
+    func isLayer(_ number: Int) -> Bool { kinds[number] != nil }
+
+    func isNormalization(_ number: Int) -> Bool { Self.normalization.contains(graph.nodes[number].operation) }
+
+
+    /// The nodes themselves and all that they need, control inputs included.
+    func ancestors(of nodes: Set<Int>) -> Set<Int> {
+        var found = nodes
+        var pending = Array(nodes)
+        while let number = pending.popLast() {
+            for input in graph.nodes[number].inputs {
+                if let next = graph.index[input.name], found.insert(next).inserted { pending.append(next) }
+            }
+        }
+        return found
+    }
 
     /// One entry an edge to a node that uses a node's values; one that asks for the shape (for a batch size) does not.
     private func valueReaders(_ number: Int) -> [Int] {

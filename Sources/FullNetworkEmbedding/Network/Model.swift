@@ -23,6 +23,7 @@ public final class Model: @unchecked Sendable {
 
     let serialized: Bytes
     let graph: GraphDefinition
+    let analysis: LayerAnalysis
 
     /// Reads and checks a GraphDef file.
     ///
@@ -50,7 +51,8 @@ public final class Model: @unchecked Sendable {
         try GraphSafety.checkConstants(graph, size: bytes.count)
         try GraphConsistency.check(graph)
         try GraphSizes.check(graph)
-        tensors = Self.table(graph, try LayerAnalysis(graph))
+        analysis = try LayerAnalysis(graph)
+        tensors = Self.table(graph, analysis)
     }
 
     private static func table(_ graph: GraphDefinition, _ analysis: LayerAnalysis) -> [Tensor] {

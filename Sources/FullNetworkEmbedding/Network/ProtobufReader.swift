@@ -73,7 +73,7 @@ extension ProtobufReader.Value {
 
     func string() throws -> String { String(decoding: try message(), as: UTF8.self) }
 
-    private static var wrongType: FNEError { FNEError(.invalidGraph, "a field has the wrong wire type") }
+    static var wrongType: FNEError { FNEError(.invalidGraph, "a field has the wrong wire type") }
 }
 
 /// The fields of a message that may stand once. Of a repeated one, readers merge the parts or take the last.

@@ -16,9 +16,10 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
     let featureCount: Int
 
     private let library: TensorFlowLibrary
-    private let graph: OpaquePointer
-    private let session: OpaquePointer
-    private let input: TF_Output
+    private let session: TensorFlowSession
+    /// The images' tensor, then the weights that are fed.
+    private let inputs: [TF_Output]
+    private let weights: [FedTensor]
     private let output: TF_Output
     /// The only batch size that the graph takes, if it fixes one.
     private let fixedBatch: Int?
@@ -28,87 +29,65 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
     /// The prefix under which the model's graph is imported, as in the original function.
     private static let prefix = "import"
 
+    /// Graphs of more bytes are not optimized by TensorFlow, which copies them several times for it.
+    private static let largeGraph = 256 << 20
+
+    struct Options {
+        var batch: Int?
+        var height: Int
+        var width: Int
+        var threads = 1
+        var precision = Precision.float32
+        /// The first layers, which stay float32 with any precision.
+        var float32Layers = 0
+    }
+
     init(
         _ library: TensorFlowLibrary, model: Model, input inputName: TensorName,
-        layers selected: [LayerSelection.Selected], batch: Int?, height: Int, width: Int, threads: Int
+        layers selected: [LayerSelection.Selected], _ options: Options
     ) throws {
-        guard let graph = library.api.NewGraph() else { throw FNEError(.outOfMemory, "TensorFlow gave no graph") }
-        var keep = false
-        defer { if !keep { library.api.DeleteGraph(graph) } }
-
-        var builder = GraphBuilder(library: library, graph: graph)
-        input = try builder.placeholder("fne/input", shape: [Int64(batch ?? -1), Int64(height), Int64(width), 3])
-        try Self.importGraph(model, into: graph, library: library, mapping: inputName, to: input)
-
+        let prepared = try GraphPreparation(
+            model, input: inputName, taps: selected.map(\.name), precision: options.precision,
+            float32Layers: options.float32Layers, library: library)
+        var inputs: [TF_Output] = []
         var layers: [Layer] = []
         var parts: [TF_Output] = []
-        var first = 0
-        for (number, layer) in selected.enumerated() {
-            let tap = layer.name == inputName ? input : try builder.output(layer.name, prefix: Self.prefix)
-            let (pooled, rank, channels) = try builder.pooled(tap, layer: layer.name.text, number: number)
-            parts.append(pooled)
-            layers.append(
-                Layer(name: layer.name.text, kind: layer.kind, rank: rank, features: first..<first + channels))
-            first += channels
-            guard first <= Int(Int32.max) else {
-                throw FNEError(.unsupportedTensor, "these layers have more features than \(Int32.max)")
+        var output = TF_Output()
+        session = try TensorFlowSession(
+            library, threads: options.threads, optimizesGraph: prepared.serialized.count <= Self.largeGraph
+        ) { graph in
+            var builder = GraphBuilder(library: library, graph: graph)
+            let input = try builder.placeholder(
+                "fne/input", shape: [Int64(options.batch ?? -1), Int64(options.height), Int64(options.width), 3])
+            try TensorFlowSession.importGraph(
+                prepared.serialized, into: graph, library: library, prefix: Self.prefix, mapping: (inputName, input))
+            inputs = [input]
+            for fed in prepared.fed {
+                inputs.append(try builder.output(TensorName(node: fed.node, output: 0), prefix: Self.prefix))
             }
+            var first = 0
+            for (number, layer) in selected.enumerated() {
+                let tap = layer.name == inputName ? input : try builder.output(layer.name, prefix: Self.prefix)
+                let (pooled, rank, channels) = try builder.pooled(tap, layer: layer.name.text, number: number)
+                parts.append(pooled)
+                layers.append(
+                    Layer(name: layer.name.text, kind: layer.kind, rank: rank, features: first..<first + channels))
+                first += channels
+                guard first <= Int(Int32.max) else {
+                    throw FNEError(.unsupportedTensor, "these layers have more features than \(Int32.max)")
+                }
+            }
+            output = try builder.concatenated(parts)
         }
-        output = try builder.concatenated(parts)
+        self.inputs = inputs
         self.layers = layers
-        featureCount = first
-
-        session = try Self.openSession(graph, library: library, threads: threads)
+        self.output = output
+        weights = try prepared.fed.map { try FedTensor(library, $0.values, type: $0.type, shape: $0.shape) }
+        featureCount = layers.last?.features.upperBound ?? 0
         self.library = library
-        self.graph = graph
-        fixedBatch = batch
-        self.height = height
-        self.width = width
-        keep = true
-    }
-
-    deinit {
-        if let status = library.api.NewStatus() {
-            library.api.CloseSession(session, status)
-            library.api.DeleteSession(session, status)
-            library.api.DeleteStatus(status)
-        }
-        library.api.DeleteGraph(graph)
-    }
-
-    private static func importGraph(
-        _ model: Model, into graph: OpaquePointer, library: TensorFlowLibrary, mapping from: TensorName,
-        to input: TF_Output
-    ) throws {
-        guard let options = library.api.NewImportGraphDefOptions() else {
-            throw FNEError(.outOfMemory, "TensorFlow gave no import options")
-        }
-        defer { library.api.DeleteImportGraphDefOptions(options) }
-        library.api.ImportGraphDefOptionsSetPrefix(options, prefix)
-        guard let output = Int32(exactly: from.output) else {
-            throw FNEError(.unknownTensor, "the graph has no tensor '\(from.text)'")
-        }
-        library.api.ImportGraphDefOptionsAddInputMapping(options, from.node, output, input)
-        try model.serialized.withBytes { bytes in
-            var buffer = TF_Buffer(data: bytes.baseAddress, length: bytes.count, data_deallocator: nil)
-            try library.checked("importing the graph") { library.api.GraphImportGraphDef(graph, &buffer, options, $0) }
-        }
-    }
-
-    private static func openSession(
-        _ graph: OpaquePointer, library: TensorFlowLibrary, threads: Int
-    ) throws -> OpaquePointer {
-        guard let options = library.api.NewSessionOptions() else {
-            throw FNEError(.outOfMemory, "TensorFlow gave no session options")
-        }
-        defer { library.api.DeleteSessionOptions(options) }
-        let configuration = SessionConfiguration(threads: threads).serialized
-        try library.checked("reading the session's configuration") { status in
-            configuration.withUnsafeBytes { library.api.SetConfig(options, $0.baseAddress, $0.count, status) }
-        }
-        let session = try library.checked("opening a session") { library.api.NewSession(graph, options, $0) }
-        guard let session else { throw FNEError(.backendError, "TensorFlow gave no session") }
-        return session
+        fixedBatch = options.batch
+        height = options.height
+        width = options.width
     }
 
     func run(_ values: UnsafeMutablePointer<Float>, count: Int, to rows: UnsafeMutablePointer<Float>) throws {
@@ -132,25 +111,38 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
             throw FNEError(.outOfMemory, "TensorFlow gave no tensor for the batch")
         }
         defer { api.DeleteTensor(fed) }
-        var result: OpaquePointer?
-        try library.checked("running the network") { status in
-            withUnsafePointer(to: input) { from in
-                withUnsafePointer(to: output) { to in
-                    var fedValue: OpaquePointer? = fed
-                    api.SessionRun(session, nil, from, &fedValue, 1, to, &result, 1, nil, 0, nil, status)
-                }
+        try session.run(inputs, [fed] + weights.map(\.tensor), fetching: [output], "running the network") { results in
+            guard let result = results.first, api.NumDims(result) == 2, api.TensorType(result) == CTF_FLOAT,
+                api.Dim(result, 1) == Int64(featureCount), let features = api.TensorData(result)
+            else {
+                throw FNEError(.backendError, "TensorFlow returned a tensor of another shape than \(featureCount) columns")
             }
+            guard api.Dim(result, 0) == Int64(count) else {
+                throw FNEError(
+                    .unsupportedTensor,
+                    "\(count) images gave \(api.Dim(result, 0)) rows; a layer's first dimension must be the images'")
+            }
+            memcpy(rows, features, firstRows * featureCount * MemoryLayout<Float>.size)
         }
-        guard let result else { throw FNEError(.backendError, "TensorFlow returned no tensor") }
-        defer { api.DeleteTensor(result) }
-        guard api.NumDims(result) == 2, api.TensorType(result) == CTF_FLOAT, api.Dim(result, 1) == Int64(featureCount),
-            let features = api.TensorData(result)
-        else { throw FNEError(.backendError, "TensorFlow returned a tensor of another shape than \(featureCount) columns") }
-        guard api.Dim(result, 0) == Int64(count) else {
-            throw FNEError(
-                .unsupportedTensor,
-                "\(count) images gave \(api.Dim(result, 0)) rows; a layer's first dimension must be the images'")
-        }
-        memcpy(rows, features, firstRows * featureCount * MemoryLayout<Float>.size)
     }
+}
+
+/// A tensor that many runs are fed with, on memory that it keeps.
+private final class FedTensor {
+    let tensor: OpaquePointer
+    private let values: Bytes
+    private let library: TensorFlowLibrary
+
+    init(_ library: TensorFlowLibrary, _ values: Bytes, type: Int, shape: [Int]) throws {
+        let made = values.withNumbers(of: UInt8.self) {
+            library.api.NewTensor(
+                Int32(type), shape.map(Int64.init), Int32(shape.count), $0, values.count, { _, _, _ in }, nil)
+        }
+        guard let made else { throw FNEError(.outOfMemory, "TensorFlow gave no tensor for weights") }
+        tensor = made
+        self.values = values
+        self.library = library
+    }
+
+    deinit { library.api.DeleteTensor(tensor) }
 }

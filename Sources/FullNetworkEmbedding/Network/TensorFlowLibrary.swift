@@ -1,4 +1,5 @@
 import CTensorFlow
+import CTensorFlowOperations
 import Glibc
 
 /// The TensorFlow C library, loaded at run time and at most once in a process: two copies in one process break each
@@ -7,6 +8,8 @@ public final class TensorFlowLibrary: @unchecked Sendable {
     public let version: String
     public let path: String
     let api: ctf_api
+    /// Whether graphs may hold FneMapMean and FneLRN.
+    let hasOwnOperations: Bool
     private let process = getpid()
 
     private static let monitor = Monitor()
@@ -101,6 +104,7 @@ public final class TensorFlowLibrary: @unchecked Sendable {
                 .backendUnavailable, "\(path) has no function \(String(cString: missing)); it is not TensorFlow 2's C library")
         }
         self.api = api
+        hasOwnOperations = cto_register(handle) == nil
         version = api.Version().map { String(cString: $0) } ?? ""
     }
 

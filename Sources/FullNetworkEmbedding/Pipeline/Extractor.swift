@@ -42,9 +42,13 @@ public final class Extractor: @unchecked Sendable {
         public var streams: Int?
         /// Threads that TensorFlow spreads one operation over; nil: 1. The first extractor of a process decides.
         public var engineThreads: Int?
+        public var precision = Precision.float32
+        /// With bfloat16, the first layers that stay float32; nil: 2.
+        public var float32Layers: Int?
         public var onError = OnError.fail
 
         public static let defaultBatchSize = 4
+        public static let defaultFloat32Layers = 2
 
         public init() {}
     }
@@ -101,13 +105,28 @@ public final class Extractor: @unchecked Sendable {
         ] where value < 1 || value > limit {
             throw FNEError(.invalidArgument, "\(name) is \(value); it must be 1 to \(limit)")
         }
+        try Self.check(options.precision)
         let engine = try TensorFlowEngine(
             TensorFlowLibrary.load(), model: model, input: input.name, layers: selected,
-            batch: input.batch, height: preprocessing.input.height, width: preprocessing.input.width, threads: threads)
+            .init(
+                batch: input.batch, height: preprocessing.input.height, width: preprocessing.input.width,
+                threads: threads, precision: options.precision,
+                float32Layers: options.float32Layers ?? Options.defaultFloat32Layers))
         self.engine = engine
         layers = engine.layers.map { Layer(name: $0.name, kind: $0.kind, rank: $0.rank, features: $0.features) }
         inputName = input.name.text
         onError = options.onError
+    }
+
+    private static func check(_ precision: Precision) throws {
+        guard precision == .bfloat16 else { return }
+        switch ck_bfloat16_support() {
+        case 0:
+            throw FNEError(
+                .invalidArgument, "precision is bfloat16, which TensorFlow computes on processors with AVX-512 only")
+        case 1: Log.write(.info, "this processor has no bfloat16 instructions; float32 may be faster")
+        default: break
+        }
     }
 
     /// Whether bad images are skipped instead of ending the call.

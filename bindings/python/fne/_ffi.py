@@ -80,6 +80,8 @@ class ExtractorOptions(ctypes.Structure):
         ("resize_width", c_uint32),
         ("streams", c_uint32),
         ("image_options", POINTER(ImageOptions)),
+        ("precision", c_int32),
+        ("float32_layers", c_int32),
     ]
 
 
