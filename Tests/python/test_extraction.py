@@ -373,3 +373,161 @@ def test_large_picture_in_a_small_network(network, tmp_path):
         from_file = extractor.extract([path]).features
         tensor = np.broadcast_to(np.array([30, 20, 10], np.float32), (1, 48, 64, 3))
         np.testing.assert_allclose(from_file, extractor.extract(np.ascontiguousarray(tensor)).features, rtol=1e-5)
+
+
+# ---- streams, codes, memory of the caller
+
+
+@pytest.mark.parametrize("streams", [1, 2, 5, 64])
+@pytest.mark.parametrize("batch_size", [None, 1, 3, 100])
+def test_streams_change_nothing(network, photographs, reference, streams, batch_size):
+    with fne.Extractor(network[0], streams=streams, batch_size=batch_size) as extractor:
+        assert extractor.streams == streams
+        assert extractor.batch_size == (batch_size or 4)
+        progress = []
+        features = extractor.extract(photographs, progress=lambda done, total: progress.append(done)).features
+    np.testing.assert_allclose(features, reference, rtol=1e-4, atol=1e-5)
+    assert progress == sorted(set(progress)) and progress[-1] == 24
+
+
+def test_streams_by_default():
+    """One a processor, or what engine_threads leaves."""
+    graph, _, _ = small_network()
+    processors = len(os.sched_getaffinity(0))
+    with fne.Extractor(graph) as extractor:
+        assert extractor.streams == min(processors, 64)
+    with fne.Extractor(graph, engine_threads=processors) as extractor:
+        assert extractor.streams == 1
+
+
+@pytest.mark.parametrize("rules", ["documented", "torch"])
+def test_codes_in_one_call(network, photographs, rules):
+    """What extract and ternarize give together."""
+    with fne.Extractor(network[0]) as extractor:
+        rows = extractor.extract(photographs).features
+        statistics = fne.Statistics(rows.shape[1]).update(rows[:12])
+        mean, std = statistics.mean(), statistics.std()
+        embedding = extractor.embed(photographs, mean, std, lower=-0.5, upper=0.3, rules=rules)
+    assert embedding.codes.dtype == np.int8 and embedding.ok.all() and not embedding.reasons
+    expected = fne.ternarize(rows, mean, std, lower=-0.5, upper=0.3, rules=rules)
+    np.testing.assert_array_equal(embedding.codes, expected)
+
+
+@pytest.mark.parametrize("kind", ["encoded", "pixels", "mixed", "tensor"])
+def test_codes_of_every_source(network, photographs, kind):
+    with fne.Extractor(network[0]) as extractor:
+        rows = extractor.extract(photographs).features
+        mean, std = rows.mean(0), rows.std(0)
+        images = {
+            "encoded": [path.read_bytes() for path in photographs],
+            "pixels": [fne.read_image(path) for path in photographs],
+            "mixed": [path if i % 2 else path.read_bytes() for i, path in enumerate(photographs)],
+            "tensor": np.concatenate([extractor.preprocess(path) for path in photographs]),
+        }[kind]
+        codes = extractor.embed(images, mean, std).codes
+    np.testing.assert_array_equal(codes, fne.ternarize(rows, mean, std))
+
+
+def test_codes_of_skipped_images(network, mixed):
+    mixed = mixed[0]
+    with fne.Extractor(network[0], on_error="skip", batch_size=2) as extractor:
+        extraction = extractor.extract(mixed)
+        rows = extraction.features[extraction.ok]
+        embedding = extractor.embed(mixed, rows.mean(0), rows.std(0))
+    assert embedding.reasons == extraction.reasons
+    np.testing.assert_array_equal(embedding.statuses, extraction.statuses)
+    assert (embedding.codes[~embedding.ok] == fne.SKIPPED_CODE).all()
+    np.testing.assert_array_equal(embedding.codes[embedding.ok], fne.ternarize(rows, rows.mean(0), rows.std(0)))
+
+
+def test_a_bad_image_of_a_later_chunk_is_named(network, photographs, tmp_path, monkeypatch):
+    import fne.fne as drop_in
+
+    monkeypatch.setattr(drop_in, "_CHUNK", 5)
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    paths = [*photographs[:13], tmp_path / "bad.jpg", *photographs[13:16]]
+    graph, taps, _ = network
+    features, stats = full_network_embedding(graph, photographs[:16], 8, None, taps, (48, 64))
+    calls = []
+    with pytest.raises(fne.ImageError, match=r"image 13 of 17: .*bad\.jpg"):
+        full_network_embedding(graph, paths, 8, None, taps, (48, 64), stats)
+    with pytest.warns(fne.SkippedImagesWarning) as warned:
+        again, _ = full_network_embedding(
+            graph, paths, 8, None, taps, (48, 64), stats, on_error="skip",
+            progress=lambda done, total: calls.append((done, total)),
+        )  # fmt: skip
+    np.testing.assert_array_equal(again, features)
+    assert calls[-1] == (17, 17) and [done for done, _ in calls] == sorted(done for done, _ in calls)
+    assert warned[0].message.indices == [13]
+    with pytest.warns(fne.SkippedImagesWarning):
+        own, own_stats = full_network_embedding(graph, paths, 8, None, taps, (48, 64), on_error="skip")
+    np.testing.assert_array_equal(own, features)
+    np.testing.assert_array_equal(own_stats, stats)
+
+
+def test_memory_of_the_caller(network, photographs, tmp_path):
+    graph, taps, _ = network
+    expected, stats = full_network_embedding(graph, photographs, 8, None, taps, (48, 64))
+    out = np.lib.format.open_memmap(tmp_path / "fne.npy", "w+", np.float32, expected.shape)
+    rows = np.memmap(tmp_path / "rows", np.float32, "w+", shape=expected.shape)
+    features, _ = full_network_embedding(graph, photographs, 8, None, taps, (48, 64), out=out, rows=rows)
+    assert features is out
+    np.testing.assert_array_equal(np.load(tmp_path / "fne.npy"), expected)
+    with fne.Extractor(graph) as extractor:
+        np.testing.assert_array_equal(rows, extractor.extract(photographs).features)
+        codes = np.memmap(tmp_path / "codes", np.int8, "w+", shape=expected.shape)
+        assert extractor.embed(photographs, stats[0], stats[1], out=codes).codes is codes
+        np.testing.assert_array_equal(codes, expected)
+        for wrong in (np.empty((24, 143), np.float32), np.empty((24, 144)), np.empty((144, 24), np.float32).T):
+            with pytest.raises(ValueError, match="out is"):
+                extractor.extract(photographs, out=wrong)
+        rows.flags.writeable = False
+        with pytest.raises(ValueError, match="read-only"):
+            extractor.extract(photographs, out=rows)
+    with pytest.raises(fne.ShapeMismatchError, match="out has shape"):
+        full_network_embedding(graph, photographs, 8, None, taps, (48, 64), out=np.empty((3, 144)))
+
+
+def test_statistics_of_other_layers_are_refused(network, photographs):
+    with fne.Extractor(network[0]) as extractor:
+        with pytest.raises(fne.ShapeMismatchError, match="statistics_size is 7; these layers have 144"):
+            extractor.embed(photographs, np.zeros(7), np.ones(7))
+        with pytest.raises(fne.ShapeMismatchError, match="mean and std"):
+            extractor.embed(photographs, np.zeros(144), np.ones(7))
+
+
+def test_what_c_checks_of_codes(network, photographs):
+    """The library itself, with pointers and capacities that do not fit."""
+    with fne.Extractor(network[0]) as extractor:
+        paths = _ffi.strings([os.fsencode(path) for path in photographs])
+        codes, mean, std = np.full((24, 144), 99, np.int8), np.zeros(144), np.ones(144)
+
+        def call(features=None, **members):
+            run = _ffi.sized(_ffi.ExtractRun)
+            values = {
+                "codes": codes.ctypes.data, "codes_capacity": codes.size, "mean": mean.ctypes.data,
+                "std": std.ctypes.data, "statistics_size": 144,
+            } | members  # fmt: skip
+            for name, value in values.items():
+                setattr(run, name, value)
+            size = 24 * 144 if features else 0
+            return _ffi.lib.fne_extract_files(
+                extractor._handle(), paths, 24, features, size, ctypes.byref(run)
+            ), _ffi.last_error()
+
+        assert call(codes=None) == (1, "features is NULL, and so is run->codes")
+        status, message = call(codes_capacity=codes.size - 1)
+        assert status == 2 and "run->codes needs 3456 elements" in message
+        assert call(mean=None) == (1, "run->mean is NULL")
+        assert call(std=None) == (1, "run->std is NULL")
+        status, message = call(statistics_size=143)
+        assert status == 18 and "143" in message
+        options = _ffi.defaults(_ffi.TernarizeOptions, _ffi.lib.fne_ternarize_options_init)
+        options.lower = 3
+        status, message = call(ternarize_options=ctypes.pointer(options))
+        assert status == 1 and "lower" in message
+        assert (codes == 99).all()
+        rows = np.empty((24, 144), np.float32)
+        assert call(features=rows.ctypes.data)[0] == 0, "both at once"
+        np.testing.assert_array_equal(codes, fne.ternarize(rows, mean, std))
+
