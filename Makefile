@@ -32,7 +32,7 @@ LIBRARY_FLAGS := \
 	-Xlinker -s \
 	--disable-local-rpath
 
-.PHONY: all build venv demo test test-swift test-python bench clean packages \
+.PHONY: all build venv demo test test-swift test-python bench bench-peers clean packages \
 	fuzz fuzz-coverage fuzz-planted fuzz-corpus sanitize sanitize-address sanitize-thread sanitize-valgrind
 
 all: build
@@ -108,7 +108,12 @@ sanitize-valgrind: fuzz-corpus
 	Tests/c/run-with-valgrind $(CORPUS)
 
 bench: venv
-	$(VENV_PYTHON) Benchmarks/bench.py $(if $(ASSETS),--assets "$(ASSETS)")
+	$(VENV_PYTHON) Benchmarks/bench.py $(if $(ASSETS),--assets "$(ASSETS)") $(foreach part,$(ONLY),--only $(part))
+
+# What `make bench` compares with; about 6 GB.
+bench-peers:
+	test -x .build/peers/bin/python || $(PYTHON) -m venv .build/peers
+	.build/peers/bin/python -m pip install -q --disable-pip-version-check -r Benchmarks/requirements.txt
 
 clean:
 	rm -rf .build build $(VENV)

@@ -26,11 +26,11 @@ static inline void add(int64_t *lanes, float value) {
 
 enum { FEATURES_PER_BLOCK = 32 }; // lanes of a block stay in the first-level cache while all rows pass
 
-void ck_exact_add(int64_t *lanes, const float *x, size_t rows, size_t features) {
+void ck_exact_add(int64_t *lanes, const float *x, size_t rows, size_t stride, size_t features) {
     for (size_t start = 0; start < features; start += FEATURES_PER_BLOCK) {
         size_t end = features - start < FEATURES_PER_BLOCK ? features : start + FEATURES_PER_BLOCK;
         for (size_t row = 0; row < rows; ++row) {
-            const float *values = x + row * features;
+            const float *values = x + row * stride;
             for (size_t f = start; f < end; ++f) add(lanes + f * CK_LANES, values[f]);
         }
     }

@@ -13,6 +13,30 @@ static inline uint32_t bits_of(float value) {
     return bits;
 }
 
+// ---- vectors
+//
+// Vectors of sixteen float32 on every machine: the order of the additions is the same whatever the registers are.
+
+// They never pass through a call, whose registers differ from variant to variant.
+#pragma clang diagnostic ignored "-Wpsabi"
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float ck_vector __attribute__((vector_size(64)));
+typedef uint32_t ck_words __attribute__((vector_size(64)));
+typedef int32_t ck_masks __attribute__((vector_size(64)));
+typedef int8_t ck_bytes __attribute__((vector_size(16)));
+typedef uint16_t ck_halves __attribute__((vector_size(32)));
+
+enum { LANES = 16 };
+
+INLINE ck_vector load_f32(const float *p) {
+    ck_vector v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+INLINE void store_f32(float *p, ck_vector v) { memcpy(p, &v, sizeof v); }
+
 // ---- features
 
 enum { BLOCK = 4096 };
@@ -45,45 +69,58 @@ static void standardize(const float *x, size_t rows, size_t features, const doub
     }
 }
 
+// The codes of some neighbouring rows' first features, a vector at a time, and whether there was a NaN among them. The cuts
+// are loaded once for all the rows.
+INLINE size_t ternarize_vectors(const float *restrict x, size_t features, const float *restrict low,
+                                const float *restrict high, int8_t *restrict codes, uint32_t *nan, const int rows) {
+    ck_masks unordered = {0};
+    size_t f = 0;
+    for (; f + LANES <= features; f += LANES) {
+        const ck_vector l = load_f32(low + f), h = load_f32(high + f);
+        _Pragma("clang loop unroll(full)") for (int row = 0; row < rows; ++row) {
+            const ck_vector v = load_f32(x + (size_t)row * features + f);
+            const ck_bytes code = __builtin_convertvector((v <= l) - (v >= h), ck_bytes); // true is -1
+            memcpy(codes + (size_t)row * features + f, &code, sizeof code);
+            unordered |= v != v;
+        }
+    }
+    for (int i = 0; i < LANES; ++i) *nan |= (uint32_t)unordered[i];
+    return f;
+}
+
+INLINE int ternarize_rows(const float *x, size_t features, const float *low, const float *high, int8_t *codes,
+                          const int rows) {
+    uint32_t nan = 0;
+    const size_t done = ternarize_vectors(x, features, low, high, codes, &nan, rows);
+    for (int row = 0; row < rows; ++row, x += features, codes += features) {
+        for (size_t f = done; f < features; ++f) {
+            codes[f] = (int8_t)((x[f] >= high[f]) - (x[f] <= low[f]));
+            nan |= x[f] != x[f];
+        }
+    }
+    return nan != 0;
+}
+
+enum { ROWS_AT_ONCE = 4 };
+
 static size_t ternarize(const float *x, size_t rows, size_t features, const float *low, const float *high,
                         int8_t *codes) {
-    for (size_t row = 0; row < rows; ++row) {
-        const float *restrict values = x + row * features;
-        int8_t *restrict out = codes + row * features;
-        for (size_t start = 0; start < features; start += BLOCK) {
-            size_t end = features - start < BLOCK ? features : start + BLOCK;
-            uint32_t nan = 0;
-            for (size_t f = start; f < end; ++f) {
-                out[f] = (int8_t)((values[f] >= high[f]) - (values[f] <= low[f]));
-                nan |= values[f] != values[f];
-            }
-            if (nan) return row * features + start + first_nan(values + start, end - start);
+    size_t row = 0;
+    for (; row + ROWS_AT_ONCE <= rows; row += ROWS_AT_ONCE) {
+        const float *block = x + row * features;
+        if (ternarize_rows(block, features, low, high, codes + row * features, ROWS_AT_ONCE)) {
+            return row * features + first_nan(block, ROWS_AT_ONCE * features);
+        }
+    }
+    for (; row < rows; ++row) {
+        if (ternarize_rows(x + row * features, features, low, high, codes + row * features, 1)) {
+            return row * features + first_nan(x + row * features, features);
         }
     }
     return rows * features;
 }
 
 // ---- activations
-//
-// Vectors of sixteen float32 on every machine: the order of the additions is the same whatever the registers are.
-
-// They never pass through a call, whose registers differ from variant to variant.
-#pragma clang diagnostic ignored "-Wpsabi"
-#define INLINE static inline __attribute__((always_inline))
-
-typedef float ck_vector __attribute__((vector_size(64)));
-typedef uint32_t ck_words __attribute__((vector_size(64)));
-typedef uint16_t ck_halves __attribute__((vector_size(32)));
-
-enum { LANES = 16 };
-
-INLINE ck_vector load_f32(const float *p) {
-    ck_vector v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-INLINE void store_f32(float *p, ck_vector v) { memcpy(p, &v, sizeof v); }
 
 // A bfloat16 is the upper half of a float32.
 INLINE ck_vector load_bf16(const uint16_t *p) {

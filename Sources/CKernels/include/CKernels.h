@@ -81,8 +81,8 @@ enum {
     CK_ROWS_PER_CARRY = 64 // rows that may be added between two calls of ck_exact_carry
 };
 
-// Adds finite rows to lanes, int64 [features, CK_LANES]: first the sum's, then the square's.
-void ck_exact_add(int64_t *lanes, const float *x, size_t rows, size_t features);
+// Adds finite rows, stride values apart, to lanes, int64 [features, CK_LANES]: first the sum's, then the square's.
+void ck_exact_add(int64_t *lanes, const float *x, size_t rows, size_t stride, size_t features);
 
 // Passes carries on: every lane but a number's last becomes a digit 0 to 2^32 - 1. Equal numbers then have equal lanes.
 void ck_exact_carry(int64_t *lanes, size_t features);

@@ -95,8 +95,10 @@ public struct Discretization: Sendable {
 /// threads.
 public final class Discretizer: Sendable {
     public let featureCount: Int
-    /// float32 [2, F]: where a feature becomes -1 and where it becomes 1.
+    /// float32 [2, stride]: where a feature becomes -1 and where it becomes 1.
     private let cuts: Bytes
+    /// F, rounded up to a whole cache line.
+    private let stride: Int
 
     /// - Parameter mean, std: float64 [features], finite; std at least 0
     /// - Throws: `.invalidArgument` for a bad mean or std.
@@ -110,9 +112,10 @@ public final class Discretizer: Sendable {
             }
         }
         featureCount = features
-        cuts = try Bytes(count: checkedProduct(2, features, MemoryLayout<Float>.size, of: "features"))
+        stride = try checkedProduct((features + 15) / 16, 16, of: "features")
+        cuts = try Bytes(count: checkedProduct(2, stride, MemoryLayout<Float>.size, of: "features"))
         cuts.withNumbers(of: Float.self) { low in
-            let high = low + features
+            let high = low + stride
             for feature in 0..<features {
                 (low[feature], high[feature]) = discretization.cuts(mean: mean[feature], std: std[feature])
             }
@@ -126,7 +129,7 @@ public final class Discretizer: Sendable {
     public func apply(_ x: UnsafePointer<Float>, rows: Int, to codes: UnsafeMutablePointer<Int8>) throws {
         let values = try checkedProduct(rows, featureCount, of: "x")
         let bad = cuts.withNumbers(of: Float.self) { low in
-            ck_ternarize(x, rows, featureCount, low, low + featureCount, codes)
+            ck_ternarize(x, rows, featureCount, low, low + stride, codes)
         }
         guard bad == values else { throw notANumber(at: bad, features: featureCount) }
     }

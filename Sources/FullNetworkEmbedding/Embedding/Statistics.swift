@@ -46,11 +46,44 @@ public final class Statistics {
         while done < rowCount {
             if rowsSinceCarry == Int(CK_ROWS_PER_CARRY) { carry() }
             let block = min(rowCount - done, Int(CK_ROWS_PER_CARRY) - rowsSinceCarry)
-            withLanes { ck_exact_add($0, rows + done * featureCount, block, featureCount) }
+            add(rows + done * featureCount, count: block)
             rowsSinceCarry += block
             done += block
         }
     }
+
+    /// Adds at most as many rows as may stand between two carries: the features shared out to threads where that is worth
+    /// their start.
+    private func add(_ rows: UnsafePointer<Float>, count: Int) {
+        let parts = min(Int(ck_processor_count()), count * featureCount / Self.valuesWorthAThread, Self.maximumThreads)
+        withLanes { lanes in
+            guard parts > 1 else {
+                ck_exact_add(lanes, rows, count, featureCount, featureCount)
+                return
+            }
+            let input = UncheckedPointers(lanes: lanes, rows: rows)
+            let work = { [featureCount] (part: Int) in
+                let features = featureCount * part / parts..<featureCount * (part + 1) / parts
+                ck_exact_add(
+                    input.lanes + features.lowerBound * Int(CK_LANES), input.rows + features.lowerBound, count,
+                    featureCount, features.count)
+            }
+            let workers = (1..<parts).map { part in (part, Worker { work(part) }) }
+            work(0)
+            for (part, worker) in workers {
+                if let worker { worker.join() } else { work(part) } // the system gave no thread
+            }
+        }
+    }
+
+    private struct UncheckedPointers: @unchecked Sendable {
+        let lanes: UnsafeMutablePointer<Int64>
+        let rows: UnsafePointer<Float>
+    }
+
+    /// About a millisecond's work.
+    private static let valuesWorthAThread = 1 << 18
+    private static let maximumThreads = 16
 
     /// Adds what `other` has seen. Merging an object with itself doubles it.
     ///

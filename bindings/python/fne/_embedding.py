@@ -59,6 +59,7 @@ def ternarize(
     lower: float = -0.25,
     upper: float = 0.15,
     rules: str = "documented",
+    out: NDArray[numpy.int8] | None = None,
 ) -> NDArray[numpy.int8]:
     """Standardizes and discretizes to -1, 0, 1.
 
@@ -68,6 +69,7 @@ def ternarize(
         lower, upper: thresholds on z
         rules: "documented": z in float64, z > upper is 1, z < lower is -1, std 0 gives 0; "torch": those of fne 1.x
             (z in float32, z equal to lower is -1, NaN from std 0 is 1)
+        out: int8 [N, F], C-contiguous, that receives the codes; None: a new array
 
     Returns:
         int8 [N, F]
@@ -77,7 +79,7 @@ def ternarize(
     """
     features, mean, std = _checked(features, mean, std)
     discretization = Discretization(mean, std, lower, upper, rules)
-    codes = numpy.empty(features.shape, numpy.int8)
+    codes = _ffi.output(out, features.shape, numpy.int8)
     check(
         lib.fne_ternarize(
             features.ctypes.data,

@@ -348,16 +348,7 @@ class _Rows(NamedTuple):
     discretization: Discretization | None = None
 
     def array(self, rows: int, features: int) -> NDArray[Any]:
-        if self.out is None:
-            return numpy.empty((rows, features), self.dtype)
-        out = self.out
-        if out.shape != (rows, features) or out.dtype != self.dtype or not out.flags.c_contiguous:
-            raise ValueError(
-                f"out is {out.dtype} {out.shape}; C-contiguous {numpy.dtype(self.dtype)} {(rows, features)} is needed"
-            )
-        if not out.flags.writeable:
-            raise ValueError("out is read-only")
-        return out
+        return _ffi.output(self.out, (rows, features), self.dtype)
 
 
 class _Run:

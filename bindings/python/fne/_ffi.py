@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import numpy
 from ctypes import POINTER, c_char_p, c_double, c_float, c_int32, c_uint32, c_uint64, c_void_p
 from typing import Any
 
@@ -307,3 +308,14 @@ def path(path: str | bytes | os.PathLike[Any]) -> bytes:
 def strings(texts: list[bytes]) -> Any:
     """A C array of strings."""
     return (c_char_p * len(texts))(*texts)
+
+
+def output(out: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """A caller's array, checked, or a new one."""
+    if out is None:
+        return numpy.empty(shape, dtype)
+    if out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous:
+        raise ValueError(f"out is {out.dtype} {out.shape}; C-contiguous {numpy.dtype(dtype)} {shape} is needed")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+    return out
