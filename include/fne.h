@@ -307,6 +307,11 @@ typedef struct fne_extractor_options {
     const fne_image_options *image_options; /* NULL: the defaults */
     int32_t precision;          /* FNE_PRECISION_* */
     int32_t float32_layers;     /* with bfloat16, how many layers, from the first on, stay float32; -1: 2 */
+    const char *device;         /* "cpu", "gpu" or "gpu:1"; NULL: TensorFlow's first GPU, if it has one, else the CPU. The
+                                   defaults on a GPU: batch_size 32, streams 2. */
+    int32_t gpu_memory_growth;  /* 1: take the GPU's memory as it is needed, instead of nearly all of it at once. The first
+                                   session of a process decides. */
+    int32_t reserved;           /* 0 */
 } fne_extractor_options;
 
 /* Fills *options with the defaults and struct_size, the caller's sizeof. */

@@ -56,6 +56,10 @@ const char *ctf_bind(void *library, ctf_api *api) {
     BIND(CloseSession);
     BIND(DeleteSession);
     BIND(SessionRun);
+    BIND(SessionListDevices);
+    BIND(DeviceListCount);
+    BIND(DeviceListType);
+    BIND(DeleteDeviceList);
 #undef BIND
     return NULL;
 }

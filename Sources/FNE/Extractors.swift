@@ -59,6 +59,9 @@ private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws
     result.loaderThreads = optional(given.loader_threads)
     result.engineThreads = optional(given.engine_threads)
     result.streams = optional(given.streams)
+    if let device = given.device { result.device = try Device(text(device, "options->device")) }
+    result.growsGPUMemory = try flag(given.gpu_memory_growth, "gpu_memory_growth")
+    try mustBeZero(given.reserved, "options")
     result.precision = try choice(given.precision, "precision")
     result.float32Layers = given.float32_layers < 0 ? nil : Int(given.float32_layers)
     result.onError = try choice(given.on_error, "on_error")

@@ -85,10 +85,22 @@ final class ProtobufReaderTests: XCTestCase {
 
     /// ConfigProto, as `TF_SetConfig` takes it. -1 is sent as 64 bits.
     func testTheSessionConfiguration() throws {
+        func written(_ configuration: SessionConfiguration) throws -> [String] { try fields(configuration.serialized) }
+        let inCaller = "5: varint \(UInt64.max)"
         for threads in [3, 300] {
-            XCTAssertEqual(
-                try fields(SessionConfiguration(threads: threads).serialized),
-                ["2: varint \(threads)", "5: varint \(UInt64.max)", "7: varint 1"])
+            XCTAssertEqual(try written(.init(threads: threads)), ["2: varint \(threads)", inCaller, "7: varint 1"])
         }
+        XCTAssertEqual(try written(.init(threads: 1, optimizesGraph: false)).count, 4)
+        // graph_options {rewrite_options {disable_meta_optimizer: true}}
+        XCTAssertEqual(
+            Array(SessionConfiguration(threads: 1, optimizesGraph: false).serialized.suffix(7)),
+            [0x52, 5, 0x52, 3, 0x98, 0x01, 1])
+        // device_count {"GPU": 0}
+        XCTAssertEqual(
+            Array(SessionConfiguration(threads: 1, device: .cpu).serialized.prefix(9)),
+            [0x0a, 7, 0x0a, 3, 0x47, 0x50, 0x55, 0x10, 0])
+        // gpu_options {allow_growth: true, visible_device_list: "1"}
+        let gpu = SessionConfiguration(threads: 1, device: .gpu(1), growsGPUMemory: true).serialized
+        XCTAssertTrue(gpu.indices.contains { gpu[$0...].starts(with: [0x32, 5, 0x20, 1, 0x2a, 1, 0x31]) })
     }
 }

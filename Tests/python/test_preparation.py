@@ -84,6 +84,52 @@ def test_local_response_normalization(batch, channels, options):
     np.testing.assert_allclose(extracted(graph, ["y"], batch), evaluate(graph, ["y"], batch), rtol=1e-5, atol=1e-6)
 
 
+# ---- taps before the bias
+
+
+def test_taps_before_the_bias(batch):
+    """Convolutions' own outputs, whose bias is taken off behind the pooling; and those where that cannot be done."""
+
+    def build(x):
+        y = tf.nn.conv2d(x, weights(3, 3, 3, 24), 1, "SAME", name="bias_add")
+        y = tf.nn.relu(tf.nn.bias_add(y, weights(24) * 30))
+        y = tf.nn.depthwise_conv2d(y, weights(3, 3, 24, 1), [1, 1, 1, 1], "SAME", name="depthwise")
+        y = tf.nn.relu6(y + weights(24, seed=5))
+        y = tf.nn.conv2d(y, weights(1, 1, 24, 16), 1, "SAME", name="read_twice")
+        y = tf.nn.relu(tf.nn.bias_add(y, weights(16))) + y
+        y = tf.nn.conv2d(y, weights(1, 1, 16, 16), 1, "SAME", name="scaled")
+        y = tf.nn.relu(y * weights(16))
+        y = tf.nn.conv2d(y, weights(1, 1, 16, 16), 1, "SAME", name="map_added")
+        y = tf.nn.relu(y + weights(20, 24, 16))
+        y = tf.nn.conv2d(y, weights(1, 1, 16, 8), 1, "SAME", name="last")
+        tf.nn.bias_add(y, weights(8), name="not_needed")
+
+    graph = frozen(build)
+    names = ["bias_add", "depthwise/depthwise", "read_twice", "scaled", "map_added", "last"]
+    names = [name if name in {node.name for node in graph.node} else name.split("/")[0] for name in names]
+    expected = evaluate(graph, names, batch)
+    np.testing.assert_allclose(extracted(graph, names, batch), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    for name in names:
+        one = evaluate(graph, [name], batch)
+        np.testing.assert_allclose(extracted(graph, [name], batch), one, rtol=1e-5, atol=1e-5 * np.abs(one).max())
+
+
+# ---- devices
+
+
+def test_devices(lite0, photographs):
+    with fne.Extractor(lite0) as extractor:
+        expected = extractor.extract(photographs[:4]).features
+    with fne.Extractor(lite0, device="cpu", gpu_memory_growth=True) as extractor:
+        np.testing.assert_array_equal(extractor.extract(photographs[:4]).features, expected)
+    for device in ("tpu", "gpu:", "gpu:-1", "gpu:x", "CPU", "gpu:99999"):
+        with pytest.raises(fne.InvalidArgumentError, match="device is"):
+            fne.Extractor(lite0, device=device)
+    if not tf.config.list_physical_devices("GPU"):
+        with pytest.raises(fne.InvalidArgumentError, match="has no such GPU here"):
+            fne.Extractor(lite0, device="gpu:1")
+
+
 # ---- weights that are fed
 
 

@@ -14,6 +14,7 @@ typedef struct TF_ImportGraphDefOptions TF_ImportGraphDefOptions;
 typedef struct TF_Session TF_Session;
 typedef struct TF_SessionOptions TF_SessionOptions;
 typedef struct TF_Tensor TF_Tensor;
+typedef struct TF_DeviceList TF_DeviceList;
 
 typedef struct TF_Buffer {
     const void *data;
@@ -81,6 +82,10 @@ typedef struct ctf_api {
     void (*SessionRun)(TF_Session *, const TF_Buffer *run_options, const TF_Output *inputs, TF_Tensor *const *input_values,
                        int input_count, const TF_Output *outputs, TF_Tensor **output_values, int output_count,
                        const TF_Operation *const *targets, int target_count, TF_Buffer *run_metadata, TF_Status *);
+    TF_DeviceList *(*SessionListDevices)(TF_Session *, TF_Status *);
+    int (*DeviceListCount)(const TF_DeviceList *);
+    const char *(*DeviceListType)(const TF_DeviceList *, int index, TF_Status *);
+    void (*DeleteDeviceList)(TF_DeviceList *);
 } ctf_api;
 
 // Fills *api with the functions of a library that dlopen returned. Returns NULL, or the name of the first function that

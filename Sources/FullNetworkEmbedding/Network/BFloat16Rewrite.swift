@@ -20,6 +20,7 @@ struct BFloat16Rewrite {
     private let tapped: Set<Int>
     private let float32Layers: Int
     private let ownNormalization: Bool
+    private let feedsLargeWeights: Bool
     private var constants: ConstantValues
 
     /// Nodes whose first output is bfloat16 now.
@@ -37,13 +38,15 @@ struct BFloat16Rewrite {
     }
 
     init(
-        _ model: Model, needed: Set<Int>, tapped: Set<Int>, float32Layers: Int, library: TensorFlowLibrary
+        _ model: Model, needed: Set<Int>, tapped: Set<Int>, float32Layers: Int, ownNormalization: Bool,
+        feedsLargeWeights: Bool, library: TensorFlowLibrary
     ) {
         self.model = model
         self.needed = needed
         self.tapped = tapped
         self.float32Layers = float32Layers
-        ownNormalization = library.hasOwnOperations
+        self.ownNormalization = ownNormalization
+        self.feedsLargeWeights = feedsLargeWeights
         constants = ConstantValues(model, library)
     }
 
@@ -104,7 +107,7 @@ struct BFloat16Rewrite {
             scale: affine.scale.allSatisfy { $0 == 1 } ? nil : affine.scale)
         let half = GraphDefinition.bfloat16
         let weightsName: String
-        if node.operation == "MatMul", rounded.count >= GraphPreparation.largeWeights {
+        if feedsLargeWeights, node.operation == "MatMul", rounded.count >= GraphPreparation.largeWeights {
             weightsName = editor.add(
                 "fne/weights/" + node.name, operation: "Placeholder",
                 attributes: GraphPreparation.placeholder(half, shape))

@@ -157,7 +157,7 @@ struct ConstantValues {
         for number in graph.nodes.indices where !needed.contains(number) { editor.drop(number) }
         let serialized = try editor.serialized()
 
-        let session = try TensorFlowSession(library, threads: 1, optimizesGraph: false) { handle in
+        let session = try TensorFlowSession(library, .init(threads: 1, optimizesGraph: false, device: .cpu)) { handle in
             try TensorFlowSession.importGraph(serialized, into: handle, library: library, prefix: "constants")
         }
         var result: [Int: Value] = [:]

@@ -5,13 +5,14 @@ import Glibc
 struct GraphBuilder {
     let library: TensorFlowLibrary
     let graph: OpaquePointer
+    var usesOwnOperations = false
 
     // MARK: What FNE needs
 
     /// A layer as [n, C]: averaged over height and width, or as it is.
     ///
     /// - Returns: the tensor, the layer's rank and its number of channels.
-    mutating func pooled(_ tensor: TF_Output, layer: String, number: Int) throws -> (TF_Output, rank: Int, channels: Int) {
+    func pooled(_ tensor: TF_Output, layer: String, number: Int) throws -> (TF_Output, rank: Int, channels: Int) {
         let type = library.api.OperationOutputType(tensor)
         guard type == CTF_FLOAT || type == CTF_BFLOAT16 else {
             throw FNEError(.unsupportedTensor, "the tensor '\(layer)' is not float32")
@@ -29,7 +30,7 @@ struct GraphBuilder {
         }
         let name = "fne/pool\(number)"
         guard shape.count == 4 else { return (try asFloat(tensor, name + "/float32"), 2, Int(channels)) }
-        if library.hasOwnOperations {
+        if usesOwnOperations {
             return (try operation("FneMapMean", name, [tensor]) { library.api.SetAttrType($0, "T", type) }, 4, Int(channels))
         }
         let tensor = try asFloat(tensor, name + "/float32")
@@ -39,6 +40,11 @@ struct GraphBuilder {
         }
         let flat = try averaged(tensor, height: shape[1], width: shape[2], channels: channels, name)
         return (try reshaped(flat, to: [-1, channels], name + "/flat"), 4, Int(channels))
+    }
+
+    /// a - b, b being [C].
+    func difference(_ a: TF_Output, _ b: TF_Output, _ name: String) throws -> TF_Output {
+        try operation("Sub", name, [a, b]) { setFloat($0, "T") }
     }
 
     private func asFloat(_ tensor: TF_Output, _ name: String) throws -> TF_Output {
@@ -87,7 +93,7 @@ struct GraphBuilder {
     }
 
     /// [n, F] of [n, C] each.
-    mutating func concatenated(_ parts: [TF_Output]) throws -> TF_Output {
+    func concatenated(_ parts: [TF_Output]) throws -> TF_Output {
         if parts.count == 1, let only = parts.first { // a fetch of its own, also where the layer is the input itself
             return try operation("Identity", "fne/features", [only]) { setFloat($0, "T") }
         }
@@ -99,7 +105,7 @@ struct GraphBuilder {
         }
     }
 
-    mutating func placeholder(_ name: String, shape: [Int64]) throws -> TF_Output {
+    func placeholder(_ name: String, shape: [Int64]) throws -> TF_Output {
         try operation("Placeholder", name) { description in
             setFloat(description, "dtype")
             library.api.SetAttrShape(description, "shape", shape, Int32(shape.count))

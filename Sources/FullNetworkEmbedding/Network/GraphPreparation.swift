@@ -4,7 +4,7 @@
 /// - Local response normalization runs on libfne's own operation, where it is registered.
 /// - With bfloat16, layers are rewritten (`BFloat16Rewrite`).
 /// - Large weights of dense layers leave the graph and are fed with each run, without a copy: inside the graph TensorFlow
-///   copies them five times before the first row.
+///   copies them five times before the first row. Not on a GPU, which would be sent them with each run.
 struct GraphPreparation {
     /// Weights that are fed.
     struct Fed {
@@ -17,33 +17,37 @@ struct GraphPreparation {
 
     let serialized: Bytes
     let fed: [Fed]
+    /// The nodes that the selected layers need.
+    let needed: Set<Int>
 
     /// Weights of at least so many bytes are fed.
     static let largeWeights = 4 << 20
 
     init(
         _ model: Model, input: TensorName, taps: [TensorName], precision: Precision, float32Layers: Int,
-        library: TensorFlowLibrary
+        onGPU: Bool, library: TensorFlowLibrary
     ) throws {
         let graph = model.graph
         var editor = GraphEditor(model)
         let tapped = Set(taps.compactMap { graph.index[$0.node] })
         let roots = tapped.union(graph.index[input.node].map { [$0] } ?? [])
-        let needed = model.analysis.ancestors(of: roots)
+        let ownOperations = library.hasOwnOperations && !onGPU
+        needed = model.analysis.ancestors(of: roots)
         for number in graph.nodes.indices where !needed.contains(number) { editor.drop(number) }
         var fed: [Fed] = []
         switch precision {
         case .float32:
-            if library.hasOwnOperations {
+            if ownOperations {
                 for number in needed where graph.nodes[number].operation == "LRN" {
                     guard (graph.nodes[number].type("T") ?? GraphDefinition.float32) == GraphDefinition.float32 else { continue }
                     try editor.edit(number, operation: "FneLRN")
                 }
             }
-            fed = try Self.feedLargeWeights(of: model, needed, &editor)
+            if !onGPU { fed = try Self.feedLargeWeights(of: model, needed, &editor) }
         case .bfloat16:
             var rewrite = BFloat16Rewrite(
-                model, needed: needed, tapped: tapped, float32Layers: float32Layers, library: library)
+                model, needed: needed, tapped: tapped, float32Layers: float32Layers, ownNormalization: ownOperations,
+                feedsLargeWeights: !onGPU, library: library)
             try rewrite.apply(to: &editor)
             fed = rewrite.fed
         }

@@ -36,7 +36,9 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         var batch: Int?
         var height: Int
         var width: Int
-        var threads = 1
+        var session = SessionConfiguration(threads: 1)
+        /// What libfne does for the CPU's sake is left: own operations, weights that are fed.
+        var runsOnGPU = false
         var precision = Precision.float32
         /// The first layers, which stay float32 with any precision.
         var float32Layers = 0
@@ -48,15 +50,16 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
     ) throws {
         let prepared = try GraphPreparation(
             model, input: inputName, taps: selected.map(\.name), precision: options.precision,
-            float32Layers: options.float32Layers, library: library)
+            float32Layers: options.float32Layers, onGPU: options.runsOnGPU, library: library)
+        var configuration = options.session
+        configuration.optimizesGraph = prepared.serialized.count <= Self.largeGraph
         var inputs: [TF_Output] = []
         var layers: [Layer] = []
         var parts: [TF_Output] = []
         var output = TF_Output()
-        session = try TensorFlowSession(
-            library, threads: options.threads, optimizesGraph: prepared.serialized.count <= Self.largeGraph
-        ) { graph in
-            var builder = GraphBuilder(library: library, graph: graph)
+        session = try TensorFlowSession(library, configuration) { graph in
+            let builder = GraphBuilder(
+                library: library, graph: graph, usesOwnOperations: library.hasOwnOperations && !options.runsOnGPU)
             let input = try builder.placeholder(
                 "fne/input", shape: [Int64(options.batch ?? -1), Int64(options.height), Int64(options.width), 3])
             try TensorFlowSession.importGraph(
@@ -67,8 +70,14 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
             }
             var first = 0
             for (number, layer) in selected.enumerated() {
-                let tap = layer.name == inputName ? input : try builder.output(layer.name, prefix: Self.prefix)
-                let (pooled, rank, channels) = try builder.pooled(tap, layer: layer.name.text, number: number)
+                let moved = options.precision == .float32 ? MovedTap(layer.name, in: model, needed: prepared.needed) : nil
+                let name = moved?.tensor ?? layer.name
+                let tap = name == inputName ? input : try builder.output(name, prefix: Self.prefix)
+                var (pooled, rank, channels) = try builder.pooled(tap, layer: layer.name.text, number: number)
+                if let moved {
+                    pooled = try builder.difference(
+                        pooled, try builder.output(moved.bias, prefix: Self.prefix), "fne/unbiased\(number)")
+                }
                 parts.append(pooled)
                 layers.append(
                     Layer(name: layer.name.text, kind: layer.kind, rank: rank, features: first..<first + channels))

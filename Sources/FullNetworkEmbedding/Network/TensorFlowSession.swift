@@ -11,7 +11,7 @@ final class TensorFlowSession: @unchecked Sendable {
 
     /// - Parameter build: puts the operations into the graph
     init(
-        _ library: TensorFlowLibrary, threads: Int, optimizesGraph: Bool = true, build: (OpaquePointer) throws -> Void
+        _ library: TensorFlowLibrary, _ configuration: SessionConfiguration, build: (OpaquePointer) throws -> Void
     ) throws {
         guard let graph = library.api.NewGraph() else { throw FNEError(.outOfMemory, "TensorFlow gave no graph") }
         var keep = false
@@ -21,7 +21,7 @@ final class TensorFlowSession: @unchecked Sendable {
             throw FNEError(.outOfMemory, "TensorFlow gave no session options")
         }
         defer { library.api.DeleteSessionOptions(options) }
-        let configuration = SessionConfiguration(threads: threads, optimizesGraph: optimizesGraph).serialized
+        let configuration = configuration.serialized
         try library.checked("reading the session's configuration") { status in
             configuration.withUnsafeBytes { library.api.SetConfig(options, $0.baseAddress, $0.count, status) }
         }
@@ -40,6 +40,18 @@ final class TensorFlowSession: @unchecked Sendable {
             library.api.DeleteStatus(status)
         }
         library.api.DeleteGraph(graph)
+    }
+
+    /// The types of the devices that the session can use, such as "CPU" and "GPU".
+    func deviceTypes() throws -> [String] {
+        let api = library.api
+        let list = try library.checked("listing devices") { api.SessionListDevices(session, $0) }
+        guard let list else { return [] }
+        defer { api.DeleteDeviceList(list) }
+        return try (0..<api.DeviceListCount(list)).map { index in
+            let type = try library.checked("asking for a device's type") { api.DeviceListType(list, index, $0) }
+            return type.map { String(cString: $0) } ?? ""
+        }
     }
 
     /// - Parameter mapping: a tensor of the imported graph whose readers read another one

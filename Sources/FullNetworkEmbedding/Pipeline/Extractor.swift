@@ -32,22 +32,27 @@ public final class Extractor: @unchecked Sendable {
         /// Fed = (pixel - mean) * scale in float32, for each channel in the order fed; pixels are 0 to 255.
         public var mean: (Float, Float, Float) = (0, 0, 0)
         public var scale: (Float, Float, Float) = (1, 1, 1)
-        /// Rows a run of the network; nil: as the graph's placeholder says, else 4, and fewer where a call has too few
-        /// images to keep all streams busy.
+        /// Rows a run of the network; nil: as the graph's placeholder says, else 4 (32 on a GPU), and fewer where a call
+        /// has too few images to keep all streams busy.
         public var batchSize: Int?
         /// Nil: one a processor, at most 16.
         public var loaderThreads: Int?
         /// Batches that are in the network at once, each on a thread of its own; nil: one a processor, or the processors
-        /// divided by `engineThreads`, at most 64.
+        /// divided by `engineThreads`, at most 64; 2 on a GPU.
         public var streams: Int?
         /// Threads that TensorFlow spreads one operation over; nil: 1. The first extractor of a process decides.
         public var engineThreads: Int?
+        public var device = Device.automatic
+        /// Take a GPU's memory as it is needed, instead of nearly all of it at once. The first session of a process decides.
+        public var growsGPUMemory = false
         public var precision = Precision.float32
         /// With bfloat16, the first layers that stay float32; nil: 2.
         public var float32Layers: Int?
         public var onError = OnError.fail
 
         public static let defaultBatchSize = 4
+        public static let defaultGPUBatchSize = 32
+        public static let defaultGPUStreams = 2
         public static let defaultFloat32Layers = 2
 
         public init() {}
@@ -94,28 +99,42 @@ public final class Extractor: @unchecked Sendable {
             throw FNEError(
                 .invalidArgument, "batch_size is \(wanted), but the graph's input has a fixed batch size of \(fixed)")
         }
-        batchSize = options.batchSize ?? input.batch ?? Options.defaultBatchSize
-        mayShrinkBatches = options.batchSize == nil && input.batch == nil
-        loaderThreads = options.loaderThreads ?? Self.defaultLoaderThreads
         let threads = options.engineThreads ?? 1
-        streams = options.streams ?? Self.defaultStreams(engineThreads: threads)
+        loaderThreads = options.loaderThreads ?? Self.defaultLoaderThreads
+        mayShrinkBatches = options.batchSize == nil && input.batch == nil
         for (name, value, limit) in [
-            ("batch_size", batchSize, 65_536), ("loader_threads", loaderThreads, 1_024),
-            ("engine_threads", threads, 1_024), ("streams", streams, 1_024),
+            ("batch_size", options.batchSize ?? input.batch ?? 1, 65_536), ("loader_threads", loaderThreads, 1_024),
+            ("engine_threads", threads, 1_024), ("streams", options.streams ?? 1, 1_024),
         ] where value < 1 || value > limit {
             throw FNEError(.invalidArgument, "\(name) is \(value); it must be 1 to \(limit)")
         }
-        try Self.check(options.precision)
+
+        let library = try TensorFlowLibrary.load()
+        let session = SessionConfiguration(
+            threads: threads, device: options.device, growsGPUMemory: options.growsGPUMemory)
+        let runsOnGPU = try Self.runsOnGPU(library, session)
+        batchSize = options.batchSize ?? input.batch ?? (runsOnGPU ? Options.defaultGPUBatchSize : Options.defaultBatchSize)
+        streams = options.streams ?? (runsOnGPU ? Options.defaultGPUStreams : Self.defaultStreams(engineThreads: threads))
+        if !runsOnGPU { try Self.check(options.precision) }
         let engine = try TensorFlowEngine(
-            TensorFlowLibrary.load(), model: model, input: input.name, layers: selected,
+            library, model: model, input: input.name, layers: selected,
             .init(
                 batch: input.batch, height: preprocessing.input.height, width: preprocessing.input.width,
-                threads: threads, precision: options.precision,
+                session: session, runsOnGPU: runsOnGPU, precision: options.precision,
                 float32Layers: options.float32Layers ?? Options.defaultFloat32Layers))
         self.engine = engine
         layers = engine.layers.map { Layer(name: $0.name, kind: $0.kind, rank: $0.rank, features: $0.features) }
         inputName = input.name.text
         onError = options.onError
+    }
+
+    private static func runsOnGPU(_ library: TensorFlowLibrary, _ session: SessionConfiguration) throws -> Bool {
+        guard session.device != .cpu else { return false }
+        let hasGPU = try TensorFlowSession(library, session) { _ in }.deviceTypes().contains("GPU")
+        if case .gpu(let number) = session.device, !hasGPU {
+            throw FNEError(.invalidArgument, "device is 'gpu:\(number)', but TensorFlow \(library.version) has no such GPU here")
+        }
+        return hasGPU
     }
 
     private static func check(_ precision: Precision) throws {

@@ -107,6 +107,9 @@ class Extractor:
         engine_threads: threads that TensorFlow spreads one operation over; None: 1. The first extractor of a process
             (or the first session of Python's tensorflow) decides. One image at a time is fastest with
             streams=1, engine_threads=(processors).
+        device: "cpu", "gpu" or "gpu:1"; None: TensorFlow's first GPU, if it has one, else the CPU. The defaults on a GPU:
+            batch_size 32, streams 2.
+        gpu_memory_growth: take the GPU's memory as it is needed, instead of nearly all of it at once
         precision: "float32", or "bfloat16": layers multiply bfloat16 and sum float32, 1.5 to 2 times as fast on processors
             with AVX-512 BF16 or AMX; 98.5 to 99.7 % of the ternary values are float32's (docs/numerics.md)
         float32_layers: with bfloat16, how many layers, from the first on, stay float32; None: 2
@@ -135,6 +138,8 @@ class Extractor:
         loader_threads: int | None = None,
         streams: int | None = None,
         engine_threads: int | None = None,
+        device: str | None = None,
+        gpu_memory_growth: bool = False,
         precision: str = "float32",
         float32_layers: int | None = None,
         on_error: str = "raise",
@@ -168,6 +173,8 @@ class Extractor:
         ):
             if value is not None:
                 setattr(options, name, as_count(name, value))
+        options.device = None if device is None else device.encode()
+        options.gpu_memory_growth = int(gpu_memory_growth)
         options.precision = _choice("precision", precision, _PRECISIONS)
         if float32_layers is not None:
             options.float32_layers = as_count("float32_layers", float32_layers, least=0)

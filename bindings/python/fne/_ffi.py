@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
-import numpy
 from ctypes import POINTER, c_char_p, c_double, c_float, c_int32, c_uint32, c_uint64, c_void_p
 from typing import Any
+
+import numpy
 
 from fne import errors
 from fne._libpath import library_candidates
@@ -83,6 +84,9 @@ class ExtractorOptions(ctypes.Structure):
         ("image_options", POINTER(ImageOptions)),
         ("precision", c_int32),
         ("float32_layers", c_int32),
+        ("device", c_char_p),
+        ("gpu_memory_growth", c_int32),
+        ("reserved", c_int32),
     ]
 
 

@@ -1,0 +1,28 @@
+/// A tap on a convolution's own output, before its bias, keeps TensorFlow from fusing the two. Since mean(x + b) is
+/// mean(x) + b, the tensor behind the bias is averaged instead, and b is taken off the [n, C] result.
+struct MovedTap {
+    /// Behind the bias.
+    let tensor: TensorName
+    let bias: TensorName
+
+    /// Nil where the tap is no such output, or something else reads it too.
+    init?(_ name: TensorName, in model: Model, needed: Set<Int>) {
+        let graph = model.graph
+        guard name.output == 0, let number = graph.index[name.node],
+            ["Conv2D", "DepthwiseConv2dNative"].contains(graph.nodes[number].operation)
+        else { return nil }
+        // What no other layer needs is not computed, and then there is nothing to fuse.
+        let readers = model.analysis.readers[number].filter(needed.contains)
+        guard readers.count == 1, let reader = readers.first,
+            ["BiasAdd", "BiasAddV1", "Add", "AddV2"].contains(graph.nodes[reader].operation)
+        else { return nil }
+        let inputs = graph.nodes[reader].dataInputs
+        guard inputs.count == 2, let other = inputs.first(where: { graph.index[$0.name] != number }),
+            let bias = graph.index[other.name], model.analysis.isConstant[bias],
+            let stored = ConstantValues.stored(bias, in: model),
+            graph.nodes[stored].constant("value")?.shape?.count == 1
+        else { return nil }
+        tensor = TensorName(node: graph.nodes[reader].name, output: 0)
+        self.bias = TensorName(node: other.name, output: other.output)
+    }
+}
