@@ -236,6 +236,13 @@ np.save({out!r} + ".stats.npy", stats)
 """
 
 
+# Peak of resident memory in kB. Not getrusage's, in which that of the process before exec lives on.
+PEAK = """
+def peak():
+    return int([line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")][0])
+"""
+
+
 def whole_process(
     program: str, network: Network, paths: list[str], folder: Path, bfloat16: bool = False
 ) -> tuple[float, float]:
@@ -243,7 +250,7 @@ def whole_process(
     text = program.format(
         tests=str(ROOT / "Tests/python"), graph=str(network.path), layers=network.layers, paths=paths, size=SIZE,
         out=str(folder / "cold.npy"), bfloat16=bfloat16,
-    ) + "import resource; print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"  # fmt: skip
+    ) + PEAK + "print('PEAK', peak())\n"  # fmt: skip
     script = folder / "cold.py"
     script.write_text(text)
     start = time.perf_counter()
@@ -309,14 +316,13 @@ def postprocess(rounds: int) -> None:
 # ---- memory
 
 MEMORY = """
-import resource, sys
 import numpy as np
 import fne
 paths = ({paths!r} * 100)[:{count}]
 stats = np.load({stats!r}) if {given!r} else None
 features, stats = fne.full_network_embedding({graph!r}, paths, 16, None, None, None, stats)
 np.save({stats!r}, stats)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, features.nbytes / 1e6, len(paths) * features.shape[1] * 4 / 1e6)
+print(peak() / 1e3, features.nbytes / 1e6, len(paths) * features.shape[1] * 4 / 1e6)
 """
 
 
@@ -328,7 +334,8 @@ def memory(network: Network, paths: list[str], folder: Path) -> None:
         for count in (500, 5000):
             script = folder / "memory.py"
             script.write_text(
-                MEMORY.format(
+                PEAK
+                + MEMORY.format(
                     paths=paths[:500], count=count, given=given, graph=str(network.path), stats=str(folder / "s.npy")
                 )
             )

@@ -274,7 +274,7 @@ typedef struct fne_extractor fne_extractor;
 /* What the network computes with. */
 #define FNE_PRECISION_FLOAT32 0
 /* Convolutions and dense layers multiply bfloat16 and sum float32: 1.5 to 2 times as fast on processors with AVX-512 BF16 or
- * AMX, and 98.5 to 99.7 % of the ternary values are float32's (docs/numerics.md). FNE_INVALID_ARGUMENT without AVX-512. */
+ * AMX, and 98.6 to 99.8 % of the ternary values are float32's (docs/numerics.md). FNE_INVALID_ARGUMENT without AVX-512. */
 #define FNE_PRECISION_BFLOAT16 1
 
 typedef struct fne_extractor_options {

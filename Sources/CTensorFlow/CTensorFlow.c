@@ -45,8 +45,6 @@ const char *ctf_bind(void *library, ctf_api *api) {
     BIND(AddInputList);
     BIND(SetAttrType);
     BIND(SetAttrShape);
-    BIND(SetAttrString);
-    BIND(SetAttrIntList);
     BIND(SetAttrTensor);
     BIND(FinishOperation);
     BIND(NewSessionOptions);

@@ -405,9 +405,9 @@ def outcome(graph: bytes, *, say: bool = False) -> str:
     result = ""
     try:
         model = fne.Model(graph)
-        for layers in (None, "all"):
+        for layers, precision in ((None, "float32"), ("all", "bfloat16")):
             try:
-                with fne.Extractor(model, layers=layers, size=SIZE, engine_threads=2) as extractor:
+                with fne.Extractor(model, layers=layers, size=SIZE, engine_threads=2, precision=precision) as extractor:
                     extractor.extract(images)
                 result = result or "result"
             except (fne.FNEError, ValueError) as error:

@@ -68,8 +68,6 @@ typedef struct ctf_api {
     void (*AddInputList)(TF_OperationDescription *, const TF_Output *, int count);
     void (*SetAttrType)(TF_OperationDescription *, const char *name, int type);
     void (*SetAttrShape)(TF_OperationDescription *, const char *name, const int64_t *dims, int num_dims);
-    void (*SetAttrString)(TF_OperationDescription *, const char *name, const void *value, size_t length);
-    void (*SetAttrIntList)(TF_OperationDescription *, const char *name, const int64_t *values, int count);
     void (*SetAttrTensor)(TF_OperationDescription *, const char *name, TF_Tensor *, TF_Status *);
     TF_Operation *(*FinishOperation)(TF_OperationDescription *, TF_Status *);
 

@@ -271,7 +271,7 @@ struct BFloat16Rewrite {
     private static let following: [String: Int?] = [
         "Add": nil, "AddV2": nil, "AddN": nil, "Sub": nil, "Mul": nil, "Maximum": nil, "Minimum": nil,
         "BiasAdd": nil, "BiasAddV1": nil, "Relu": nil, "Relu6": nil, "Elu": nil, "LeakyRelu": nil, "Identity": nil,
-        "StopGradient": nil, "Snapshot": nil, "MaxPool": nil, "AvgPool": nil, "LRN": nil, "Squeeze": nil,
+        "StopGradient": nil, "MaxPool": nil, "AvgPool": nil, "LRN": nil, "Squeeze": nil,
         "Reshape": 1, "ExpandDims": 1, "Pad": 1, "PadV2": 1, "MirrorPad": 1, "Transpose": 1,
         "SpaceToBatchND": 1, "BatchToSpaceND": 1, "Slice": 1, "StridedSlice": 1,
     ]

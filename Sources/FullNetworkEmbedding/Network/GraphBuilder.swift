@@ -33,13 +33,9 @@ struct GraphBuilder {
         if usesOwnOperations {
             return (try operation("FneMapMean", name, [tensor]) { library.api.SetAttrType($0, "T", type) }, 4, Int(channels))
         }
-        let tensor = try asFloat(tensor, name + "/float32")
-        guard shape[1] > 0, shape[2] > 0 else {
-            let axes = try constant([1, 2], name: name + "/axes")
-            return (try operation("Mean", name, [tensor, axes]) { setFloat($0, "T") }, 4, Int(channels))
-        }
-        let flat = try averaged(tensor, height: shape[1], width: shape[2], channels: channels, name)
-        return (try reshaped(flat, to: [-1, channels], name + "/flat"), 4, Int(channels))
+        let map = try asFloat(tensor, name + "/float32")
+        let axes = try constant([1, 2], name: name + "/axes")
+        return (try operation("Mean", name, [map, axes]) { setFloat($0, "T") }, 4, Int(channels))
     }
 
     /// a - b, b being [C].
@@ -54,42 +50,6 @@ struct GraphBuilder {
             library.api.SetAttrType($0, "SrcT", type)
             library.api.SetAttrType($0, "DstT", Int32(CTF_FLOAT))
         }
-    }
-
-    /// The mean over a map of known size, by average pooling, which is faster than Mean and the same to a rounding.
-    private func averaged(
-        _ map: TF_Output, height: Int64, width: Int64, channels: Int64, _ name: String
-    ) throws -> TF_Output {
-        guard height > 1 || width > 1 else { return map }
-        // The pooling adds channel vectors, with a cost for each. Where these are short and many, rows are taken as
-        // vectors of width * channels first.
-        let row = width.multipliedReportingOverflow(by: channels)
-        guard channels <= Self.narrow, height >= Self.tall, !row.overflow, row.partialValue <= Int64(Int32.max) else {
-            return try averagePool(map, [1, height, width, 1], name)
-        }
-        let rows = try reshaped(map, to: [-1, height, 1, row.partialValue], name + "/rows")
-        let mean = try averagePool(rows, [1, height, 1, 1], name + "/over_height")
-        let columns = try reshaped(mean, to: [-1, width, 1, channels], name + "/columns")
-        return try averagePool(columns, [1, width, 1, 1], name)
-    }
-
-    /// Measured on MobileNet V2 and GoogLeNet: 4 and 2 % of the whole network.
-    private static let narrow: Int64 = 96
-    private static let tall: Int64 = 28
-
-    private func averagePool(_ map: TF_Output, _ window: [Int64], _ name: String) throws -> TF_Output {
-        try operation("AvgPool", name, [map]) { description in
-            setFloat(description, "T")
-            library.api.SetAttrIntList(description, "ksize", window, 4)
-            library.api.SetAttrIntList(description, "strides", window, 4)
-            library.api.SetAttrString(description, "padding", "VALID", 5)
-        }
-    }
-
-    /// Each dimension is at most 2^31 - 1.
-    private func reshaped(_ tensor: TF_Output, to shape: [Int64], _ name: String) throws -> TF_Output {
-        let target = try constant(shape.map { Int32(clamping: $0) }, name: name + "/shape")
-        return try operation("Reshape", name, [tensor, target]) { setFloat($0, "T") }
     }
 
     /// [n, F] of [n, C] each.
