@@ -463,6 +463,7 @@ def main() -> None:
         folder = Path(name)
         paths = photographs(arguments.assets, folder)
         few = paths[:: max(1, len(paths) // 64)][:64]
+        more = paths[:: max(1, len(paths) // 96)][:96]
         chosen = [n for n in networks(arguments.assets) if n.title.startswith(arguments.network or "")]
         for network in chosen:
             real = "random" not in network.title
@@ -471,7 +472,7 @@ def main() -> None:
             if wanted("agreement") and real:
                 agreement(network, paths, folder)
             if wanted("speed"):
-                results[network.title] = speed(network, few, arguments.rounds)
+                results[network.title] = speed(network, more, arguments.rounds)
             if wanted("cold"):
                 for photos in ([few] if real else []) + [few[:1]]:
                     cold(network, photos, folder, 3 if real else 1)

@@ -54,7 +54,7 @@ class Network:
     layers: list[str]
     title: str
     twin: str | None  # torchvision's network of the same kind
-    images: int = 64  # of a speed measurement
+    images: int = 96  # of a speed measurement
     options: str = "{}"  # preprocessing that its published weights need, for agreement
 
     def onnx(self, peers: Path) -> Path | None:
@@ -92,7 +92,7 @@ def networks(assets: Path | None) -> list[Network]:
             result.append(Network(path, layers, title, twin, options=options))
     lite0 = fne.zoo.efficientnet_lite0()
     result.append(Network(lite0, _default_layers(lite0), "EfficientNet-Lite0", None))
-    for name, title, twin, images in (("ResNet50", "ResNet-50", "resnet50", 48), ("VGG16", "VGG16", "vgg16", 16)):
+    for name, title, twin, images in (("ResNet50", "ResNet-50", "resnet50", 96), ("VGG16", "VGG16", "vgg16", 16)):
         path = FOLDER / (name + ".pb")
         if not path.exists():
             subprocess.run([sys.executable, "-c", RANDOM_WEIGHTS, name, path], check=True, capture_output=True)

@@ -78,6 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         SET(layers, layers);
         SET(layer_count, options->layer_count % 5);
         SET(image_options, raw[9] % 2 ? NULL : images);
+        SET(device, raw[10] % 2 ? NULL : selector[2]);
         fne_extractor *extractor = NULL;
         if (known >= offsetof(fne_extractor_options, height) &&
             fne_extractor_open(model, options, &extractor) == FNE_OK) {

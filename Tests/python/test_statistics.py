@@ -165,3 +165,14 @@ def test_arguments():
     statistics.close()
     with pytest.raises(ValueError, match="closed"):
         statistics.mean()
+
+
+def test_many_features_are_shared_out_to_threads():
+    """The same bytes as row by row, which is too little for threads."""
+    x = np.random.default_rng(8).normal(0, 1, (70, 20_011)).astype(np.float32) * np.float32(2) ** np.arange(-35, 35)[:, None]
+    x = x.astype(np.float32)
+    together, row_by_row = fne.Statistics(20_011).update(x), fne.Statistics(20_011)
+    for row in x:
+        row_by_row.update(row[None])
+    assert pickle.dumps(together) == pickle.dumps(row_by_row)
+    assert together.mean()[20_010] == pytest.approx(x[:, 20_010].astype(np.float64).mean(), rel=1e-12)

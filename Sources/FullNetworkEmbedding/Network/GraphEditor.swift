@@ -3,8 +3,8 @@ import Glibc
 /// Changes to a graph: nodes dropped, nodes written anew, nodes added. What is not changed is copied as it is, byte for
 /// byte.
 struct GraphEditor {
-    /// Attributes (AttrValue messages) that replace a node's; nil takes one away.
-    typealias Attributes = [String: [UInt8]?]
+    /// AttrValue messages by the attributes' names.
+    typealias Attributes = [String: [UInt8]]
 
     private let model: Model
     private var replaced: [Int: [UInt8]] = [:]
@@ -18,7 +18,7 @@ struct GraphEditor {
 
     mutating func drop(_ number: Int) { dropped.insert(number) }
 
-    /// Writes a node anew; nil keeps what it has.
+    /// Writes a node anew; nil keeps what it has, and so do attributes that are not given.
     mutating func edit(
         _ number: Int, operation: String? = nil, inputs: [String]? = nil, attributes: Attributes = [:]
     ) throws {
@@ -39,21 +39,19 @@ struct GraphEditor {
                 }
             }
         }
-        for (key, value) in attributes.sorted(by: { $0.key < $1.key }) {
-            if let value { Self.write(key, value, to: &writer) }
-        }
+        for (key, value) in attributes.sorted(by: { $0.key < $1.key }) { Self.write(key, value, to: &writer) }
         replaced[number] = writer.bytes
     }
 
     /// Writes another node in the place of one: same name, nothing else kept.
-    mutating func replace(_ number: Int, operation: String, inputs: [String], attributes: [String: [UInt8]]) {
+    mutating func replace(_ number: Int, operation: String, inputs: [String], attributes: Attributes) {
         replaced[number] = Self.node(
             model.graph.nodes[number].name, operation: operation, inputs: inputs, attributes: attributes)
     }
 
     /// - Returns: the name, which is changed where the graph has a node of that name.
     mutating func add(
-        _ name: String, operation: String, inputs: [String] = [], attributes: [String: [UInt8]]
+        _ name: String, operation: String, inputs: [String] = [], attributes: Attributes
     ) -> String {
         var free = name
         while model.graph.index[free] != nil || addedNames.contains(free) { free += "_" }
@@ -63,7 +61,7 @@ struct GraphEditor {
     }
 
     private static func node(
-        _ name: String, operation: String, inputs: [String], attributes: [String: [UInt8]]
+        _ name: String, operation: String, inputs: [String], attributes: Attributes
     ) -> [UInt8] {
         var writer = ProtobufWriter()
         writer.text(1, name)

@@ -291,9 +291,9 @@ class Extractor:
         Raises:
             as `extract`; MismatchError: statistics of another number of features
         """
-        return self.embed_part(images, Discretization(mean, std, lower, upper, rules), out, progress)
+        return self._embed_part(images, Discretization(mean, std, lower, upper, rules), out, progress)
 
-    def embed_part(
+    def _embed_part(
         self,
         images: Any,
         discretization: Discretization,
@@ -301,7 +301,7 @@ class Extractor:
         progress: Progress | None = None,
         place: tuple[int, int] | None = None,
     ) -> Embedding:
-        """Not for users: `embed` of a part of a list; place says the first one's number and how many there are in all,
+        """`embed` of a part of a list; place says the first one's number and how many there are in all,
         for the messages."""
         run = self._run(images, _Rows(numpy.int8, SKIPPED_CODE, out, discretization), progress, place)
         return Embedding(run.output, run.statuses, run.reasons)

@@ -166,7 +166,7 @@ def _with_given_statistics(
             if show is not None:
                 show(first + done, len(paths))
 
-        embedding = extractor.embed_part(paths[chunk], discretization, None, progress, (first, len(paths)))
+        embedding = extractor._embed_part(paths[chunk], discretization, None, progress, (first, len(paths)))
         codes = embedding.codes[embedding.ok] if embedding.reasons else embedding.codes
         features[kept : kept + len(codes)] = codes
         kept += len(codes)
