@@ -482,6 +482,8 @@ def main() -> None:
             memory(chosen[0], paths, folder)
     if results:
         FOLDER.mkdir(parents=True, exist_ok=True)
+        if (FOLDER / "speed.json").exists():  # of runs with other networks
+            results = json.loads((FOLDER / "speed.json").read_text()) | results
         (FOLDER / "speed.json").write_text(json.dumps(results, indent=1))
         if PEERS.exists():
             subprocess.run([PEERS, "-c", PLOT, FOLDER / "speed.json", FOLDER / "speed.png"], check=True)

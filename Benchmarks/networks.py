@@ -60,6 +60,9 @@ class Network:
     def onnx(self, peers: Path) -> Path | None:
         """The same network with the same taps, or None where it cannot be made."""
         out = FOLDER / (self.path.stem + ".onnx")
+        if self.path.stat().st_size > 256 << 20:
+            print("  the table is incomplete: tf2onnx needs more than 24 GB of memory for this network")
+            return None
         if not out.exists():
             arguments = json.dumps([str(self.path), self.layers, SIZE, str(out)])
             done = subprocess.run([peers, "-c", TO_ONNX, arguments], capture_output=True, text=True)
