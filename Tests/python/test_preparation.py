@@ -114,6 +114,27 @@ def test_taps_before_the_bias(batch):
         np.testing.assert_allclose(extracted(graph, [name], batch), one, rtol=1e-5, atol=1e-5 * np.abs(one).max())
 
 
+@pytest.mark.parametrize("options", [{}, {"precision": "bfloat16", "float32_layers": 0}])
+def test_constants_that_widen_a_layer(batch, options):
+    """One channel plus a vector of eight is eight channels: neither a moved tap nor a folded bias. A constant
+    with more axes than a dense layer's output is not folded, and one that others read too stays."""
+
+    def build(x):
+        y = tf.nn.conv2d(x / 64, weights(3, 3, 3, 1), 1, "SAME", name="narrow")
+        y = tf.nn.relu(y + np.abs(weights(8)) * 4, name="wide")
+        shared = tf.constant(np.linspace(1, 2, 8, dtype=np.float32))
+        y = tf.nn.conv2d(y, weights(1, 1, 8, 8), 1, "SAME") * tf.identity(shared) + tf.square(shared)
+        y = tf.reduce_mean(tf.nn.relu(y, name="shared") + shared, [1, 2])
+        tf.reshape(tf.matmul(y, weights(8, 6)) + weights(1, 1, 6), [-1, 6], name="dense")
+
+    graph = frozen(build)
+    names = ["narrow", "wide", "shared", "dense"]
+    expected = evaluate(graph, names, batch)
+    got = extracted(graph, names, batch, **options)
+    assert got.shape == expected.shape == (5, 23)
+    assert relative_error(got, expected) < (0.02 if options else 1e-5)
+
+
 # ---- devices
 
 

@@ -79,6 +79,8 @@ struct BFloat16Rewrite {
         var nodes: [Int] = []
         var scale: [Double]
         var shift: [Double]
+        /// Of the layer's output.
+        let rank: Int
     }
 
     /// - Returns: whether the layer could be converted.
@@ -100,7 +102,7 @@ struct BFloat16Rewrite {
         case ("MatMul", 2): channels = shape[channelsFirst ? 0 : 1]
         default: return false
         }
-        let affine = try affine(behind: number, channels: channels)
+        let affine = try affine(behind: number, channels: channels, rank: shape.count)
 
         let rounded = try round(
             weightsNode, shape, channels: channels, channelsFirst: channelsFirst,
@@ -142,11 +144,12 @@ struct BFloat16Rewrite {
     /// Drops the constants that nothing reads any more.
     private mutating func dropForgotten(_ editor: inout GraphEditor) {
         var pending = Array(forgotten.keys)
+        var dropped = Set<Int>()
         while let number = pending.popLast() {
             let readers = model.analysis.readers[number].count { needed.contains($0) }
-            guard forgotten[number] == readers, !tapped.contains(number), !isAwaited(number) else {
-                continue
-            }
+            guard forgotten[number] == readers, !tapped.contains(number), !isAwaited(number),
+                dropped.insert(number).inserted
+            else { continue }
             editor.drop(number)
             for input in model.analysis.inputs[number] {
                 forget(input)
@@ -178,9 +181,10 @@ struct BFloat16Rewrite {
 
     /// Follows a layer's operation over sums and products with constants and normalizations with constants, as long as
     /// nothing else reads what is between.
-    private mutating func affine(behind number: Int, channels: Int) throws -> Affine {
+    private mutating func affine(behind number: Int, channels: Int, rank: Int) throws -> Affine {
         var result = Affine(
-            scale: [Double](repeating: 1, count: channels), shift: [Double](repeating: 0, count: channels))
+            scale: [Double](repeating: 1, count: channels), shift: [Double](repeating: 0, count: channels),
+            rank: rank)
         var end = number
         while !tapped.contains(end) {
             let readers = model.analysis.readers[end].filter(needed.contains)
@@ -208,7 +212,7 @@ struct BFloat16Rewrite {
         guard inputs.count == 2,
             let position = inputs.firstIndex(where: { graph.index[$0.name] == source && $0.output == 0 }),
             let other = graph.index[inputs[1 - position].name], other != source,
-            let values = try perChannel(other, channels)
+            let values = try perChannel(other, channels, rank: affine.rank)
         else { return false }
         switch node.operation {
         case "BiasAdd", "BiasAddV1", "Add", "AddV2":
@@ -240,23 +244,26 @@ struct BFloat16Rewrite {
         else { return false }
         var parts: [[Double]] = []
         for input in inputs[1...] {
-            guard let number = graph.index[input.name], let values = try perChannel(number, channels) else { return false }
+            guard let number = graph.index[input.name], let values = try perChannel(number, channels, rank: 1) else {
+                return false
+            }
             parts.append(values)
         }
         // y = (x - mean) / sqrt(variance + epsilon) * scale + offset
         let epsilon = Double(node.number("epsilon") ?? 0.0001)
-        for c in 0..<channels {
-            let factor = parts[0][c] / (parts[3][c] + epsilon).squareRoot()
-            guard factor.isFinite else { return false }
+        let factors = (0..<channels).map { parts[0][$0] / (parts[3][$0] + epsilon).squareRoot() }
+        guard factors.allSatisfy(\.isFinite) else { return false }
+        for (c, factor) in factors.enumerated() {
             affine.scale[c] *= factor
             affine.shift[c] = (affine.shift[c] - parts[2][c]) * factor + parts[1][c]
         }
         return true
     }
 
-    /// A constant that is one number, or one a channel along the last axis.
-    private mutating func perChannel(_ number: Int, _ channels: Int) throws -> [Double]? {
-        guard let constant = try constants.value(number) else { return nil }
+    /// A constant that is one number, or one a channel along the last axis, and has no more axes than what it is added to
+    /// or multiplied with.
+    private mutating func perChannel(_ number: Int, _ channels: Int, rank: Int) throws -> [Double]? {
+        guard let constant = try constants.value(number), constant.shape.count <= rank else { return nil }
         if constant.values.count == 1, let value = constant.values.first {
             return [Double](repeating: Double(value), count: channels)
         }
@@ -272,7 +279,7 @@ struct BFloat16Rewrite {
         "Add": nil, "AddV2": nil, "AddN": nil, "Sub": nil, "Mul": nil, "Maximum": nil, "Minimum": nil,
         "BiasAdd": nil, "BiasAddV1": nil, "Relu": nil, "Relu6": nil, "Elu": nil, "LeakyRelu": nil, "Identity": nil,
         "StopGradient": nil, "MaxPool": nil, "AvgPool": nil, "LRN": nil, "Squeeze": nil,
-        "Reshape": 1, "ExpandDims": 1, "Pad": 1, "PadV2": 1, "MirrorPad": 1, "Transpose": 1,
+        "Reshape": 1, "ExpandDims": 1, "Pad": 1, "MirrorPad": 1, "Transpose": 1,
         "SpaceToBatchND": 1, "BatchToSpaceND": 1, "Slice": 1, "StridedSlice": 1,
     ]
 
@@ -312,6 +319,7 @@ struct BFloat16Rewrite {
     private mutating func castInputs(_ number: Int, _ editor: inout GraphEditor) throws {
         let node = graph.nodes[number]
         let isNormalization = node.operation == "LRN" && ownNormalization
+            && (node.type("T") ?? GraphDefinition.float32) == GraphDefinition.float32
         guard node.dataInputs.contains(where: isHalf) || isNormalization else { return }
         let inputs = node.inputs.map { $0.isControl ? $0.text : cast($0, toHalf: false, &editor) }
         try editor.edit(number, operation: isNormalization ? "FneLRN" : nil, inputs: inputs)

@@ -159,7 +159,7 @@ struct LayerAnalysis {
     }
 
     /// The number of channels that a layer's weights give, if their shape is in the graph.
-    private func channels(_ number: Int) -> Int? {
+    func channels(_ number: Int) -> Int? {
         let node = graph.nodes[number]
         let inputs = dataInputs(number)
         guard inputs.count >= 2 else { return nil }

@@ -20,7 +20,8 @@ struct MovedTap {
         guard inputs.count == 2, let other = inputs.first(where: { graph.index[$0.name] != number }),
             let bias = graph.index[other.name], model.analysis.isConstant[bias],
             let stored = ConstantValues.stored(bias, in: model),
-            graph.nodes[stored].constant("value")?.shape?.count == 1
+            let shape = graph.nodes[stored].constant("value")?.shape, shape.count == 1,
+            shape.first == model.analysis.channels(number) // a longer one would widen a single channel
         else { return nil }
         tensor = TensorName(node: graph.nodes[reader].name, output: 0)
         self.bias = TensorName(node: other.name, output: other.output)

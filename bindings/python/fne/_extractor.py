@@ -41,8 +41,17 @@ class Layer(NamedTuple):
     features: slice
 
 
+class _Outcome:
+    statuses: NDArray[numpy.int32]
+
+    @property
+    def ok(self) -> NDArray[numpy.bool_]:
+        """bool [N]: which images are good."""
+        return self.statuses == 0
+
+
 @dataclass
-class Extraction:
+class Extraction(_Outcome):
     """What `Extractor.extract` gave.
 
     Attributes:
@@ -55,14 +64,9 @@ class Extraction:
     statuses: NDArray[numpy.int32]
     reasons: dict[int, str] = field(default_factory=dict)
 
-    @property
-    def ok(self) -> NDArray[numpy.bool_]:
-        """bool [N]: which images are good."""
-        return self.statuses == 0
-
 
 @dataclass
-class Embedding:
+class Embedding(_Outcome):
     """What `Extractor.embed` gave.
 
     Attributes:
@@ -74,11 +78,6 @@ class Embedding:
     codes: NDArray[numpy.int8]
     statuses: NDArray[numpy.int32]
     reasons: dict[int, str] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> NDArray[numpy.bool_]:
-        """bool [N]: which images are good."""
-        return self.statuses == 0
 
 
 class Extractor:
@@ -289,7 +288,7 @@ class Extractor:
             out: int8 [rows, F], C-contiguous, that receives the codes, such as a `numpy.memmap`; None: a new array
 
         Raises:
-            as `extract`; MismatchError: statistics of another number of features
+            as `extract`; ShapeMismatchError: statistics of another number of features
         """
         return self._embed_part(images, Discretization(mean, std, lower, upper, rules), out, progress)
 
