@@ -31,3 +31,7 @@ MAP_MEAN(ck_map_mean_bf16, uint16_t, map_mean_bf16)
 
 LRN(ck_lrn_f32, float, lrn)
 LRN(ck_lrn_bf16, uint16_t, lrn_bf16)
+
+void ck_add_bf16(const uint16_t *a, const uint16_t *b, size_t count, int relu, uint16_t *y) {
+    ck_current_loops()->add_bf16(a, b, count, relu, y);
+}

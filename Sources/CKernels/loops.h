@@ -43,6 +43,8 @@ typedef struct {
     void (*lrn)(const float *x, size_t positions, size_t channels, const ck_lrn *options, float *squares, float *y);
     void (*lrn_bf16)(const uint16_t *x, size_t positions, size_t channels, const ck_lrn *options, float *squares,
                      uint16_t *y);
+    // a + b, with relu at least 0. y may be a or b.
+    void (*add_bf16)(const uint16_t *a, const uint16_t *b, size_t count, int relu, uint16_t *y);
 
     // A row of RGB resized over its width: sixteenths of 1/2048 of the weighted sum, which fit int16. size is the
     // row's number of pixels.

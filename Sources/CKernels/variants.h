@@ -254,6 +254,28 @@ MAP_MEAN(uint16_t, bf16)
 LRN(float, f32)
 LRN(uint16_t, bf16)
 
+// A NaN stays.
+INLINE ck_vector at_least_zero(ck_vector v) {
+    ck_words bits;
+    memcpy(&bits, &v, sizeof bits);
+    bits &= ~(ck_words)(v < 0);
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+static void add_bf16(const uint16_t *a, const uint16_t *b, size_t count, int relu, uint16_t *y) {
+    size_t i = 0;
+    if (relu) {
+        for (; i + LANES <= count; i += LANES) store_bf16(y + i, at_least_zero(load_bf16(a + i) + load_bf16(b + i)));
+    } else {
+        for (; i + LANES <= count; i += LANES) store_bf16(y + i, load_bf16(a + i) + load_bf16(b + i));
+    }
+    for (; i < count; ++i) {
+        const float sum = value_bf16(a[i]) + value_bf16(b[i]);
+        y[i] = rounded_bf16(relu && sum < 0 ? 0 : sum);
+    }
+}
+
 // ---- images
 
 #if defined(CK_SHUFFLES)
@@ -363,6 +385,7 @@ const ck_loops CK_VARIANT = {
     .map_mean_bf16 = map_mean_bf16,
     .lrn = lrn_f32,
     .lrn_bf16 = lrn_bf16,
+    .add_bf16 = add_bf16,
     .resize_row = resize_row,
     .blend_rows = blend_rows,
     .halve_row = halve_row,

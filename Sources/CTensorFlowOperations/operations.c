@@ -44,6 +44,7 @@ static struct {
 
     TF_ShapeHandle *(*NewShapeHandle)(void);
     void (*DeleteShapeHandle)(TF_ShapeHandle *);
+    TF_ShapeHandle *(*ShapeInferenceContextScalar)(TF_ShapeInferenceContext *);
     void (*ShapeInferenceContextGetInput)(TF_ShapeInferenceContext *, int, TF_ShapeHandle *, TF_Status *);
     void (*ShapeInferenceContextSetOutput)(TF_ShapeInferenceContext *, int, TF_ShapeHandle *, TF_Status *);
     void (*ShapeInferenceContextWithRank)(TF_ShapeInferenceContext *, TF_ShapeHandle *, int64_t rank,
@@ -52,11 +53,20 @@ static struct {
                                           TF_ShapeHandle *result, TF_Status *);
     void (*ShapeInferenceContextConcatenateShapes)(TF_ShapeInferenceContext *, TF_ShapeHandle *first,
                                                    TF_ShapeHandle *second, TF_ShapeHandle *result, TF_Status *);
+    int64_t (*ShapeInferenceContextRank)(TF_ShapeInferenceContext *, TF_ShapeHandle *);
+    int (*ShapeInferenceContextRankKnown)(TF_ShapeInferenceContext *, TF_ShapeHandle *);
+    void (*ShapeInferenceContextDim)(TF_ShapeInferenceContext *, TF_ShapeHandle *, int64_t, TF_DimensionHandle *);
+    void (*ShapeInferenceContextSetUnknownShape)(TF_ShapeInferenceContext *, TF_Status *);
+    TF_DimensionHandle *(*NewDimensionHandle)(void);
+    void (*DeleteDimensionHandle)(TF_DimensionHandle *);
+    int (*DimensionHandleValueKnown)(TF_DimensionHandle *);
+    int64_t (*DimensionHandleValue)(TF_DimensionHandle *);
 
     TF_KernelBuilder *(*NewKernelBuilder)(const char *op, const char *device, void *(*create)(TF_OpKernelConstruction *),
                                           void (*compute)(void *, TF_OpKernelContext *), void (*destroy)(void *));
     void (*KernelBuilder_TypeConstraint)(TF_KernelBuilder *, const char *attribute, int type, TF_Status *);
     void (*RegisterKernelBuilder)(const char *name, TF_KernelBuilder *, TF_Status *);
+    void (*OpKernelConstruction_GetAttrBool)(TF_OpKernelConstruction *, const char *, unsigned char *, TF_Status *);
     void (*OpKernelConstruction_GetAttrFloat)(TF_OpKernelConstruction *, const char *, float *, TF_Status *);
     void (*OpKernelConstruction_GetAttrInt64)(TF_OpKernelConstruction *, const char *, int64_t *, TF_Status *);
     void (*OpKernelConstruction_Failure)(TF_OpKernelConstruction *, TF_Status *);
@@ -91,14 +101,24 @@ static const char *bind(void *library) {
     BIND(RegisterOpDefinition);
     BIND(NewShapeHandle);
     BIND(DeleteShapeHandle);
+    BIND(ShapeInferenceContextScalar);
     BIND(ShapeInferenceContextGetInput);
     BIND(ShapeInferenceContextSetOutput);
     BIND(ShapeInferenceContextWithRank);
     BIND(ShapeInferenceContextSubshape);
     BIND(ShapeInferenceContextConcatenateShapes);
+    BIND(ShapeInferenceContextRank);
+    BIND(ShapeInferenceContextRankKnown);
+    BIND(ShapeInferenceContextDim);
+    BIND(ShapeInferenceContextSetUnknownShape);
+    BIND(NewDimensionHandle);
+    BIND(DeleteDimensionHandle);
+    BIND(DimensionHandleValueKnown);
+    BIND(DimensionHandleValue);
     BIND(NewKernelBuilder);
     BIND(KernelBuilder_TypeConstraint);
     BIND(RegisterKernelBuilder);
+    BIND(OpKernelConstruction_GetAttrBool);
     BIND(OpKernelConstruction_GetAttrFloat);
     BIND(OpKernelConstruction_GetAttrInt64);
     BIND(OpKernelConstruction_Failure);
@@ -128,15 +148,15 @@ static int fails(run *run, int code, const char *message) {
     return 1;
 }
 
-// The input and its shape. Returns 1 for what the kernels cannot work on.
-static int begin(run *run, TF_OpKernelContext *context) {
+// An input and its shape. Returns 1 for what the kernels cannot work on.
+static int begin(run *run, TF_OpKernelContext *context, int input) {
     memset(run, 0, sizeof *run);
     run->status = tf.NewStatus();
-    tf.GetInput(context, 0, &run->input, run->status);
+    tf.GetInput(context, input, &run->input, run->status);
     if (tf.GetCode(run->status) != OK) return 1;
     run->rank = tf.NumDims(run->input);
     run->type = tf.TensorType(run->input);
-    if (run->rank < 1 || run->rank > MAX_RANK) return fails(run, INVALID_ARGUMENT, "the input's rank is out of range");
+    if (run->rank < 0 || run->rank > MAX_RANK) return fails(run, INVALID_ARGUMENT, "the input's rank is out of range");
     if (run->type != FLOAT && run->type != BFLOAT16) return fails(run, INVALID_ARGUMENT, "the input is neither float nor bfloat16");
     for (int i = 0; i < run->rank; ++i) run->dims[i] = tf.Dim(run->input, i);
     return 0;
@@ -159,7 +179,7 @@ static void finish(run *run, TF_OpKernelContext *context) {
 static void map_mean(void *kernel, TF_OpKernelContext *context) {
     (void)kernel;
     run run;
-    if (begin(&run, context) == 0) {
+    if (begin(&run, context, 0) == 0) {
         const int64_t *d = run.dims;
         const int64_t shape[2] = {d[0], d[3]};
         if (run.rank != 4 || d[1] < 1 || d[2] < 1 || d[3] < 1) {
@@ -199,7 +219,8 @@ static void *create_lrn(TF_OpKernelConstruction *construction) {
 
 static void lrn(void *kernel, TF_OpKernelContext *context) {
     run run;
-    if (begin(&run, context) == 0 && allocate(&run, context, run.type, run.dims, run.rank) == 0) {
+    if (begin(&run, context, 0) == 0 && run.rank < 1) fails(&run, INVALID_ARGUMENT, "there is no axis of channels");
+    if (tf.GetCode(run.status) == OK && allocate(&run, context, run.type, run.dims, run.rank) == 0) {
         size_t positions = 1, channels = (size_t)run.dims[run.rank - 1];
         for (int i = 0; i + 1 < run.rank; ++i) positions *= (size_t)run.dims[i];
         const void *x = tf.TensorData(run.input);
@@ -209,6 +230,90 @@ static void lrn(void *kernel, TF_OpKernelContext *context) {
         if (failed) fails(&run, RESOURCE_EXHAUSTED, "out of memory");
     }
     finish(&run, context);
+}
+
+// How far apart neighbours along each axis of the result lie in a tensor that is broadcast to it.
+static void strides_in(const run *run, int rank, int64_t *strides) {
+    int64_t stride = 1;
+    for (int i = rank - 1, k = run->rank - 1; i >= 0; --i, --k) {
+        strides[i] = k < 0 || run->dims[k] == 1 ? 0 : stride;
+        if (k >= 0) stride *= run->dims[k];
+    }
+}
+
+// Sums along the result's last axis; what is repeated along it is spread out first.
+static void add_broadcast(const run *a, const run *b, int relu, const int64_t *shape, int rank, uint16_t *y,
+                          uint16_t *spread) {
+    int64_t steps[2][MAX_RANK], rows = 1, row[MAX_RANK] = {0};
+    const size_t count = (size_t)shape[rank - 1];
+    const uint16_t *values[2] = {tf.TensorData(a->input), tf.TensorData(b->input)};
+    strides_in(a, rank, steps[0]);
+    strides_in(b, rank, steps[1]);
+    for (int i = 0; i + 1 < rank; ++i) rows *= shape[i];
+    for (int64_t r = 0; r < rows; ++r, y += count) {
+        const uint16_t *operand[2];
+        for (int side = 0; side < 2; ++side) {
+            operand[side] = values[side];
+            for (int i = 0; i + 1 < rank; ++i) operand[side] += row[i] * steps[side][i];
+            if (steps[side][rank - 1] == 0) {
+                uint16_t *place = spread + (size_t)side * count;
+                for (size_t k = 0; k < count; ++k) place[k] = *operand[side];
+                operand[side] = place;
+            }
+        }
+        ck_add_bf16(operand[0], operand[1], count, relu, y);
+        for (int i = rank - 2; i >= 0 && ++row[i] == shape[i]; --i) row[i] = 0;
+    }
+}
+
+static void *create_add(TF_OpKernelConstruction *construction) {
+    unsigned char *relu = calloc(1, sizeof *relu);
+    TF_Status *status = tf.NewStatus();
+    if (relu == NULL) {
+        tf.SetStatus(status, RESOURCE_EXHAUSTED, "out of memory");
+    } else {
+        tf.OpKernelConstruction_GetAttrBool(construction, "relu", relu, status);
+    }
+    if (tf.GetCode(status) != OK) tf.OpKernelConstruction_Failure(construction, status);
+    tf.DeleteStatus(status);
+    return relu;
+}
+
+static void add(void *kernel, TF_OpKernelContext *context) {
+    run a, b;
+    int64_t shape[MAX_RANK];
+    const int relu = *(unsigned char *)kernel;
+    if (begin(&a, context, 0) != 0) return finish(&a, context);
+    if (begin(&b, context, 1) == 0) {
+        const int rank = a.rank > b.rank ? a.rank : b.rank;
+        int same = a.rank == b.rank, fits = 1;
+        size_t count = 1;
+        for (int i = 1; i <= rank; ++i) {
+            const int64_t left = i <= a.rank ? a.dims[a.rank - i] : 1, right = i <= b.rank ? b.dims[b.rank - i] : 1;
+            same &= left == right;
+            fits &= left == right || left == 1 || right == 1;
+            shape[rank - i] = left == 1 ? right : left;
+            count *= (size_t)shape[rank - i];
+        }
+        if (!fits) {
+            fails(&b, INVALID_ARGUMENT, "the shapes of the two summands do not go together");
+        } else if (allocate(&b, context, BFLOAT16, shape, rank) == 0 && count > 0) {
+            uint16_t *y = tf.TensorData(b.output);
+            if (same) {
+                ck_add_bf16(tf.TensorData(a.input), tf.TensorData(b.input), count, relu, y);
+            } else {
+                uint16_t *spread = malloc(2 * (size_t)shape[rank - 1] * sizeof *spread);
+                if (spread == NULL) {
+                    fails(&b, RESOURCE_EXHAUSTED, "out of memory");
+                } else {
+                    add_broadcast(&a, &b, relu, shape, rank, y, spread);
+                }
+                free(spread);
+            }
+        }
+    }
+    finish(&b, context);
+    finish(&a, context);
 }
 
 // ---- shapes
@@ -234,12 +339,50 @@ static void mean_shape(TF_ShapeInferenceContext *context, TF_Status *status) {
     tf.DeleteShapeHandle(channels);
 }
 
+static int64_t dimension(TF_ShapeInferenceContext *context, TF_ShapeHandle *shape, int64_t axis) {
+    TF_DimensionHandle *handle = tf.NewDimensionHandle();
+    tf.ShapeInferenceContextDim(context, shape, axis, handle);
+    const int64_t value = tf.DimensionHandleValueKnown(handle) ? tf.DimensionHandleValue(handle) : -1;
+    tf.DeleteDimensionHandle(handle);
+    return value;
+}
+
+// The shape that both summands are broadcast to, as far as it is known.
+static void broadcast_shape(TF_ShapeInferenceContext *context, TF_Status *status) {
+    TF_ShapeHandle *a = tf.NewShapeHandle(), *b = tf.NewShapeHandle(), *shape = NULL, *axis = tf.NewShapeHandle();
+    tf.ShapeInferenceContextGetInput(context, 0, a, status);
+    if (tf.GetCode(status) == OK) tf.ShapeInferenceContextGetInput(context, 1, b, status);
+    if (tf.GetCode(status) == OK) {
+        if (!tf.ShapeInferenceContextRankKnown(context, a) || !tf.ShapeInferenceContextRankKnown(context, b)) {
+            tf.ShapeInferenceContextSetUnknownShape(context, status);
+        } else {
+            const int64_t ranks[2] = {tf.ShapeInferenceContextRank(context, a), tf.ShapeInferenceContextRank(context, b)};
+            shape = tf.ShapeInferenceContextScalar(context);
+            for (int64_t k = ranks[0] > ranks[1] ? ranks[0] : ranks[1]; k >= 1 && tf.GetCode(status) == OK; --k) {
+                // The k-th axis from the end.
+                const int64_t i = ranks[0] - k, j = ranks[1] - k;
+                const int64_t left = i < 0 ? 1 : dimension(context, a, i), right = j < 0 ? 1 : dimension(context, b, j);
+                // A summand of unknown size may be the one that is repeated.
+                const int from_b = j >= 0 && (left == 1 || (left < 0 && right > 1));
+                tf.ShapeInferenceContextSubshape(context, from_b ? b : a, from_b ? j : i, (from_b ? j : i) + 1, axis, status);
+                if (tf.GetCode(status) == OK) {
+                    tf.ShapeInferenceContextConcatenateShapes(context, shape, axis, shape, status);
+                }
+            }
+            if (tf.GetCode(status) == OK) tf.ShapeInferenceContextSetOutput(context, 0, shape, status);
+            tf.DeleteShapeHandle(shape);
+        }
+    }
+    tf.DeleteShapeHandle(a);
+    tf.DeleteShapeHandle(b);
+    tf.DeleteShapeHandle(axis);
+}
+
 // ---- registration
 
-static void register_kernels(const char *name, void *(*create)(TF_OpKernelConstruction *),
+static void register_kernels(const char *name, const int *types, int count, void *(*create)(TF_OpKernelConstruction *),
                              void (*compute)(void *, TF_OpKernelContext *), void (*destroy)(void *), TF_Status *status) {
-    const int types[] = {FLOAT, BFLOAT16};
-    for (int i = 0; i < 2 && tf.GetCode(status) == OK; ++i) {
+    for (int i = 0; i < count && tf.GetCode(status) == OK; ++i) {
         TF_KernelBuilder *builder = tf.NewKernelBuilder(name, "CPU", create, compute, destroy);
         tf.KernelBuilder_TypeConstraint(builder, "T", types[i], status);
         if (tf.GetCode(status) == OK) tf.RegisterKernelBuilder(name, builder, status);
@@ -274,8 +417,20 @@ const char *cto_register(void *library) {
         tf.OpDefinitionBuilderSetShapeInferenceFunction(normalization, same_shape);
         tf.RegisterOpDefinition(normalization, status);
     }
-    register_kernels("FneMapMean", NULL, map_mean, destroy_nothing, status);
-    register_kernels("FneLRN", create_lrn, lrn, free, status);
+    if (tf.GetCode(status) == OK) {
+        TF_OpDefinitionBuilder *sum = tf.NewOpDefinitionBuilder("FneAdd");
+        tf.OpDefinitionBuilderAddAttr(sum, "T: {bfloat16}");
+        tf.OpDefinitionBuilderAddAttr(sum, "relu: bool = false");
+        tf.OpDefinitionBuilderAddInput(sum, "x: T");
+        tf.OpDefinitionBuilderAddInput(sum, "y: T");
+        tf.OpDefinitionBuilderAddOutput(sum, "z: T");
+        tf.OpDefinitionBuilderSetShapeInferenceFunction(sum, broadcast_shape);
+        tf.RegisterOpDefinition(sum, status);
+    }
+    const int types[] = {BFLOAT16, FLOAT};
+    register_kernels("FneMapMean", types, 2, NULL, map_mean, destroy_nothing, status);
+    register_kernels("FneLRN", types, 2, create_lrn, lrn, free, status);
+    register_kernels("FneAdd", types, 1, create_add, add, free, status);
     const char *result = NULL;
     if (tf.GetCode(status) != OK) {
         snprintf(problem, sizeof problem, "%s", tf.Message(status));

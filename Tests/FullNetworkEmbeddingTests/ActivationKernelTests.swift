@@ -74,6 +74,36 @@ final class ActivationKernelTests: XCTestCase {
         }
     }
 
+    func testSumsOfHalves() {
+        var random = SeededRandom(15)
+        for count in [0, 1, 15, 16, 17, 1_000] {
+            var a = (0..<count).map { _ in nearest(random.finiteFloat(exponents: 120...131)) }
+            var b = (0..<count).map { _ in nearest(random.finiteFloat(exponents: 120...131)) }
+            if count > 20 { // infinities and a NaN, in a vector and in the rest
+                for i in [3, count - 2] { (a[i], b[i], a[i + 1], b[i + 1]) = (0x7f80, 0xff80, 0xff80, 0x3f80) }
+            }
+            for relu in [false, true] {
+                for name in variants where ck_pin_variant(name) == 0 {
+                    var y = [UInt16](repeating: 0x1234, count: count)
+                    ck_add_bf16(a, b, count, relu ? 1 : 0, &y)
+                    for i in 0..<count {
+                        let sum = widened(a[i]) + widened(b[i])
+                        if sum.isNaN {
+                            XCTAssertTrue(widened(y[i]).isNaN, "\(name) \(i)")
+                        } else {
+                            XCTAssertEqual(y[i], sum < 0 && relu ? 0 : sum.isInfinite ? UInt16(sum.bitPattern >> 16) : nearest(sum))
+                        }
+                    }
+                    var inPlace = a
+                    inPlace.withUnsafeMutableBufferPointer {
+                        ck_add_bf16(UnsafePointer($0.baseAddress), b, count, relu ? 1 : 0, $0.baseAddress)
+                    }
+                    XCTAssertEqual(inPlace, y, name)
+                }
+            }
+        }
+    }
+
     func testRoundingToNearest() {
         var random = SeededRandom(13)
         var values = (0..<2_000).map { _ in random.finiteFloat(exponents: 0...253) }

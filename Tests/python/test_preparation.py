@@ -267,6 +267,46 @@ def test_bfloat16_of_one_layer_is_bfloat16_arithmetic(batch):
     np.testing.assert_allclose(got, product.astype(np.float64).mean((1, 2)), rtol=1e-5, atol=1e-4)
 
 
+def test_sums_in_bfloat16(batch):
+    """Sums of two, with and without a Relu behind them, of equal shapes and of those that are repeated, also tapped
+    and read elsewhere, against bfloat16 arithmetic of NumPy."""
+
+    def build(x):
+        x = tf.nn.conv2d(x, np.eye(3, dtype=np.float32)[None, None], 1, "SAME", name="x")
+        z = tf.nn.conv2d(x, np.float32([[0, 1, 0], [0, 0, 1], [1, 0, 0]])[None, None], 1, "SAME", name="z")
+        first = tf.nn.max_pool2d(z, [20, 24], 1, "VALID")
+        column = tf.nn.max_pool2d(z, [20, 1], 1, "VALID")
+        pixel = tf.reshape(tf.slice(z, [0, 0, 0, 0], [1, 1, 1, 3]), [3])
+        tf.nn.relu(x + z, name="block")
+        tf.nn.relu(tf.add(z, x, name="tapped"), name="behind")
+        tf.nn.relu(tf.identity(x + first, name="repeated"), name="behind_repeated")
+        tf.nn.relu(column + first, name="both")
+        tf.nn.relu(pixel + x, name="fewer_axes")
+        tf.nn.relu(tf.slice(x, [0, 0, 0, 0], [1, -1, -1, -1]) * 0 + pixel + z, name="one_image")
+        tf.nn.relu(pixel + tf.slice(x, [0, 0, 0, 0], [-1, 1, 1, 1]), name="widened")
+        tf.identity(tf.slice(x, [0, 0, 0, 0], [-1, -1, -1, 1]) + tf.slice(z, [0, 3, 0, 0], [-1, 1, -1, -1]), name="cross")
+        tf.identity(x + tf.squeeze(tf.slice(pixel, [1], [1])), name="scalar")
+        tf.reshape(tf.reduce_max(tf.reshape(tf.raw_ops.Add(x=x, y=z), [-1, 1440]), 1, keepdims=True), [-1, 1], name="old")
+
+    x = as_bfloat16(batch)
+    z = x[..., [2, 0, 1]]
+    first, column, pixel = z.max((1, 2), keepdims=True), z.max(1, keepdims=True), z[0, 0, 0]
+    total, relu = as_bfloat16(x + z), lambda values: np.maximum(as_bfloat16(values), 0)
+    expected = {
+        "block": relu(x + z), "tapped": total, "behind": relu(x + z), "repeated": as_bfloat16(x + first),
+        "behind_repeated": relu(x + first), "both": relu(column + first), "fewer_axes": relu(pixel + x),
+        "one_image": relu(pixel + z), "widened": relu(pixel + x[:, :1, :1, :1]),
+        "cross": as_bfloat16(x[..., :1] + z[:, 3:4]), "scalar": as_bfloat16(x + pixel[1]),
+        "old": total.max((1, 2, 3))[:, None],
+    }  # fmt: skip
+    rows = [v.astype(np.float64).mean((1, 2)) if v.ndim == 4 else v for v in expected.values()]
+    graph = frozen(build)
+    options = {"precision": "bfloat16", "float32_layers": 0, "batch_size": 5}
+    got = extracted(graph, list(expected), batch, **options)
+    np.testing.assert_allclose(got, np.concatenate(rows, axis=1), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(extracted(graph, ["block"], batch, **options), rows[0], rtol=1e-5, atol=1e-5)
+
+
 def test_the_sum_of_each_channels_weights_is_kept():
     """A constant picture shows the sum of the weights: rounded one by one it would be off by far more."""
     w = np.abs(weights(3, 3, 8, 64)) + 0.01

@@ -42,6 +42,9 @@ typedef struct {
 int ck_lrn_f32(const float *x, size_t positions, size_t channels, const ck_lrn *options, float *y);
 int ck_lrn_bf16(const uint16_t *x, size_t positions, size_t channels, const ck_lrn *options, uint16_t *y);
 
+// a + b in float32, with relu at least 0, rounded to nearest. y may be a or b.
+void ck_add_bf16(const uint16_t *a, const uint16_t *b, size_t count, int relu, uint16_t *y);
+
 // ---- weights
 
 // Rounds weights to bfloat16 so that each channel's sum over its inputs is kept as well as can be: every value to one of its

@@ -3,6 +3,7 @@
 //
 //     FneMapMean  map: T [n, height, width, channels] -> mean: float [n, channels]
 //     FneLRN      x: T [.., channels], attributes and meaning of TensorFlow's LRN -> y: T
+//     FneAdd      x, y: bfloat16, broadcast as TensorFlow's AddV2 does -> z = x + y, at least 0 with the attribute relu
 //
 // T is float or bfloat16; sums are float.
 #ifndef CTENSORFLOWOPERATIONS_H

@@ -135,6 +135,8 @@ struct GraphEditor {
 enum AttributeValue {
     static func type(_ type: Int) -> [UInt8] { message { $0.number(6, type) } }
 
+    static func flag(_ flag: Bool) -> [UInt8] { message { $0.number(5, flag ? 1 : 0) } }
+
     static func shape(_ dimensions: [Int]) -> [UInt8] { message { $0.message(7) { writeShape(dimensions, to: &$0) } } }
 
     /// A constant's TensorProto with its values as little-endian bytes.

@@ -1,7 +1,7 @@
 /// What a graph becomes before TensorFlow imports it.
 ///
 /// - Nodes that no selected layer needs are left out.
-/// - Local response normalization runs on libfne's own operation, where it is registered.
+/// - Local response normalization, and sums of bfloat16, run on libfne's own operations, where they are registered.
 /// - With bfloat16, layers are rewritten (`BFloat16Rewrite`).
 /// - Large weights of dense layers leave the graph and are fed with each run, without a copy: inside the graph TensorFlow
 ///   copies them five times before the first row. Not on a GPU, which would be sent them with each run.
@@ -46,7 +46,7 @@ struct GraphPreparation {
             if !onGPU { fed = try Self.feedLargeWeights(of: model, needed, &editor) }
         case .bfloat16:
             var rewrite = BFloat16Rewrite(
-                model, needed: needed, tapped: tapped, float32Layers: float32Layers, ownNormalization: ownOperations,
+                model, needed: needed, tapped: tapped, float32Layers: float32Layers, ownOperations: ownOperations,
                 feedsLargeWeights: !onGPU, library: library)
             try rewrite.apply(to: &editor)
             fed = rewrite.fed

@@ -8,7 +8,7 @@ public final class TensorFlowLibrary: @unchecked Sendable {
     public let version: String
     public let path: String
     let api: ctf_api
-    /// Whether graphs may hold FneMapMean and FneLRN.
+    /// Whether graphs may hold libfne's own operations.
     let hasOwnOperations: Bool
     private let process = getpid()
 
