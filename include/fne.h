@@ -10,6 +10,7 @@
  *
  *     files or pixels --> fne_extract_*  --> float32 [n, F] --> fne_statistics_* (mean, std)
  *                                                           --> fne_ternarize    (int8 [n, F])
+ *     a folder or a list of files --> fne_job_run --> all of these in a folder, restartable
  *
  * CONVENTIONS, for every function unless its own comment says otherwise
  *
@@ -71,6 +72,8 @@ typedef int32_t fne_status;
 #define FNE_SHAPE_MISMATCH 18      /* two objects or arrays of different feature counts */
 #define FNE_INVALID_DATA 19        /* saved bytes that are damaged or of an unknown version */
 #define FNE_INTERNAL_ERROR 20      /* a defect of libfne; please report it */
+#define FNE_JOB_MISMATCH 21        /* a job's folder holds a job of another model, other options or other images */
+#define FNE_JOB_BUSY 22            /* another process runs the job in this folder */
 
 /* ------------------------------------------------------------------------------------------------------ library */
 
@@ -311,7 +314,8 @@ typedef struct fne_extractor_options {
                                    defaults on a GPU: batch_size 32, streams 2. */
     int32_t gpu_memory_growth;  /* 1: take the GPU's memory as it is needed, instead of nearly all of it at once. The first
                                    session of a process decides. */
-    int32_t reserved;           /* 0 */
+    int32_t pad_batches;        /* 1: fill a batch with too few images up with zeros, so that the network always sees
+                                   batch_size rows: a row's bits then do not depend on how many images a call has */
 } fne_extractor_options;
 
 /* Fills *options with the defaults and struct_size, the caller's sizeof. */
@@ -412,6 +416,20 @@ FNE_API void fne_extract_run_init(fne_extract_run *run, uint64_t struct_size);
  * FNE_NOT_FINITE (names image, layer and feature), FNE_CANCELLED, FNE_BACKEND_ERROR, FNE_FORKED. */
 FNE_API fne_status fne_extract_files(const fne_extractor *extractor, const char *const *paths, uint64_t count,
                                      float *features, uint64_t capacity, fne_extract_run *run);
+
+/* Embeds image files and computes their own statistics: codes, int8 [count * rows_per_image, F], by the mean and the standard
+ * deviation over the images' rows. The float32 rows wait in memory until all images are read; for sets that are larger than
+ * memory see fne_job_open.
+ *
+ * codes, codes_capacity  receives the codes; FNE_SKIPPED_CODE in a skipped image's rows
+ * mean, std              receive float64 [F]; statistics_capacity is that of each, in elements
+ * run                    may be NULL; of its members progress, image_error, user, statuses and ternarize_options are taken,
+ *                        codes, mean and std must be NULL
+ *
+ * Errors: as fne_extract_files. With FNE_ON_ERROR_SKIP the first image's error where no image is good. */
+FNE_API fne_status fne_embed_files(const fne_extractor *extractor, const char *const *paths, uint64_t count, int8_t *codes,
+                                   uint64_t codes_capacity, double *mean, double *std, uint64_t statistics_capacity,
+                                   fne_extract_run *run);
 
 /* An encoded image in memory. This struct never changes. */
 typedef struct fne_encoded_image {
@@ -523,6 +541,120 @@ FNE_API void fne_ternarize_options_init(fne_ternarize_options *options, uint64_t
 FNE_API fne_status fne_ternarize(const float *x, uint64_t row_count, uint64_t feature_count, const double *mean,
                                  const double *std, const fne_ternarize_options *options, int8_t *codes,
                                  uint64_t capacity);
+
+/* --------------------------------------------------------------------------------------------------------- jobs */
+
+/* The embedding of many images into a folder, which holds the features, the statistics, the codes and each image's name and
+ * status in open formats (docs/jobs.md). A job that was killed at any moment goes on where it stopped when it is opened and
+ * run again, and ends with the same bytes as an uninterrupted one. Used by one thread at a time. */
+typedef struct fne_job fne_job;
+
+#define FNE_CODES_INT8 1   /* codes.npy, int8 [rows, F] */
+#define FNE_CODES_PACKED 2 /* codes_packed.npy, uint64 [rows, 2, (F + 63) / 64]: bit f % 64 of word f / 64 of the first plane says
+                              that code f is not 0, of the second that it is -1 */
+#define FNE_CODES_NONE (-1)
+
+typedef struct fne_job_options {
+    uint64_t struct_size;
+    const char *source;          /* a folder, whose JPEG and PNG files are taken in the order of their paths' bytes; or a file that
+                                    lists names, one a line or each ended by a zero byte. NULL: paths */
+    const char *const *paths;
+    uint64_t path_count;
+    const char *root;            /* what relative names in a list and in paths are relative to; NULL: the list file's folder, the
+                                    working directory */
+    uint32_t shard_index;        /* which part of the images, 0 to shard_count - 1; parts are whole batches */
+    uint32_t shard_count;        /* 0: 1. Where it is more, codes are made when the shards are merged, or by given statistics. */
+    int32_t drop_features;       /* 1: keep codes only, which needs statistics */
+    int32_t codes;               /* FNE_CODES_*, or several of them added; 0: FNE_CODES_INT8; FNE_CODES_NONE: none yet */
+    const char *statistics;      /* a file of saved statistics that codes are made with, such as a training set's
+                                    statistics.fne; NULL: the job's own */
+    const fne_ternarize_options *ternarize_options; /* NULL: the defaults */
+    int32_t fail_on_bad_image;   /* 1: the first bad image ends the run; 0: it is marked in status.npy and images.jsonl */
+    int32_t accept_other_engine; /* 1: go on with another TensorFlow, or on another kind of processor, than the job was begun
+                                    with; the manifest then names both. 0: FNE_JOB_MISMATCH */
+    uint32_t checkpoint_seconds; /* what a killed job loses at most; 0: 15 */
+    int32_t reserved;            /* 0 */
+} fne_job_options;
+
+/* Fills *options with the defaults and struct_size, the caller's sizeof. */
+FNE_API void fne_job_options_init(fne_job_options *options, uint64_t struct_size);
+
+/* Opens a job; nothing is written before fne_job_run.
+ *
+ * folder             what is written to; it is made where it does not exist. One that holds the same job is gone on with.
+ * model              NULL: the job that is in the folder, to read it, or to run what is left of it but for the network
+ * extractor_options  may be NULL: the defaults. Batches are padded, and on_error is not taken (see fail_on_bad_image).
+ * options            may be NULL: the defaults, where model is NULL
+ * job                receives the job; fne_job_close frees it
+ *
+ * Errors: those of fne_extractor_open; FNE_FILE_ERROR; FNE_JOB_MISMATCH where the folder holds a job of another model, other
+ * options or other images, saying what differs; FNE_INVALID_DATA for a damaged manifest. */
+FNE_API fne_status fne_job_open(const char *folder, const fne_model *model, const fne_extractor_options *extractor_options,
+                                const fne_job_options *options, fne_job **job);
+
+/* A job that puts shards together: all the shards of one list, run with the same model and options, in any order. Its folder
+ * gets the same bytes as that of one job over all images. Of the options, drop_features, codes, statistics, ternarize_options
+ * and checkpoint_seconds are taken.
+ * Errors: FNE_JOB_MISMATCH where shards are missing, unfinished or differ. */
+FNE_API fne_status fne_job_open_merge(const char *folder, const char *const *shards, uint64_t shard_count,
+                                      const fne_job_options *options, fne_job **job);
+
+FNE_API void fne_job_close(fne_job *job);
+
+#define FNE_PHASE_EMBEDDING 0 /* counted in images */
+#define FNE_PHASE_STATISTICS 1
+#define FNE_PHASE_CODES 2     /* counted in images */
+#define FNE_PHASE_FINISHING 3
+
+/* Called on the thread that runs the job; another value than 0 cancels (FNE_CANCELLED). What was done is on the disk then. */
+typedef int32_t (*fne_job_progress_fn)(void *user, int32_t phase, uint64_t done, uint64_t total);
+
+typedef struct fne_job_reports {
+    uint64_t struct_size;
+    fne_job_progress_fn progress;   /* may be NULL */
+    fne_image_error_fn image_error; /* called for each image that cannot be embedded; may be NULL */
+    void *user;                     /* handed to both */
+} fne_job_reports;
+
+/* Fills *reports with zeros and struct_size, the caller's sizeof. */
+FNE_API void fne_job_reports_init(fne_job_reports *reports, uint64_t struct_size);
+
+/* Does what is left of the job; nothing is left of a finished one.
+ * reports may be NULL.
+ * Errors: FNE_FILE_ERROR, also for a full disk; FNE_JOB_BUSY; FNE_JOB_MISMATCH for another engine; FNE_CANCELLED;
+ * FNE_INVALID_ARGUMENT where images are left and the job was opened without a model; where no image is good, the error of the
+ * first. After each of them the job goes on from its last checkpoint when it is run again. */
+FNE_API fne_status fne_job_run(fne_job *job, const fne_job_reports *reports);
+
+#define FNE_JOB_RUNNING 0  /* not finished, or not begun */
+#define FNE_JOB_FEATURES 1 /* features and statistics are there, codes are not yet */
+#define FNE_JOB_FINISHED 2
+
+typedef struct fne_job_info {
+    uint64_t struct_size;
+    int32_t state;          /* FNE_JOB_* */
+    uint32_t rows_per_image; /* 1, or 10 with ten crops */
+    uint64_t image_count;
+    uint64_t first_image;   /* of a shard in the whole list */
+    uint64_t total_images;  /* of the whole list */
+    uint64_t images_done;   /* embedded or failed, and safe on the disk */
+    uint64_t failed_images; /* of a job that has tried all of them, else 0 */
+    uint64_t feature_count;
+    uint64_t layer_count;
+} fne_job_info;
+
+/* Fills *info with zeros and struct_size, the caller's sizeof. */
+FNE_API void fne_job_info_init(fne_job_info *info, uint64_t struct_size);
+
+/* How far the job is. info->struct_size must be set. */
+FNE_API fne_status fne_job_get_info(const fne_job *job, fne_job_info *info);
+
+/* As fne_extractor_layer_info; the name lives until the job is closed. */
+FNE_API fne_status fne_job_layer_info(const fne_job *job, uint64_t index, fne_layer_info *info);
+
+/* The job's own statistics, once its features are there; fne_statistics_close frees the object.
+ * Errors: FNE_FILE_ERROR where there are none, FNE_INVALID_DATA. */
+FNE_API fne_status fne_job_statistics(const fne_job *job, fne_statistics **statistics);
 
 #ifdef __cplusplus
 }

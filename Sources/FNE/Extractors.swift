@@ -38,7 +38,7 @@ private func defaultOptions() -> fne_extractor_options {
 }
 
 /// C's options as Swift's; 0 and NULL stand for defaults.
-private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extractor.Options {
+func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extractor.Options {
     let given = try readOptions(pointer, defaults: defaultOptions(), "options")
     func optional(_ value: UInt32) -> Int? { value == 0 ? nil : Int(value) }
     var result = Extractor.Options()
@@ -61,7 +61,7 @@ private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws
     result.streams = optional(given.streams)
     if let device = given.device { result.device = try Device(text(device, "options->device")) }
     result.growsGPUMemory = try flag(given.gpu_memory_growth, "gpu_memory_growth")
-    try mustBeZero(given.reserved, "options")
+    result.padsBatches = try flag(given.pad_batches, "pad_batches")
     result.precision = try choice(given.precision, "precision")
     result.float32Layers = given.float32_layers < 0 ? nil : Int(given.float32_layers)
     result.onError = try choice(given.on_error, "on_error")
@@ -108,14 +108,18 @@ private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws
 ) -> fne_status {
     status {
         let object: ExtractorObject = try object(extractor, "extractor")
-        let info = try required(info, "info")
-        let index = try element(index, of: object.extractor.layers.count, "layer")
-        let layer = object.extractor.layers[index]
-        let value = fne_layer_info(
-            struct_size: 0, name: object.layerNames[index].pointer, kind: layer.kind.rawValue, rank: Int32(layer.rank),
-            first_feature: UInt64(layer.features.lowerBound), feature_count: UInt64(layer.features.count))
-        try fill(info, with: value, "info")
+        let value = try layerInfo(index, object.extractor.layers, object.layerNames)
+        try fill(required(info, "info"), with: value, "info")
     }
+}
+
+/// A layer's place in the row, as C reads it.
+func layerInfo(_ index: UInt64, _ layers: [Extractor.Layer], _ names: [CText]) throws -> fne_layer_info {
+    let index = try element(index, of: layers.count, "layer")
+    let layer = layers[index]
+    return fne_layer_info(
+        struct_size: 0, name: names[index].pointer, kind: layer.kind.rawValue, rank: Int32(layer.rank),
+        first_feature: UInt64(layer.features.lowerBound), feature_count: UInt64(layer.features.count))
 }
 
 @c @implementation public func fne_input_info_init(_ info: UnsafeMutablePointer<fne_input_info>?, _ struct_size: UInt64) {
@@ -147,9 +151,41 @@ private func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws
     _ features: UnsafeMutablePointer<Float>?, _ capacity: UInt64, _ run: UnsafeMutablePointer<fne_extract_run>?
 ) -> fne_status {
     extract(extractor, count, features, capacity, run) { extractor, count in
-        let paths = try required(paths, "paths")
-        let files = try (0..<count).map { try file(paths[$0], "paths[\($0)]") }
+        let files = try files(paths, UInt64(count))
         return { try extractor.extract(files: files, to: $0, rowsDone: &$1, reports: $2) }
+    }
+}
+
+/// Paths in C's memory.
+func files(_ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, _ name: String = "paths") throws -> [FilePath] {
+    let paths = try required(paths, name)
+    return try (0..<integer(count, "count")).map { try file(paths[$0], "\(name)[\($0)]") }
+}
+
+@c @implementation public func fne_embed_files(
+    _ extractor: OpaquePointer?, _ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64,
+    _ codes: UnsafeMutablePointer<Int8>?, _ codes_capacity: UInt64, _ mean: UnsafeMutablePointer<Double>?,
+    _ std: UnsafeMutablePointer<Double>?, _ statistics_capacity: UInt64, _ run: UnsafeMutablePointer<fne_extract_run>?
+) -> fne_status {
+    status {
+        let object: ExtractorObject = try object(extractor, "extractor")
+        let extractor = object.extractor
+        let (codes, mean, std) = try (required(codes, "codes"), required(mean, "mean"), required(std, "std"))
+        guard count > 0 else { throw FNEError(.invalidArgument, "count is 0: there are no images") }
+        let size = try matrixSize(count, UInt64(extractor.featureCount * extractor.rowsPerImage), "codes")
+        try needCapacity(codes_capacity, size, "codes")
+        try needCapacity(statistics_capacity, extractor.featureCount, "mean and std")
+        let given = try readOptions(UnsafePointer(run), defaults: fne_extract_run(), "run")
+        guard given.codes == nil, given.mean == nil, given.std == nil else {
+            throw FNEError(.invalidArgument, "run sets codes, mean or std, which are arguments of fne_embed_files")
+        }
+        let files = try files(paths, count)
+        let reports = try reports(of: given, count: files.count, skips: extractor.skipsBadImages)
+        var rowsDone = 0
+        defer { store(UInt64(rowsDone), at: \.rows_done, of: run) }
+        try extractor.embed(
+            files: files, discretization(given.ternarize_options, "run->ternarize_options"), to: codes, mean: mean, std: std,
+            rowsDone: &rowsDone, reports: reports)
     }
 }
 
@@ -239,24 +275,29 @@ private func extract(
             features, capacity, run, size: matrixSize(count, UInt64(rowSize), "features"),
             featureCount: extractor.featureCount)
         let count = try integer(count, "count")
-        let (user, statuses) = (run.user, run.statuses)
-        if statuses != nil { try needCapacity(run.statuses_capacity, count, "run->statuses") }
         let extraction = try prepare(extractor, count)
-
-        statuses?.update(repeating: FNE_OK, count: count)
-        var reports = Extractor.Reports()
-        if let progress = run.progress {
-            reports.progress = { done, total in progress(user, UInt64(done), UInt64(total)) == 0 }
-        }
-        reports.imageError = { [imageError = run.image_error, skips = extractor.skipsBadImages] image, error in
-            statuses?[image] = error.status.rawValue
-            guard skips, let imageError else { return }
-            error.message.withCString { imageError(user, UInt64(image), error.status.rawValue, $0) }
-        }
+        let reports = try reports(of: run, count: count, skips: extractor.skipsBadImages)
         var rowsDone = 0
         defer { store(UInt64(rowsDone), at: \.rows_done, of: runPointer) }
         try extraction(output, &rowsDone, reports)
     }
+}
+
+/// What a run reports to C. Its statuses become FNE_OK.
+private func reports(of run: fne_extract_run, count: Int, skips: Bool) throws -> Extractor.Reports {
+    let (user, statuses) = (run.user, run.statuses)
+    if statuses != nil { try needCapacity(run.statuses_capacity, count, "run->statuses") }
+    statuses?.update(repeating: FNE_OK, count: count)
+    var reports = Extractor.Reports()
+    if let progress = run.progress {
+        reports.progress = { done, total in progress(user, UInt64(done), UInt64(total)) == 0 }
+    }
+    reports.imageError = { [imageError = run.image_error] image, error in
+        statuses?[image] = error.status.rawValue
+        guard skips, let imageError else { return }
+        error.message.withCString { imageError(user, UInt64(image), error.status.rawValue, $0) }
+    }
+    return reports
 }
 
 /// Where the rows go: features, the run's codes, or both.

@@ -1,7 +1,7 @@
 import FullNetworkEmbedding
 public import CFNE
 
-let versionText = "2.0.0"
+let versionText = libraryVersion
 private let version = CText(versionText)
 private let buildInfo = CText("libfne \(versionText), \(compilerText), \(imageCodecVersions())")
 #if compiler(>=6.4)
@@ -34,6 +34,8 @@ private let statusNames: [Int32: CText] = [
     FNE_SHAPE_MISMATCH: CText("FNE_SHAPE_MISMATCH"),
     FNE_INVALID_DATA: CText("FNE_INVALID_DATA"),
     FNE_INTERNAL_ERROR: CText("FNE_INTERNAL_ERROR"),
+    FNE_JOB_MISMATCH: CText("FNE_JOB_MISMATCH"),
+    FNE_JOB_BUSY: CText("FNE_JOB_BUSY"),
 ]
 private let unknownStatus = CText("unknown status")
 

@@ -81,6 +81,9 @@ def test_ctypes_structs_have_the_header_layout(tmp_path):
         "fne_encoded_image": _ffi.EncodedImage,
         "fne_pixel_image": _ffi.PixelImage,
         "fne_ternarize_options": _ffi.TernarizeOptions,
+        "fne_job_options": _ffi.JobOptions,
+        "fne_job_reports": _ffi.JobReports,
+        "fne_job_info": _ffi.JobInfo,
     }
     assert set(re.findall(r"^typedef struct (\w+) \{", HEADER.read_text(), re.MULTILINE)) == set(structs)
     lines, expected = [], []

@@ -72,6 +72,13 @@ void ck_standardize(const float *x, size_t rows, size_t features, const double *
 // rows * features.
 size_t ck_ternarize(const float *x, size_t rows, size_t features, const float *low, const float *high, int8_t *codes);
 
+// ---- codes
+
+// Codes -1, 0, 1 as bit planes of (features + 63) / 64 words: bit f % 64 of word f / 64 of nonzero says that code f is not
+// 0, the same of negative that it is -1. The bits behind the last feature are 0. -128 is taken as 0.
+void ck_pack(const int8_t *codes, size_t features, uint64_t *nonzero, uint64_t *negative);
+void ck_unpack(const uint64_t *nonzero, const uint64_t *negative, size_t features, int8_t *codes);
+
 // ---- exact sums
 //
 // A sum is a fixed-point number of 32-bit digits in 64-bit lanes, so that many additions fit before carries must be
@@ -101,6 +108,16 @@ const char *ck_variant(void);
 // For tests: makes the loops of that name run from now on, NULL the widest ones. Returns 1 and changes nothing where the
 // name is unknown or the processor lacks the instructions.
 int ck_pin_variant(const char *name);
+
+// What the arithmetic of the processor can depend on, such as "x86_64 avx2 fma avx512f". Lives as long as the process.
+const char *ck_processor_features(void);
+
+// Makes a file at least so long, and takes the room for it from the disk now where the file system can. Returns 0, or -1 and
+// errno.
+int ck_reserve(int file, int64_t size);
+
+// SHA-256 (FIPS 180-4).
+void ck_sha256(const void *bytes, size_t size, uint8_t digest[32]);
 
 // The number of processors that this process may run on: what its affinity mask allows, as taskset and batch systems
 // set it.

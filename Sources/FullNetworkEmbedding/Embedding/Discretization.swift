@@ -1,8 +1,8 @@
 import CKernels
 
 /// The discretization of standardized features to -1, 0, 1.
-public struct Discretization: Sendable {
-    public enum Rules: Int32, Sendable {
+public struct Discretization: Equatable, Sendable {
+    public enum Rules: Int32, Sendable, CaseIterable {
         /// z in float64, 0 where std is 0; z > upper is 1, z < lower is -1, else 0. The documented function's.
         case documented = 0
         /// z in float32, also where std is 0; z > upper or NaN is 1, z <= lower is -1, else 0. Those of `fne` 1.x.

@@ -214,7 +214,7 @@ extension Statistics {
                 bytes.storeBytes(of: lanes[i].littleEndian, toByteOffset: Self.headerSize + 8 * i, as: Int64.self)
             }
         }
-        let sum = Self.checksum(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(bytes)[..<(savedSize - 8)]))
+        let sum = fnv1a(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(bytes)[..<(savedSize - 8)]))
         bytes.storeBytes(of: sum.littleEndian, toByteOffset: savedSize - 8, as: UInt64.self)
     }
 
@@ -237,7 +237,7 @@ extension Statistics {
         guard form >> 32 == UInt64(CK_LANES), features >= 1, features <= UInt64(Int32.max),
             bytes.count == headerSize + Int(features) * Int(CK_LANES) * 8 + 8
         else { throw damaged("the size does not fit the header") }
-        guard word(bytes.count - 8) == checksum(UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - 8)])) else {
+        guard word(bytes.count - 8) == fnv1a(UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - 8)])) else {
             throw damaged("the checksum is wrong")
         }
         let statistics = try Statistics(featureCount: Int(features))
@@ -272,10 +272,6 @@ extension Statistics {
             !WideInteger.isLess(left, sum * sum) else {
             throw FNEError(.invalidData, "saved statistics are impossible at feature \(feature)")
         }
-    }
-
-    private static func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
-        bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
     }
 }
 

@@ -7,6 +7,8 @@ struct BatchTask {
         var badImages: [(image: Int, error: FNEError)] = []
         /// Ends the run.
         var error: FNEError?
+        /// The rows, where a sink takes them.
+        var rows: Bytes?
     }
 
     private let extractor: Extractor
@@ -26,13 +28,17 @@ struct BatchTask {
         self.name = name
         let values = try checkedProduct(
             imagesPerBatch, rowsPerImage, extractor.featureCount, MemoryLayout<Float>.size, of: "batch_size x features")
-        scratch = output.features == nil ? try Bytes(count: values) : nil
+        scratch = output.features == nil && output.sink == nil ? try Bytes(count: values) : nil
     }
 
-    func run(_ batch: BatchLoader.Batch) -> Outcome {
+    func run(_ batch: BatchLoader.Batch, in buffers: RowBuffers?) -> Outcome {
         var outcome = Outcome(images: batch.first..<batch.first + batch.count)
         do {
-            if let features = output.features {
+            if let buffers {
+                let rows = try buffers.take()
+                try rows.withNumbers(of: Float.self) { try run(batch, $0, &outcome) }
+                outcome.rows = rows
+            } else if let features = output.features {
                 try run(batch, features + batch.first * rowsPerImage * extractor.featureCount, &outcome)
             } else {
                 try scratch?.withNumbers(of: Float.self) { try run(batch, $0, &outcome) }

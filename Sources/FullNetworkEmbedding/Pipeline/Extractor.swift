@@ -35,6 +35,9 @@ public final class Extractor: @unchecked Sendable {
         /// Rows a run of the network; nil: as the graph's placeholder says, else 4 (32 on a GPU), and fewer where a call
         /// has too few images to keep all streams busy.
         public var batchSize: Int?
+        /// Fill a batch that has too few images up with zeros, so that the network always sees `batchSize` rows: a row's bits
+        /// then do not depend on how many images a call has.
+        public var padsBatches = false
         /// Nil: one a processor, at most 16.
         public var loaderThreads: Int?
         /// Batches that are in the network at once, each on a thread of its own; nil: one a processor, or the processors
@@ -79,7 +82,16 @@ public final class Extractor: @unchecked Sendable {
     /// F, the features of a row.
     public var featureCount: Int { engine.featureCount }
 
+    /// How the network computes, as far as results depend on it.
+    struct Arithmetic {
+        var precision = Precision.float32
+        var float32Layers = 0
+        var engineThreads = 1
+        var runsOnGPU = false
+    }
+
     let preprocessing: Preprocessing
+    let arithmetic: Arithmetic
     private let engine: any Engine
     private let loaderThreads: Int
     /// Whether a batch may be smaller than `batchSize` so that all streams have one.
@@ -101,7 +113,7 @@ public final class Extractor: @unchecked Sendable {
         }
         let threads = options.engineThreads ?? 1
         loaderThreads = options.loaderThreads ?? Self.defaultLoaderThreads
-        mayShrinkBatches = options.batchSize == nil && input.batch == nil
+        mayShrinkBatches = options.batchSize == nil && input.batch == nil && !options.padsBatches
         for (name, value, limit) in [
             ("batch_size", options.batchSize ?? input.batch ?? 1, 65_536), ("loader_threads", loaderThreads, 1_024),
             ("engine_threads", threads, 1_024), ("streams", options.streams ?? 1, 1_024),
@@ -116,12 +128,15 @@ public final class Extractor: @unchecked Sendable {
         batchSize = options.batchSize ?? input.batch ?? (runsOnGPU ? Options.defaultGPUBatchSize : Options.defaultBatchSize)
         streams = options.streams ?? (runsOnGPU ? Options.defaultGPUStreams : Self.defaultStreams(engineThreads: threads))
         if !runsOnGPU { try Self.check(options.precision) }
+        arithmetic = Arithmetic(
+            precision: options.precision, float32Layers: options.float32Layers ?? Options.defaultFloat32Layers,
+            engineThreads: threads, runsOnGPU: runsOnGPU)
         let engine = try TensorFlowEngine(
             library, model: model, input: input.name, layers: selected,
             .init(
-                batch: input.batch, height: preprocessing.input.height, width: preprocessing.input.width,
-                session: session, runsOnGPU: runsOnGPU, precision: options.precision,
-                float32Layers: options.float32Layers ?? Options.defaultFloat32Layers))
+                batch: options.padsBatches ? batchSize : input.batch, height: preprocessing.input.height, width: preprocessing.input.width,
+                session: session, runsOnGPU: runsOnGPU, precision: arithmetic.precision,
+                float32Layers: arithmetic.float32Layers))
         self.engine = engine
         layers = engine.layers.map { Layer(name: $0.name, kind: $0.kind, rank: $0.rank, features: $0.features) }
         inputName = input.name.text
@@ -166,7 +181,8 @@ public final class Extractor: @unchecked Sendable {
         self.preprocessing = preprocessing
         inputName = options.inputTensor ?? ""
         batchSize = options.batchSize ?? Options.defaultBatchSize
-        mayShrinkBatches = options.batchSize == nil
+        mayShrinkBatches = options.batchSize == nil && !options.padsBatches
+        arithmetic = Arithmetic()
         streams = options.streams ?? 1
         loaderThreads = options.loaderThreads ?? Self.defaultLoaderThreads
         onError = options.onError
@@ -237,13 +253,16 @@ public final class Extractor: @unchecked Sendable {
         }
     }
 
-    /// Where a run's rows go: to either or to both.
+    /// Where a run's rows go: to one or more of them.
     public struct Output {
         /// Receives float32 [rows, F]; a skipped image's rows are NaN.
         public var features: UnsafeMutablePointer<Float>?
         /// Receives int8 [rows, F] by way of the discretizer; a skipped image's rows are `skippedCode`.
         public var codes: UnsafeMutablePointer<Int8>?
         public var discretizer: Discretizer?
+        /// Receives batch after batch on the calling thread: the images, and float32 [rows, F], which live during the call;
+        /// a skipped image's rows are NaN. What it throws ends the run. Without features some batches wait for it in memory.
+        var sink: ((Range<Int>, UnsafePointer<Float>) throws -> Void)?
 
         public static let skippedCode = Int8.min
 
@@ -267,8 +286,15 @@ public final class Extractor: @unchecked Sendable {
     public func extract(
         files paths: [FilePath], to output: Output, rowsDone: inout Int, reports: Reports = Reports()
     ) throws {
-        try extract(paths.count, to: output, &rowsDone, reports, name: { paths[$0].description }) { [preprocessing] i, fed in
-            try preprocessing.feed(Image(file: paths[i], options: preprocessing.imageOptions), to: fed)
+        try extract(fileCount: paths.count, file: { paths[$0] }, to: output, rowsDone: &rowsDone, reports: reports)
+    }
+
+    /// The same of files whose paths are made when they are needed, on several threads.
+    func extract(
+        fileCount: Int, file: @escaping (Int) -> FilePath, to output: Output, rowsDone: inout Int, reports: Reports
+    ) throws {
+        try extract(fileCount, to: output, &rowsDone, reports, name: { file($0).description }) { [preprocessing] i, fed in
+            try preprocessing.feed(Image(file: file(i), options: preprocessing.imageOptions), to: fed)
         }
     }
 
@@ -349,6 +375,10 @@ public final class Extractor: @unchecked Sendable {
         let perImage = rowsPerImage ?? self.rowsPerImage
         let imagesPerBatch = imagesPerBatch(count, rowsPerImage: perImage)
         let streams = min(self.streams, (count - 1) / imagesPerBatch + 1)
+        let buffers = output.sink == nil || output.features != nil ? nil : RowBuffers(
+            size: try checkedProduct(
+                imagesPerBatch, perImage, featureCount, MemoryLayout<Float>.size, of: "batch_size x features"),
+            consumers: streams)
         let loader = try BatchLoader(
             count: count, batchSize: imagesPerBatch, valueCount: perImage * preprocessing.cropValueCount,
             threads: loaderThreads, consumers: streams, load: load)
@@ -357,13 +387,15 @@ public final class Extractor: @unchecked Sendable {
                 let task = try BatchTask(
                     self, output, rowsPerImage: perImage, imagesPerBatch: imagesPerBatch, name: name)
                 return {
-                    guard let batch = loader.take() else { return nil }
+                    // Memory first: the earliest batch that is in work has some then, and the others wait for it.
+                    guard buffers?.waitForRoom() ?? true, let batch = loader.take() else { return nil }
                     defer { loader.giveBack(batch) }
-                    return (batch.number, task.run(batch))
+                    return (batch.number, task.run(batch, in: buffers))
                 }
             })
         defer {
             loader.stop()
+            buffers?.stop()
             runs.stop()
         }
         while let outcome = runs.next() {
@@ -372,6 +404,14 @@ public final class Extractor: @unchecked Sendable {
                 if onError == .fail { throw error.about("image \(image) of \(count)") }
             }
             if let error = outcome.error { throw error }
+            if let sink = output.sink {
+                if let rows = outcome.rows {
+                    try rows.withNumbers(of: Float.self) { try sink(outcome.images, $0) }
+                    buffers?.giveBack(rows)
+                } else if let features = output.features {
+                    try sink(outcome.images, features + outcome.images.lowerBound * perImage * featureCount)
+                }
+            }
             let done = outcome.images.upperBound
             rowsDone = done * perImage
             if let progress = reports.progress, !progress(done, count) {

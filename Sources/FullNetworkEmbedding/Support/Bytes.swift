@@ -86,3 +86,8 @@ func checkedProduct(_ factors: Int..., of what: String) throws -> Int {
     }
     return product
 }
+
+/// FNV-1a, 64 bits: a checksum against damage.
+func fnv1a(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+    bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
+}

@@ -1,3 +1,6 @@
+/// The release.
+public let libraryVersion = "2.0.0"
+
 /// Every error that this module throws: a status whose number never changes, and a sentence that names the file, the
 /// tensor or the argument and the way out.
 public struct FNEError: Error, Equatable, CustomStringConvertible {
@@ -23,6 +26,8 @@ public struct FNEError: Error, Equatable, CustomStringConvertible {
         case shapeMismatch = 18
         case invalidData = 19
         case internalError = 20
+        case jobMismatch = 21
+        case jobBusy = 22
     }
 
     public let status: Status

@@ -13,12 +13,38 @@ public struct FilePath: Sendable, ExpressibleByStringLiteral, CustomStringConver
         bytes = Array(UnsafeBufferPointer(start: cString, count: end - cString + 1))
     }
 
+    /// - Parameter bytes: none of them 0
+    init(bytes: some Sequence<UInt8>) { self.bytes = bytes.map { CChar(bitPattern: $0) } + [0] }
+
+    /// Without the zero at the end.
+    var text: [UInt8] { bytes.dropLast().map { UInt8(bitPattern: $0) } }
+
     /// For messages: what is not UTF-8 is shown as U+FFFD.
-    public var description: String {
-        String(decoding: bytes.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    public var description: String { String(decoding: text, as: UTF8.self) }
+
+    /// A path below this one; an absolute one stays as it is.
+    func appending(_ name: some Sequence<UInt8>) -> FilePath {
+        let (name, own) = (Array(name), text)
+        let slash = UInt8(ascii: "/")
+        if name.first == slash || own.isEmpty { return FilePath(bytes: name) }
+        return FilePath(bytes: own + (own.last == slash ? [] : [slash]) + name)
+    }
+
+    func appending(_ name: String) -> FilePath { appending(name.utf8) }
+
+    /// The folder that a file is in.
+    var parent: FilePath {
+        let own = text
+        guard let slash = own.lastIndex(of: UInt8(ascii: "/")) else { return FilePath(".") }
+        return FilePath(bytes: own[..<max(slash, 1)])
     }
 
     func withCString<Result>(_ body: (UnsafePointer<CChar>?) throws -> Result) rethrows -> Result {
         try bytes.withUnsafeBufferPointer { try body($0.baseAddress) }
+    }
+
+    /// Calls a function of the system that returns -1 on failure.
+    func systemCall(_ body: (UnsafePointer<CChar>) -> Int32) -> Int32 {
+        withCString { $0.map(body) ?? -1 }
     }
 }

@@ -15,6 +15,7 @@ from fne._backend import backend_info, load_backend
 from fne._embedding import standardize, ternarize
 from fne._extractor import SKIPPED_CODE, Embedding, Extraction, Extractor, Layer
 from fne._images import ImageOptions, image_info, read_image, resize
+from fne._job import Job, embed_dataset, merge_shards
 from fne._library import build_info, library_path, set_log_callback
 from fne._model import Model, TensorInfo
 from fne._progress import ProgressLine
@@ -30,6 +31,8 @@ from fne.errors import (
     GraphError,
     ImageError,
     InvalidArgumentError,
+    JobBusyError,
+    JobMismatchError,
     NotFiniteError,
     ShapeMismatchError,
     SkippedImagesWarning,
@@ -57,6 +60,9 @@ __all__ = [
     "ImageError",
     "ImageOptions",
     "InvalidArgumentError",
+    "Job",
+    "JobBusyError",
+    "JobMismatchError",
     "Layer",
     "Model",
     "NotFiniteError",
@@ -70,10 +76,12 @@ __all__ = [
     "UnsafeGraphError",
     "backend_info",
     "build_info",
+    "embed_dataset",
     "full_network_embedding",
     "image_info",
     "library_path",
     "load_backend",
+    "merge_shards",
     "read_image",
     "resize",
     "set_log_callback",

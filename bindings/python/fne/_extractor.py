@@ -17,13 +17,11 @@ from fne import _ffi, _pillow
 from fne._backend import load_backend
 from fne._embedding import Discretization
 from fne._ffi import check, lib
-from fne._images import INTERPOLATIONS, ImageOptions, read_image
+from fne._images import ImageOptions, read_image
 from fne._model import Model
+from fne._options import extractor_options
 from fne.errors import FNEError, error
 
-_CHANNEL_ORDERS = {"rgb": 0, "bgr": 1}
-_RESIZE_MODES = {"stretch": 0, "shortest_side": 1}
-_PRECISIONS = {"float32": 0, "bfloat16": 1}
 _ON_ERROR = ("raise", "skip")
 _SKIP = 1
 
@@ -100,6 +98,8 @@ class Extractor:
         mean, scale: value fed = (pixel - mean) * scale in float32, pixels being 0 to 255; a number, or one for each
             channel in the order fed
         batch_size: rows a run of the network; None: 4, and fewer where there are too few images to keep all streams busy
+        pad_batches: fill a batch with too few images up with zeros, so that the network always sees `batch_size` rows: a
+            row's bits then do not depend on how many images a call has
         loader_threads: threads that read, decode and resize; None: one a processor, at most 16
         streams: batches that are in the network at once, each on a thread of its own; None: one a processor, or the
             processors divided by `engine_threads`, at most 64
@@ -134,6 +134,7 @@ class Extractor:
         mean: float | Sequence[float] = 0.0,
         scale: float | Sequence[float] = 1.0,
         batch_size: int | None = None,
+        pad_batches: bool = False,
         loader_threads: int | None = None,
         streams: int | None = None,
         engine_threads: int | None = None,
@@ -143,40 +144,29 @@ class Extractor:
         float32_layers: int | None = None,
         on_error: str = "raise",
     ) -> None:
-        options = _ffi.defaults(_ffi.ExtractorOptions, lib.fne_extractor_options_init)
-        options.input_tensor = None if input_tensor is None else input_tensor.encode()
-        if layers is not None:
-            names = [layers] if isinstance(layers, str) else list(layers)
-            if not names:
-                raise ValueError("the list of layers is empty; pass None for all default layers")
-            options.layers = _ffi.strings([name.encode() for name in names])
-            options.layer_count = len(names)
-        if size is not None:
-            options.height, options.width = (as_count("size", value) for value in size)
-        if resize_size is not None:
-            options.resize_height, options.resize_width = (as_count("resize_size", value) for value in resize_size)
-        options.resize_mode = _choice("resize_mode", resize_mode, _RESIZE_MODES)
-        options.interpolation = _choice("interpolation", interpolation, INTERPOLATIONS)
-        options.crops = as_count("crops", crops)
+        options = extractor_options(
+            input_tensor=input_tensor,
+            layers=layers,
+            size=size,
+            resize_mode=resize_mode,
+            resize_size=resize_size,
+            interpolation=interpolation,
+            crops=crops,
+            image_options=image_options,
+            channel_order=channel_order,
+            mean=mean,
+            scale=scale,
+            batch_size=batch_size,
+            pad_batches=pad_batches,
+            loader_threads=loader_threads,
+            streams=streams,
+            engine_threads=engine_threads,
+            device=device,
+            gpu_memory_growth=gpu_memory_growth,
+            precision=precision,
+            float32_layers=float32_layers,
+        )
         self._image_options = image_options or ImageOptions()
-        c_image_options = self._image_options._struct()
-        options.image_options = ctypes.pointer(c_image_options)
-        options.channel_order = _choice("channel_order", channel_order, _CHANNEL_ORDERS)
-        options.mean = _channels("mean", mean)
-        options.scale = _channels("scale", scale)
-        for name, value in (
-            ("batch_size", batch_size),
-            ("loader_threads", loader_threads),
-            ("streams", streams),
-            ("engine_threads", engine_threads),
-        ):
-            if value is not None:
-                setattr(options, name, as_count(name, value))
-        options.device = None if device is None else device.encode()
-        options.gpu_memory_growth = int(gpu_memory_growth)
-        options.precision = _choice("precision", precision, _PRECISIONS)
-        if float32_layers is not None:
-            options.float32_layers = as_count("float32_layers", float32_layers, least=0)
         if on_error not in _ON_ERROR:
             raise ValueError(f"on_error is {on_error!r}; it must be one of {', '.join(map(repr, _ON_ERROR))}")
         self._on_error = on_error
@@ -513,22 +503,3 @@ def _dense_rows(pixels: NDArray[Any], index: int) -> NDArray[numpy.uint8]:
 
 def _pixel_image(pixels: NDArray[numpy.uint8]) -> Any:
     return _ffi.PixelImage(pixels.ctypes.data, pixels.strides[0], pixels.shape[0], pixels.shape[1])
-
-
-def as_count(name: str, value: Any, least: int = 1) -> int:
-    if isinstance(value, (int, numpy.integer)) and not isinstance(value, bool) and least <= value < 2**31:
-        return int(value)
-    raise ValueError(f"{name} is {value!r}; it must be {'a positive integer' if least else 'an integer of at least 0'}")
-
-
-def _choice(name: str, value: str, values: dict[str, int]) -> int:
-    if value not in values:
-        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, values))}")
-    return values[value]
-
-
-def _channels(name: str, value: float | Sequence[float]) -> tuple[float, ...]:
-    numbers = numpy.atleast_1d(numpy.asarray(value, numpy.float32))
-    if numbers.shape not in ((1,), (3,)):
-        raise ValueError(f"{name} is {value!r}; it must be a number or one for each of the three channels")
-    return tuple(float(number) for number in numpy.broadcast_to(numbers, 3))

@@ -86,7 +86,7 @@ class ExtractorOptions(ctypes.Structure):
         ("float32_layers", c_int32),
         ("device", c_char_p),
         ("gpu_memory_growth", c_int32),
-        ("reserved", c_int32),
+        ("pad_batches", c_int32),
     ]
 
 
@@ -147,6 +147,53 @@ class ExtractRun(ctypes.Structure):
     ]
 
 
+JOB_PROGRESS = ctypes.CFUNCTYPE(c_int32, c_void_p, c_int32, c_uint64, c_uint64)
+
+
+class JobOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint64),
+        ("source", c_char_p),
+        ("paths", POINTER(c_char_p)),
+        ("path_count", c_uint64),
+        ("root", c_char_p),
+        ("shard_index", c_uint32),
+        ("shard_count", c_uint32),
+        ("drop_features", c_int32),
+        ("codes", c_int32),
+        ("statistics", c_char_p),
+        ("ternarize_options", POINTER(TernarizeOptions)),
+        ("fail_on_bad_image", c_int32),
+        ("accept_other_engine", c_int32),
+        ("checkpoint_seconds", c_uint32),
+        ("reserved", c_int32),
+    ]
+
+
+class JobReports(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint64),
+        ("progress", JOB_PROGRESS),
+        ("image_error", IMAGE_ERROR),
+        ("user", c_void_p),
+    ]
+
+
+class JobInfo(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint64),
+        ("state", c_int32),
+        ("rows_per_image", c_uint32),
+        ("image_count", c_uint64),
+        ("first_image", c_uint64),
+        ("total_images", c_uint64),
+        ("images_done", c_uint64),
+        ("failed_images", c_uint64),
+        ("feature_count", c_uint64),
+        ("layer_count", c_uint64),
+    ]
+
+
 class EncodedImage(ctypes.Structure):
     _fields_ = [("bytes", c_void_p), ("size", c_uint64)]
 
@@ -201,6 +248,10 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_ternarize": [
         c_void_p, c_uint64, c_uint64, c_void_p, c_void_p, POINTER(TernarizeOptions), c_void_p, c_uint64,
     ],
+    "fne_job_open": [c_char_p, _handle, POINTER(ExtractorOptions), POINTER(JobOptions), _out],
+    "fne_job_open_merge": [c_char_p, POINTER(c_char_p), c_uint64, POINTER(JobOptions), _out],
+    "fne_job_run": [_handle, POINTER(JobReports)],
+    "fne_job_get_info": [_handle, POINTER(JobInfo)],
 }  # fmt: skip
 
 # Functions that return something else: (result, arguments).
@@ -216,6 +267,8 @@ _OTHER_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "fne_statistics_close": (None, [_handle]),
     "fne_image_options_init": (None, [POINTER(ImageOptions), c_uint64]),
     "fne_extractor_options_init": (None, [POINTER(ExtractorOptions), c_uint64]),
+    "fne_job_close": (None, [_handle]),
+    "fne_job_options_init": (None, [POINTER(JobOptions), c_uint64]),
     "fne_ternarize_options_init": (None, [POINTER(TernarizeOptions), c_uint64]),
 }
 

@@ -11,13 +11,45 @@ class ProgressLine:
 
     def __init__(self) -> None:
         self._start = time.monotonic()
+        self._first = 0
         self._shown = sys.stderr.isatty()
+
+    def start(self, done: int) -> None:
+        """Images that were done before, and are no part of the speed."""
+        self._start, self._first = time.monotonic(), done
 
     def __call__(self, done: int, total: int) -> None:
         if not self._shown:
             return
-        rate = done / max(time.monotonic() - self._start, 1e-9)
-        left = (total - done) / rate if rate else 0.0
+        rate = (done - self._first) / max(time.monotonic() - self._start, 1e-9)
+        left = f"{duration((total - done) / rate)} left" if rate else ""
         end = "\n" if done == total else ""
-        sys.stderr.write(f"\r{done}/{total} images, {rate:.1f} images/s, {left:.0f} s left  {end}")
+        sys.stderr.write(f"\r{done}/{total} images, {rate:.1f} images/s, {left}  {end}")
         sys.stderr.flush()
+
+
+class JobProgressLine(ProgressLine):
+    """The same for the phases of a job."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._phase = ""
+
+    def __call__(self, phase: str, done: int, total: int) -> None:  # type: ignore[override]
+        if not self._shown:
+            return
+        if phase != self._phase:
+            self._phase = phase
+            self.start(done)
+            if phase != "embedding":
+                sys.stderr.write(f"{phase}\n")
+        if phase in ("embedding", "codes"):
+            super().__call__(done, total)
+
+
+def duration(seconds: float) -> str:
+    """Such as "2 h 05 min"."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

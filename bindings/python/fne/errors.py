@@ -75,6 +75,14 @@ class SavedDataError(FNEError, ValueError):
     """Saved bytes that are damaged or of an unknown version."""
 
 
+class JobMismatchError(FNEError, ValueError):
+    """A job's folder holds a job of another model, other options or other images."""
+
+
+class JobBusyError(FNEError, RuntimeError):
+    """Another process runs the job in this folder."""
+
+
 class SkippedImagesWarning(UserWarning):
     """Images were left out.
 
@@ -112,6 +120,8 @@ _CLASSES: dict[int, type[FNEError]] = {
     17: ForkedError,
     18: ShapeMismatchError,
     19: SavedDataError,
+    21: JobMismatchError,
+    22: JobBusyError,
 }
 
 

@@ -21,7 +21,8 @@ import numpy
 from numpy.typing import DTypeLike, NDArray
 
 from fne._embedding import Discretization, ternarize
-from fne._extractor import Extractor, as_count
+from fne._extractor import Extractor
+from fne._options import as_count
 from fne._progress import ProgressLine
 from fne._statistics import Statistics
 from fne.errors import SkippedImagesWarning, error

@@ -1,0 +1,37 @@
+#include "CKernels.h"
+
+#include <string.h>
+
+enum { GROUP = 8 }; // codes taken at once, as the bytes of a word
+
+// The bytes' lowest bits, the first byte's as bit 0.
+static uint64_t gathered(uint64_t bytes) { return ((bytes & 0x0101010101010101u) * 0x0102040810204080u) >> 56; }
+
+void ck_pack(const int8_t *codes, size_t features, uint64_t *nonzero, uint64_t *negative) {
+    for (size_t word = 0, f = 0; f < features; ++word) {
+        uint64_t set = 0, minus = 0;
+        for (int bit = 0; bit < 64 && f < features; bit += GROUP, f += GROUP) {
+            uint64_t bytes = 0;
+            if (features - f >= GROUP) {
+                memcpy(&bytes, codes + f, GROUP);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+                bytes = __builtin_bswap64(bytes);
+#endif
+            } else {
+                for (size_t k = 0; k < features - f; ++k) bytes |= (uint64_t)(uint8_t)codes[f + k] << 8 * k;
+            }
+            // 1 and -1 are odd, -1 and -128 have their top bit set.
+            set |= gathered(bytes) << bit;
+            minus |= gathered(bytes >> 7) << bit;
+        }
+        nonzero[word] = set;
+        negative[word] = minus & set;
+    }
+}
+
+void ck_unpack(const uint64_t *nonzero, const uint64_t *negative, size_t features, int8_t *codes) {
+    for (size_t f = 0; f < features; ++f) {
+        const int set = (int)(nonzero[f / 64] >> f % 64 & 1), minus = (int)(negative[f / 64] >> f % 64 & 1);
+        codes[f] = (int8_t)(set - 2 * (set & minus));
+    }
+}

@@ -1,0 +1,152 @@
+import FullNetworkEmbedding
+public import CFNE
+
+/// A job, with its strings as C reads them. C's promise that one thread at a time uses it is the caller's.
+final class JobObject {
+    let job: Job
+    let layers: [Extractor.Layer]
+    let layerNames: [CText]
+
+    init(_ job: Job) throws {
+        self.job = job
+        layers = try job.layers()
+        layerNames = layers.map { CText($0.name) }
+    }
+}
+
+// MARK: Options
+
+@c @implementation public func fne_job_options_init(_ options: UnsafeMutablePointer<fne_job_options>?, _ struct_size: UInt64) {
+    initialize(options, fne_job_options(), struct_size)
+}
+
+/// C's options as Swift's; 0 and NULL stand for defaults.
+private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Job.Options {
+    let given = try readOptions(pointer, defaults: fne_job_options(), "options")
+    try mustBeZero(given.reserved, "options")
+    var result = try Job.Options()
+    result.source = try given.source.map { try file($0, "options->source") }
+    if given.path_count > 0 { result.paths = try files(given.paths, given.path_count, "options->paths") }
+    result.root = try given.root.map { try file($0, "options->root") }
+    result.shard = Shard(index: Int(given.shard_index), count: max(Int(given.shard_count), 1))
+    result.keepsFeatures = try !flag(given.drop_features, "drop_features")
+    switch given.codes {
+    case 0: break
+    case FNE_CODES_NONE: result.formats = nil
+    case 1...3: result.formats = CodeFormats(rawValue: given.codes)
+    default: throw FNEError(.invalidArgument, "codes is \(given.codes), which is none of its values")
+    }
+    result.statistics = try given.statistics.map { try file($0, "options->statistics") }
+    result.discretization = try discretization(given.ternarize_options, "options->ternarize_options")
+    result.failsOnBadImage = try flag(given.fail_on_bad_image, "fail_on_bad_image")
+    result.acceptsOtherEngine = try flag(given.accept_other_engine, "accept_other_engine")
+    if given.checkpoint_seconds > 0 { result.checkpointSeconds = Int(given.checkpoint_seconds) }
+    return result
+}
+
+// MARK: Opening
+
+@c @implementation public func fne_job_open(
+    _ folder: UnsafePointer<CChar>?, _ model: OpaquePointer?,
+    _ extractor_options: UnsafePointer<fne_extractor_options>?, _ options: UnsafePointer<fne_job_options>?,
+    _ job: UnsafeMutablePointer<OpaquePointer?>?
+) -> fne_status {
+    status {
+        let folder = try file(folder, "folder")
+        let job = try required(job, "job")
+        let translatedOptions = try translated(options)
+        let opened: Job
+        if model == nil {
+            opened = try Job(existing: folder, options: translatedOptions)
+        } else {
+            let object: ModelObject = try object(model, "model")
+            opened = try Job(
+                folder: folder, model: object.model, extractor: translated(extractor_options), options: translatedOptions)
+        }
+        job.pointee = handle(try JobObject(opened))
+    }
+}
+
+@c @implementation public func fne_job_open_merge(
+    _ folder: UnsafePointer<CChar>?, _ shards: UnsafePointer<UnsafePointer<CChar>?>?, _ shard_count: UInt64,
+    _ options: UnsafePointer<fne_job_options>?, _ job: UnsafeMutablePointer<OpaquePointer?>?
+) -> fne_status {
+    status {
+        let folder = try file(folder, "folder")
+        let job = try required(job, "job")
+        guard shard_count > 0 else { throw FNEError(.invalidArgument, "shard_count is 0: there are no shards") }
+        let opened = try Job(
+            merging: files(shards, shard_count, "shards"), into: folder, options: translated(options))
+        job.pointee = handle(try JobObject(opened))
+    }
+}
+
+@c @implementation public func fne_job_close(_ job: OpaquePointer?) { close(job, JobObject.self) }
+
+// MARK: Running
+
+@c @implementation public func fne_job_reports_init(_ reports: UnsafeMutablePointer<fne_job_reports>?, _ struct_size: UInt64) {
+    initialize(reports, fne_job_reports(), struct_size)
+}
+
+@c @implementation public func fne_job_run(
+    _ job: OpaquePointer?, _ reports: UnsafePointer<fne_job_reports>?
+) -> fne_status {
+    status {
+        let object: JobObject = try object(job, "job")
+        let given = try readOptions(reports, defaults: fne_job_reports(), "reports")
+        var reports = Job.Reports()
+        let user = given.user
+        if let progress = given.progress {
+            reports.progress = { progress(user, $0.rawValue, UInt64($1), UInt64($2)) == 0 }
+        }
+        if let imageError = given.image_error {
+            reports.imageError = { image, error in
+                error.message.withCString { imageError(user, UInt64(image), error.status.rawValue, $0) }
+            }
+        }
+        try object.job.run(reports)
+    }
+}
+
+// MARK: Reading
+
+@c @implementation public func fne_job_info_init(_ info: UnsafeMutablePointer<fne_job_info>?, _ struct_size: UInt64) {
+    initialize(info, fne_job_info(), struct_size)
+}
+
+@c @implementation public func fne_job_get_info(
+    _ job: OpaquePointer?, _ info: UnsafeMutablePointer<fne_job_info>?
+) -> fne_status {
+    status {
+        let object: JobObject = try object(job, "job")
+        let info = try required(info, "info")
+        let job = object.job
+        let value = fne_job_info(
+            struct_size: 0, state: job.state.rawValue, rows_per_image: UInt32(try job.rowsPerImage()),
+            image_count: UInt64(job.imageCount), first_image: UInt64(job.firstImage),
+            total_images: UInt64(job.totalImageCount), images_done: UInt64(try job.imagesDone()),
+            failed_images: UInt64(job.failedCount ?? 0), feature_count: UInt64(try job.featureCount()),
+            layer_count: UInt64(object.layers.count))
+        try fill(info, with: value, "info")
+    }
+}
+
+@c @implementation public func fne_job_layer_info(
+    _ job: OpaquePointer?, _ index: UInt64, _ info: UnsafeMutablePointer<fne_layer_info>?
+) -> fne_status {
+    status {
+        let object: JobObject = try object(job, "job")
+        try fill(required(info, "info"), with: layerInfo(index, object.layers, object.layerNames), "info")
+    }
+}
+
+@c @implementation public func fne_job_statistics(
+    _ job: OpaquePointer?, _ statistics: UnsafeMutablePointer<OpaquePointer?>?
+) -> fne_status {
+    status {
+        let object: JobObject = try object(job, "job")
+        let statistics = try required(statistics, "statistics")
+        statistics.pointee = handle(try object.job.statistics())
+    }
+}

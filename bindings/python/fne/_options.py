@@ -1,0 +1,122 @@
+"""The options of an extractor, as the library takes them."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+import numpy
+
+from fne import _ffi
+from fne._ffi import lib
+from fne._images import INTERPOLATIONS, ImageOptions
+
+_CHANNEL_ORDERS = {"rgb": 0, "bgr": 1}
+_RESIZE_MODES = {"stretch": 0, "shortest_side": 1}
+_PRECISIONS = {"float32": 0, "bfloat16": 1}
+
+
+class ExtractorOptions(TypedDict, total=False):
+    """The keyword arguments of `fne.Extractor` but for the model and on_error; they are documented there."""
+
+    input_tensor: str | None
+    layers: str | Sequence[str] | None
+    size: tuple[int, int] | None
+    resize_mode: str
+    resize_size: tuple[int, int] | None
+    interpolation: str
+    crops: int
+    image_options: ImageOptions | None
+    channel_order: str
+    mean: float | Sequence[float]
+    scale: float | Sequence[float]
+    batch_size: int | None
+    pad_batches: bool
+    loader_threads: int | None
+    streams: int | None
+    engine_threads: int | None
+    device: str | None
+    gpu_memory_growth: bool
+    precision: str
+    float32_layers: int | None
+
+
+def extractor_options(
+    *,
+    input_tensor: str | None = None,
+    layers: str | Sequence[str] | None = None,
+    size: tuple[int, int] | None = None,
+    resize_mode: str = "stretch",
+    resize_size: tuple[int, int] | None = None,
+    interpolation: str = "bilinear",
+    crops: int = 1,
+    image_options: ImageOptions | None = None,
+    channel_order: str = "rgb",
+    mean: float | Sequence[float] = 0.0,
+    scale: float | Sequence[float] = 1.0,
+    batch_size: int | None = None,
+    pad_batches: bool = False,
+    loader_threads: int | None = None,
+    streams: int | None = None,
+    engine_threads: int | None = None,
+    device: str | None = None,
+    gpu_memory_growth: bool = False,
+    precision: str = "float32",
+    float32_layers: int | None = None,
+) -> Any:
+    """The struct that fne.h calls fne_extractor_options; `fne.Extractor` documents the arguments."""
+    options = _ffi.defaults(_ffi.ExtractorOptions, lib.fne_extractor_options_init)
+    options.input_tensor = None if input_tensor is None else input_tensor.encode()
+    if layers is not None:
+        names = [layers] if isinstance(layers, str) else list(layers)
+        if not names:
+            raise ValueError("the list of layers is empty; pass None for all default layers")
+        options.layers = _ffi.strings([name.encode() for name in names])
+        options.layer_count = len(names)
+    if size is not None:
+        options.height, options.width = (as_count("size", value) for value in size)
+    if resize_size is not None:
+        options.resize_height, options.resize_width = (as_count("resize_size", value) for value in resize_size)
+    options.resize_mode = choice("resize_mode", resize_mode, _RESIZE_MODES)
+    options.interpolation = choice("interpolation", interpolation, INTERPOLATIONS)
+    options.crops = as_count("crops", crops)
+    c_image_options = (image_options or ImageOptions())._struct()
+    options.image_options = ctypes.pointer(c_image_options)
+    options.channel_order = choice("channel_order", channel_order, _CHANNEL_ORDERS)
+    options.mean = _channels("mean", mean)
+    options.scale = _channels("scale", scale)
+    for name, value in (
+        ("batch_size", batch_size),
+        ("loader_threads", loader_threads),
+        ("streams", streams),
+        ("engine_threads", engine_threads),
+    ):
+        if value is not None:
+            setattr(options, name, as_count(name, value))
+    options.device = None if device is None else device.encode()
+    options.pad_batches = int(pad_batches)
+    options.gpu_memory_growth = int(gpu_memory_growth)
+    options.precision = choice("precision", precision, _PRECISIONS)
+    if float32_layers is not None:
+        options.float32_layers = as_count("float32_layers", float32_layers, least=0)
+    return options
+
+
+def as_count(name: str, value: Any, least: int = 1) -> int:
+    if isinstance(value, (int, numpy.integer)) and not isinstance(value, bool) and least <= value < 2**31:
+        return int(value)
+    raise ValueError(f"{name} is {value!r}; it must be {'a positive integer' if least else 'an integer of at least 0'}")
+
+
+def choice(name: str, value: str, values: dict[str, int]) -> int:
+    if value not in values:
+        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, values))}")
+    return values[value]
+
+
+def _channels(name: str, value: float | Sequence[float]) -> tuple[float, ...]:
+    numbers = numpy.atleast_1d(numpy.asarray(value, numpy.float32))
+    if numbers.shape not in ((1,), (3,)):
+        raise ValueError(f"{name} is {value!r}; it must be a number or one for each of the three channels")
+    return tuple(float(number) for number in numpy.broadcast_to(numbers, 3))
