@@ -4,6 +4,7 @@
 #   make test                   runs every test
 #   make build                  build/lib/libfne.so and build/include
 #   make venv                   .venv, in which `import fne` works with that library
+#   make extras                 adds Ray, Spark and what else optional parts need to .venv; make test then tests them too
 #   make fuzz [SECONDS=60]      runs each fuzzer for so long; make fuzz-coverage, fuzz-planted: what they reach and find
 #   make sanitize               runs the tests under AddressSanitizer, ThreadSanitizer and valgrind
 #   make bench [ASSETS=folder]  prints the figures that README quotes
@@ -32,7 +33,7 @@ LIBRARY_FLAGS := \
 	-Xlinker -s \
 	--disable-local-rpath
 
-.PHONY: all build venv demo test test-swift test-python bench bench-peers clean packages \
+.PHONY: all build venv extras demo test test-swift test-python bench bench-peers clean packages \
 	fuzz fuzz-coverage fuzz-planted fuzz-corpus sanitize sanitize-address sanitize-thread sanitize-valgrind
 
 all: build
@@ -55,6 +56,13 @@ $(VENV)/installed: requirements.txt bindings/python/pyproject.toml
 	test -x $(VENV_PYTHON) || $(PYTHON) -m venv $(VENV)
 	$(VENV_PYTHON) -m pip install -q --disable-pip-version-check -r requirements.txt
 	$(VENV_PYTHON) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e bindings/python
+	@touch $@
+
+extras: venv $(VENV)/extras
+
+$(VENV)/extras: requirements-extras.txt
+	@SWIFT="$(SWIFT)" scripts/system-packages java
+	$(VENV_PYTHON) -m pip install -q --disable-pip-version-check -r requirements-extras.txt
 	@touch $@
 
 demo: venv
@@ -101,7 +109,7 @@ sanitize-address: fuzz-corpus
 # TensorFlow is not instrumented and would be reported: these tests run a fake engine.
 sanitize-thread: packages
 	TSAN_OPTIONS=allocator_may_return_null=1 $(SWIFT) test --sanitize=thread --scratch-path .build/thread \
-		--filter '(BatchLoader|Extractor|Preprocessing|Image|Resize|Crops|Orientation|EXIF|Log|Statistics|StatisticsFormat|ExactStatistics|Discretization|Model)Tests'
+		--filter '(BatchLoader|Extractor|Preprocessing|Image|Resize|Crops|Orientation|EXIF|Log|Statistics|StatisticsFormat|ExactStatistics|Discretization|Model|Job|JSON)Tests'
 
 sanitize-valgrind: fuzz-corpus
 	@SWIFT="$(SWIFT)" scripts/system-packages valgrind

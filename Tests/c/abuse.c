@@ -34,6 +34,10 @@ int main(int argc, char **argv) {
     fne_input_info_init(NULL, 64);
     fne_extract_run_init(NULL, 64);
     fne_ternarize_options_init(NULL, 64);
+    fne_job_close(NULL);
+    fne_job_options_init(NULL, 64);
+    fne_job_reports_init(NULL, 64);
+    fne_job_info_init(NULL, 64);
 
     /* Images. */
     uint8_t pixels[12] = {0};
@@ -158,9 +162,9 @@ int main(int argc, char **argv) {
     options.gpu_memory_growth = 2;
     EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
     options.gpu_memory_growth = 0;
-    options.reserved = 1;
+    options.pad_batches = 2;
     EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
-    options.reserved = 0;
+    options.pad_batches = 0;
     options.streams = 4000;
     EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
     options.streams = 0;
@@ -200,6 +204,45 @@ int main(int argc, char **argv) {
     EXPECT(fne_extract_pixels(NULL, NULL, 1, numbers, 4, NULL), FNE_INVALID_ARGUMENT);
     EXPECT(fne_extractor_preprocess(NULL, NULL, numbers, 4), FNE_INVALID_ARGUMENT);
     EXPECT(fne_extract_tensor(NULL, NULL, 0, 1, numbers, 4, NULL), FNE_INVALID_ARGUMENT);
+    double column[1];
+    int8_t code[1];
+    EXPECT(fne_embed_files(NULL, NULL, 1, code, 1, column, column, 1, NULL), FNE_INVALID_ARGUMENT);
+
+    /* Jobs. */
+    fne_job *job = NULL;
+    fne_job_options job_options;
+    fne_job_options_init(&job_options, sizeof job_options);
+    EXPECT(fne_job_open(NULL, model, NULL, &job_options, &job), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_job_open("/nowhere/job", model, NULL, &job_options, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_job_open("/nowhere/job", NULL, NULL, NULL, &job), FNE_FILE_ERROR);
+    job_options.codes = 4;
+    EXPECT(fne_job_open("/nowhere/job", NULL, NULL, &job_options, &job), FNE_INVALID_ARGUMENT);
+    job_options.codes = FNE_CODES_NONE;
+    EXPECT(fne_job_open("/nowhere/job", NULL, NULL, &job_options, &job), FNE_FILE_ERROR);
+    job_options.path_count = 1; /* and paths NULL */
+    EXPECT(fne_job_open("/nowhere/job", NULL, NULL, &job_options, &job), FNE_INVALID_ARGUMENT);
+    const char *no_paths[] = {NULL};
+    job_options.paths = no_paths;
+    EXPECT(fne_job_open("/nowhere/job", NULL, NULL, &job_options, &job), FNE_INVALID_ARGUMENT);
+    job_options.path_count = UINT64_MAX;
+    EXPECT(fne_job_open("/nowhere/job", NULL, NULL, &job_options, &job), FNE_INVALID_ARGUMENT);
+    job_options.path_count = 0;
+    job_options.drop_features = 2;
+    EXPECT(fne_job_open("/nowhere/job", NULL, NULL, &job_options, &job), FNE_INVALID_ARGUMENT);
+    job_options.drop_features = 0;
+    job_options.reserved = 1;
+    EXPECT(fne_job_open("/nowhere/job", NULL, NULL, &job_options, &job), FNE_INVALID_ARGUMENT);
+    job_options.reserved = 0;
+    EXPECT(fne_job_open_merge("/nowhere/job", NULL, 1, &job_options, &job), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_job_open_merge("/nowhere/job", no_paths, 1, &job_options, &job), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_job_open_merge("/nowhere/job", no_paths, 0, &job_options, &job), FNE_INVALID_ARGUMENT);
+    no_paths[0] = "/nowhere/shard";
+    EXPECT(fne_job_open_merge("/nowhere/job", no_paths, 1, &job_options, &job), FNE_FILE_ERROR);
+    EXPECT(fne_job_run(NULL, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_job_get_info(NULL, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_job_layer_info(NULL, 0, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_job_statistics(NULL, NULL), FNE_INVALID_ARGUMENT);
+    HOLDS(job == NULL);
     fne_model_close(model);
 
     /* Statistics. */

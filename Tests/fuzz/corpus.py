@@ -1,4 +1,4 @@
-"""Writes what the fuzzers start from: `corpus.py FOLDER` fills FOLDER/jpeg, png, statistics, graph, options, and
+"""Writes what the fuzzers start from: `corpus.py FOLDER` fills FOLDER/jpeg, png, statistics, graph, options, job, and
 FOLDER/graph.pb."""
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ import io
 import random
 import struct
 import sys
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -90,7 +91,7 @@ def options() -> list[bytes]:
     files = []
     for _ in range(20):
         structs = b""
-        for size in (48, 40, 32, 48, 16, 144):
+        for size in (48, 40, 32, 48, 16, 144, 96):
             content = bytearray(size - 8)
             for _ in range(values.randrange(4)):
                 content[values.randrange(size - 8)] = values.choice([1, 2, 10, 224, 255])
@@ -99,8 +100,38 @@ def options() -> list[bytes]:
     return files
 
 
+def jobs() -> list[bytes]:
+    """Manifest, checkpoint and failures of a job over a.jpg, b.jpg and c.jpg, of which none is an image, and one is."""
+    from conftest import small_network
+
+    files = []
+    for good in range(2):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            for name in ("a.jpg", "b.jpg", "c.jpg"):
+                (folder / name).write_bytes(jpegs()[7] if good else b"none")
+            for stop in ("embedding", "statistics", "codes", "finishing", ""):
+                output = folder / f"job{stop}"
+
+                def progress(phase: str, done: int, total: int, stop: str = stop) -> None:
+                    if phase == stop and done == total - (stop == "finishing"):
+                        raise InterruptedError
+
+                try:
+                    fne.embed_dataset(
+                        [f"{name}.jpg" for name in "abc"], small_network()[0], output, root=folder, size=(48, 64),
+                        layers="relu5", codes=("int8", "packed"), progress=progress,
+                    )  # fmt: skip
+                except (InterruptedError, fne.FNEError):
+                    pass
+                parts = [output / name for name in ("manifest.json", "checkpoint", "failures.part")]
+                manifest, checkpoint, failures = (path.read_bytes() if path.exists() else b"" for path in parts)
+                files.append(struct.pack("<HH", len(manifest), len(checkpoint)) + manifest + checkpoint + failures)
+    return files
+
+
 def main(folder: Path) -> None:
-    makers = {"jpeg": jpegs, "png": pngs, "statistics": statistics, "graph": graphs, "options": options}
+    makers = {"jpeg": jpegs, "png": pngs, "statistics": statistics, "graph": graphs, "options": options, "job": jobs}
     for name, make in makers.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         for number, content in enumerate(make()):

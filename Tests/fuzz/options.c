@@ -85,6 +85,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             abort();
         }
     }
+    fne_job_options *job = sized(&data, &size);
+    if (job != NULL) {
+        size_t known = job->struct_size;
+        uint8_t *raw = (uint8_t *)job;
+        const char *paths[2] = {"a.jpg", NULL};
+#define SET_JOB(member, value) \
+    if (known >= offsetof(fne_job_options, member) + sizeof job->member) job->member = value
+        SET_JOB(source, raw[8] % 2 ? NULL : "/nowhere");
+        SET_JOB(paths, paths);
+        SET_JOB(path_count, job->path_count % 3);
+        SET_JOB(root, NULL);
+        SET_JOB(statistics, NULL);
+        SET_JOB(ternarize_options, raw[9] % 2 ? NULL : ternarize);
+        fne_job *opened = NULL;
+        if (fne_job_open("/nowhere/job", NULL, NULL, job, &opened) == FNE_OK) abort();
+        if (fne_job_open_merge("/nowhere/job", paths, 1, job, &opened) == FNE_OK) abort();
+    }
+    free(job);
     free(images);
     free(info);
     free(ternarize);

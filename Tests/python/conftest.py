@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -14,6 +15,20 @@ import pytest
 import fne
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+# Parts with requirements of their own (`make extras`): what is not installed is left out, and named.
+EXTRAS = {"test_distributed.py": ("ray", "pyspark")}
+LEFT_OUT = {
+    file: [name for name in packages if importlib.util.find_spec(name) is None] for file, packages in EXTRAS.items()
+}
+collect_ignore = [file for file, missing in LEFT_OUT.items() if missing]
+
+
+def pytest_terminal_summary(terminalreporter):
+    for file, missing in LEFT_OUT.items():
+        if missing:
+            terminalreporter.write_line(f"left out: {file}, as {', '.join(missing)} is not installed (make extras)")
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import subprocess
@@ -11,8 +12,10 @@ import numpy as np
 import PIL.Image
 import pytest
 from conftest import ROOT
+from job_kills import digests
 
 import fne
+from fne import _ffi
 from fne._libpath import tensorflow_library
 
 
@@ -76,6 +79,63 @@ def test_embed_says_what_is_wrong(tmp_path, embed, lite0, photographs):
     assert "nearest names" in said(lite0, "inputt", "224x224", out, photographs[0])
     assert "image 1 of 2: gone.jpg: No such file" in said(lite0, "input", "224x224", out, photographs[0], "gone.jpg")
     assert "fixed height of 224" in said(lite0, "input", "100x224", out, photographs[0])
+
+
+def test_job(tmp_path, lite0, photographs):
+    """The example of jobs: stopped and gone on with, the same bytes as Python's."""
+    line = re.search(r"^ \*     (gcc .*)$", (ROOT / "bindings/c/job.c").read_text(), re.MULTILINE).group(1)
+    subprocess.run(line, shell=True, check=True, cwd=ROOT)
+    environment = dict(os.environ, FNE_TENSORFLOW=os.path.dirname(tensorflow_library()))
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for path in photographs[:6]:
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "x.jpg").write_text("no picture")
+    result = run(ROOT / "build/job", lite0, "224x224", folder, tmp_path / "c", env=environment)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "7 images, 1 skipped, 21008 features of 49 layers\n"
+    assert "image 6 is skipped: is neither a JPEG" in result.stderr
+    fne.embed_dataset(folder, lite0, tmp_path / "python", size=(224, 224), codes=("int8", "packed"))
+    assert digests(tmp_path / "c") == digests(tmp_path / "python")
+    result = run(ROOT / "build/job", lite0, "224x224", folder, tmp_path / "c", env=environment)
+    assert result.returncode == 0, result.stderr
+    result = run(ROOT / "build/job", lite0, "100x224", folder, tmp_path / "c", env=environment)
+    assert result.returncode == 1 and "fixed height of 224" in result.stderr
+
+
+def test_embed_files(lite0, photographs, tmp_path):
+    """Codes and statistics in one call, as full_network_embedding computes them."""
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(photographs[1].read_bytes()[:999])
+    paths = [*photographs[:5], broken, photographs[5]]
+    with pytest.warns(fne.SkippedImagesWarning):
+        expected, stats = fne.full_network_embedding(lite0, paths, 16, None, None, None, on_error="skip")
+    function = _ffi.lib.fne_embed_files
+    function.restype = ctypes.c_int32
+    u64, pointer = ctypes.c_uint64, ctypes.c_void_p
+    function.argtypes = [pointer, ctypes.POINTER(ctypes.c_char_p), u64, pointer, u64, pointer, pointer, u64, pointer]
+    with fne.Extractor(lite0, on_error="skip") as extractor:
+        features = extractor.feature_count
+        codes, mean, std = np.zeros((7, features), np.int8), np.zeros(features), np.zeros(features)
+        run, statuses, seen = _ffi.sized(_ffi.ExtractRun), np.full(7, -1, np.int32), []
+        run.statuses, run.statuses_capacity = statuses.ctypes.data_as(ctypes.POINTER(ctypes.c_int32)), 7
+        run.progress = _ffi.PROGRESS(lambda _user, done, total: seen.append((done, total)) or 0)
+
+        def embed(*capacities, names=paths):
+            strings = _ffi.strings([os.fsencode(path) for path in names])
+            return function(extractor._handle(), strings, len(names), codes.ctypes.data, capacities[0], mean.ctypes.data,
+                            std.ctypes.data, capacities[1], ctypes.byref(run))  # fmt: skip
+
+        assert embed(codes.size, features) == 0
+        good = statuses == 0
+        assert good.tolist() == [True] * 5 + [False, True] and run.rows_done == 7 and seen[-1] == (7, 7)
+        np.testing.assert_array_equal(codes[good], expected)
+        assert (codes[5] == fne.SKIPPED_CODE).all()
+        np.testing.assert_array_equal([mean, std], stats)
+        assert embed(codes.size - 1, features) == 2 and embed(codes.size, features - 1) == 2
+        assert embed(codes.size, features, names=[broken]) == 6 and "none of the 1 images" in _ffi.last_error()
+        run.codes = codes.ctypes.data
+        assert embed(codes.size, features) == 1 and "arguments of fne_embed_files" in _ffi.last_error()
 
 
 def test_thumbnail(tmp_path, photographs):

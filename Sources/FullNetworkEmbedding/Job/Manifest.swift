@@ -244,10 +244,10 @@ extension Extractor {
             ]),
             "input": .object([
                 "tensor": .text(inputName), "height": .integer(height), "width": .integer(width),
-                "resize_mode": .text(p.mode == .stretch ? "stretch" : "shortest_side"),
+                "crops": .integer(rowsPerImage), "resize_mode": .text(p.mode == .stretch ? "stretch" : "shortest_side"),
                 "resize_height": .integer(p.target.height), "resize_width": .integer(p.target.width),
                 "interpolation": .text(p.interpolation == .bilinear ? "bilinear" : "antialiased"),
-                "crops": .integer(rowsPerImage), "channel_order": .text(p.channelOrder == .rgb ? "rgb" : "bgr"),
+                "channel_order": .text(p.channelOrder == .rgb ? "rgb" : "bgr"),
                 "mean": triple(p.mean), "scale": triple(p.scale),
             ]),
             "image_options": .object([

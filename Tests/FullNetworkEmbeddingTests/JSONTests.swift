@@ -1,0 +1,64 @@
+import Foundation
+import XCTest
+
+@testable import FullNetworkEmbedding
+
+/// The library's JSON against Foundation's.
+final class JSONTests: XCTestCase {
+    private let value = JSON.object([
+        "a": .array([.integer(1), .number(-0.25), .number(1e300), .integer(-7), .null, .flag(true), .flag(false)]),
+        "b \"\\\n\u{1} ä日😀": .text("x\u{7f}/\t"), "empty": .array([]), "none": .object([]),
+        "deep": .array([.object(["x": .integer(1), "y": .array([.array([])])]), .object(["z": .text("")])]),
+    ])
+
+    func testWhatIsWrittenFoundationReads() throws {
+        let bytes = value.written()
+        let read = try XCTUnwrap(JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any])
+        XCTAssertEqual(read.count, 5)
+        XCTAssertEqual(read["b \"\\\n\u{1} ä日😀"] as? String, "x\u{7f}/\t")
+        let numbers = try XCTUnwrap(read["a"] as? [Any])
+        XCTAssertEqual(numbers.count, 7)
+        XCTAssertEqual(numbers[1] as? Double, -0.25)
+        XCTAssertEqual(numbers[2] as? Double, 1e300)
+        XCTAssertEqual(try JSON(reading: bytes), value)
+        XCTAssertEqual(try JSON(reading: JSON.object(["a": .integer(1)]).line()), .object(["a": .integer(1)]))
+    }
+
+    func testWhatFoundationWritesIsRead() throws {
+        let object: [String: Any] = ["name": "ü\u{2028}\"\\/\u{8}", "numbers": [1.5, -3, 0], "no": NSNull(), "yes": true]
+        for options: JSONSerialization.WritingOptions in [[], [.prettyPrinted, .sortedKeys]] {
+            let json = try JSON(reading: Array(JSONSerialization.data(withJSONObject: object, options: options)))
+            XCTAssertEqual(json["name"]?.text, "ü\u{2028}\"\\/\u{8}")
+            XCTAssertEqual(json["numbers"]?.array, [.number(1.5), .integer(-3), .integer(0)])
+            XCTAssertEqual(json["no"], .null)
+            XCTAssertNil(json["other"])
+        }
+        XCTAssertEqual(try JSON(reading: Array(#"  "\u0041\ud83d\ude00\ud800\/" "#.utf8)), .text("A😀\u{fffd}/"))
+    }
+
+    func testBytesThatAreNoTextBecomeLoneSurrogates() {
+        var bytes: [UInt8] = []
+        JSON.write([0x61, 0xff, 0xc3, 0xa4, 0xc3, 0xed, 0xa0, 0x80, 0xf0, 0x9f, 0x98, 0x80, 0xf0, 0x9f], to: &bytes)
+        XCTAssertEqual(String(decoding: bytes, as: UTF8.self), #""a\udcffä\udcc3\udced\udca0\udc80😀\udcf0\udc9f""#)
+    }
+
+    func testWhatIsNoJSON() {
+        let bad = [
+            "", " ", "{", "[1,", "[1 2]", "{\"a\"}", "{\"a\":}", "{a:1}", "\"", "\"\\", "\"\\u12\"", "nul", "1 2", "1e", "--1", "+1",
+            "\"\n\"", "Infinity", "1e999", "]", String(repeating: "[", count: 100),
+        ]
+        for text in bad { assertFails(.invalidData, saying: "no JSON") { try JSON(reading: Array(text.utf8)) } }
+    }
+
+    func testDifferencesAreNamed() throws {
+        let a = try JSON(reading: Array(#"{"x": {"y": [1, 2]}, "z": 3}"#.utf8))
+        for (text, expected) in [
+            (#"{"x": {"y": [1, 2]}, "z": 3}"#, nil), (#"{"x": {"y": [1, 5]}, "z": 3}"#, "x.y[1] is 5 there and 2 here"),
+            (#"{"x": {"y": [1]}, "z": 3}"#, "x.y has 1 items there and 2 here"),
+            (#"{"x": {"y": [1, 2]}}"#, "z is null there and 3 here"),
+            (#"{"x": {"y": [1, 2]}, "z": 3, "more": 1}"#, "more is missing"),
+        ] {
+            XCTAssertEqual(Manifest.difference(a, try JSON(reading: Array(text.utf8))), expected)
+        }
+    }
+}

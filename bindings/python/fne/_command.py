@@ -1,0 +1,201 @@
+"""The command `fne`; `python -m fne` is the same."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import fne
+from fne import zoo
+
+EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+DESCRIPTION = """The Full-Network Embedding of images.
+
+exit status: 0 done; 1 an error, named in one line on the standard error; 2 wrong usage; 130 interrupted (Ctrl-C)"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    given = _parser().parse_args(arguments)
+    try:
+        given.run(given)
+        return 0
+    except KeyboardInterrupt:
+        print("fne: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except (fne.FNEError, OSError, ValueError, TypeError, ImportError) as failure:
+        if given.debug:
+            traceback.print_exc()
+        print(f"fne: {failure}", file=sys.stderr)
+        return EXIT_ERROR
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("fne", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"fne {fne.__version__} ({fne.build_info()})")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _embed_command(commands)
+    _merge_command(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, run: Any, text: str, example: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text.split(".")[0],
+        description=text,
+        epilog="examples:\n" + example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    command.set_defaults(run=run)
+    return command
+
+
+# ---- embed, merge
+
+
+def _embed_command(commands: Any) -> None:
+    command = _command(
+        commands,
+        "embed",
+        _embed,
+        "Embeds images into a folder: pooled features, statistics, ternary codes. Interrupted, the same command goes on.",
+        "  fne embed photographs network.pb job --size 224\n"
+        "  fne embed photographs efficientnet_lite0 job --codes packed --precision bfloat16\n"
+        "  fne embed test.txt network.pb test --size 224 --statistics train/statistics.fne\n"
+        "  fne embed photographs network.pb shard0 --size 224 --shard 0/8",
+    )
+    command.add_argument("source", help="a folder of JPEG and PNG files, or a file that lists names, one a line")
+    command.add_argument("model", help="a frozen GraphDef (.pb), or efficientnet_lite0, the default network")
+    command.add_argument("output", help="the job's folder; made where it does not exist")
+    command.add_argument("--root", help="what relative names in a list are relative to (its folder)")
+    command.add_argument("--shard", type=_shard, default=(0, 1), metavar="I/N", help="embed part I, from 0 on, of N")
+    command.add_argument("--accept-other-engine", action="store_true", help="go on with another TensorFlow or processor")
+    command.add_argument("--checkpoint-seconds", type=int, default=15, metavar="S", help="what a kill loses at most (15)")
+    command.add_argument("--on-error", choices=["skip", "raise"], default="skip", help="what a bad image does (skip)")
+    _code_options(command)
+    _extractor_options(command)
+
+
+def _code_options(command: argparse.ArgumentParser) -> None:
+    codes = command.add_argument_group("codes")
+    codes.add_argument("--codes", default="int8", metavar="LIST", help="int8, packed, int8,packed or none (int8)")
+    codes.add_argument("--statistics", metavar="FILE", help="make codes with these saved statistics")
+    codes.add_argument("--no-features", action="store_true", help="keep the codes only; needs --statistics")
+    codes.add_argument("--lower", type=float, default=-0.25, metavar="Z", help="below it is -1 (-0.25)")
+    codes.add_argument("--upper", type=float, default=0.15, metavar="Z", help="above it is 1 (0.15)")
+    codes.add_argument("--quiet", action="store_true", help="no progress line")
+
+
+def _extractor_options(command: argparse.ArgumentParser) -> None:
+    network = command.add_argument_group("network and preprocessing (fne.Extractor documents them)")
+    add = network.add_argument
+    add("--input-tensor", metavar="NAME")
+    add("--layers", action="append", metavar="SELECTOR", help="a name, a glob, all, or last:25%%; may be repeated")
+    add("--size", type=_size, metavar="S or HxW", help="input pixels (as the graph says)")
+    add("--resize-mode", choices=["stretch", "shortest_side"])
+    add("--resize-size", type=_size, metavar="S or HxW")
+    add("--interpolation", choices=["bilinear", "antialiased"])
+    add("--crops", type=int, choices=[1, 10])
+    add("--channel-order", choices=["rgb", "bgr"])
+    add("--mean", type=_channels, metavar="M or R,G,B", help="fed is (pixel - mean) * scale")
+    add("--scale", type=_channels, metavar="S or R,G,B")
+    add("--precision", choices=["float32", "bfloat16"])
+    add("--float32-layers", type=int, metavar="N")
+    for name in ("batch-size", "streams", "loader-threads", "engine-threads"):
+        add(f"--{name}", type=int, metavar="N")
+    add("--device", metavar="DEVICE", help="cpu, gpu or gpu:N")
+    add("--gpu-memory-growth", action="store_true", default=None)
+
+
+_EXTRACTOR_OPTIONS = (
+    "input_tensor", "layers", "size", "resize_mode", "resize_size", "interpolation", "crops", "channel_order", "mean",
+    "scale", "precision", "float32_layers", "batch_size", "streams", "loader_threads", "engine_threads", "device",
+    "gpu_memory_growth",
+)  # fmt: skip
+
+
+def _given_extractor_options(given: argparse.Namespace) -> Any:
+    return {name: getattr(given, name) for name in _EXTRACTOR_OPTIONS if getattr(given, name) is not None}
+
+
+def _given_code_options(given: argparse.Namespace) -> Any:
+    formats = [] if given.codes == "none" else given.codes.split(",")
+    return {
+        "codes": formats or None,
+        "statistics": given.statistics,
+        "keep_features": not given.no_features,
+        "lower": given.lower,
+        "upper": given.upper,
+        "progress": not given.quiet,
+    }
+
+
+def _embed(given: argparse.Namespace) -> None:
+    job = fne.embed_dataset(
+        given.source,
+        network(given.model),
+        given.output,
+        root=given.root,
+        shard=given.shard,
+        on_error=given.on_error,
+        accept_other_engine=given.accept_other_engine,
+        checkpoint_seconds=given.checkpoint_seconds,
+        **_given_code_options(given),
+        **_given_extractor_options(given),
+    )
+    _tell(job)
+
+
+def _merge_command(commands: Any) -> None:
+    command = _command(
+        commands,
+        "merge",
+        _merge,
+        "Puts finished shards together: the same bytes as one job over all the images.",
+        "  fne merge job shard0 shard1 shard2",
+    )
+    command.add_argument("output", help="the folder of the whole")
+    command.add_argument("shards", nargs="+", help="the folders of all shards, in any order")
+    _code_options(command)
+
+
+def _merge(given: argparse.Namespace) -> None:
+    _tell(fne.merge_shards(given.shards, given.output, **_given_code_options(given)))
+
+
+def _tell(job: fne.Job) -> None:
+    failed = len(job.failures)
+    for image, reason in list(job.failures.items())[:5]:
+        print(f"skipped: {job.names[image]}: {reason}", file=sys.stderr)
+    if failed > 5:
+        print(f"skipped: {failed - 5} more; {job.folder / 'images.jsonl'} names them", file=sys.stderr)
+    print(f"{job.folder}: {len(job) - failed} images embedded, {failed} skipped, {job.feature_count} features, {job.state}")
+
+
+# ---- arguments
+
+
+def network(name: str) -> Any:
+    """A file, or a network of the zoo by its name."""
+    return zoo.efficientnet_lite0() if name == "efficientnet_lite0" else name
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    return int(height), int(width or height)
+
+
+def _channels(text: str) -> float | list[float]:
+    numbers = [float(part) for part in text.split(",")]
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    return int(index), int(count)

@@ -1,0 +1,93 @@
+"""What a worker of Ray or Spark does; nothing here knows either."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from fne._embedding import ternarize
+from fne._extractor import SKIPPED_CODE, Extractor
+from fne._model import Model
+from fne._statistics import Statistics
+
+# Images that a worker embeds at a time.
+IMAGES_AT_ONCE = 64
+
+
+def portable(model: Any) -> str | bytes:
+    """A model as it travels to the workers: a path stays one, which all of them must be able to read; else its bytes."""
+    if isinstance(model, (str, os.PathLike)):
+        return os.path.abspath(os.fspath(model))
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        return bytes(model)
+    if hasattr(model, "SerializeToString"):
+        return bytes(model.SerializeToString())
+    raise TypeError(f"a model for workers is a path, bytes or a tf.compat.v1.GraphDef, not {type(model).__name__}")
+
+
+def worker_options(options: dict[str, Any]) -> dict[str, Any]:
+    """An extractor's options in a worker: padded batches of a fixed size, so that rows are the single process' to the bit,
+    and the threads of one processor, as there is a worker for each."""
+    given = {"streams": 1, "loader_threads": 1, **options}
+    return {**given, "pad_batches": True, "on_error": "skip"}
+
+
+_extractors: dict[str, Extractor] = {}
+
+
+def extractor(model: str | bytes, options: dict[str, Any]) -> Extractor:
+    """This process' extractor of that model and options: opened once, as a worker does one task after the other."""
+    identity = hashlib.sha256(model if isinstance(model, bytes) else model.encode()).hexdigest()
+    key = f"{identity} {sorted(options.items())!r}"
+    if key not in _extractors:
+        _extractors[key] = Extractor(Model(model), **worker_options(options))
+    return _extractors[key]
+
+
+def features(
+    model: str | bytes, options: dict[str, Any], paths: Sequence[str]
+) -> tuple[NDArray[numpy.float32], NDArray[numpy.int32], list[str | None]]:
+    """float32 [n, F] (NaN where an image could not be embedded), int32 [n], and why."""
+    extraction = extractor(model, options).extract(list(paths))
+    return extraction.features, extraction.statuses, [extraction.reasons.get(i) for i in range(len(paths))]
+
+
+def statistics_of(parts: Iterable[tuple[NDArray[numpy.float32], NDArray[Any]]]) -> bytes | None:
+    """The saved statistics of the good images' rows, from (rows, statuses) part by part; None where there are no parts."""
+    result: Statistics | None = None
+    for rows, statuses in parts:
+        result = result or Statistics(rows.shape[1])
+        result.update(rows[numpy.asarray(statuses) == 0])
+    return None if result is None else result.to_bytes()
+
+
+def merged(parts: Iterable[bytes]) -> bytes:
+    """Saved statistics put together; the same bytes in any order and grouping."""
+    result: Statistics | None = None
+    for part in parts:
+        other = Statistics.from_bytes(bytes(part))
+        result = other if result is None else result.merge(other)
+    if result is None:
+        raise ValueError("there are no rows to compute statistics of")
+    return result.to_bytes()
+
+
+class Coder:
+    """Codes by saved statistics."""
+
+    def __init__(self, saved: bytes, lower: float, upper: float) -> None:
+        statistics = Statistics.from_bytes(saved)
+        self._mean, self._std = statistics.mean(), statistics.std()
+        self._lower, self._upper = lower, upper
+
+    def __call__(self, rows: NDArray[numpy.float32], statuses: NDArray[Any]) -> NDArray[numpy.int8]:
+        """int8 [n, F]; -128 where an image could not be embedded."""
+        good = numpy.asarray(statuses) == 0
+        codes = numpy.full(rows.shape, SKIPPED_CODE, numpy.int8)
+        codes[good] = ternarize(rows[good], self._mean, self._std, lower=self._lower, upper=self._upper)
+        return codes

@@ -1,0 +1,118 @@
+"""Apache Spark: embedding a data set on a cluster. Needs `pip install fne[spark]` and Java 17.
+
+Workers run the Python that PYSPARK_PYTHON names, which must have `fne`. They hold an extractor each (spark.python.worker.reuse,
+the default); statistics are exact, so that Spark may merge them in any order; the codes are made and written by the executors.
+The bits are those of one process with the same batch size and engine threads on the same kind of processor.
+
+>>> import fne.spark  # doctest: +SKIP
+>>> paths = spark.createDataFrame([(path,) for path in files], ["path"]).repartition(8)  # doctest: +SKIP
+>>> rows = fne.spark.features(paths, "/shared/network.pb", size=(224, 224)).cache()  # doctest: +SKIP
+>>> statistics = fne.spark.statistics(rows)  # doctest: +SKIP
+>>> fne.spark.codes(rows, statistics).write.parquet("/shared/codes")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy
+import pandas
+from pyspark.sql import DataFrame
+from pyspark.sql.functions import pandas_udf
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    ByteType,
+    FloatType,
+    IntegerType,
+    StringType,
+    StructField,
+    StructType,
+)
+
+from fne import _distributed
+from fne._statistics import Statistics
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from fne._options import ExtractorOptions
+
+
+def features(
+    frame: DataFrame, model: Any, *, column: str = "path", **extractor: Unpack[ExtractorOptions]
+) -> DataFrame:
+    """The pooled features of image files: the frame with the columns "features" (array<float>, NaN where an image could not be
+    embedded), "status" (0, or the number of the error in fne.h) and "reason".
+
+    Args:
+        frame: with a column of paths that every executor can read, in as many partitions as there are to be tasks
+        model: a path that every executor can read, or bytes, or a GraphDef
+        column: the paths' column
+        extractor: the options of `fne.Extractor`; batches are padded, bad images skipped, streams and loader_threads 1 unless they
+            are given
+
+    The result is lazy: `cache()` it, or write it and read it again, before it is used twice.
+    """
+    travelling, options = _distributed.portable(model), dict(extractor)
+
+    def embed(parts: Iterator[pandas.DataFrame]) -> Iterator[pandas.DataFrame]:
+        for part in parts:
+            for first in range(0, len(part), _distributed.IMAGES_AT_ONCE):
+                some = part.iloc[first : first + _distributed.IMAGES_AT_ONCE]
+                rows, statuses, reasons = _distributed.features(travelling, options, some[column].tolist())
+                yield some.assign(features=list(rows), status=statuses, reason=[reason or "" for reason in reasons])
+
+    added = [
+        StructField("features", ArrayType(FloatType(), False)),
+        StructField("status", IntegerType()),
+        StructField("reason", StringType()),
+    ]
+    return frame.mapInPandas(embed, StructType([*frame.schema.fields, *added]))
+
+
+def statistics(frame: DataFrame) -> Statistics:
+    """The exact statistics of the good images' features, merged by Spark's aggregation.
+
+    Args:
+        frame: what `features` gave
+    """
+
+    def partial(parts: Iterator[pandas.DataFrame]) -> Iterator[pandas.DataFrame]:
+        saved = _distributed.statistics_of((_matrix(part), part["status"].to_numpy()) for part in parts if len(part))
+        if saved is not None:
+            yield pandas.DataFrame({"partial": [saved]})
+
+    @pandas_udf(BinaryType())  # type: ignore[call-overload, untyped-decorator]
+    def merge(parts: pandas.Series) -> bytes:
+        return _distributed.merged(parts)
+
+    partials = frame.select("features", "status").mapInPandas(partial, StructType([StructField("partial", BinaryType())]))
+    row = partials.agg(merge("partial").alias("statistics")).first()
+    return Statistics.from_bytes(bytes(row["statistics"]))  # type: ignore[index]
+
+
+def codes(frame: DataFrame, statistics: Statistics, *, lower: float = -0.25, upper: float = 0.15) -> DataFrame:
+    """The ternary codes: the frame with "codes" (array<tinyint>; -128 where an image could not be embedded) for "features".
+
+    Args:
+        frame: what `features` gave
+        statistics: of all images, or of the training images
+        lower, upper: thresholds
+    """
+    saved = statistics.to_bytes()
+
+    def code(parts: Iterator[pandas.DataFrame]) -> Iterator[pandas.DataFrame]:
+        coder = _distributed.Coder(saved, lower, upper)
+        for part in parts:
+            if not len(part):
+                continue
+            yield part.drop(columns="features").assign(codes=list(coder(_matrix(part), part["status"].to_numpy())))
+
+    kept = [field for field in frame.schema.fields if field.name != "features"]
+    return frame.mapInPandas(code, StructType([*kept, StructField("codes", ArrayType(ByteType(), False))]))
+
+
+def _matrix(part: pandas.DataFrame) -> Any:
+    return numpy.stack([numpy.asarray(row, numpy.float32) for row in part["features"]])
