@@ -4,7 +4,7 @@
     make bench ASSETS=folder       also with folder/models/*.pb (each with its NAME.layers.txt: kind, tensor, shape) and
                                    the photographs below folder/images
     make bench-peers               installs what libfne is compared with (PyTorch, ONNX Runtime, OpenVINO, ...)
-    make bench ONLY=speed          one part: library agreement speed cold start postprocess memory precision
+    make bench ONLY=speed          one part: library agreement speed cold start postprocess memory precision jobs
 
 Implementation A is the documented function, run by TensorFlow's Python (Tests/python/implementation_a.py). Speeds are medians;
 ratios are medians of the ratios of neighbouring runs, so that they hold on a noisy machine. Each engine of the table is a
@@ -25,6 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from jobs import job_figures
 from networks import FOLDER, ROOT, SIZE, Network, networks, photographs
 
 sys.path.insert(0, str(ROOT / "Tests/python"))
@@ -437,7 +438,7 @@ figure.supxlabel("images a second; * from JPEG files to ternary codes, others fr
 figure.savefig(sys.argv[2], dpi=110)
 """
 
-PARTS = ["library", "agreement", "speed", "cold", "postprocess", "memory", "precision"]
+PARTS = ["library", "agreement", "speed", "cold", "postprocess", "memory", "precision", "jobs"]
 
 
 def main() -> None:
@@ -480,6 +481,11 @@ def main() -> None:
                 precision(network, paths)
         if wanted("memory"):
             memory(chosen[0], paths, folder)
+        if wanted("jobs"):
+            job_figures(chosen[0].path, chosen[0].title, SIZE, paths, arguments.rounds)
+            fastest = arguments.assets and arguments.assets / "models/mobilenet_v1_0.25_128.pb"
+            if fastest and fastest.exists():
+                job_figures(fastest, "MobileNet V1 0.25", 128, paths, arguments.rounds)
     if results:
         FOLDER.mkdir(parents=True, exist_ok=True)
         if (FOLDER / "speed.json").exists():  # of runs with other networks
