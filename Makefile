@@ -63,6 +63,7 @@ extras: venv $(VENV)/extras
 $(VENV)/extras: requirements-extras.txt
 	@SWIFT="$(SWIFT)" scripts/system-packages java
 	$(VENV_PYTHON) -m pip install -q --disable-pip-version-check -r requirements-extras.txt
+	$(VENV_PYTHON) -m pip install -q --disable-pip-version-check --no-deps --upgrade --target .build/original fne==1.1.1
 	@touch $@
 
 demo: venv

@@ -542,6 +542,12 @@ FNE_API fne_status fne_ternarize(const float *x, uint64_t row_count, uint64_t fe
                                  const double *std, const fne_ternarize_options *options, int8_t *codes,
                                  uint64_t capacity);
 
+/* Divides each row by its Euclidean (L2) norm, computed in float64: y = x / max(norm, 1e-12), as the fne 1.x package's L2Norm.
+ * x         float32 [row_count, feature_count]
+ * y         receives float32 [row_count, feature_count], may be x; capacity in elements
+ * Errors: FNE_NOT_FINITE (names row and feature) for NaN or infinity in x. */
+FNE_API fne_status fne_l2_normalize(const float *x, uint64_t row_count, uint64_t feature_count, float *y, uint64_t capacity);
+
 /* --------------------------------------------------------------------------------------------------------- jobs */
 
 /* The embedding of many images into a folder, which holds the features, the statistics, the codes and each image's name and

@@ -37,6 +37,17 @@ private func defaultOptions() -> fne_ternarize_options {
     }
 }
 
+@c @implementation public func fne_l2_normalize(
+    _ x: UnsafePointer<Float>?, _ row_count: UInt64, _ feature_count: UInt64, _ y: UnsafeMutablePointer<Float>?,
+    _ capacity: UInt64
+) -> fne_status {
+    status {
+        let (x, y) = try (required(x, "x"), required(y, "y"))
+        try needCapacity(capacity, matrixSize(row_count, feature_count, "x"), "y")
+        try l2Normalize(x, rows: Int(row_count), features: Int(feature_count), to: y)
+    }
+}
+
 /// C's options as Swift's.
 func discretization(_ options: UnsafePointer<fne_ternarize_options>?, _ name: String) throws -> Discretization {
     let given = try readOptions(options, defaults: defaultOptions(), name)

@@ -13,11 +13,12 @@ final class FNEErrorTests: XCTestCase {
             (.unsupportedTensor, FNE_UNSUPPORTED_TENSOR), (.backendUnavailable, FNE_BACKEND_UNAVAILABLE),
             (.backendConflict, FNE_BACKEND_CONFLICT), (.backendError, FNE_BACKEND_ERROR), (.notFinite, FNE_NOT_FINITE),
             (.cancelled, FNE_CANCELLED), (.forked, FNE_FORKED), (.shapeMismatch, FNE_SHAPE_MISMATCH),
-            (.invalidData, FNE_INVALID_DATA), (.internalError, FNE_INTERNAL_ERROR),
+            (.invalidData, FNE_INVALID_DATA), (.internalError, FNE_INTERNAL_ERROR), (.jobMismatch, FNE_JOB_MISMATCH),
+            (.jobBusy, FNE_JOB_BUSY),
         ]
         for (status, constant) in constants { XCTAssertEqual(status.rawValue, constant, "\(status)") }
         XCTAssertEqual(constants.map(\.0), FNEError.Status.allCases)
-        XCTAssertEqual(FNEError.Status.allCases.map(\.rawValue), Array(1...20))
+        XCTAssertEqual(FNEError.Status.allCases.map(\.rawValue), Array(1...22))
         XCTAssertNil(FNEError.Status(rawValue: FNE_OK))
     }
 
@@ -30,6 +31,12 @@ final class FNEErrorTests: XCTestCase {
         XCTAssertEqual([Extractor.OnError.fail, .skip].map(\.rawValue), [FNE_ON_ERROR_FAIL, FNE_ON_ERROR_SKIP])
         XCTAssertEqual(
             [Discretization.Rules.documented, .torch].map(\.rawValue), [FNE_RULES_DOCUMENTED, FNE_RULES_TORCH])
+        XCTAssertEqual(
+            [Job.Phase.embedding, .statistics, .codes, .finishing].map(\.rawValue),
+            [FNE_PHASE_EMBEDDING, FNE_PHASE_STATISTICS, FNE_PHASE_CODES, FNE_PHASE_FINISHING])
+        XCTAssertEqual(
+            [Job.State.running, .features, .finished].map(\.rawValue), [FNE_JOB_RUNNING, FNE_JOB_FEATURES, FNE_JOB_FINISHED])
+        XCTAssertEqual([CodeFormats.int8, .packed].map(\.rawValue), [FNE_CODES_INT8, FNE_CODES_PACKED])
         XCTAssertEqual(
             [Log.Level.info, .warning, .error].map(\.rawValue), [FNE_LOG_INFO, FNE_LOG_WARNING, FNE_LOG_ERROR])
     }

@@ -302,6 +302,10 @@ int main(int argc, char **argv) {
     EXPECT(fne_ternarize(numbers, 2, 2, NULL, std, NULL, codes, 4), FNE_INVALID_ARGUMENT);
     EXPECT(fne_ternarize(numbers, 2, 2, mean, std, NULL, NULL, 4), FNE_INVALID_ARGUMENT);
     EXPECT(fne_ternarize(numbers, 2, 2, mean, std, NULL, codes, 3), FNE_BUFFER_TOO_SMALL);
+    EXPECT(fne_l2_normalize(NULL, 2, 2, numbers, 4), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_l2_normalize(numbers, 2, 2, NULL, 4), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_l2_normalize(numbers, 0, 2, numbers, 4), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_l2_normalize(numbers, 2, 2, numbers, 3), FNE_BUFFER_TOO_SMALL);
     rules.lower = 1;
     EXPECT(fne_ternarize(numbers, 2, 2, mean, std, &rules, codes, 4), FNE_INVALID_ARGUMENT);
     rules.lower = -0.25;

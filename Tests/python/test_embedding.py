@@ -76,3 +76,19 @@ def test_bad_values_are_named():
             function(x, np.ones(3), ones)
         with pytest.raises(ValueError, match="float32"):
             function(x.astype(np.float64), ones, ones)
+
+
+@pytest.mark.parametrize("features", [1, 7, 8, 1001])
+def test_l2_normalize(features):
+    x = np.random.default_rng(features).normal(0, 3, (5, features)).astype(np.float32)
+    x[1] = 0
+    x[2] *= 1e-30
+    x[3] *= 1e18
+    norms = np.maximum(np.sqrt((x.astype(np.float64) ** 2).sum(1, keepdims=True)), 1e-12)
+    np.testing.assert_allclose(fne.l2_normalize(x), x / norms, rtol=1e-6, atol=1e-45)
+    expected = fne.l2_normalize(x)
+    assert fne.l2_normalize(x, out=x) is x
+    np.testing.assert_array_equal(x, expected)
+    x[4, features // 2] = np.inf
+    with pytest.raises(fne.NotFiniteError, match=f"row 4, feature {features // 2} is infinite"):
+        fne.l2_normalize(x)

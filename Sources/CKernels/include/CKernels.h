@@ -68,6 +68,9 @@ size_t ck_first_nan(const float *values, size_t count);
 // z = (x - mean) / std in double; 0 where std is 0. Rows of features values.
 void ck_standardize(const float *x, size_t rows, size_t features, const double *mean, const double *std, double *z);
 
+// Each row over its Euclidean norm: y = x / max(norm, 1e-12), the norm in double. y may be x.
+void ck_l2_normalize(const float *x, size_t rows, size_t features, float *y);
+
 // codes = (x >= high) - (x <= low), feature by feature. Returns the index of the first NaN of x, where it stops, or
 // rows * features.
 size_t ck_ternarize(const float *x, size_t rows, size_t features, const float *low, const float *high, int8_t *codes);

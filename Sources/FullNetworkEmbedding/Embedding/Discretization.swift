@@ -149,6 +149,18 @@ public func standardize(
     ck_standardize(x, rows, features, mean, std, z)
 }
 
+/// Each row over its Euclidean norm, y = x / max(norm, 1e-12); of float32 [rows, features]. y may be x.
+///
+/// - Throws: `.notFinite` for NaN or infinity in x, naming row and feature.
+public func l2Normalize(_ x: UnsafePointer<Float>, rows: Int, features: Int, to y: UnsafeMutablePointer<Float>) throws {
+    let values = try checkedProduct(rows, features, of: "x")
+    let bad = ck_first_not_finite(x, values)
+    guard bad == values else {
+        throw FNEError(.notFinite, "row \(bad / features), feature \(bad % features) is \(x[bad].isNaN ? "NaN" : "infinite")")
+    }
+    ck_l2_normalize(x, rows, features, y)
+}
+
 private func notANumber(at value: Int, features: Int) -> FNEError {
     FNEError(.notFinite, "row \(value / features), feature \(value % features) is NaN")
 }

@@ -12,7 +12,7 @@ Importing this package imports neither TensorFlow nor any other framework.
 
 from fne import zoo
 from fne._backend import backend_info, load_backend
-from fne._embedding import standardize, ternarize
+from fne._embedding import l2_normalize, standardize, ternarize
 from fne._extractor import SKIPPED_CODE, Embedding, Extraction, Extractor, Layer
 from fne._images import ImageOptions, image_info, read_image, resize
 from fne._job import Job, embed_dataset, merge_shards
@@ -79,6 +79,7 @@ __all__ = [
     "embed_dataset",
     "full_network_embedding",
     "image_info",
+    "l2_normalize",
     "library_path",
     "load_backend",
     "merge_shards",

@@ -94,15 +94,36 @@ def ternarize(
     return codes
 
 
-def _checked(
-    features: NDArray[Any], mean: NDArray[Any], std: NDArray[Any]
-) -> tuple[NDArray[numpy.float32], NDArray[numpy.float64], NDArray[numpy.float64]]:
+def l2_normalize(features: NDArray[Any], *, out: NDArray[numpy.float32] | None = None) -> NDArray[numpy.float32]:
+    """Each row over its Euclidean norm (at least 1e-12), the norm computed in float64.
+
+    Args:
+        features: float32 [N, F]
+        out: float32 [N, F], C-contiguous, may be features; None: a new array
+
+    Raises:
+        NotFiniteError: NaN or infinity in features, by row and feature
+    """
+    features = _matrix(features)
+    result = _ffi.output(out, features.shape, numpy.float32)
+    check(lib.fne_l2_normalize(features.ctypes.data, *features.shape, result.ctypes.data, result.size))
+    return result
+
+
+def _matrix(features: NDArray[Any]) -> NDArray[numpy.float32]:
     features = numpy.asarray(features)
     if features.ndim != 2 or features.dtype != numpy.float32:
         raise ValueError(f"features are {features.dtype} {features.shape}; float32 [N, F] is needed")
+    return numpy.ascontiguousarray(features)
+
+
+def _checked(
+    features: NDArray[Any], mean: NDArray[Any], std: NDArray[Any]
+) -> tuple[NDArray[numpy.float32], NDArray[numpy.float64], NDArray[numpy.float64]]:
+    features = _matrix(features)
     mean = numpy.ascontiguousarray(mean, numpy.float64)
     std = numpy.ascontiguousarray(std, numpy.float64)
     for name, values in (("mean", mean), ("std", std)):
         if values.shape != features.shape[1:]:
             raise errors.error(18, f"{name} has shape {values.shape}; the features need {features.shape[1:]}")
-    return numpy.ascontiguousarray(features), mean, std
+    return features, mean, std

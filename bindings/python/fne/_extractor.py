@@ -82,7 +82,7 @@ class Extractor:
     """A model prepared for one input size and a list of layers. Any number of threads may use it at once.
 
     Args:
-        model: a `Model`, or what makes one (a path, bytes, a GraphDef)
+        model: a `Model`, or what makes one (a path, bytes, a GraphDef, a Keras model, a SavedModel's folder)
         input_tensor: None: the graph's only float32 placeholder. With or without "import/" and ":0".
         layers: names, globs over the layers ("block4_*"), "all" (also the classifier's), "last:25%"; None: all default
             layers. The columns follow this order.
@@ -144,9 +144,14 @@ class Extractor:
         float32_layers: int | None = None,
         on_error: str = "raise",
     ) -> None:
+        if on_error not in _ON_ERROR:
+            raise ValueError(f"on_error is {on_error!r}; it must be one of {', '.join(map(repr, _ON_ERROR))}")
+        self._on_error = on_error
+        if not isinstance(model, Model):
+            model = Model(model)
         options = extractor_options(
             input_tensor=input_tensor,
-            layers=layers,
+            layers=model.resolved(layers),
             size=size,
             resize_mode=resize_mode,
             resize_size=resize_size,
@@ -167,12 +172,7 @@ class Extractor:
             float32_layers=float32_layers,
         )
         self._image_options = image_options or ImageOptions()
-        if on_error not in _ON_ERROR:
-            raise ValueError(f"on_error is {on_error!r}; it must be one of {', '.join(map(repr, _ON_ERROR))}")
-        self._on_error = on_error
         options.on_error = _SKIP  # bad images are seen here first: Pillow may read them
-        if not isinstance(model, Model):
-            model = Model(model)
         load_backend()
         self._handle = _ffi.open_handle(
             lib.fne_extractor_open, lib.fne_extractor_close, model._handle(), ctypes.byref(options)

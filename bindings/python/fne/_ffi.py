@@ -248,6 +248,7 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_ternarize": [
         c_void_p, c_uint64, c_uint64, c_void_p, c_void_p, POINTER(TernarizeOptions), c_void_p, c_uint64,
     ],
+    "fne_l2_normalize": [c_void_p, c_uint64, c_uint64, c_void_p, c_uint64],
     "fne_job_open": [c_char_p, _handle, POINTER(ExtractorOptions), POINTER(JobOptions), _out],
     "fne_job_open_merge": [c_char_p, POINTER(c_char_p), c_uint64, POINTER(JobOptions), _out],
     "fne_job_run": [_handle, POINTER(JobReports)],

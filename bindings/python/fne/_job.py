@@ -69,7 +69,7 @@ def embed_dataset(
     Args:
         source: a folder, whose JPEG and PNG files are taken in the order of their paths' bytes; a file that lists names,
             one a line or each ended by a zero byte; or a sequence of paths
-        model: a `Model`, or what makes one (a path, bytes, a GraphDef)
+        model: a `Model`, or what makes one (a path, bytes, a GraphDef, a Keras model, a SavedModel's folder)
         output: the job's folder; made where it does not exist
         root: what relative names in a list or a sequence are relative to; None: the list file's folder, the working directory
         shard: (index, count): embed one of count parts of the images, whole batches each; `merge_shards` puts them together
@@ -110,9 +110,11 @@ def embed_dataset(
     options.fail_on_bad_image = int(on_error == "raise")
     options.accept_other_engine = int(accept_other_engine)
     options.checkpoint_seconds = as_count("checkpoint_seconds", checkpoint_seconds)
-    struct = extractor_options(**extractor)
     if not isinstance(model, Model):
         model = Model(model)
+    if "layers" in extractor:
+        extractor["layers"] = model.resolved(extractor["layers"])
+    struct = extractor_options(**extractor)
     load_backend()
     with _given(options, codes, statistics, lower, upper, rules):
         _run(lib.fne_job_open, output, model._handle(), ctypes.byref(struct), options, progress)

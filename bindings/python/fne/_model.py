@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import fnmatch
 import os
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from fne import _ffi
+from fne import _ffi, _freeze
 from fne._ffi import check, lib
 
 
@@ -35,7 +37,8 @@ class Model:
     """A frozen TensorFlow GraphDef. Needs no TensorFlow.
 
     Args:
-        graph: a path to a .pb file, its bytes, or a `tf.compat.v1.GraphDef`
+        graph: a path to a .pb file, its bytes, a `tf.compat.v1.GraphDef`; or a `keras.Model` or a SavedModel's folder, which the
+            installed tensorflow freezes once, into the cache. Layers may then be called by their Keras names too.
         allow_unsafe: take graphs with operations that are not on the list of those that only compute. A graph is a
             program: with this it may read and write files.
 
@@ -47,6 +50,12 @@ class Model:
         options = _ffi.sized(_ffi.ModelOptions)
         options.allow_unsafe = int(bool(allow_unsafe))
         close = lib.fne_model_close
+        #: Tensors by the names of Keras' layers; empty but for models that were frozen from one.
+        self.aliases: dict[str, str] = {}
+        if isinstance(graph, (str, os.PathLike)) and _freeze.is_saved_model(graph):
+            graph = _freeze.freeze_saved_model(graph).path
+        elif _freeze.is_keras_model(graph):
+            graph, self.aliases = _freeze.freeze_keras(graph)
         if isinstance(graph, (str, os.PathLike)):
             path = _ffi.path(graph)
             self._handle = _ffi.open_handle(lib.fne_model_open, close, path, ctypes.byref(options))
@@ -54,7 +63,9 @@ class Model:
         if hasattr(graph, "SerializeToString") and hasattr(graph, "node"):
             graph = graph.SerializeToString()
         if not isinstance(graph, (bytes, bytearray, memoryview)):
-            raise TypeError(f"a model is a path, bytes or a tf.compat.v1.GraphDef, not {type(graph).__name__}")
+            raise TypeError(
+                f"a model is a path, bytes, a tf.compat.v1.GraphDef, a keras.Model or a SavedModel folder, not {type(graph).__name__}"
+            )
         data = bytes(graph)
         self._handle = _ffi.open_handle(lib.fne_model_open_memory, close, data, len(data), ctypes.byref(options))
 
@@ -80,6 +91,16 @@ class Model:
     def layers(self) -> list[TensorInfo]:
         """The default layers' outputs, in graph order."""
         return [tensor for tensor in self.tensors() if tensor.is_default]
+
+    def resolved(self, layers: str | Sequence[str] | None) -> list[str] | None:
+        """Selectors in which Keras' names, and globs over these, stand for their tensors."""
+        if layers is None:
+            return None
+        result = []
+        for selector in [layers] if isinstance(layers, str) else layers:
+            matching = [name for name in self.aliases if fnmatch.fnmatchcase(name, selector)]
+            result += [self.aliases[name] for name in matching] or [selector]
+        return list(dict.fromkeys(result))
 
     def close(self) -> None:
         """Frees the model; extractors opened from it stay usable."""

@@ -42,6 +42,7 @@ def full_network_embedding(
     progress: bool | Callable[[int, int], Any] = False,
     out: NDArray[Any] | None = None,
     rows: NDArray[numpy.float32] | None = None,
+    target_layer_names: Sequence[str] | None = None,
     output_dir: str | os.PathLike[str] | None = None,
 ) -> tuple[NDArray[Any], NDArray[numpy.float64]]:
     """The Full-Network Embedding of image files.
@@ -51,7 +52,7 @@ def full_network_embedding(
     below -0.25 is -1, else 0.
 
     Args:
-        model: a `tf.compat.v1.GraphDef`, its bytes, a path to it, or a `fne.Model`
+        model: a `tf.compat.v1.GraphDef`, its bytes, a path to it, a Keras model, a SavedModel's folder, or a `fne.Model`
         image_paths: JPEG or PNG files
         batch_size: the most images a run of the network; runs of 4 beside each other are the fastest on a CPU, so more
             than that make no difference
@@ -66,6 +67,7 @@ def full_network_embedding(
             `numpy.memmap`; None: a new array. With `stats` nothing waits, and memory does not grow with N beyond `out`.
         on_error: "raise": the first bad image raises; "skip": bad images are left out, with a `SkippedImagesWarning`
         progress: True shows a line on a terminal; a function is called with (images done, images in all)
+        target_layer_names: names of a Keras model's layers, in place of target_tensors
         output_dir: a folder that receives fne.npy and stats.npy; None writes nothing
 
     Returns:
@@ -81,6 +83,10 @@ def full_network_embedding(
     given = None if stats is None else numpy.asarray(stats, numpy.float64)
     if given is not None and given.size == 0:
         given = None
+    if target_layer_names is not None:
+        if target_tensors is not None:
+            raise error(1, "both target_tensors and target_layer_names are given")
+        target_tensors = target_layer_names
     show = ProgressLine() if progress is True else progress or None
     most = as_count("batch_size", batch_size)
     with Extractor(

@@ -7,6 +7,7 @@
 
 from fne.zoo._cache import cache_folder
 from fne.zoo._efficientnet import efficientnet_lite0
+from fne.zoo._keras import from_keras, keras_preprocessing
 from fne.zoo._samples import sample_images
 
-__all__ = ["cache_folder", "efficientnet_lite0", "sample_images"]
+__all__ = ["cache_folder", "efficientnet_lite0", "from_keras", "keras_preprocessing", "sample_images"]
