@@ -18,7 +18,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 # Parts with requirements of their own (`make extras`): what is not installed is left out, and named.
-EXTRAS = {"test_distributed.py": ("ray", "pyspark"), "test_fne_torch.py": ("torch", "torchvision")}
+EXTRAS = {
+    "test_distributed.py": ("ray", "pyspark"),
+    "test_fne_torch.py": ("torch", "torchvision"),
+    "test_types.py": ("ray", "pyspark", "torch"),
+}
 LEFT_OUT = {
     file: [name for name in packages if importlib.util.find_spec(name) is None] for file, packages in EXTRAS.items()
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import sys
 import traceback
 from collections.abc import Sequence
@@ -22,8 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     given = _parser().parse_args(arguments)
     try:
-        given.run(given)
-        return 0
+        return int(given.run(given) or 0)
     except KeyboardInterrupt:
         print("fne: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -38,8 +38,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("fne", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"fne {fne.__version__} ({fne.build_info()})")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _layers_command(commands)
     _embed_command(commands)
     _merge_command(commands)
+    _report_command(commands)
+    _doctor_command(commands)
     return parser
 
 
@@ -54,6 +57,80 @@ def _command(commands: Any, name: str, run: Any, text: str, example: str) -> arg
     command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     command.set_defaults(run=run)
     return command
+
+
+# ---- layers
+
+
+def _layers_command(commands: Any) -> None:
+    command = _command(
+        commands,
+        "layers",
+        _layers,
+        "Lists a network's layers: name, kind, shape, features, and whether each is a default layer.",
+        "  fne layers network.pb\n  fne layers network.pb 'block4_*'\n  fne layers network.pb '*/Relu' --all",
+    )
+    command.add_argument("model", help="a frozen GraphDef (.pb), a SavedModel's folder, or efficientnet_lite0")
+    command.add_argument("pattern", nargs="?", default="*", help="a glob over the names")
+    command.add_argument("--all", action="store_true", help="every tensor, not only the outputs of layers")
+
+
+def _layers(given: argparse.Namespace) -> None:
+    model = fne.Model(network(given.model))
+    chosen = [
+        tensor
+        for tensor in model.tensors()
+        if fnmatch.fnmatchcase(tensor.name, given.pattern) and (given.all or tensor.is_default or tensor.is_classifier)
+    ]
+    if not chosen:
+        raise ValueError(f"no layer is named {given.pattern!r}; --all lists every tensor")
+    width = max(len(tensor.name) for tensor in chosen)
+    print(f"{'name':{width}}  {'kind':11}  {'shape':16}  {'features':>8}  default")
+    for tensor in chosen:
+        shape = {4: "[n, h, w, {}]", 2: "[n, {}]"}.get(tensor.rank or 0, "?").format(tensor.channels or "?")
+        default = "yes" if tensor.is_default else "classifier" if tensor.is_classifier else ""
+        print(f"{tensor.name:{width}}  {tensor.kind:11}  {shape:16}  {tensor.channels or '?':>8}  {default}".rstrip())
+    taken = [tensor.channels or 0 for tensor in chosen if tensor.is_default]
+    print(f"{len(taken)} default layers, {sum(taken)} features")
+
+
+# ---- report, doctor
+
+
+def _report_command(commands: Any) -> None:
+    command = _command(
+        commands,
+        "report",
+        _report,
+        "Writes one self-contained HTML page on a finished job: data set, network, failures, codes, a map, neighbours.",
+        "  fne report job --images photographs -o report.html",
+    )
+    command.add_argument("job", help="the job's folder")
+    command.add_argument("--images", metavar="FOLDER", help="what the job's names are relative to, for the pictures")
+    command.add_argument("-o", "--output", default="report.html", help="the page (report.html)")
+
+
+def _report(given: argparse.Namespace) -> None:
+    from fne._report import write_report
+
+    write_report(fne.Job(given.job), given.output, given.images)
+    print(given.output)
+
+
+def _doctor_command(commands: Any) -> None:
+    _command(
+        commands,
+        "doctor",
+        _doctor,
+        "Says what was found and what is missing, each with the way out. Its exit status is 1 where something is.",
+        "  fne doctor",
+    )
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from fne._doctor import run
+
+    return EXIT_ERROR if run() else 0
 
 
 # ---- embed, merge

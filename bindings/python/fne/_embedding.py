@@ -40,6 +40,10 @@ def standardize(features: NDArray[Any], mean: NDArray[Any], std: NDArray[Any]) -
 
     Returns:
         float64 [N, F]
+
+    >>> standardize(numpy.float32([[1, 7], [3, 7]]), [2, 7], [0.5, 0])
+    array([[-2.,  0.],
+           [ 2.,  0.]])
     """
     features, mean, std = _checked(features, mean, std)
     z = numpy.empty(features.shape)
@@ -76,10 +80,15 @@ def ternarize(
 
     Raises:
         NotFiniteError: a NaN in features, by row and feature
+
+    >>> ternarize(numpy.float32([[1, 7], [2.05, 7], [3, 7]]), [2, 7], [0.5, 0])
+    array([[-1,  0],
+           [ 0,  0],
+           [ 1,  0]], dtype=int8)
     """
     features, mean, std = _checked(features, mean, std)
     discretization = Discretization(mean, std, lower, upper, rules)
-    codes = _ffi.output(out, features.shape, numpy.int8)
+    codes: NDArray[numpy.int8] = _ffi.output(out, features.shape, numpy.int8)
     check(
         lib.fne_ternarize(
             features.ctypes.data,
@@ -103,9 +112,13 @@ def l2_normalize(features: NDArray[Any], *, out: NDArray[numpy.float32] | None =
 
     Raises:
         NotFiniteError: NaN or infinity in features, by row and feature
+
+    >>> l2_normalize(numpy.float32([[3, 4], [0, 2]]))
+    array([[0.6, 0.8],
+           [0. , 1. ]], dtype=float32)
     """
     features = _matrix(features)
-    result = _ffi.output(out, features.shape, numpy.float32)
+    result: NDArray[numpy.float32] = _ffi.output(out, features.shape, numpy.float32)
     check(lib.fne_l2_normalize(features.ctypes.data, *features.shape, result.ctypes.data, result.size))
     return result
 

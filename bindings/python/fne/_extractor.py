@@ -45,7 +45,7 @@ class _Outcome:
     @property
     def ok(self) -> NDArray[numpy.bool_]:
         """bool [N]: which images are good."""
-        return self.statuses == 0
+        return numpy.asarray(self.statuses == 0)
 
 
 @dataclass
@@ -116,6 +116,12 @@ class Extractor:
 
     Raises:
         UnknownTensorError, TensorError, BackendUnavailableError, BackendError, InvalidArgumentError
+
+    >>> from fne import zoo
+    >>> with Extractor(zoo.efficientnet_lite0(), layers="last:25%") as extractor:
+    ...     extraction = extractor.extract(zoo.sample_images()[:2])
+    >>> extraction.features.shape, extraction.features.dtype, extraction.ok
+    ((2, 11392), dtype('float32'), array([ True,  True]))
     """
 
     def __init__(
@@ -344,7 +350,8 @@ class _Rows(NamedTuple):
     discretization: Discretization | None = None
 
     def array(self, rows: int, features: int) -> NDArray[Any]:
-        return _ffi.output(self.out, (rows, features), self.dtype)
+        result: NDArray[Any] = _ffi.output(self.out, (rows, features), self.dtype)
+        return result
 
 
 class _Run:
@@ -353,7 +360,7 @@ class _Run:
     def __init__(
         self,
         extractor: Extractor,
-        items: Sequence[Any],
+        items: Sequence[Any] | NDArray[Any],
         rows: _Rows,
         progress: Progress | None = None,
         *,
@@ -403,15 +410,16 @@ class _Run:
         run.image_error = _ffi.IMAGE_ERROR(on_image_error)
         run.statuses = self.statuses.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
         run.statuses_capacity = len(self.statuses)
-        features, capacity = self.output.ctypes.data, self.output.size
+        address: int | None
+        address, capacity = self.output.ctypes.data, self.output.size
         discretization = self._rows.discretization
         if discretization is not None:
-            run.codes, run.codes_capacity = features, capacity
+            run.codes, run.codes_capacity = address, capacity
             run.mean, run.std = discretization.mean.ctypes.data, discretization.std.ctypes.data
             run.statistics_size = len(discretization.mean)
             run.ternarize_options = ctypes.pointer(discretization.options)
-            features, capacity = None, 0
-        status = function(self._extractor._handle(), *images, len(self._items), features, capacity, ctypes.byref(run))
+            address, capacity = None, 0
+        status = function(self._extractor._handle(), *images, len(self._items), address, capacity, ctypes.byref(run))
         if raised:
             raise raised[0]
         check(status)

@@ -299,7 +299,7 @@ lib = _load()
 
 def last_error() -> str:
     """The message of this thread's last failed call."""
-    return lib.fne_last_error().decode("utf-8", "replace")
+    return str(lib.fne_last_error().decode("utf-8", "replace"))
 
 
 def check(status: int) -> None:

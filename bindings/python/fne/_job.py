@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import fnmatch
 import json
-import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -24,12 +22,13 @@ from fne._extractor import SKIPPED_CODE, Layer
 from fne._ffi import check, lib
 from fne._model import Model
 from fne._options import as_count, extractor_options
+from fne._selection import select
 from fne._progress import JobProgressLine
 from fne._statistics import Statistics
 from fne.errors import error
 
 if TYPE_CHECKING:
-    from typing import Unpack
+    from typing_extensions import Unpack
 
     from fne._options import ExtractorOptions
 
@@ -285,7 +284,7 @@ class Job:
     @property
     def ok(self) -> NDArray[numpy.bool_]:
         """bool [N]: which images are embedded."""
-        return numpy.asarray(self.statuses) == 0
+        return numpy.asarray(numpy.asarray(self.statuses) == 0)
 
     @cached_property
     def failures(self) -> dict[int, str]:
@@ -364,7 +363,7 @@ class Job:
             mean, std = statistics.mean(), statistics.std()
         columns = self.columns(layers)
         numbers = self._numbers(images)
-        result = _ffi.output(out, (len(numbers) * self.rows_per_image, len(mean[columns])), numpy.int8)
+        result: NDArray[numpy.int8] = _ffi.output(out, (len(numbers) * self.rows_per_image, len(mean[columns])), numpy.int8)
         ok = numpy.repeat(self.ok[numbers], self.rows_per_image)
         done = 0
         for rows in self._chunks(numbers, columns):
@@ -384,38 +383,13 @@ class Job:
         Raises:
             UnknownTensorError: no layer of that name
         """
-        chosen = self._select(layers)
-        if not chosen:
-            raise ValueError("the list of layers is empty; pass None for all")
+        chosen = select(layers, [layer.name for layer in self.layers])
         spans = [self.layers[number].features for number in chosen]
         if all(a.stop == b.start for a, b in zip(spans, spans[1:], strict=False)):
             return slice(spans[0].start, spans[-1].stop)
         return numpy.concatenate([numpy.arange(span.start, span.stop) for span in spans])
 
     # ---- the parts
-
-    def _select(self, layers: str | Sequence[str] | None) -> list[int]:
-        """Numbers of layers, each once, in the order asked for."""
-        every = list(range(len(self.layers)))
-        if layers is None:
-            return every
-        chosen: list[int] = []
-        for selector in [layers] if isinstance(layers, str) else layers:
-            if selector == "all":
-                found = every
-            elif selector.startswith("last:") and selector.endswith("%"):
-                share = float(selector[5:-1])
-                if not 0 < share <= 100:
-                    raise ValueError(f"{selector!r}: the share must be above 0 % and at most 100 %")
-                found = every[len(every) - math.ceil(share / 100 * len(every)) :]
-            else:
-                name = selector.removeprefix("import/").removesuffix(":0")
-                found = [i for i in every if self.layers[i].name == name]
-                found = found or [i for i in every if fnmatch.fnmatchcase(self.layers[i].name, name)]
-                if not found:
-                    raise error(10, f"the job has no layer {selector!r}; it has {', '.join(x.name for x in self.layers)}")
-            chosen += [number for number in found if number not in chosen]
-        return chosen
 
     def _numbers(self, images: Images) -> NDArray[numpy.int64]:
         every = numpy.arange(len(self))
@@ -435,9 +409,9 @@ class Job:
     def _part(self, name: str, layers: str | Sequence[str] | None, images: Images) -> NDArray[Any]:
         matrix = self._load(name)
         columns, rows = self.columns(layers), self._rows(images)
-        if isinstance(columns, slice) or isinstance(rows, slice):
-            return matrix[rows, columns]
-        return matrix[rows][:, columns]
+        together = isinstance(columns, slice) or isinstance(rows, slice)
+        part: NDArray[Any] = matrix[rows, columns] if together else matrix[rows][:, columns]
+        return part
 
     def _chunks(
         self, numbers: NDArray[numpy.int64], columns: slice | NDArray[numpy.int64] | None
@@ -453,7 +427,8 @@ class Job:
         path = self.folder / name
         if not path.exists():
             raise error(4, f"'{path}' does not exist: the job is in the state '{self.state}', {self._kept()}")
-        return numpy.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        matrix: NDArray[Any] = numpy.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        return matrix
 
     def _kept(self) -> str:
         formats = (self.manifest["codes"] or {}).get("formats", [])

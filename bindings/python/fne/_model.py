@@ -44,9 +44,15 @@ class Model:
 
     Raises:
         FileError, GraphError, UnsafeGraphError
+
+    >>> from fne import zoo
+    >>> layers = Model(zoo.efficientnet_lite0()).layers()
+    >>> len(layers), layers[0].name, layers[0].kind, layers[0].channels
+    (49, 'stem/Relu6', 'convolution', 32)
     """
 
     def __init__(self, graph: Any, *, allow_unsafe: bool = False) -> None:
+        self._source = (graph, allow_unsafe)
         options = _ffi.sized(_ffi.ModelOptions)
         options.allow_unsafe = int(bool(allow_unsafe))
         close = lib.fne_model_close
@@ -67,7 +73,12 @@ class Model:
                 f"a model is a path, bytes, a tf.compat.v1.GraphDef, a keras.Model or a SavedModel folder, not {type(graph).__name__}"
             )
         data = bytes(graph)
+        if not self.aliases:  # what a pickle holds; a path stays one
+            self._source = (data, allow_unsafe)
         self._handle = _ffi.open_handle(lib.fne_model_open_memory, close, data, len(data), ctypes.byref(options))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopened, self._source
 
     def tensors(self) -> list[TensorInfo]:
         """The first output of every node that is no constant, in graph order."""
@@ -113,3 +124,5 @@ class Model:
         self.close()
 
 
+def _reopened(graph: Any, allow_unsafe: bool) -> Model:
+    return Model(graph, allow_unsafe=allow_unsafe)

@@ -48,7 +48,11 @@ class JobProgressLine(ProgressLine):
 
 
 def duration(seconds: float) -> str:
-    """Such as "2 h 05 min"."""
+    """Such as "2 h 05 min".
+
+    >>> duration(12.3), duration(600), duration(7500)
+    ('12 s', '10 min', '2 h 05 min')
+    """
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -19,6 +19,12 @@ class Statistics:
 
     Args:
         feature_count: F
+
+    >>> first, second = Statistics(2), Statistics(2)
+    >>> rows = numpy.float32([[1, 1e8], [2, 1e8], [6, 1e8]])
+    >>> statistics = first.update(rows[:1]).merge(second.update(rows[1:]))
+    >>> statistics.count, statistics.mean(), statistics.std()
+    (3, array([3.e+00, 1.e+08]), array([2.1602469, 0.       ]))
     """
 
     def __init__(self, feature_count: int) -> None:

@@ -112,7 +112,8 @@ class FeatureExtractor(nn.Module):
         if crop_size is None:
             raise ValueError("with_crops needs crop_size, a side or (height, width)")
         crops = self._compute_crops(x, crop_size)
-        return iter(crops.split(size or len(crops)))
+        step = size or len(crops)
+        return (crops[first : first + step] for first in range(0, len(crops), step))
 
     def _features_of(self, batch: torch.Tensor) -> torch.Tensor:
         weight = next(self.model.parameters(), None)
@@ -246,11 +247,11 @@ def vote(predictions: NDArray[Any], decisions: NDArray[Any] | None = None, class
         raise ValueError(f"predictions have shape {predictions.shape}; [n, crops] is needed")
     if decisions is None:
         counts = (predictions[:, :, None] == predictions[:, None, :]).sum(2)
-        return predictions[numpy.arange(len(predictions)), counts.argmax(1)]
+        return numpy.asarray(predictions[numpy.arange(len(predictions)), counts.argmax(1)])
     if classes is None:
         raise ValueError("decisions need the classes that they stand for: classes=classifier.classes_")
     values = numpy.asarray(decisions, numpy.float64)
     if values.ndim == 1:  # two classes: above 0 is the second
         values = numpy.stack([-values, values], axis=1)
     totals = values.reshape(*predictions.shape, -1).sum(1)
-    return numpy.asarray(classes)[totals.argmax(1)]
+    return numpy.asarray(numpy.asarray(classes)[totals.argmax(1)])

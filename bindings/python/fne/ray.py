@@ -23,7 +23,7 @@ from fne import _distributed
 from fne._statistics import Statistics
 
 if TYPE_CHECKING:
-    from typing import Unpack
+    from typing_extensions import Unpack
 
     from fne._options import ExtractorOptions
 
@@ -80,7 +80,7 @@ def statistics(dataset: ray.data.Dataset) -> Statistics:
     return Statistics.from_bytes(_distributed.merged([saved] if saved else []))
 
 
-class _Merge(AggregateFnV2):  # type: ignore[misc]
+class _Merge(AggregateFnV2[bytes, bytes]):
     """Of each block its saved statistics, put together pair by pair."""
 
     def __init__(self) -> None:
@@ -93,9 +93,6 @@ class _Merge(AggregateFnV2):  # type: ignore[misc]
 
     def combine(self, current: bytes, other: bytes) -> bytes:
         return _distributed.merged([current, other]) if current and other else current or other
-
-    def finalize(self, accumulator: bytes) -> bytes:
-        return accumulator
 
 
 def codes(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 import pandas
 from pyspark.sql import DataFrame
-from pyspark.sql.functions import pandas_udf
+from pyspark.sql.functions import pandas_udf  # type: ignore[attr-defined]
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
@@ -35,7 +35,7 @@ from fne import _distributed
 from fne._statistics import Statistics
 
 if TYPE_CHECKING:
-    from typing import Unpack
+    from typing_extensions import Unpack
 
     from fne._options import ExtractorOptions
 
@@ -84,7 +84,7 @@ def statistics(frame: DataFrame) -> Statistics:
         if saved is not None:
             yield pandas.DataFrame({"partial": [saved]})
 
-    @pandas_udf(BinaryType())  # type: ignore[call-overload, untyped-decorator]
+    @pandas_udf(BinaryType())  # type: ignore[untyped-decorator]
     def merge(parts: pandas.Series) -> bytes:
         return _distributed.merged(parts)
 

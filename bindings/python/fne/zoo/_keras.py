@@ -9,14 +9,14 @@ from fne.errors import error
 from fne.zoo._cache import cached
 
 # How keras.applications' preprocess_input of each family works, in the terms of an Extractor.
-_CAFFE = {"channel_order": "bgr", "mean": (103.939, 116.779, 123.68)}
-_TF = {"mean": 127.5, "scale": 1 / 127.5}
-_TORCH = {
+_CAFFE: dict[str, Any] = {"channel_order": "bgr", "mean": (103.939, 116.779, 123.68)}
+_TF: dict[str, Any] = {"mean": 127.5, "scale": 1 / 127.5}
+_TORCH: dict[str, Any] = {
     "mean": (255 * 0.485, 255 * 0.456, 255 * 0.406),
     "scale": (1 / (255 * 0.229), 1 / (255 * 0.224), 1 / (255 * 0.225)),
 }
 _RAW: dict[str, Any] = {}
-_FAMILIES = [
+_FAMILIES: list[tuple[str, dict[str, Any]]] = [
     ("ResNet50V2", _TF), ("ResNet101V2", _TF), ("ResNet152V2", _TF), ("VGG", _CAFFE), ("ResNet", _CAFFE),
     ("InceptionResNet", _TF), ("Inception", _TF), ("Xception", _TF), ("MobileNetV3", _RAW), ("MobileNet", _TF), ("NASNet", _TF),
     ("DenseNet", _TORCH), ("EfficientNetV2", _RAW), ("EfficientNet", _RAW), ("ConvNeXt", _RAW),

