@@ -7,6 +7,8 @@
 #   make extras                 adds Ray, Spark and what else optional parts need to .venv; make test then tests them too
 #   make fuzz [SECONDS=60]      runs each fuzzer for so long; make fuzz-coverage, fuzz-planted: what they reach and find
 #   make sanitize               runs the tests under AddressSanitizer, ThreadSanitizer and valgrind
+#   make wheel, make sdist      build/wheel: the Python package with the library inside, and its source
+#   make api                    build/api: the reference of the Python package
 #   make bench [ASSETS=folder]  prints the figures that README quotes
 #   make clean
 
@@ -29,11 +31,12 @@ LIBRARY_FLAGS := \
 	-Xlinker --version-script=$(CURDIR)/Sources/FNE/exports.map \
 	-Xlinker -soname=libfne.so.$(ABI) \
 	-Xlinker -z -Xlinker nodelete \
+	-Xlinker --defsym=hypotf=ck_hypotf \
 	-Xlinker --gc-sections \
 	-Xlinker -s \
 	--disable-local-rpath
 
-.PHONY: all build venv extras demo test test-swift test-python bench bench-peers clean packages \
+.PHONY: all build venv extras demo test test-swift test-python bench bench-peers clean packages wheel sdist api \
 	fuzz fuzz-coverage fuzz-planted fuzz-corpus sanitize sanitize-address sanitize-thread sanitize-valgrind
 
 all: build
@@ -123,6 +126,21 @@ bench: venv
 bench-peers:
 	test -x .build/peers/bin/python || $(PYTHON) -m venv .build/peers
 	.build/peers/bin/python -m pip install -q --disable-pip-version-check -r Benchmarks/requirements.txt
+
+# ---- packaging
+
+WHEEL := build/wheel
+
+wheel: venv
+	SWIFT="$(SWIFT)" scripts/wheel $(VENV_PYTHON) $(LIB) $(WHEEL)
+
+sdist: venv
+	scripts/sdist $(VENV_PYTHON) $(WHEEL)
+
+# The reference of the Python package, as HTML.
+api: venv
+	$(VENV_PYTHON) -m pdoc -o build/api fne fne.zoo fne.errors fne.sklearn '!fne._ffi'
+	@echo "build/api/index.html"
 
 clean:
 	rm -rf .build build $(VENV)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
@@ -68,3 +69,5 @@ const char *ck_processor_features(void) { return "aarch64"; }
 #else
 const char *ck_processor_features(void) { return "other"; }
 #endif
+
+float ck_hypotf(float x, float y) { return (float)sqrt((double)x * x + (double)y * y); }

@@ -119,6 +119,10 @@ const char *ck_processor_features(void);
 // errno.
 int ck_reserve(int file, int64_t size);
 
+// sqrt(x^2 + y^2). The Swift runtime refers to hypotf, though nothing here calls it; glibc 2.35 has a new version of that, which
+// would keep libfne.so from older systems. The Makefile links this one in its place.
+float ck_hypotf(float x, float y);
+
 // SHA-256 (FIPS 180-4).
 void ck_sha256(const void *bytes, size_t size, uint8_t digest[32]);
 
