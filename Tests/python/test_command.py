@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import job_kills
 import numpy as np
@@ -94,3 +96,65 @@ def test_help():
         result = run(command, "--help")
         assert result.returncode == 0 and f"examples:\n  fne {command} " in result.stdout
     assert fne.__version__ in run("--version").stdout
+
+
+def test_ctrl_c(tmp_path, lite0, photographs):
+    """The signal ends the command, which loses nothing; a job of 100,000 images would take minutes."""
+    listed = tmp_path / "list.txt"
+    listed.write_text("".join(f"{photographs[number % 24]}\n" for number in range(100_000)))
+    command = [shutil.which("fne", path=sys.prefix + "/bin"), "embed", str(listed), str(lite0), str(tmp_path / "job"), "--no-features"]
+    statistics = fne.Statistics(21008).update(np.random.default_rng(1).normal(size=(3, 21008)).astype(np.float32))
+    (tmp_path / "s.fne").write_bytes(statistics.to_bytes())
+    command += ["--statistics", str(tmp_path / "s.fne"), "--codes", "packed", "--checkpoint-seconds", "1"]
+    for _ in range(2):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        before = fne.Job(tmp_path / "job").images_done if (tmp_path / "job/manifest.json").exists() else 0
+        while process.poll() is None:
+            time.sleep(0.1)
+            if (tmp_path / "job/checkpoint").exists() and fne.Job(tmp_path / "job").images_done > before:
+                break
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 130 and err == "fne: interrupted\n" and not out
+        assert before < fne.Job(tmp_path / "job").images_done < 100_000
+
+
+def test_ctrl_c_in_a_program(lite0, photographs):
+    program = f"""
+import fne, signal, threading, os
+with fne.Extractor({str(lite0)!r}) as extractor:
+    extractor.extract({[str(p) for p in photographs[:4]]!r})
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        extractor.extract({[str(p) for p in photographs]!r} * 4000)
+    except KeyboardInterrupt:
+        print("interrupted", extractor.extract({[str(p) for p in photographs[:4]]!r}).features.shape)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
+    assert result.stdout == "interrupted (4, 21008)\n", result.stderr
+
+
+@pytest.mark.parametrize("kind", ["terminal", "notebook", "file"])
+def test_progress_lines(kind, monkeypatch, capsys):
+    import types
+
+    class ZMQInteractiveShell:
+        pass
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: kind == "terminal", raising=False)
+    if kind == "notebook":
+        module = types.ModuleType("IPython")
+        module.get_ipython = ZMQInteractiveShell
+        monkeypatch.setitem(sys.modules, "IPython", module)
+    from fne._progress import JobProgressLine
+
+    line, job = fne.ProgressLine(), JobProgressLine()
+    line(5, 10)
+    line(10, 10)
+    for report in [("embedding", 4, 8), ("embedding", 8, 8), ("statistics", 0, 1), ("codes", 0, 8), ("codes", 8, 8), ("finishing", 0, 3)]:
+        job(*report)
+    shown = capsys.readouterr().err
+    if kind == "file":
+        assert not shown
+    else:
+        assert "\r5/10 images, " in shown and "images/s" in shown and "\r8/8 images" in shown and "statistics\n" in shown

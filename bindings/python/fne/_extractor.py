@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from fne._backend import load_backend
 from fne._embedding import Discretization
 from fne._ffi import check, lib
 from fne._images import ImageOptions, read_image
+from fne._interrupts import Interrupts
 from fne._model import Model
 from fne._options import extractor_options
 from fne.errors import FNEError, error
@@ -387,10 +387,12 @@ class _Run:
         """All images by one call of the library."""
         refused: list[tuple[int, FNEError]] = []  # of the batch
         raised: list[BaseException] = []
+        interrupts = Interrupts()
 
         # Called between batches also without a progress function: Python handles Ctrl-C only while it runs itself.
         def on_progress(_user: Any, done: int, total: int) -> int:
             try:
+                interrupts.handle()
                 bad = refused.copy()
                 refused.clear()
                 if bad:
@@ -419,7 +421,8 @@ class _Run:
             run.statistics_size = len(discretization.mean)
             run.ternarize_options = ctypes.pointer(discretization.options)
             address, capacity = None, 0
-        status = function(self._extractor._handle(), *images, len(self._items), address, capacity, ctypes.byref(run))
+        with interrupts:
+            status = function(self._extractor._handle(), *images, len(self._items), address, capacity, ctypes.byref(run))
         if raised:
             raise raised[0]
         check(status)
@@ -437,6 +440,8 @@ class _Run:
 
     def _embed(self, indices: Sequence[int], refusals: Iterable[FNEError | None]) -> None:
         """Fills the rows of these images, as far as Python can read them."""
+        from concurrent.futures import ThreadPoolExecutor  # slow to import, and seldom needed
+
         with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
             fed = list(pool.map(self._read, indices, refusals))
         good = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
@@ -36,6 +35,8 @@ def is_saved_model(path: str | os.PathLike[str]) -> bool:
 
 def freeze_keras(model: Any) -> Frozen:
     """A Keras model as a GraphDef whose only placeholder is its input. The key is its configuration and its weights."""
+    import hashlib
+
     digest = hashlib.sha256(model.to_json().encode())
     for weight in model.get_weights():
         digest.update(str((weight.dtype, weight.shape)).encode())
@@ -45,6 +46,8 @@ def freeze_keras(model: Any) -> Frozen:
 
 def freeze_saved_model(path: str | os.PathLike[str]) -> Frozen:
     """A SavedModel's serving signature as a GraphDef. The key is the contents of its files."""
+    import hashlib
+
     folder = Path(path)
     digest = hashlib.sha256()
     for file in sorted(part for part in folder.rglob("*") if part.is_file() and part.name != "fingerprint.pb"):

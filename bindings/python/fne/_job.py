@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -20,6 +19,7 @@ from fne._backend import load_backend
 from fne._embedding import Discretization, ternarize
 from fne._extractor import SKIPPED_CODE, Layer
 from fne._ffi import check, lib
+from fne._interrupts import Interrupts
 from fne._model import Model
 from fne._options import as_count, extractor_options
 from fne._selection import select
@@ -170,6 +170,8 @@ def _given(
         options.statistics = None if statistics is None else _ffi.path(statistics)
         yield
         return
+    import tempfile  # slow to import, and seldom needed
+
     with tempfile.NamedTemporaryFile(suffix=".fne") as file:
         file.write(statistics.to_bytes())
         file.flush()
@@ -184,10 +186,12 @@ def _run(open_job: Any, output: str | os.PathLike[str], first: Any, second: Any,
     )
     show = JobProgressLine() if progress is True else progress or None
     raised: list[BaseException] = []
+    interrupts = Interrupts()
 
     # Called also without a progress function: Python handles Ctrl-C only while it runs itself.
     def on_progress(_user: Any, phase: int, done: int, total: int) -> int:
         try:
+            interrupts.handle()
             if show is not None:
                 show(_PHASES[phase], done, total)
             return 0
@@ -198,7 +202,8 @@ def _run(open_job: Any, output: str | os.PathLike[str], first: Any, second: Any,
     reports = _ffi.sized(_ffi.JobReports)
     reports.progress = _ffi.JOB_PROGRESS(on_progress)
     try:
-        status = lib.fne_job_run(handle(), ctypes.byref(reports))
+        with interrupts:
+            status = lib.fne_job_run(handle(), ctypes.byref(reports))
         if raised:
             raise raised[0]
         check(status)

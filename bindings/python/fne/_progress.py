@@ -7,12 +7,12 @@ import time
 
 
 class ProgressLine:
-    """Shows images done, images a second and the time left, on a terminal only."""
+    """Shows images done, images a second and the time left, on a terminal and in a notebook."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
         self._first = 0
-        self._shown = sys.stderr.isatty()
+        self._shown = sys.stderr.isatty() or _in_notebook()
 
     def start(self, done: int) -> None:
         """Images that were done before, and are no part of the speed."""
@@ -45,6 +45,13 @@ class JobProgressLine(ProgressLine):
                 sys.stderr.write(f"{phase}\n")
         if phase in ("embedding", "codes"):
             super().__call__(done, total)
+
+
+def _in_notebook() -> bool:
+    """Whether IPython's kernel runs this, which shows what is written to the standard error in the cell."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +21,8 @@ def cached(name: str, make: Callable[[], bytes]) -> Path:
     path = cache_folder() / name
     if path.exists():
         return path
+    import tempfile  # slow to import, and seldom needed
+
     path.parent.mkdir(parents=True, exist_ok=True)
     data = make()
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=name + ".")
