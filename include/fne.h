@@ -394,6 +394,9 @@ typedef struct fne_extract_run {
     const double *std;
     uint64_t statistics_size;       /* must be F */
     const struct fne_ternarize_options *ternarize_options; /* NULL: the defaults */
+    uint64_t *packed;               /* receives the codes packed, as fne_pack makes them, 0 in a skipped image's rows; needs mean and
+                                       std. codes may then be NULL: no int8 matrix is kept. NULL: none. */
+    uint64_t packed_capacity;       /* of packed, in elements */
     uint64_t rows_done;             /* out: the first rows_done rows are final, also when the call fails; the rows of
                                        rows_done / rows_per_image images */
 } fne_extract_run;
@@ -547,6 +550,44 @@ FNE_API fne_status fne_ternarize(const float *x, uint64_t row_count, uint64_t fe
  * y         receives float32 [row_count, feature_count], may be x; capacity in elements
  * Errors: FNE_NOT_FINITE (names row and feature) for NaN or infinity in x. */
 FNE_API fne_status fne_l2_normalize(const float *x, uint64_t row_count, uint64_t feature_count, float *y, uint64_t capacity);
+
+/* -------------------------------------------------------------------------------------------------------- codes */
+
+/* Ternary codes as two bits a feature: uint64 [rows, 2, W], W = (F + 63) / 64. Bit f % 64 of word f / 64 of the first plane says
+ * that code f is not 0, of the second that it is -1; the bits behind the last feature are 0. docs/codes.md. */
+
+/* The words of a row: 2 W. */
+FNE_API fne_status fne_packed_words(uint64_t feature_count, uint64_t *words);
+
+/* Packs int8 [row_count, feature_count] of -1, 0 and 1; FNE_SKIPPED_CODE becomes 0.
+ * packed  receives row_count * 2 W words; capacity in elements
+ * Errors: FNE_INVALID_ARGUMENT for another value, naming row and feature. */
+FNE_API fne_status fne_pack(const int8_t *codes, uint64_t row_count, uint64_t feature_count, uint64_t *packed,
+                            uint64_t capacity);
+
+/* Unpacks to int8 [row_count, feature_count]; capacity in elements. */
+FNE_API fne_status fne_unpack(const uint64_t *packed, uint64_t row_count, uint64_t feature_count, int8_t *codes,
+                              uint64_t capacity);
+
+/* The dot products of all rows of a with all rows of b: a block of the Gram matrix, int32 [a_count, b_count].
+ * threads   0: one a processor
+ * capacity  of products, in elements */
+FNE_API fne_status fne_packed_dot(const uint64_t *a, uint64_t a_count, const uint64_t *b, uint64_t b_count,
+                                  uint64_t feature_count, uint32_t threads, int32_t *products, uint64_t capacity);
+
+#define FNE_METRIC_DOT 0     /* the largest first */
+#define FNE_METRIC_COSINE 1  /* dot over the root of the numbers of features that are not 0; 0 where there are none. Largest first */
+#define FNE_METRIC_HAMMING 2 /* the number of features that differ, the smallest first */
+
+/* The k best rows of a base for each query, best first, of equal ones the first of the base first: the same whatever the number of
+ * threads. The base is read once for all queries.
+ * metric           FNE_METRIC_*
+ * threads          0: one a processor
+ * indices, scores  receive [query_count, k]; capacity of each, in elements
+ * Errors: FNE_INVALID_ARGUMENT unless 1 <= k <= base_count. */
+FNE_API fne_status fne_packed_search(const uint64_t *base, uint64_t base_count, const uint64_t *queries, uint64_t query_count,
+                                     uint64_t feature_count, uint64_t k, int32_t metric, uint32_t threads, uint64_t *indices,
+                                     double *scores, uint64_t capacity);
 
 /* --------------------------------------------------------------------------------------------------------- jobs */
 

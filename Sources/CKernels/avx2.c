@@ -4,6 +4,7 @@
 #define CK_VARIANT ck_loops_avx2
 #define CK_VARIANT_NAME "avx2"
 #define CK_SHUFFLES
+#define CK_POPCOUNT CK_POPCOUNT_AVX2
 
 #include "loops.h"
 #include <string.h>

@@ -1,4 +1,5 @@
 #include "CKernels.h"
+#include "loops.h"
 
 #include <string.h>
 
@@ -34,4 +35,19 @@ void ck_unpack(const uint64_t *nonzero, const uint64_t *negative, size_t feature
         const int set = (int)(nonzero[f / 64] >> f % 64 & 1), minus = (int)(negative[f / 64] >> f % 64 & 1);
         codes[f] = (int8_t)(set - 2 * (set & minus));
     }
+}
+
+void ck_packed_counts(const uint64_t *queries, size_t query_count, const uint64_t *base, size_t rows, size_t words, size_t stride,
+                      int32_t *both, int32_t *opposite) {
+    for (size_t q = 0; q < query_count; q += CK_QUERIES) {
+        const size_t count = query_count - q < CK_QUERIES ? query_count - q : CK_QUERIES;
+        ck_current_loops()->packed_counts(queries + 2 * words * q, count, base, rows, words, stride, both + q * stride,
+                                          opposite + q * stride);
+    }
+}
+
+uint64_t ck_count_bits(const uint64_t *plane, size_t words) {
+    uint64_t sum = 0;
+    for (size_t w = 0; w < words; ++w) sum += (uint64_t)__builtin_popcountll(plane[w]);
+    return sum;
 }

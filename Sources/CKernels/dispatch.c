@@ -9,7 +9,8 @@ static _Atomic(const ck_loops *) current = &ck_loops_baseline;
 
 static int runs(const ck_loops *loops) {
 #if defined(__x86_64__)
-    if (loops == &ck_loops_avx512) {
+    if (loops == &ck_loops_vpopcntdq && !__builtin_cpu_supports("avx512vpopcntdq")) return 0;
+    if (loops == &ck_loops_avx512 || loops == &ck_loops_vpopcntdq) {
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     }
@@ -20,7 +21,7 @@ static int runs(const ck_loops *loops) {
 
 static const ck_loops *const variants[] = {
 #if defined(__x86_64__)
-    &ck_loops_avx512, &ck_loops_avx2,
+    &ck_loops_vpopcntdq, &ck_loops_avx512, &ck_loops_avx2,
 #endif
     &ck_loops_baseline,
 };

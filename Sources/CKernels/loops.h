@@ -27,6 +27,15 @@ enum { CK_TRIANGLE_BITS = 22, CK_TRIANGLE_ONE = 1 << CK_TRIANGLE_BITS };
 // Values of mean and scale repeat every three samples; 48 of them are whole vectors on every machine.
 enum { CK_PATTERN = 48 };
 
+// Queries that share a pass over a row.
+enum { CK_QUERIES = 4 };
+
+// How a variant counts bits.
+#define CK_POPCOUNT_WORDS 0
+#define CK_POPCOUNT_AVX2 1
+#define CK_POPCOUNT_AVX512 2
+#define CK_POPCOUNT_VPOPCNTDQ 3
+
 typedef struct {
     const char *name;
 
@@ -46,6 +55,11 @@ typedef struct {
     // a + b, with relu at least 0. y may be a or b.
     void (*add_bf16)(const uint16_t *a, const uint16_t *b, size_t count, int relu, uint16_t *y);
 
+    // Of count queries (1 to CK_QUERIES) and rows of packed codes, each of two planes of words: how many features are set in
+    // both, and how many of these have opposite signs. Query q's numbers are at q * stride.
+    void (*packed_counts)(const uint64_t *queries, size_t count, const uint64_t *base, size_t rows, size_t words, size_t stride,
+                          int32_t *both, int32_t *opposite);
+
     // A row of RGB resized over its width: sixteenths of 1/2048 of the weighted sum, which fit int16. size is the
     // row's number of pixels.
     void (*resize_row)(const uint8_t *row, size_t size, const ck_tap *taps, size_t count, int16_t *out);
@@ -60,6 +74,7 @@ extern const ck_loops ck_loops_baseline;
 #if defined(__x86_64__)
 extern const ck_loops ck_loops_avx2;
 extern const ck_loops ck_loops_avx512;
+extern const ck_loops ck_loops_vpopcntdq;
 #endif
 
 // The variant in use.

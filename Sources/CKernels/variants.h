@@ -276,6 +276,114 @@ static void add_bf16(const uint16_t *a, const uint16_t *b, size_t count, int rel
     }
 }
 
+// ---- codes
+
+// How many bits are set: by POPCNT of whole words, by tables of half bytes in registers of 32 and of 64 bytes, or by VPOPCNTDQ.
+#if CK_POPCOUNT == CK_POPCOUNT_VPOPCNTDQ
+
+typedef __m512i ck_bits;
+enum { BITS_WORDS = 8 };
+INLINE ck_bits load_bits(const uint64_t *p, size_t left) {
+    return left >= 8 ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi64((__mmask8)((1u << left) - 1), p);
+}
+INLINE ck_bits count_bits(ck_bits counts, ck_bits x) { return _mm512_add_epi64(counts, _mm512_popcnt_epi64(x)); }
+INLINE ck_bits both_bits(ck_bits a, ck_bits b) { return _mm512_and_si512(a, b); }
+INLINE ck_bits opposite_bits(ck_bits both, ck_bits s, ck_bits t) { return _mm512_ternarylogic_epi64(both, s, t, 0x60); }
+INLINE int32_t total(ck_bits counts) { return (int32_t)_mm512_reduce_add_epi64(counts); }
+#define NO_BITS _mm512_setzero_si512()
+
+#elif CK_POPCOUNT == CK_POPCOUNT_AVX512
+
+typedef __m512i ck_bits;
+enum { BITS_WORDS = 8 };
+INLINE ck_bits load_bits(const uint64_t *p, size_t left) {
+    return left >= 8 ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi64((__mmask8)((1u << left) - 1), p);
+}
+INLINE ck_bits count_bits(ck_bits counts, ck_bits x) {
+    const __m512i table = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    const __m512i half = _mm512_set1_epi8(15);
+    const __m512i low = _mm512_shuffle_epi8(table, _mm512_and_si512(x, half));
+    const __m512i high = _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16(x, 4), half));
+    return _mm512_add_epi64(counts, _mm512_sad_epu8(_mm512_add_epi8(low, high), _mm512_setzero_si512()));
+}
+INLINE ck_bits both_bits(ck_bits a, ck_bits b) { return _mm512_and_si512(a, b); }
+INLINE ck_bits opposite_bits(ck_bits both, ck_bits s, ck_bits t) { return _mm512_ternarylogic_epi64(both, s, t, 0x60); }
+INLINE int32_t total(ck_bits counts) { return (int32_t)_mm512_reduce_add_epi64(counts); }
+#define NO_BITS _mm512_setzero_si512()
+
+#elif CK_POPCOUNT == CK_POPCOUNT_AVX2
+
+typedef __m256i ck_bits;
+enum { BITS_WORDS = 4 };
+INLINE ck_bits load_bits(const uint64_t *p, size_t left) {
+    if (left >= 4) return _mm256_loadu_si256((const __m256i *)p);
+    const __m256i mask = _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)left), _mm256_setr_epi64x(0, 1, 2, 3));
+    return _mm256_maskload_epi64((const long long *)p, mask);
+}
+INLINE ck_bits count_bits(ck_bits counts, ck_bits x) {
+    const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+    const __m256i half = _mm256_set1_epi8(15);
+    const __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(x, half));
+    const __m256i high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(x, 4), half));
+    return _mm256_add_epi64(counts, _mm256_sad_epu8(_mm256_add_epi8(low, high), _mm256_setzero_si256()));
+}
+INLINE ck_bits both_bits(ck_bits a, ck_bits b) { return _mm256_and_si256(a, b); }
+INLINE ck_bits opposite_bits(ck_bits both, ck_bits s, ck_bits t) { return _mm256_and_si256(both, _mm256_xor_si256(s, t)); }
+INLINE int32_t total(ck_bits counts) {
+    const __m128i sum = _mm_add_epi64(_mm256_castsi256_si128(counts), _mm256_extracti128_si256(counts, 1));
+    return (int32_t)(_mm_cvtsi128_si64(sum) + _mm_extract_epi64(sum, 1));
+}
+#define NO_BITS _mm256_setzero_si256()
+
+#else
+
+typedef uint64_t ck_bits;
+enum { BITS_WORDS = 1 };
+INLINE ck_bits load_bits(const uint64_t *p, size_t left) {
+    (void)left;
+    return *p;
+}
+INLINE ck_bits count_bits(ck_bits counts, ck_bits x) { return counts + (uint64_t)__builtin_popcountll(x); }
+INLINE ck_bits both_bits(ck_bits a, ck_bits b) { return a & b; }
+INLINE ck_bits opposite_bits(ck_bits both, ck_bits s, ck_bits t) { return both & (s ^ t); }
+INLINE int32_t total(ck_bits counts) { return (int32_t)counts; }
+#define NO_BITS 0
+
+#endif
+
+// Some queries against rows: a row is loaded once for all of them.
+INLINE void packed_counts_of(const uint64_t *queries, const uint64_t *base, size_t rows, size_t words, size_t stride,
+                             int32_t *both, int32_t *opposite, const int count) {
+    for (size_t row = 0; row < rows; ++row, base += 2 * words) {
+        ck_bits shared[CK_QUERIES], differing[CK_QUERIES];
+        for (int q = 0; q < count; ++q) shared[q] = differing[q] = NO_BITS;
+        for (size_t w = 0; w < words; w += BITS_WORDS) {
+            const size_t left = words - w;
+            const ck_bits nonzero = load_bits(base + w, left), negative = load_bits(base + words + w, left);
+            _Pragma("clang loop unroll(full)") for (int q = 0; q < count; ++q) {
+                const uint64_t *query = queries + 2 * words * (size_t)q + w;
+                const ck_bits a = both_bits(nonzero, load_bits(query, left));
+                shared[q] = count_bits(shared[q], a);
+                differing[q] = count_bits(differing[q], opposite_bits(a, negative, load_bits(query + words, left)));
+            }
+        }
+        for (int q = 0; q < count; ++q) {
+            both[(size_t)q * stride + row] = total(shared[q]);
+            opposite[(size_t)q * stride + row] = total(differing[q]);
+        }
+    }
+}
+
+static void packed_counts(const uint64_t *queries, size_t count, const uint64_t *base, size_t rows, size_t words,
+                          size_t stride, int32_t *both, int32_t *opposite) {
+    switch (count) {
+    case 1: packed_counts_of(queries, base, rows, words, stride, both, opposite, 1); break;
+    case 2: packed_counts_of(queries, base, rows, words, stride, both, opposite, 2); break;
+    case 3: packed_counts_of(queries, base, rows, words, stride, both, opposite, 3); break;
+    default: packed_counts_of(queries, base, rows, words, stride, both, opposite, CK_QUERIES);
+    }
+}
+
 // ---- images
 
 #if defined(CK_SHUFFLES)
@@ -386,6 +494,7 @@ const ck_loops CK_VARIANT = {
     .lrn = lrn_f32,
     .lrn_bf16 = lrn_bf16,
     .add_bf16 = add_bf16,
+    .packed_counts = packed_counts,
     .resize_row = resize_row,
     .blend_rows = blend_rows,
     .halve_row = halve_row,

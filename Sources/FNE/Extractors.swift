@@ -176,8 +176,8 @@ func files(_ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, _ na
         try needCapacity(codes_capacity, size, "codes")
         try needCapacity(statistics_capacity, extractor.featureCount, "mean and std")
         let given = try readOptions(UnsafePointer(run), defaults: fne_extract_run(), "run")
-        guard given.codes == nil, given.mean == nil, given.std == nil else {
-            throw FNEError(.invalidArgument, "run sets codes, mean or std, which are arguments of fne_embed_files")
+        guard given.codes == nil, given.packed == nil, given.mean == nil, given.std == nil else {
+            throw FNEError(.invalidArgument, "run sets codes, packed, mean or std, which are arguments of fne_embed_files")
         }
         let files = try files(paths, count)
         let reports = try reports(of: given, count: files.count, skips: extractor.skipsBadImages)
@@ -309,18 +309,23 @@ private func output(
         try needCapacity(capacity, size, "features")
         output.features = features
     }
-    guard let codes = run.codes else {
-        guard features != nil else { throw FNEError(.invalidArgument, "features is NULL, and so is run->codes") }
+    guard run.codes != nil || run.packed != nil else {
+        guard features != nil else { throw FNEError(.invalidArgument, "features is NULL, and so are run->codes and run->packed") }
         return output
     }
-    try needCapacity(run.codes_capacity, size, "run->codes")
+    if run.codes != nil { try needCapacity(run.codes_capacity, size, "run->codes") }
+    if run.packed != nil {
+        let words = try matrixSize(UInt64(size / featureCount), UInt64(PackedCodes.words(features: featureCount)), "run->packed")
+        try needCapacity(run.packed_capacity, words, "run->packed")
+    }
     let (mean, std) = try (required(run.mean, "run->mean"), required(run.std, "run->std"))
     guard run.statistics_size == UInt64(featureCount) else {
         throw FNEError(
             .shapeMismatch,
             "run->statistics_size is \(run.statistics_size); these layers have \(featureCount) features")
     }
-    output.codes = codes
+    output.codes = run.codes
+    output.packed = run.packed
     output.discretizer = try Discretizer(
         discretization(run.ternarize_options, "run->ternarize_options"), features: featureCount, mean: mean, std: std)
     return output

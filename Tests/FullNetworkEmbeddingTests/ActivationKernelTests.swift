@@ -5,7 +5,7 @@ import XCTest
 final class ActivationKernelTests: XCTestCase {
     override func tearDown() { ck_pin_variant(nil) }
 
-    private let variants = ["baseline", "avx2", "avx512"]
+    private let variants = ["baseline", "avx2", "avx512", "vpopcntdq"]
 
     private func widened(_ half: UInt16) -> Float { Float(bitPattern: UInt32(half) << 16) }
 

@@ -8,7 +8,7 @@ final class KernelVariantTests: XCTestCase {
     /// Runs a test with each variant that this processor has.
     private func forEachVariant(_ body: (String) -> Void) {
         var ran = 0
-        for name in ["baseline", "avx2", "avx512"] where ck_pin_variant(name) == 0 {
+        for name in ["baseline", "avx2", "avx512", "vpopcntdq"] where ck_pin_variant(name) == 0 {
             XCTAssertEqual(String(cString: ck_variant()), name)
             body(name)
             ran += 1

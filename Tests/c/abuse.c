@@ -208,6 +208,39 @@ int main(int argc, char **argv) {
     int8_t code[1];
     EXPECT(fne_embed_files(NULL, NULL, 1, code, 1, column, column, 1, NULL), FNE_INVALID_ARGUMENT);
 
+    /* Packed codes. */
+    uint64_t words[8], found[1];
+    int32_t product[1];
+    double score[1];
+    EXPECT(fne_packed_words(0, words), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_words(UINT64_MAX, words), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_words(5, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_words(65, words), FNE_OK);
+    HOLDS(words[0] == 4);
+    int8_t few[4] = {1, 0, -1, 1};
+    EXPECT(fne_pack(NULL, 1, 4, words, 8), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_pack(few, 1, 4, NULL, 8), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_pack(few, 1, 4, words, 1), FNE_BUFFER_TOO_SMALL);
+    EXPECT(fne_pack(few, 0, 4, words, 8), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_pack(few, UINT64_MAX, UINT64_MAX, words, UINT64_MAX), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_pack(few, 2, 2, words, 8), FNE_OK);
+    EXPECT(fne_unpack(NULL, 2, 2, few, 4), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_unpack(words, 2, 2, few, 3), FNE_BUFFER_TOO_SMALL);
+    EXPECT(fne_unpack(words, 2, 2, few, 4), FNE_OK);
+    HOLDS(few[0] == 1 && few[1] == 0 && few[2] == -1 && few[3] == 1);
+    EXPECT(fne_packed_dot(words, 1, NULL, 1, 2, 0, product, 1), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_dot(words, 1, words, 2, 2, 0, product, 1), FNE_BUFFER_TOO_SMALL);
+    EXPECT(fne_packed_dot(words, 1, words, 1, 2, 2000, product, 1), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_dot(words, 1, words + 2, 1, 2, 1, product, 1), FNE_OK);
+    HOLDS(product[0] == -1);
+    EXPECT(fne_packed_search(words, 2, words, 1, 2, 3, FNE_METRIC_DOT, 0, found, score, 3), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_search(words, 2, words, 1, 2, 0, FNE_METRIC_DOT, 0, found, score, 1), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_search(words, 2, words, 1, 2, 2, FNE_METRIC_DOT, 0, found, score, 1), FNE_BUFFER_TOO_SMALL);
+    EXPECT(fne_packed_search(words, 2, words, 1, 2, 1, 7, 0, found, score, 1), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_search(words, 2, words, 1, 2, 1, FNE_METRIC_DOT, 0, NULL, score, 1), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_search(words, 2, words, 1, 2, 1, FNE_METRIC_HAMMING, 0, found, score, 1), FNE_OK);
+    HOLDS(found[0] == 0 && score[0] == 0);
+
     /* Jobs. */
     fne_job *job = NULL;
     fne_job_options job_options;

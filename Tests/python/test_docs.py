@@ -15,11 +15,11 @@ from conftest import ROOT
 import fne
 
 # Modules whose requirements may be missing (make extras).
-NEEDS = {"fne.ray": "ray", "fne.spark": "pyspark", "fne.fne_torch": "torch"}
+NEEDS = {"fne.ray": "ray", "fne.spark": "pyspark"}
 
 
 def modules():
-    names = [module.name for module in pkgutil.walk_packages(fne.__path__, "fne.") if not module.name.endswith("__main__")]
+    names = [module.name for module in pkgutil.walk_packages(fne.__path__, "fne.") if not module.name.endswith(("__main__", "fne_torch"))]
     return [name for name in names if name not in NEEDS or importlib.util.find_spec(NEEDS[name])]
 
 

@@ -233,3 +233,10 @@ def test_vote():
     for wrong in ({"predictions": predictions[0]}, {"predictions": predictions, "decisions": decisions}):
         with pytest.raises(ValueError, match="predictions have shape|classes"):
             fne_torch.vote(**wrong)
+
+
+def test_examples_in_docstrings():
+    import doctest
+
+    result = doctest.testmod(fne_torch)
+    assert result.failed == 0 and result.attempted > 2

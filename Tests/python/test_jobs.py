@@ -83,7 +83,7 @@ def test_the_values_are_those_of_the_parts(whole, pictures, graph, names):
 
 
 def test_packed_codes(whole):
-    planes = np.array(whole.packed_codes())
+    planes = np.array(whole.packed_codes().words)
     features = whole.feature_count
     assert planes.dtype == np.uint64 and planes.shape == (27, 2, -(-features // 64))
     bits = np.unpackbits(planes.view(np.uint8).reshape(27, 2, -1), axis=2, bitorder="little")
@@ -416,7 +416,7 @@ def test_given_statistics(tmp_path, pictures, graph, names, whole):
         embed(pictures, graph, tmp_path / "lean", statistics=training, keep_features=False, progress=stopping("embedding", 3))
     lean = embed(pictures, graph, tmp_path / "lean", statistics=training, keep_features=False)
     np.testing.assert_array_equal(lean.codes(), expected)
-    np.testing.assert_array_equal(lean.packed_codes(), job.packed_codes())
+    np.testing.assert_array_equal(lean.packed_codes().words, job.packed_codes().words)
     with pytest.raises(fne.FileError, match="features.npy"):
         lean.features()
     with pytest.raises(fne.InvalidArgumentError, match="without features"):

@@ -82,6 +82,14 @@ size_t ck_ternarize(const float *x, size_t rows, size_t features, const float *l
 void ck_pack(const int8_t *codes, size_t features, uint64_t *nonzero, uint64_t *negative);
 void ck_unpack(const uint64_t *nonzero, const uint64_t *negative, size_t features, int8_t *codes);
 
+// Of queries and rows of packed codes, [.., 2, words] each: how many features are set in both, and how many of these have opposite
+// signs: int32 [query_count, stride], of which the first rows are written. Their difference, both - 2 opposite, is the dot product.
+void ck_packed_counts(const uint64_t *queries, size_t query_count, const uint64_t *base, size_t rows, size_t words, size_t stride,
+                      int32_t *both, int32_t *opposite);
+
+// How many features are set in a plane.
+uint64_t ck_count_bits(const uint64_t *plane, size_t words);
+
 // ---- exact sums
 //
 // A sum is a fixed-point number of 32-bit digits in 64-bit lanes, so that many additions fit before carries must be
@@ -105,7 +113,7 @@ void ck_exact_carry(int64_t *lanes, size_t features);
 // Whether the processor computes with bfloat16: 0 TensorFlow refuses to, 1 by way of float32, 2 itself.
 int ck_bfloat16_support(void);
 
-// The instruction set of the loops in use: "baseline", and on x86-64 "avx2" or "avx512".
+// The instruction set of the loops in use: "baseline", and on x86-64 "avx2", "avx512" or "vpopcntdq".
 const char *ck_variant(void);
 
 // For tests: makes the loops of that name run from now on, NULL the widest ones. Returns 1 and changes nothing where the

@@ -17,6 +17,8 @@ struct BatchTask {
     private let name: (Int) -> String?
     /// Where rows that nobody keeps wait to be discretized.
     private let scratch: Bytes?
+    /// Where codes that nobody keeps wait to be packed.
+    private let codeScratch: Bytes?
 
     init(
         _ extractor: Extractor, _ output: Extractor.Output, rowsPerImage: Int, imagesPerBatch: Int,
@@ -29,6 +31,7 @@ struct BatchTask {
         let values = try checkedProduct(
             imagesPerBatch, rowsPerImage, extractor.featureCount, MemoryLayout<Float>.size, of: "batch_size x features")
         scratch = output.features == nil && output.sink == nil ? try Bytes(count: values) : nil
+        codeScratch = output.codes == nil && output.packed != nil ? try Bytes(count: values / 4) : nil
     }
 
     func run(_ batch: BatchLoader.Batch, in buffers: RowBuffers?) -> Outcome {
@@ -61,9 +64,14 @@ struct BatchTask {
         }
         outcome.badImages.sort { $0.image < $1.image }
         if !extractor.skipsBadImages, !outcome.badImages.isEmpty { return }
-        if let codes = output.codes, let discretizer = output.discretizer {
-            let firstCode = codes + batch.first * rowSize
-            try discretize(rows, batch, discretizer, to: firstCode, without: outcome.badImages)
+        if let discretizer = output.discretizer {
+            if let codes = output.codes {
+                try discretize(rows, batch, discretizer, to: codes + batch.first * rowSize, without: outcome.badImages)
+            } else {
+                try codeScratch?.withNumbers(of: Int8.self) {
+                    try discretize(rows, batch, discretizer, to: $0, without: outcome.badImages)
+                }
+            }
         }
         for (image, _) in outcome.badImages {
             (rows + (image - batch.first) * rowSize).update(repeating: .nan, count: rowSize)
@@ -83,5 +91,10 @@ struct BatchTask {
                 try discretizer.apply(from, rows: rowsPerImage, to: to)
             }
         }
+        guard let packed = output.packed else { return }
+        let features = extractor.featureCount
+        try PackedCodes.pack(
+            codes, rows: batch.count * rowsPerImage, features: features,
+            to: packed + batch.first * rowsPerImage * PackedCodes.words(features: features))
     }
 }

@@ -259,6 +259,8 @@ public final class Extractor: @unchecked Sendable {
         public var features: UnsafeMutablePointer<Float>?
         /// Receives int8 [rows, F] by way of the discretizer; a skipped image's rows are `skippedCode`.
         public var codes: UnsafeMutablePointer<Int8>?
+        /// Receives the codes packed (see `PackedCodes`), by way of the discretizer; 0 in a skipped image's rows.
+        public var packed: UnsafeMutablePointer<UInt64>?
         public var discretizer: Discretizer?
         /// Receives batch after batch on the calling thread: the images, and float32 [rows, F], which live during the call;
         /// a skipped image's rows are NaN. What it throws ends the run. Without features some batches wait for it in memory.
@@ -268,10 +270,11 @@ public final class Extractor: @unchecked Sendable {
 
         public init(
             features: UnsafeMutablePointer<Float>? = nil, codes: UnsafeMutablePointer<Int8>? = nil,
-            discretizer: Discretizer? = nil
+            packed: UnsafeMutablePointer<UInt64>? = nil, discretizer: Discretizer? = nil
         ) {
             self.features = features
             self.codes = codes
+            self.packed = packed
             self.discretizer = discretizer
         }
     }

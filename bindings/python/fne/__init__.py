@@ -12,6 +12,7 @@ Importing this package imports neither TensorFlow nor any other framework.
 
 from fne import zoo
 from fne._backend import backend_info, load_backend
+from fne._codes import PackedCodes
 from fne._embedding import l2_normalize, standardize, ternarize
 from fne._extractor import SKIPPED_CODE, Embedding, Extraction, Extractor, Layer
 from fne._images import ImageOptions, image_info, read_image, resize
@@ -66,6 +67,7 @@ __all__ = [
     "Layer",
     "Model",
     "NotFiniteError",
+    "PackedCodes",
     "ProgressLine",
     "ShapeMismatchError",
     "SkippedImagesWarning",

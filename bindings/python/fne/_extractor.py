@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from fne._interrupts import Interrupts
 from fne._model import Model
 from fne._options import extractor_options
 from fne.errors import FNEError, error
+
+if TYPE_CHECKING:
+    from fne._codes import PackedCodes
 
 _ON_ERROR = ("raise", "skip")
 _SKIP = 1
@@ -288,6 +291,29 @@ class Extractor:
         """
         return self._embed_part(images, Discretization(mean, std, lower, upper, rules), out, progress)
 
+    def embed_packed(
+        self,
+        images: Any,
+        mean: NDArray[Any],
+        std: NDArray[Any],
+        *,
+        lower: float = -0.25,
+        upper: float = 0.15,
+        rules: str = "documented",
+        progress: Progress | None = None,
+    ) -> tuple[PackedCodes, Embedding]:
+        """As `embed`, with two bits a feature: no int8 matrix is made.
+
+        Returns:
+            the packed codes, 0 for skipped images; and an `Embedding` whose codes are their words, for its statuses and reasons
+        """
+        from fne._codes import PackedCodes
+
+        discretization = Discretization(mean, std, lower, upper, rules)
+        run = self._run(images, _Rows(numpy.uint64, 0, None, discretization), progress)
+        words = run.output.reshape(len(run.output), 2, -1)
+        return PackedCodes(words, self.feature_count, self.layers), Embedding(run.output, run.statuses, run.reasons)
+
     def _embed_part(
         self,
         images: Any,
@@ -350,7 +376,8 @@ class _Rows(NamedTuple):
     discretization: Discretization | None = None
 
     def array(self, rows: int, features: int) -> NDArray[Any]:
-        result: NDArray[Any] = _ffi.output(self.out, (rows, features), self.dtype)
+        columns = 2 * -(-features // 64) if self.dtype == numpy.uint64 else features
+        result: NDArray[Any] = _ffi.output(self.out, (rows, columns), self.dtype)
         return result
 
 
@@ -416,7 +443,10 @@ class _Run:
         address, capacity = self.output.ctypes.data, self.output.size
         discretization = self._rows.discretization
         if discretization is not None:
-            run.codes, run.codes_capacity = address, capacity
+            if self._rows.dtype == numpy.uint64:
+                run.packed, run.packed_capacity = address, capacity
+            else:
+                run.codes, run.codes_capacity = address, capacity
             run.mean, run.std = discretization.mean.ctypes.data, discretization.std.ctypes.data
             run.statistics_size = len(discretization.mean)
             run.ternarize_options = ctypes.pointer(discretization.options)

@@ -143,6 +143,8 @@ class ExtractRun(ctypes.Structure):
         ("std", c_void_p),
         ("statistics_size", c_uint64),
         ("ternarize_options", POINTER(TernarizeOptions)),
+        ("packed", c_void_p),
+        ("packed_capacity", c_uint64),
         ("rows_done", c_uint64),
     ]
 
@@ -249,6 +251,13 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
         c_void_p, c_uint64, c_uint64, c_void_p, c_void_p, POINTER(TernarizeOptions), c_void_p, c_uint64,
     ],
     "fne_l2_normalize": [c_void_p, c_uint64, c_uint64, c_void_p, c_uint64],
+    "fne_packed_words": [c_uint64, _size_out],
+    "fne_pack": [c_void_p, c_uint64, c_uint64, c_void_p, c_uint64],
+    "fne_unpack": [c_void_p, c_uint64, c_uint64, c_void_p, c_uint64],
+    "fne_packed_dot": [c_void_p, c_uint64, c_void_p, c_uint64, c_uint64, c_uint32, c_void_p, c_uint64],
+    "fne_packed_search": [
+        c_void_p, c_uint64, c_void_p, c_uint64, c_uint64, c_uint64, c_int32, c_uint32, c_void_p, c_void_p, c_uint64,
+    ],
     "fne_job_open": [c_char_p, _handle, POINTER(ExtractorOptions), POINTER(JobOptions), _out],
     "fne_job_open_merge": [c_char_p, POINTER(c_char_p), c_uint64, POINTER(JobOptions), _out],
     "fne_job_run": [_handle, POINTER(JobReports)],

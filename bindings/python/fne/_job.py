@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from fne import _ffi
 from fne._backend import load_backend
 from fne._embedding import Discretization, ternarize
-from fne._extractor import SKIPPED_CODE, Layer
+from fne._codes import PackedCodes
+from fne._extractor import SKIPPED_CODE, Extractor, Layer
 from fne._ffi import check, lib
+from fne._images import ImageOptions
 from fne._interrupts import Interrupts
 from fne._model import Model
 from fne._options import as_count, extractor_options
@@ -320,10 +322,47 @@ class Job:
         """
         return self._part("codes.npy", layers, images)
 
-    def packed_codes(self) -> NDArray[numpy.uint64]:
-        """The job's packed codes, uint64 [rows, 2, ceil(F / 64)], memory-mapped: the planes of what is not 0, and of what is
-        -1; both are 0 for images that failed."""
-        return self._load("codes_packed.npy")
+    def packed_codes(self) -> PackedCodes:
+        """The job's codes with two bits a feature, memory-mapped; packed now where the job keeps int8 codes only. 0 for images that
+        failed."""
+        if (self.folder / "codes_packed.npy").exists() or not (self.folder / "codes.npy").exists():
+            return PackedCodes(self._load("codes_packed.npy"), self.feature_count, self.layers)
+        return PackedCodes.pack(self.codes(), self.layers)
+
+    def extractor(self, model: Any, **options: Any) -> Extractor:
+        """An extractor that makes rows as the job's, for further images.
+
+        Args:
+            model: the job's; another one is refused
+            options: such as on_error, streams, image_options
+
+        Raises:
+            JobMismatchError: the model is another one
+        """
+        settings = self.manifest["settings"]
+        source, limits = settings["input"], settings["image_options"]
+        model = model if isinstance(model, Model) else Model(model)
+        if model.sha256() != settings["model"]["sha256"]:
+            raise error(21, f"the model is not the one that the job in '{self.folder}' was made with")
+        given = {
+            "input_tensor": source["tensor"],
+            "layers": [layer.name for layer in self.layers],
+            "size": (source["height"], source["width"]),
+            "resize_mode": source["resize_mode"],
+            "resize_size": (source["resize_height"], source["resize_width"]),
+            "interpolation": source["interpolation"],
+            "crops": source["crops"],
+            "channel_order": source["channel_order"],
+            "mean": source["mean"],
+            "scale": source["scale"],
+            "image_options": ImageOptions(**limits),
+            "precision": settings["precision"],
+            "float32_layers": settings["float32_layers"],
+            "batch_size": settings["batch_size"],
+            "pad_batches": True,
+            **options,
+        }
+        return Extractor(model, **given)
 
     @property
     def stats(self) -> NDArray[numpy.float64]:

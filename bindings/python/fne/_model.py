@@ -6,6 +6,7 @@ import ctypes
 import fnmatch
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -62,6 +63,8 @@ class Model:
             graph = _freeze.freeze_saved_model(graph).path
         elif _freeze.is_keras_model(graph):
             graph, self.aliases = _freeze.freeze_keras(graph)
+        if self.aliases or isinstance(graph, (str, os.PathLike)):
+            self._frozen = graph
         if isinstance(graph, (str, os.PathLike)):
             path = _ffi.path(graph)
             self._handle = _ffi.open_handle(lib.fne_model_open, close, path, ctypes.byref(options))
@@ -75,6 +78,7 @@ class Model:
         data = bytes(graph)
         if not self.aliases:  # what a pickle holds; a path stays one
             self._source = (data, allow_unsafe)
+        self._frozen = data
         self._handle = _ffi.open_handle(lib.fne_model_open_memory, close, data, len(data), ctypes.byref(options))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -102,6 +106,14 @@ class Model:
     def layers(self) -> list[TensorInfo]:
         """The default layers' outputs, in graph order."""
         return [tensor for tensor in self.tensors() if tensor.is_default]
+
+    def sha256(self) -> str:
+        """Of the GraphDef's bytes, as a job's manifest has it."""
+        import hashlib
+
+        source = self._frozen
+        data = Path(source).read_bytes() if isinstance(source, (str, os.PathLike)) else source
+        return hashlib.sha256(data).hexdigest()
 
     def resolved(self, layers: str | Sequence[str] | None) -> list[str] | None:
         """Selectors in which Keras' names, and globs over these, stand for their tensors."""

@@ -88,10 +88,7 @@ def _codes_of(job: Job, images: NDArray[Any]) -> NDArray[numpy.int8]:
         return numpy.asarray(job.codes(images=images))
     if (job.folder / "codes_packed.npy").exists():
         rows = (images[:, None] * job.rows_per_image + numpy.arange(job.rows_per_image)).ravel()
-        planes = numpy.ascontiguousarray(job.packed_codes()[rows])
-        bits = numpy.unpackbits(planes.view(numpy.uint8).reshape(len(rows), 2, -1), axis=2, bitorder="little")
-        signs = bits[:, :, : job.feature_count].astype(numpy.int8)
-        return signs[:, 0] - 2 * signs[:, 1]
+        return job.packed_codes()[rows].unpack()
     return job.ternarize(images=images)
 
 

@@ -1,0 +1,262 @@
+"""Packed codes: integers equal to NumPy's in every way, whatever the kernel, the sizes and the threads."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+import fne
+from fne import PackedCodes, _ffi
+
+
+def random_codes(n, features, seed=0, kind="random"):
+    random = np.random.default_rng(seed)
+    if kind == "zeros":
+        return np.zeros((n, features), np.int8)
+    if kind in ("ones", "minus"):
+        return np.full((n, features), 1 if kind == "ones" else -1, np.int8)
+    if kind == "alternating":
+        return np.broadcast_to(np.where(np.arange(features) % 2, 1, -1), (n, features)).astype(np.int8)
+    if kind == "sparse":
+        return (random.random((n, features)) < 0.02).astype(np.int8) * random.choice([-1, 1], (n, features)).astype(np.int8)
+    return random.integers(-1, 2, (n, features), dtype=np.int8)
+
+
+SIZES = [1, 2, 63, 64, 65, 127, 128, 129, 191, 255, 256, 257, 511, 512, 513, 1000, 4096, 12416]
+KINDS = ["random", "zeros", "ones", "minus", "alternating", "sparse"]
+
+
+@pytest.mark.parametrize("features", SIZES)
+def test_packing(features):
+    codes = random_codes(5, features, features)
+    codes[3] = fne.SKIPPED_CODE
+    packed = PackedCodes.pack(codes)
+    expected = np.where(codes == fne.SKIPPED_CODE, 0, codes)
+    np.testing.assert_array_equal(packed.unpack(), expected)
+    bits = np.unpackbits(packed.words.view(np.uint8).reshape(5, 2, -1), axis=2, bitorder="little")
+    np.testing.assert_array_equal(bits[:, 0, :features], expected != 0)
+    np.testing.assert_array_equal(bits[:, 1, :features], expected == -1)
+    assert not bits[:, :, features:].any()
+
+
+@pytest.mark.parametrize("features", SIZES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_dot_products(features, kind):
+    a, b = random_codes(7, features, 1), random_codes(9, features, 2, kind)
+    expected = a.astype(np.int32) @ b.astype(np.int32).T
+    np.testing.assert_array_equal(PackedCodes.pack(a).dot(PackedCodes.pack(b)), expected)
+    np.testing.assert_array_equal(PackedCodes.pack(b).dot(PackedCodes.pack(a), threads=3), expected.T)
+    gram = PackedCodes.pack(b).gram()
+    np.testing.assert_array_equal(gram, b.astype(np.int32) @ b.astype(np.int32).T)
+
+
+@pytest.mark.parametrize("rows", [1, 63, 64, 65, 200, 1000])
+@pytest.mark.parametrize("queries", [1, 2, 3, 4, 5, 9])
+def test_all_shapes(rows, queries):
+    base, query = random_codes(rows, 300, 3), random_codes(queries, 300, 4)
+    expected = query.astype(np.int32) @ base.astype(np.int32).T
+    for threads in (None, 1, 2, 7):
+        np.testing.assert_array_equal(PackedCodes.pack(query).dot(PackedCodes.pack(base), threads=threads), expected)
+
+
+def reference(base, query, metric):
+    """Scores that sort ascending, and scores as given back."""
+    a, b = query.astype(np.float64), base.astype(np.float64)
+    dot = a @ b.T
+    if metric == "hamming":
+        scores = (query[:, None] != base[None]).sum(2).astype(np.float64)
+        return scores, scores
+    if metric == "cosine":
+        product = (a != 0).sum(1)[:, None] * (b != 0).sum(1)[None].astype(np.float64)
+        dot = np.divide(dot, np.sqrt(product), out=np.zeros_like(dot), where=product > 0)
+    return -dot, dot
+
+
+@pytest.mark.parametrize("metric", ["dot", "cosine", "hamming"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("rows", "queries", "k"), [(1, 1, 1), (70, 3, 70), (500, 9, 10), (3000, 2, 64)])
+def test_search(metric, kind, rows, queries, k):
+    base, query = random_codes(rows, 150, 5, kind), random_codes(queries, 150, 6)
+    base[rows // 2] = 0
+    order, given = reference(base, query, metric)
+    best = np.argsort(order, axis=1, kind="stable")[:, :k]
+    for threads in (None, 1, 3):
+        indices, scores = PackedCodes.pack(base).search(PackedCodes.pack(query), k, metric=metric, threads=threads)
+        np.testing.assert_array_equal(scores, np.take_along_axis(given, best, 1))
+        np.testing.assert_array_equal(indices, best)
+    assert indices.dtype == np.int64 and scores.shape == (queries, k)
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory):
+    """The kernels alone, whose variants can be pinned."""
+    library = tmp_path_factory.mktemp("kernels") / "kernels.so"
+    clang = shutil.which("clang") or str(Path(shutil.which(os.environ.get("SWIFT", "swift"))).resolve().parent / "clang")
+    sources = sorted((ROOT / "Sources/CKernels").glob("*.c"))
+    command = [clang, "-O2", "-shared", "-fPIC", f"-I{ROOT}/Sources/CKernels/include", *sources, "-lm", "-o", library]
+    subprocess.run(command, check=True)
+    return ctypes.CDLL(str(library))
+
+
+@pytest.mark.parametrize("variant", ["baseline", "avx2", "avx512", "vpopcntdq"])
+def test_every_kernel(kernels, variant):
+    """A hundred million pairs of features, random and not, in each kernel that the processor has, against NumPy."""
+    if kernels.ck_pin_variant(variant.encode()) != 0:
+        assert variant != "baseline"
+        return
+    pairs = 0
+    for features, rows, queries in [(5000, 250, 90), (64, 31, 5), (65, 1, 1), (511, 64, 3), (513, 65, 4), (12416, 7, 7)]:
+        for kind in KINDS if features < 5000 else ["random"]:
+            a, b = random_codes(queries, features, 21), random_codes(rows, features, 22, kind)
+            x, y = PackedCodes.pack(a).words, PackedCodes.pack(b).words
+            both, opposite = np.zeros((queries, rows), np.int32), np.zeros((queries, rows), np.int32)
+            sizes = [ctypes.c_size_t(size) for size in (queries, rows, x.shape[2], rows)]
+            kernels.ck_packed_counts(
+                ctypes.c_void_p(x.ctypes.data), sizes[0], ctypes.c_void_p(y.ctypes.data), *sizes[1:],
+                ctypes.c_void_p(both.ctypes.data), ctypes.c_void_p(opposite.ctypes.data),
+            )  # fmt: skip
+            dot = a.astype(np.float64) @ b.astype(np.float64).T
+            shared = (a != 0).astype(np.float64) @ (b != 0).astype(np.float64).T
+            np.testing.assert_array_equal(both, shared)
+            np.testing.assert_array_equal(both - 2 * opposite, dot)
+            pairs += queries * rows * features
+    assert pairs > 10**8
+    kernels.ck_pin_variant(None)
+
+
+def layers():
+    return [fne.Layer(name, "convolution", 4, slice(a, b)) for name, a, b in
+            [("conv1", 0, 64), ("conv2", 64, 100), ("pool", 100, 229), ("dense", 229, 300)]]  # fmt: skip
+
+
+def test_slicing():
+    codes = random_codes(20, 300, 7)
+    packed = PackedCodes.pack(codes, layers())
+    np.testing.assert_array_equal(packed[3:9].unpack(), codes[3:9])
+    assert packed[3:9].words.base is not None and len(packed[5]) == 1
+    np.testing.assert_array_equal(packed[np.arange(20) % 3 == 0].unpack(), codes[::3])
+    np.testing.assert_array_equal(packed[[7, 2]].unpack(), codes[[7, 2]])
+    for first, stop in [(0, 300), (0, 1), (63, 65), (64, 128), (1, 300), (299, 300), (100, 229), (37, 101)]:
+        part = packed.select(slice(first, stop))
+        np.testing.assert_array_equal(part.unpack(), codes[:, first:stop])
+        np.testing.assert_array_equal(part.words, PackedCodes.pack(codes[:, first:stop]).words)
+    np.testing.assert_array_equal(packed.select("pool").unpack(), codes[:, 100:229])
+    np.testing.assert_array_equal(packed.select("last:50%").unpack(), codes[:, 100:])
+    both = packed.select(["dense", "conv1"])
+    np.testing.assert_array_equal(both.unpack(), np.hstack([codes[:, 229:], codes[:, :64]]))
+    assert [layer.features for layer in both.layers] == [slice(0, 71), slice(71, 135)]
+    with pytest.raises(ValueError, match="do not know their layers"):
+        PackedCodes.pack(codes).select("pool")
+    for wrong in (slice(5, 5), slice(0, 9, 2)):
+        with pytest.raises(ValueError, match="range"):
+            packed.select(wrong)
+
+
+def test_saving(tmp_path):
+    packed = PackedCodes.pack(random_codes(9, 300, 8), layers())
+    packed.save(tmp_path / "codes.npy")
+    for mmap in (True, False):
+        read = PackedCodes.load(tmp_path / "codes", mmap=mmap)
+        assert isinstance(read.words, np.memmap) == mmap and read.layers == layers() and read.feature_count == 300
+        np.testing.assert_array_equal(read.words, packed.words)
+        assert read.search(packed[:1], 1)[0][0, 0] == 0
+    (tmp_path / "codes.json").write_text(json.dumps({"format": "else"}))
+    with pytest.raises(fne.FNEError, match="no packed codes"):
+        PackedCodes.load(tmp_path / "codes.npy")
+
+
+def test_sparse():
+    codes = random_codes(9, 300, 9)
+    sparse = PackedCodes.pack(codes).to_scipy_sparse()
+    np.testing.assert_array_equal(sparse.toarray(), codes)
+    assert sparse.dtype == np.int8 and sparse.nnz == (codes != 0).sum()
+
+
+def test_a_linear_svm_through_the_gram():
+    """SVC(kernel="precomputed") is the same classifier as SVC(kernel="linear") on the codes."""
+    from sklearn.svm import SVC
+
+    codes, labels = random_codes(60, 500, 10), np.arange(60) % 3
+    codes[labels == 1, :40] = 1
+    codes[labels == 2, 40:90] = -1
+    train, test = codes[:40], random_codes(20, 500, 11)
+    gram = SVC(kernel="precomputed", C=0.01).fit(PackedCodes.pack(train).gram(), labels[:40])
+    linear = SVC(kernel="linear", C=0.01).fit(train.astype(np.float64), labels[:40])
+    for part in (codes[40:], test):
+        kernel = PackedCodes.pack(part).dot(PackedCodes.pack(train))
+        np.testing.assert_array_equal(gram.predict(kernel), linear.predict(part.astype(np.float64)))
+        np.testing.assert_allclose(gram.decision_function(kernel), linear.decision_function(part.astype(np.float64)), atol=1e-6)
+
+
+def test_straight_from_the_extractor(network, photographs, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(photographs[0].read_bytes()[:900])
+    images = [*photographs[:5], broken, *photographs[5:]]
+    with fne.Extractor(network[0], on_error="skip", batch_size=4) as extractor:
+        features = extractor.extract(photographs).features
+        statistics = fne.Statistics(extractor.feature_count).update(features)
+        mean, std = statistics.mean(), statistics.std()
+        codes = extractor.embed(images, mean, std).codes
+        packed, outcome = extractor.embed_packed(images, mean, std)
+        np.testing.assert_array_equal(packed.unpack(), np.where(codes == fne.SKIPPED_CODE, 0, codes))
+        assert outcome.ok.sum() == 24 and list(outcome.reasons) == [5] and packed.layers == extractor.layers
+        mixed = [fne.read_image(photographs[0]), photographs[1], photographs[2].read_bytes()]
+        np.testing.assert_array_equal(extractor.embed_packed(mixed, mean, std)[0].words, packed[:3].words)
+
+
+def test_both_at_once_in_c(network, photographs):
+    """The run's codes and its packed codes in one call."""
+    with fne.Extractor(network[0], batch_size=4) as extractor:
+        features = extractor.feature_count
+        mean, std = np.zeros(features), np.ones(features)
+        codes, packed = np.zeros((24, features), np.int8), np.zeros((24, 2, -(-features // 64)), np.uint64)
+        run = _ffi.sized(_ffi.ExtractRun)
+        run.codes, run.codes_capacity, run.packed, run.packed_capacity = codes.ctypes.data, codes.size, packed.ctypes.data, packed.size
+        run.mean, run.std, run.statistics_size = mean.ctypes.data, std.ctypes.data, features
+        paths = _ffi.strings([os.fsencode(path) for path in photographs])
+
+        def extract():
+            return _ffi.lib.fne_extract_files(extractor._handle(), paths, 24, None, 0, ctypes.byref(run))
+
+        assert extract() == 0
+        np.testing.assert_array_equal(PackedCodes(packed, features).unpack(), codes)
+        run.packed_capacity -= 1
+        assert extract() == 2 and "run->packed" in _ffi.last_error()
+
+
+def test_errors():
+    packed = PackedCodes.pack(random_codes(3, 70))
+    with pytest.raises(fne.InvalidArgumentError, match="row 1, feature 2 is 5"):
+        PackedCodes.pack(np.int8([[0, 0, 0], [0, 0, 5]]))
+    with pytest.raises(fne.ShapeMismatchError, match="70"):
+        packed.dot(PackedCodes.pack(random_codes(3, 71)))
+    with pytest.raises(fne.ShapeMismatchError, match=r"uint64 \[n, 2, 17\] is needed for 1066 features"):
+        PackedCodes(packed.words, 1066)
+    with pytest.raises(fne.InvalidArgumentError, match="k is 4; it must be 1 to 3"):
+        packed.search(packed, 4)
+    with pytest.raises(ValueError, match="metric"):
+        packed.search(packed, 1, metric="euclidean")
+    for wrong in (np.zeros(3, np.int8), np.zeros((3, 2)), np.zeros((3, 0), np.int8)):
+        with pytest.raises(ValueError, match="int8"):
+            PackedCodes.pack(wrong)
+    assert packed[:0].dot(packed).shape == (0, 3) and PackedCodes.pack(np.zeros((0, 9), np.int8)).unpack().shape == (0, 9)
+
+
+def test_the_c_reader(tmp_path):
+    """The example that reads the format without libfne."""
+    source = ROOT / "examples/read_packed_codes.c"
+    program = tmp_path / "read"
+    subprocess.run(["gcc", "-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", source, "-o", program], check=True)
+    codes = random_codes(7, 300, 12)
+    PackedCodes.pack(codes).save(tmp_path / "codes.npy")
+    out = subprocess.run([program, tmp_path / "codes.npy", "2", "5"], capture_output=True, text=True, check=True).stdout
+    assert int(out) == int(codes[2].astype(int) @ codes[5].astype(int))
+    assert len(source.read_text().splitlines()) <= 40
