@@ -4,7 +4,7 @@
     make bench ASSETS=folder       also with folder/models/*.pb (each with its NAME.layers.txt: kind, tensor, shape) and
                                    the photographs below folder/images
     make bench-peers               installs what libfne is compared with (PyTorch, ONNX Runtime, OpenVINO, ...)
-    make bench ONLY=speed          one part: library agreement speed cold start postprocess memory precision jobs
+    make bench ONLY=speed          one part: library agreement speed cold start postprocess memory precision jobs codes
 
 Implementation A is the documented function, run by TensorFlow's Python (Tests/python/implementation_a.py). Speeds are medians;
 ratios are medians of the ratios of neighbouring runs, so that they hold on a noisy machine. Each engine of the table is a
@@ -438,7 +438,7 @@ figure.supxlabel("images a second; * from JPEG files to ternary codes, others fr
 figure.savefig(sys.argv[2], dpi=110)
 """
 
-PARTS = ["library", "agreement", "speed", "cold", "postprocess", "memory", "precision", "jobs"]
+PARTS = ["library", "agreement", "speed", "cold", "postprocess", "memory", "precision", "jobs", "codes"]
 
 
 def main() -> None:
@@ -459,6 +459,9 @@ def main() -> None:
         library_facts()
     if wanted("postprocess"):
         postprocess(arguments.rounds)
+    if wanted("codes"):
+        python = PEERS if PEERS.exists() else sys.executable
+        subprocess.run([python, ROOT / "Benchmarks/codes.py", str(arguments.rounds)], check=True)
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -158,3 +158,30 @@ def test_progress_lines(kind, monkeypatch, capsys):
         assert not shown
     else:
         assert "\r5/10 images, " in shown and "images/s" in shown and "\r8/8 images" in shown and "statistics\n" in shown
+
+
+def test_search(tmp_path, graph, photographs):
+    folder = photographs[0].parent
+    job = fne.embed_dataset(folder, graph, tmp_path / "job", size=(48, 64), codes=["packed"])
+    command = ["search", tmp_path / "job", photographs[3], photographs[8], "--model", graph, "-k", "3"]
+    result = run(*command, "--images", folder, "-o", tmp_path / "sheet.png")
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    codes = np.array(job.ternarize()).astype(np.float64)
+    unit = codes / np.linalg.norm(codes, axis=1, keepdims=True)
+    for start, query in ((0, photographs[3]), (4, photographs[8])):
+        assert lines[start] == str(query)
+        number = job.names.index(query.name)
+        cosines = unit @ unit[number]
+        best = np.argsort(-cosines, kind="stable")[:3]
+        assert best[0] == number
+        assert [line.split() for line in lines[start + 1 : start + 4]] == [[f"{cosines[i]:.4f}", job.names[i]] for i in best]
+    sheet = fne.read_image(tmp_path / "sheet.png")
+    assert sheet.shape == (2 * 134 + 6, 4 * 134 + 18, 3)
+    np.testing.assert_array_equal(sheet[6:134, 6:134], sheet[6:134, 152:280])  # the query, and itself as the nearest
+    result = run(*command, "--layers", "last:25%", "--metric", "hamming")
+    assert result.returncode == 0 and result.stdout.splitlines()[1].split() == ["0.0000", photographs[3].name]
+    wrong = run("search", tmp_path / "job", photographs[0], "--model", "efficientnet_lite0")
+    assert wrong.returncode == 1 and "is not the one that the job" in wrong.stderr
+    missing = run("search", tmp_path / "job", "gone.jpg", "--model", graph)
+    assert missing.returncode == 1 and "gone.jpg" in missing.stderr

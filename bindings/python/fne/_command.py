@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     _layers_command(commands)
     _embed_command(commands)
     _merge_command(commands)
+    _search_command(commands)
     _report_command(commands)
     _doctor_command(commands)
     return parser
@@ -92,6 +93,42 @@ def _layers(given: argparse.Namespace) -> None:
         print(f"{tensor.name:{width}}  {tensor.kind:11}  {shape:16}  {tensor.channels or '?':>8}  {default}".rstrip())
     taken = [tensor.channels or 0 for tensor in chosen if tensor.is_default]
     print(f"{len(taken)} default layers, {sum(taken)} features")
+
+
+# ---- search
+
+
+def _search_command(commands: Any) -> None:
+    command = _command(
+        commands,
+        "search",
+        _search,
+        "Finds a job's images that are nearest to others, by the cosine of their ternary codes.",
+        "  fne search job query.jpg --model network.pb -k 10\n"
+        "  fne search job a.jpg b.jpg --model network.pb --images photographs -o sheet.png",
+    )
+    command.add_argument("job", help="the job's folder")
+    command.add_argument("queries", nargs="+", metavar="image", help="images to look for")
+    command.add_argument("--model", default="efficientnet_lite0", help="the job's network (efficientnet_lite0)")
+    command.add_argument("-k", type=int, default=10, metavar="K", help="how many to find (10)")
+    command.add_argument("--layers", action="append", metavar="SELECTOR", help="compare some layers only; may be repeated")
+    command.add_argument("--metric", choices=["cosine", "dot", "hamming"], default="cosine")
+    command.add_argument("--images", metavar="FOLDER", help="what the job's names are relative to, for the sheet")
+    command.add_argument("-o", "--output", metavar="SHEET.png", help="also draw the images found, a row for each query")
+
+
+def _search(given: argparse.Namespace) -> None:
+    from fne._search import contact_sheet, search_job
+
+    job = fne.Job(given.job)
+    found = search_job(job, network(given.model), given.queries, given.k, layers=given.layers, metric=given.metric)
+    for query, hits in zip(given.queries, found, strict=True):
+        print(query)
+        for hit in hits:
+            print(f"  {hit.score:8.4f}  {hit.name}")
+    if given.output:
+        contact_sheet(given.queries, found, given.output, given.images)
+        print(given.output)
 
 
 # ---- report, doctor

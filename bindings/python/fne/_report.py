@@ -16,6 +16,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from fne._codes import PackedCodes
 from fne._images import read_image, resize
 from fne._job import Job
 from fne.errors import FNEError
@@ -124,8 +125,8 @@ def neighbours(job: Job) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     good = numpy.flatnonzero(job.ok)
     if len(good) > _MOST_IMAGES:
         good = good[numpy.linspace(0, len(good) - 1, _MOST_IMAGES).astype(int)]
-    codes = _codes_of(job, good).reshape(len(good), -1).astype(numpy.float32)
-    gram = codes @ codes.T
+    codes = PackedCodes.pack(_codes_of(job, good).reshape(len(good), -1))
+    gram = codes.gram().astype(numpy.float32)
     norms = numpy.sqrt(numpy.maximum(numpy.diag(gram), 1))
     centred = gram - gram.mean(0) - gram.mean(1)[:, None] + gram.mean()
     values, vectors = numpy.linalg.eigh(centred.astype(numpy.float64))
@@ -313,13 +314,15 @@ def _data_address(pixels: NDArray[numpy.uint8]) -> str:
     try:
         import PIL.Image
     except ImportError:
-        return "data:image/png;base64," + base64.b64encode(_png(small)).decode()
+        return "data:image/png;base64," + base64.b64encode(png(small)).decode()
     buffer = io.BytesIO()
     PIL.Image.fromarray(small).save(buffer, "JPEG", quality=72)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _png(pixels: NDArray[numpy.uint8]) -> bytes:
+def png(pixels: NDArray[numpy.uint8]) -> bytes:
+    """A PNG of uint8 [height, width, 3]."""
+
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 

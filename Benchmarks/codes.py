@@ -1,0 +1,139 @@
+"""Search among packed codes beside faiss and NumPy: run by bench.py in the peers' Python (make bench-peers), or alone in any that has
+numpy (and faiss-cpu, scikit-learn). Prints medians of interleaved rounds."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+    os.environ.pop(variable, None)
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bindings/python"))
+
+import numpy as np
+
+from fne import PackedCodes
+
+FEATURES, BASE, QUERIES, K = 12_416, 100_000, 100, 10  # VGG16's features
+
+
+def random_words(random: np.random.Generator, rows: int) -> np.ndarray:
+    words = -(-FEATURES // 64)
+    nonzero = random.integers(0, 2**64, (rows, words), dtype=np.uint64)
+    return np.stack([nonzero, random.integers(0, 2**64, (rows, words), dtype=np.uint64) & nonzero], axis=1)
+
+
+def main(rounds: int) -> None:
+    random = np.random.default_rng(1)
+    base, queries = PackedCodes(random_words(random, BASE), FEATURES), PackedCodes(random_words(random, QUERIES), FEATURES)
+    query = queries[:1]
+    dense = np.empty((BASE, FEATURES), np.float32)
+    for first in range(0, BASE, 5000):
+        dense[first : first + 5000] = base[first : first + 5000].unpack()
+    asked = queries.unpack().astype(np.float32)
+
+    def numpy_search() -> Any:
+        products = asked @ dense.T
+        return np.argpartition(-products, K, axis=1)[:, :K]
+
+    ways: dict[str, Callable[[], Any]] = {
+        "libfne, 100 queries": lambda: base.search(queries, K),
+        "libfne, 1 query": lambda: base.search(query, K),
+        "numpy sum of the same bytes": lambda: base.words.sum(),
+        "numpy float32, 100 queries": numpy_search,
+    }
+    try:
+        import faiss
+    except ImportError:
+        print("  (incomplete: faiss-cpu is not installed; make bench-peers)")
+    else:
+        flat = faiss.IndexFlatIP(FEATURES)
+        flat.add(dense)
+        binary = faiss.IndexBinaryFlat(FEATURES)
+        binary.add(np.ascontiguousarray(base.words[:, 0]).view(np.uint8)[:, : FEATURES // 8])
+        plane = np.ascontiguousarray(queries.words[:, 0]).view(np.uint8)[:, : FEATURES // 8].copy()
+        ways["faiss IndexFlatIP float32, 100 queries"] = lambda: flat.search(asked, K)
+        ways["faiss IndexBinaryFlat, one plane, 100 queries"] = lambda: binary.search(plane, K)
+        ways["faiss IndexBinaryFlat, one plane, 1 query"] = lambda: binary.search(plane[:1], K)
+        found, _ = base.search(queries, K)
+        scores = np.take_along_axis(asked @ dense.T, found, 1)
+        assert (np.sort(scores, 1) == np.sort(flat.search(asked, K)[0], 1)).all(), "other results than faiss'"
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds + 1):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            times[name].append(time.perf_counter() - start)
+    ours = times["libfne, 100 queries"]
+    print(f"search of {BASE} codes of {FEATURES} features, k = {K}: {base.words.nbytes / 1e6:.0f} MB packed, {dense.nbytes / 1e9:.2f} GB float32")
+    for name, taken in times.items():
+        median = statistics.median(taken[1:])
+        ratio = statistics.median(a / b for a, b in zip(taken[1:], ours[1:], strict=True))
+        print(f"  {name:46s} {median * 1000:8.1f} ms   {ratio:6.2f} times libfne's 100 queries")
+
+    def speed(name: str, size: int) -> list[float]:
+        return [size / taken for taken in times[name][1:]]
+
+    def relation(a: list[float], b: list[float]) -> float:
+        return statistics.median(x / y for x, y in zip(a, b, strict=True))
+
+    one, total = speed("libfne, 1 query", base.words.nbytes), speed("numpy sum of the same bytes", base.words.nbytes)
+    print(f"  bytes a second, one query: {statistics.median(one) / 1e9:.1f} GB/s, {relation(one, total):.2f} of numpy's sum")
+    if "faiss IndexBinaryFlat, one plane, 100 queries" in times:
+        size = BASE * FEATURES // 8
+        many = relation(speed("libfne, 100 queries", base.words.nbytes), speed("faiss IndexBinaryFlat, one plane, 100 queries", size))
+        single = relation(one, speed("faiss IndexBinaryFlat, one plane, 1 query", size))
+        print(f"  bytes read a second, of faiss' binary index: {many:.2f} (100 queries), {single:.2f} (1 query)")
+    bytes_packed = base.words.nbytes / BASE
+    print(f"  bytes an image: {bytes_packed:.0f}; float64 {8 * FEATURES / bytes_packed:.1f} times, int8 {FEATURES / bytes_packed:.2f} times")
+    classifier(rounds)
+
+
+def classifier(rounds: int) -> None:
+    """A linear SVM through the Gram matrix beside LinearSVC, on codes of 17 noisy classes."""
+    try:
+        from sklearn.svm import SVC, LinearSVC
+    except ImportError:
+        print("  (incomplete: scikit-learn is not installed)")
+        return
+    random = np.random.default_rng(2)
+    for images in (340, 1700):
+        labels = np.arange(images) % 17
+        centres = random.integers(-1, 2, (17, FEATURES), dtype=np.int8)
+        noise = random.integers(-1, 2, (images, FEATURES), dtype=np.int8)
+        codes = np.where(random.random((images, FEATURES)) < 0.06, centres[labels], noise).astype(np.int8)
+        packed, half = PackedCodes.pack(codes), images // 2
+        wide = codes.astype(np.float64)
+        sparse = packed.to_scipy_sparse().astype(np.float64)
+        results: dict[str, tuple[list[float], np.ndarray]] = {}
+
+        def fit(name: str, body: Callable[[], np.ndarray], results: Any = results) -> None:
+            start = time.perf_counter()
+            predicted = body()
+            results.setdefault(name, ([], predicted))[0].append(time.perf_counter() - start)
+
+        def gram(packed: PackedCodes = packed, half: int = half, labels: Any = labels) -> np.ndarray:
+            model = SVC(kernel="precomputed", C=0.01).fit(packed[:half].gram(), labels[:half])
+            return model.predict(packed[half:].dot(packed[:half]))
+
+        for _ in range(max(1, rounds // 2)):
+            fit("SVC, Gram of packed codes", gram)
+            fit("SVC(linear) on float64", lambda w=wide, h=half, y=labels: SVC(kernel="linear", C=0.01).fit(w[:h], y[:h]).predict(w[h:]))
+            fit("LinearSVC on float64", lambda w=wide, h=half, y=labels: LinearSVC(C=0.01).fit(w[:h], y[:h]).predict(w[h:]))
+            fit("LinearSVC on sparse", lambda w=sparse, h=half, y=labels: LinearSVC(C=0.01).fit(w[:h], y[:h]).predict(w[h:]))
+        print(f"a linear SVM, {half} training images of 17 classes, fit and predict of as many:")
+        exact = results["SVC(linear) on float64"][1]
+        for name, (taken, predicted) in results.items():
+            print(
+                f"  {name:28s} {statistics.median(taken) * 1000:8.0f} ms, accuracy {np.mean(predicted == labels[half:]):.3f}, equal to "
+                f"SVC(linear) {np.mean(predicted == exact):.4f}"
+            )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
