@@ -22,7 +22,7 @@ public enum PackedCodes {
         let count = planeWords(features)
         for row in 0..<rows {
             let (from, to) = (codes + row * features, packed + row * 2 * count)
-            for feature in 0..<features where from[feature] > 1 || from[feature] < -1 && from[feature] != Extractor.Output.skippedCode {
+            for feature in 0..<features where from[feature] > 1 || from[feature] < -1 && from[feature] != Discretization.skippedCode {
                 throw FNEError(
                     .invalidArgument, "row \(row), feature \(feature) is \(from[feature]); codes are -1, 0 and 1")
             }

@@ -9,6 +9,9 @@ public struct Discretization: Equatable, Sendable {
         case torch = 1
     }
 
+    /// What stands in the codes of an image that could not be embedded.
+    public static let skippedCode = Int8.min
+
     public let lower: Double
     public let upper: Double
     public let rules: Rules

@@ -1,5 +1,3 @@
-import CKernels
-
 /// One run of a job, from where the last one stopped to the end.
 final class JobRun {
     private(set) var manifest: Manifest
@@ -160,7 +158,7 @@ final class JobRun {
         guard let formats = manifest.codes?.formats else { return }
         if formats.contains(.int8) { matrices.codes = try NumPyFile(files.data(JobFiles.codes), .int8, [rows, features]) }
         if formats.contains(.packed) {
-            matrices.packed = try NumPyFile(files.data(JobFiles.packedCodes), .uint64, [rows, 2, (features + 63) / 64])
+            matrices.packed = try NumPyFile(files.data(JobFiles.packedCodes), .uint64, [rows, 2, PackedCodes.words(features: features) / 2])
         }
     }
 
@@ -278,9 +276,10 @@ final class JobRun {
     private func writeCodes(
         _ images: Range<Int>, _ rows: UnsafePointer<Float>, _ discretizer: Discretizer, isGood: (Int) -> Bool
     ) throws {
-        let (rowSize, words) = (rowsPerImage * features, (features + 63) / 64)
-        codeBuffer.codes = [Int8](repeating: Extractor.Output.skippedCode, count: images.count * rowSize)
-        codeBuffer.words = [UInt64](repeating: 0, count: matrices.packed == nil ? 0 : images.count * rowsPerImage * 2 * words)
+        let rowSize = rowsPerImage * features
+        codeBuffer.codes = [Int8](repeating: Discretization.skippedCode, count: images.count * rowSize)
+        codeBuffer.words = [UInt64](
+            repeating: 0, count: matrices.packed == nil ? 0 : try images.count * rowsPerImage * PackedCodes.words(features: features))
         try codeBuffer.codes.withUnsafeMutableBufferPointer { codes in
             guard let start = codes.baseAddress else { return }
             for (offset, image) in images.enumerated() where isGood(image) {
@@ -291,9 +290,7 @@ final class JobRun {
             guard let packed = matrices.packed else { return }
             try codeBuffer.words.withUnsafeMutableBufferPointer { planes in
                 guard let plane = planes.baseAddress else { return }
-                for row in 0..<count {
-                    ck_pack(start + row * features, features, plane + row * 2 * words, plane + (row * 2 + 1) * words)
-                }
+                try PackedCodes.pack(start, rows: count, features: features, to: plane)
                 try packed.write(plane, count: count, at: first)
             }
         }

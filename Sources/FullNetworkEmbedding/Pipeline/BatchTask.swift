@@ -86,7 +86,7 @@ struct BatchTask {
         for offset in 0..<batch.count {
             let (from, to) = (rows + offset * rowSize, codes + offset * rowSize)
             if bad.contains(where: { $0.image == batch.first + offset }) {
-                to.update(repeating: Extractor.Output.skippedCode, count: rowSize)
+                to.update(repeating: Discretization.skippedCode, count: rowSize)
             } else {
                 try discretizer.apply(from, rows: rowsPerImage, to: to)
             }

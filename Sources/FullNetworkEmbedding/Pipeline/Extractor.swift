@@ -257,7 +257,7 @@ public final class Extractor: @unchecked Sendable {
     public struct Output {
         /// Receives float32 [rows, F]; a skipped image's rows are NaN.
         public var features: UnsafeMutablePointer<Float>?
-        /// Receives int8 [rows, F] by way of the discretizer; a skipped image's rows are `skippedCode`.
+        /// Receives int8 [rows, F] by way of the discretizer; a skipped image's rows are `Discretization.skippedCode`.
         public var codes: UnsafeMutablePointer<Int8>?
         /// Receives the codes packed (see `PackedCodes`), by way of the discretizer; 0 in a skipped image's rows.
         public var packed: UnsafeMutablePointer<UInt64>?
@@ -265,8 +265,6 @@ public final class Extractor: @unchecked Sendable {
         /// Receives batch after batch on the calling thread: the images, and float32 [rows, F], which live during the call;
         /// a skipped image's rows are NaN. What it throws ends the run. Without features some batches wait for it in memory.
         var sink: ((Range<Int>, UnsafePointer<Float>) throws -> Void)?
-
-        public static let skippedCode = Int8.min
 
         public init(
             features: UnsafeMutablePointer<Float>? = nil, codes: UnsafeMutablePointer<Int8>? = nil,

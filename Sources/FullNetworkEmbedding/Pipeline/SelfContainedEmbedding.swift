@@ -2,7 +2,7 @@ extension Extractor {
     /// Embeds image files by their own statistics. The float32 rows wait in memory until the last image is read.
     ///
     /// - Parameters:
-    ///   - codes: receives int8 [files.count * rowsPerImage, F]; a skipped image's rows are `Output.skippedCode`
+    ///   - codes: receives int8 [files.count * rowsPerImage, F]; a skipped image's rows are `Discretization.skippedCode`
     ///   - mean, std: receive float64 [F]
     ///   - rowsDone: all rows once they are final, else 0
     /// - Throws: as `extract(files:)`; where no image is good, the first one's error.
@@ -41,7 +41,7 @@ extension Extractor {
                 if bad[image] == nil {
                     try discretizer.apply(rows + image * rowSize, rows: rowsPerImage, to: target)
                 } else {
-                    target.update(repeating: Output.skippedCode, count: rowSize)
+                    target.update(repeating: Discretization.skippedCode, count: rowSize)
                 }
             }
         }
