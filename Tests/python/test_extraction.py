@@ -515,7 +515,7 @@ def test_what_c_checks_of_codes(network, photographs):
                 extractor._handle(), paths, 24, features, size, ctypes.byref(run)
             ), _ffi.last_error()
 
-        assert call(codes=None) == (1, "features is NULL, and so is run->codes")
+        assert call(codes=None) == (1, "features is NULL, and so are run->codes and run->packed")
         status, message = call(codes_capacity=codes.size - 1)
         assert status == 2 and "run->codes needs 3456 elements" in message
         assert call(mean=None) == (1, "run->mean is NULL")

@@ -23,7 +23,10 @@ from fne._options import extractor_options
 from fne.errors import FNEError, error
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from fne._codes import PackedCodes
+    from fne._options import FurtherOptions
 
 _ON_ERROR = ("raise", "skip")
 _SKIP = 1
@@ -134,57 +137,20 @@ class Extractor:
         layers: str | Sequence[str] | None = None,
         size: tuple[int, int] | None = None,
         *,
-        resize_mode: str = "stretch",
-        resize_size: tuple[int, int] | None = None,
-        interpolation: str = "bilinear",
-        crops: int = 1,
-        image_options: ImageOptions | None = None,
-        channel_order: str = "rgb",
-        mean: float | Sequence[float] = 0.0,
-        scale: float | Sequence[float] = 1.0,
-        batch_size: int | None = None,
-        pad_batches: bool = False,
-        loader_threads: int | None = None,
-        streams: int | None = None,
-        engine_threads: int | None = None,
-        device: str | None = None,
-        gpu_memory_growth: bool = False,
-        precision: str = "float32",
-        float32_layers: int | None = None,
         on_error: str = "raise",
+        **options: Unpack[FurtherOptions],
     ) -> None:
         if on_error not in _ON_ERROR:
             raise ValueError(f"on_error is {on_error!r}; it must be one of {', '.join(map(repr, _ON_ERROR))}")
         self._on_error = on_error
         if not isinstance(model, Model):
             model = Model(model)
-        options = extractor_options(
-            input_tensor=input_tensor,
-            layers=model.resolved(layers),
-            size=size,
-            resize_mode=resize_mode,
-            resize_size=resize_size,
-            interpolation=interpolation,
-            crops=crops,
-            image_options=image_options,
-            channel_order=channel_order,
-            mean=mean,
-            scale=scale,
-            batch_size=batch_size,
-            pad_batches=pad_batches,
-            loader_threads=loader_threads,
-            streams=streams,
-            engine_threads=engine_threads,
-            device=device,
-            gpu_memory_growth=gpu_memory_growth,
-            precision=precision,
-            float32_layers=float32_layers,
-        )
-        self._image_options = image_options or ImageOptions()
-        options.on_error = _SKIP  # bad images are seen here first: Pillow may read them
+        struct = extractor_options(input_tensor=input_tensor, layers=model.resolved(layers), size=size, **options)
+        self._image_options = options.get("image_options") or ImageOptions()
+        struct.on_error = _SKIP  # bad images are seen here first: Pillow may read them
         load_backend()
         self._handle = _ffi.open_handle(
-            lib.fne_extractor_open, lib.fne_extractor_close, model._handle(), ctypes.byref(options)
+            lib.fne_extractor_open, lib.fne_extractor_close, model._handle(), ctypes.byref(struct)
         )
 
     @property

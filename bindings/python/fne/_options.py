@@ -17,12 +17,9 @@ _RESIZE_MODES = {"stretch": 0, "shortest_side": 1}
 _PRECISIONS = {"float32": 0, "bfloat16": 1}
 
 
-class ExtractorOptions(TypedDict, total=False):
-    """The keyword arguments of `fne.Extractor` but for the model and on_error; they are documented there."""
+class FurtherOptions(TypedDict, total=False):
+    """Keyword arguments of `fne.Extractor`, documented there."""
 
-    input_tensor: str | None
-    layers: str | Sequence[str] | None
-    size: tuple[int, int] | None
     resize_mode: str
     resize_size: tuple[int, int] | None
     interpolation: str
@@ -40,6 +37,14 @@ class ExtractorOptions(TypedDict, total=False):
     gpu_memory_growth: bool
     precision: str
     float32_layers: int | None
+
+
+class ExtractorOptions(FurtherOptions, total=False):
+    """All that decides what an extractor does, but for the model and on_error."""
+
+    input_tensor: str | None
+    layers: str | Sequence[str] | None
+    size: tuple[int, int] | None
 
 
 def extractor_options(
