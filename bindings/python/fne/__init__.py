@@ -14,6 +14,7 @@ from fne import zoo
 from fne._backend import backend_info, load_backend
 from fne._codes import PackedCodes
 from fne._embedding import l2_normalize, standardize, ternarize
+from fne._evaluate import Evaluation, evaluate, threshold_study
 from fne._extractor import SKIPPED_CODE, Embedding, Extraction, Extractor, Layer
 from fne._images import ImageOptions, image_info, read_image, resize
 from fne._job import Job, embed_dataset, merge_shards
@@ -52,6 +53,7 @@ __all__ = [
     "BackendUnavailableError",
     "CancelledError",
     "Embedding",
+    "Evaluation",
     "Extraction",
     "Extractor",
     "FNEError",
@@ -79,6 +81,7 @@ __all__ = [
     "backend_info",
     "build_info",
     "embed_dataset",
+    "evaluate",
     "full_network_embedding",
     "image_info",
     "l2_normalize",
@@ -90,5 +93,6 @@ __all__ = [
     "set_log_callback",
     "standardize",
     "ternarize",
+    "threshold_study",
     "zoo",
 ]

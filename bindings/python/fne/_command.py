@@ -7,10 +7,12 @@ import fnmatch
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import fne
 from fne import zoo
+from fne._evaluate import classes_of
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -41,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     _layers_command(commands)
     _embed_command(commands)
     _merge_command(commands)
+    _evaluate_command(commands)
     _search_command(commands)
     _report_command(commands)
     _doctor_command(commands)
@@ -93,6 +96,59 @@ def _layers(given: argparse.Namespace) -> None:
         print(f"{tensor.name:{width}}  {tensor.kind:11}  {shape:16}  {tensor.channels or '?':>8}  {default}".rstrip())
     taken = [tensor.channels or 0 for tensor in chosen if tensor.is_default]
     print(f"{len(taken)} default layers, {sum(taken)} features")
+
+
+# ---- evaluate
+
+
+def _evaluate_command(commands: Any) -> None:
+    command = _command(
+        commands,
+        "evaluate",
+        _evaluate,
+        "Measures how well classes are told apart, with few training images, beside single layers.",
+        "  fne evaluate flowers network.pb evaluation --size 224\n"
+        "  fne evaluate flowers efficientnet_lite0 evaluation --images 1 --images 10 --images all --seeds 3 --thresholds",
+    )
+    command.add_argument("source", help="a folder with a folder of images for each class, or a list of name, tab, class")
+    command.add_argument("model", help="a frozen GraphDef (.pb), a SavedModel's folder, or efficientnet_lite0")
+    command.add_argument("output", help="a folder for the features, evaluation.json and plots")
+    command.add_argument("--images", action="append", metavar="K", help="training images a class, or all; may be repeated")
+    command.add_argument("--seeds", type=int, default=5, help="random splits for each number of images (5)")
+    command.add_argument("--representation", action="append", metavar="NAME", help="one of fne.evaluate's; may be repeated (all)")
+    command.add_argument("--classifier", action="append", choices=["svm", "centroid", "knn"], help="may be repeated (svm)")
+    command.add_argument("--thresholds", action="store_true", help="also the accuracy over a grid of thresholds, 10 images a class")
+    command.add_argument("--quiet", action="store_true", help="no progress line")
+    _extractor_options(command)
+
+
+def _evaluate(given: argparse.Namespace) -> None:
+    options = _given_extractor_options(given)
+    images = [text if text == "all" else int(text) for text in given.images or []]
+    chosen: dict[str, Any] = {"images_per_class": images} if images else {}
+    if given.representation:
+        chosen["representations"] = given.representation
+    model = fne.Model(network(given.model))
+    result = fne.evaluate(
+        given.source, model, given.output, seeds=given.seeds, classifiers=given.classifier or ("svm",), progress=not given.quiet,
+        **chosen, **options,
+    )  # fmt: skip
+    print(result.table())
+    if given.thresholds:
+        _thresholds(given, model)
+
+
+def _thresholds(given: argparse.Namespace, model: fne.Model) -> None:
+    lowers, uppers = (-1.0, -0.5, -0.25, -0.1, 0.0), (0.0, 0.15, 0.3, 0.5, 1.0)
+    _, labels, _, _ = classes_of(given.source)
+    job = fne.Job(Path(given.output) / "job")
+    layers = [tensor.name for tensor in model.layers()]
+    grid, near = fne.threshold_study(job, labels, lowers=lowers, uppers=uppers, seeds=given.seeds, layers=layers)
+    print("\naccuracy by thresholds, lower down, upper across; the paper's are -0.25 and 0.15")
+    print("        " + "".join(f"{upper:8.2f}" for upper in uppers))
+    for lower, row in zip(lowers, grid, strict=True):
+        print(f"{lower:8.2f}" + "".join(f"{value:8.3f}" for value in row))
+    print(f"{near:.2%} of the standardized values lie within 0.01 of one of the paper's thresholds")
 
 
 # ---- search
