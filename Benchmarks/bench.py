@@ -204,7 +204,9 @@ def speed(network: Network, paths: list[str], rounds: int) -> list[dict[str, Any
     for row in sorted(results, key=lambda row: (row["scope"], -row["ratio"])):
         spread = f"({row['ratios'][0]:.2f} to {row['ratios'][-1]:.2f})"
         times_a = f"{row['ratio'] / a:6.2f}" if a and row["scope"] == FILES else ""
-        print(f"  {row['engine']:31s} {row['scope']:15s} {row['speed']:8.1f} {row['ratio']:12.2f} {spread:>15s} {times_a}")
+        print(
+            f"  {row['engine']:31s} {row['scope']:15s} {row['speed']:8.1f} {row['ratio']:12.2f} {spread:>15s} {times_a}"
+        )
     return results
 
 
@@ -255,7 +257,9 @@ def whole_process(
     script = folder / "cold.py"
     script.write_text(text)
     start = time.perf_counter()
-    out = subprocess.run([sys.executable, script], check=True, stderr=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    out = subprocess.run(
+        [sys.executable, script], check=True, stderr=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    )
     seconds = time.perf_counter() - start
     return seconds, int(re.findall(r"PEAK (\d+)", out.stdout)[-1]) / 1e6
 
@@ -376,7 +380,9 @@ def precision(network: Network, paths: list[str]) -> None:
     codes = fne.ternarize(exact, mean, std)
     labels = np.array([Path(path).parent.name for path in paths])
     accuracy = _accuracy(codes, labels)
-    print(f"{network.title}: bfloat16 beside float32" + (f"; SVM on float32's codes {accuracy:.2%}" if accuracy else ""))
+    print(
+        f"{network.title}: bfloat16 beside float32" + (f"; SVM on float32's codes {accuracy:.2%}" if accuracy else "")
+    )
     for first in (0, 1, 2, 3, 6, 12, len(layers)):
         _, _, plain = embedded()
         rows, (own_mean, own_std, _), seconds = embedded(precision="bfloat16", float32_layers=first)
@@ -389,12 +395,17 @@ def precision(network: Network, paths: list[str]) -> None:
             continue
         flips = fast != codes
         by_layer = [flips[:, layer.features].mean() for layer in layers]
-        print("    flips by fifths of the layers: " + ", ".join(f"{np.mean(part):.2%}" for part in np.array_split(by_layer, 5)))
+        print(
+            "    flips by fifths of the layers: "
+            + ", ".join(f"{np.mean(part):.2%}" for part in np.array_split(by_layer, 5))
+        )
         z = np.abs((exact - mean) / np.where(std > 0, std, 1))[..., None] - [0.25, 0.15]
         near = np.abs(z).min(-1)
         for limit in (0.01, 0.03, 0.1):
             share = np.mean(near <= limit)
-            print(f"    within {limit} of a threshold: {share:.1%} of the values, {flips[near <= limit].sum() / flips.sum():.1%} of the flips")
+            print(
+                f"    within {limit} of a threshold: {share:.1%} of the values, {flips[near <= limit].sum() / flips.sum():.1%} of the flips"
+            )
         spread = std / np.maximum(np.abs(mean), 1e-30)
         constant = spread <= np.quantile(spread, 0.1)
         print(

@@ -30,7 +30,10 @@ def random_words(random: np.random.Generator, rows: int) -> np.ndarray:
 
 def main(rounds: int) -> None:
     random = np.random.default_rng(1)
-    base, queries = PackedCodes(random_words(random, BASE), FEATURES), PackedCodes(random_words(random, QUERIES), FEATURES)
+    base, queries = (
+        PackedCodes(random_words(random, BASE), FEATURES),
+        PackedCodes(random_words(random, QUERIES), FEATURES),
+    )
     query = queries[:1]
     dense = np.empty((BASE, FEATURES), np.float32)
     for first in range(0, BASE, 5000):
@@ -70,7 +73,9 @@ def main(rounds: int) -> None:
             way()
             times[name].append(time.perf_counter() - start)
     ours = times["libfne, 100 queries"]
-    print(f"search of {BASE} codes of {FEATURES} features, k = {K}: {base.words.nbytes / 1e6:.0f} MB packed, {dense.nbytes / 1e9:.2f} GB float32")
+    print(
+        f"search of {BASE} codes of {FEATURES} features, k = {K}: {base.words.nbytes / 1e6:.0f} MB packed, {dense.nbytes / 1e9:.2f} GB float32"
+    )
     for name, taken in times.items():
         median = statistics.median(taken[1:])
         ratio = statistics.median(a / b for a, b in zip(taken[1:], ours[1:], strict=True))
@@ -83,14 +88,21 @@ def main(rounds: int) -> None:
         return statistics.median(x / y for x, y in zip(a, b, strict=True))
 
     one, total = speed("libfne, 1 query", base.words.nbytes), speed("numpy sum of the same bytes", base.words.nbytes)
-    print(f"  bytes a second, one query: {statistics.median(one) / 1e9:.1f} GB/s, {relation(one, total):.2f} of numpy's sum")
+    print(
+        f"  bytes a second, one query: {statistics.median(one) / 1e9:.1f} GB/s, {relation(one, total):.2f} of numpy's sum"
+    )
     if "faiss IndexBinaryFlat, one plane, 100 queries" in times:
         size = BASE * FEATURES // 8
-        many = relation(speed("libfne, 100 queries", base.words.nbytes), speed("faiss IndexBinaryFlat, one plane, 100 queries", size))
+        many = relation(
+            speed("libfne, 100 queries", base.words.nbytes),
+            speed("faiss IndexBinaryFlat, one plane, 100 queries", size),
+        )
         single = relation(one, speed("faiss IndexBinaryFlat, one plane, 1 query", size))
         print(f"  bytes read a second, of faiss' binary index: {many:.2f} (100 queries), {single:.2f} (1 query)")
     bytes_packed = base.words.nbytes / BASE
-    print(f"  bytes an image: {bytes_packed:.0f}; float64 {8 * FEATURES / bytes_packed:.1f} times, int8 {FEATURES / bytes_packed:.2f} times")
+    print(
+        f"  bytes an image: {bytes_packed:.0f}; float64 {8 * FEATURES / bytes_packed:.1f} times, int8 {FEATURES / bytes_packed:.2f} times"
+    )
     classifier(rounds)
 
 
@@ -123,9 +135,18 @@ def classifier(rounds: int) -> None:
 
         for _ in range(max(1, rounds // 2)):
             fit("SVC, Gram of packed codes", gram)
-            fit("SVC(linear) on float64", lambda w=wide, h=half, y=labels: SVC(kernel="linear", C=0.01).fit(w[:h], y[:h]).predict(w[h:]))
-            fit("LinearSVC on float64", lambda w=wide, h=half, y=labels: LinearSVC(C=0.01).fit(w[:h], y[:h]).predict(w[h:]))
-            fit("LinearSVC on sparse", lambda w=sparse, h=half, y=labels: LinearSVC(C=0.01).fit(w[:h], y[:h]).predict(w[h:]))
+            fit(
+                "SVC(linear) on float64",
+                lambda w=wide, h=half, y=labels: SVC(kernel="linear", C=0.01).fit(w[:h], y[:h]).predict(w[h:]),
+            )
+            fit(
+                "LinearSVC on float64",
+                lambda w=wide, h=half, y=labels: LinearSVC(C=0.01).fit(w[:h], y[:h]).predict(w[h:]),
+            )
+            fit(
+                "LinearSVC on sparse",
+                lambda w=sparse, h=half, y=labels: LinearSVC(C=0.01).fit(w[:h], y[:h]).predict(w[h:]),
+            )
         print(f"a linear SVM, {half} training images of 17 classes, fit and predict of as many:")
         exact = results["SVC(linear) on float64"][1]
         for name, (taken, predicted) in results.items():

@@ -78,7 +78,12 @@ def small_network(height=48, width=64):
         x = tf.compat.v1.placeholder(tf.float32, [None, height, width, 3], "input")
         y = tf.nn.conv2d(x / 64 - 2, weights(5, 5, 3, 24), 2, "SAME", name="conv1")
         y = tf.compat.v1.nn.fused_batch_norm(
-            y, np.full(24, 1.5, np.float32), weights(24), weights(24), np.full(24, 0.7, np.float32), is_training=False,
+            y,
+            np.full(24, 1.5, np.float32),
+            weights(24),
+            weights(24),
+            np.full(24, 0.7, np.float32),
+            is_training=False,
             name="norm1",
         )[0]
         y = shortcut = tf.nn.relu(y, "relu1")

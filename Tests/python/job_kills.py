@@ -85,7 +85,9 @@ def build_shim(folder: Path) -> Path:
 def digests(folder: Path) -> dict[str, str]:
     """Of all files of a job but the record of its runs."""
     return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.name != "runs.jsonl"
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.iterdir()
+        if path.name != "runs.jsonl"
     }
 
 
@@ -103,7 +105,9 @@ def finish(worker: subprocess.Popen[str]) -> str:
     return output
 
 
-def kill_once(phase: str, job: tuple[str, str, int], output: Path, shim: Path, seconds: float, rng: random.Random) -> bool:
+def kill_once(
+    phase: str, job: tuple[str, str, int], output: Path, shim: Path, seconds: float, rng: random.Random
+) -> bool:
     """Runs the job and kills it in the phase. Whether it died there."""
     if phase == "loading":
         worker = start(job, output)
@@ -134,12 +138,16 @@ def main(source: str, model: str, size: int, kills: int, folder: Path, seconds: 
         output = folder / f"killed{attempt}"
         attempt += 1
         # Sometimes more than one kill before the job may end.
-        for phase in rng.sample(PHASES, rng.randint(1, 2)) if attempt % 3 == 0 else [min(PHASES, key=lambda p: hits[p])]:
+        for phase in (
+            rng.sample(PHASES, rng.randint(1, 2)) if attempt % 3 == 0 else [min(PHASES, key=lambda p: hits[p])]
+        ):
             hits[phase] += kill_once(phase, job, output, shim, seconds, rng)
         result = finish(start(job, output))
         assert "finished" in result, result
         found = digests(output)
-        assert found == expected, f"after kill {sum(hits.values())}: {sorted(set(found.items()) ^ set(expected.items()))}"
+        assert found == expected, (
+            f"after kill {sum(hits.values())}: {sorted(set(found.items()) ^ set(expected.items()))}"
+        )
         shutil.rmtree(output)
     return hits
 

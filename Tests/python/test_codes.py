@@ -26,7 +26,9 @@ def random_codes(n, features, seed=0, kind="random"):
     if kind == "alternating":
         return np.broadcast_to(np.where(np.arange(features) % 2, 1, -1), (n, features)).astype(np.int8)
     if kind == "sparse":
-        return (random.random((n, features)) < 0.02).astype(np.int8) * random.choice([-1, 1], (n, features)).astype(np.int8)
+        return (random.random((n, features)) < 0.02).astype(np.int8) * random.choice([-1, 1], (n, features)).astype(
+            np.int8
+        )
     return random.integers(-1, 2, (n, features), dtype=np.int8)
 
 
@@ -99,7 +101,9 @@ def test_search(metric, kind, rows, queries, k):
 def kernels(tmp_path_factory):
     """The kernels alone, whose variants can be pinned."""
     library = tmp_path_factory.mktemp("kernels") / "kernels.so"
-    clang = shutil.which("clang") or str(Path(shutil.which(os.environ.get("SWIFT", "swift"))).resolve().parent / "clang")
+    clang = shutil.which("clang") or str(
+        Path(shutil.which(os.environ.get("SWIFT", "swift"))).resolve().parent / "clang"
+    )
     sources = sorted((ROOT / "Sources/CKernels").glob("*.c"))
     command = [clang, "-O2", "-shared", "-fPIC", f"-I{ROOT}/Sources/CKernels/include", *sources, "-lm", "-o", library]
     subprocess.run(command, check=True)
@@ -113,7 +117,14 @@ def test_every_kernel(kernels, variant):
         assert variant != "baseline"
         return
     pairs = 0
-    for features, rows, queries in [(5000, 250, 90), (64, 31, 5), (65, 1, 1), (511, 64, 3), (513, 65, 4), (12416, 7, 7)]:
+    for features, rows, queries in [
+        (5000, 250, 90),
+        (64, 31, 5),
+        (65, 1, 1),
+        (511, 64, 3),
+        (513, 65, 4),
+        (12416, 7, 7),
+    ]:
         for kind in KINDS if features < 5000 else ["random"]:
             a, b = random_codes(queries, features, 21), random_codes(rows, features, 22, kind)
             x, y = PackedCodes.pack(a).words, PackedCodes.pack(b).words
@@ -193,7 +204,9 @@ def test_a_linear_svm_through_the_gram():
     for part in (codes[40:], test):
         kernel = PackedCodes.pack(part).dot(PackedCodes.pack(train))
         np.testing.assert_array_equal(gram.predict(kernel), linear.predict(part.astype(np.float64)))
-        np.testing.assert_allclose(gram.decision_function(kernel), linear.decision_function(part.astype(np.float64)), atol=1e-6)
+        np.testing.assert_allclose(
+            gram.decision_function(kernel), linear.decision_function(part.astype(np.float64)), atol=1e-6
+        )
 
 
 def test_straight_from_the_extractor(network, photographs, tmp_path):
@@ -219,7 +232,12 @@ def test_both_at_once_in_c(network, photographs):
         mean, std = np.zeros(features), np.ones(features)
         codes, packed = np.zeros((24, features), np.int8), np.zeros((24, 2, -(-features // 64)), np.uint64)
         run = _ffi.sized(_ffi.ExtractRun)
-        run.codes, run.codes_capacity, run.packed, run.packed_capacity = codes.ctypes.data, codes.size, packed.ctypes.data, packed.size
+        run.codes, run.codes_capacity, run.packed, run.packed_capacity = (
+            codes.ctypes.data,
+            codes.size,
+            packed.ctypes.data,
+            packed.size,
+        )
         run.mean, run.std, run.statistics_size = mean.ctypes.data, std.ctypes.data, features
         paths = _ffi.strings([os.fsencode(path) for path in photographs])
 
@@ -247,7 +265,10 @@ def test_errors():
     for wrong in (np.zeros(3, np.int8), np.zeros((3, 2)), np.zeros((3, 0), np.int8)):
         with pytest.raises(ValueError, match="int8"):
             PackedCodes.pack(wrong)
-    assert packed[:0].dot(packed).shape == (0, 3) and PackedCodes.pack(np.zeros((0, 9), np.int8)).unpack().shape == (0, 9)
+    assert packed[:0].dot(packed).shape == (0, 3) and PackedCodes.pack(np.zeros((0, 9), np.int8)).unpack().shape == (
+        0,
+        9,
+    )
 
 
 def test_the_c_reader(tmp_path):

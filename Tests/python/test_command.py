@@ -30,7 +30,13 @@ def run(*arguments, module=False):
 def test_embed_and_merge(tmp_path, graph, photographs):
     folder = photographs[0].parent
     job = fne.embed_dataset(
-        folder, graph, tmp_path / "job", size=(48, 64), codes=("int8", "packed"), layers=["relu*", "bias3"], mean=[1, 2, 3]
+        folder,
+        graph,
+        tmp_path / "job",
+        size=(48, 64),
+        codes=("int8", "packed"),
+        layers=["relu*", "bias3"],
+        mean=[1, 2, 3],
     )
     options = ["--size", "48x64", "--layers", "relu*", "--layers", "bias3", "--mean", "1,2,3"]
     result = run("embed", folder, graph, tmp_path / "whole", "--codes", "int8,packed", *options)
@@ -38,7 +44,9 @@ def test_embed_and_merge(tmp_path, graph, photographs):
     assert result.stdout == f"{tmp_path}/whole: 24 images embedded, 0 skipped, {job.feature_count} features, finished\n"
     assert job_kills.digests(tmp_path / "whole") == job_kills.digests(job.folder)
     for index in range(2):
-        result = run("embed", folder, graph, tmp_path / str(index), *options, "--shard", f"{index}/2", "--quiet", module=True)
+        result = run(
+            "embed", folder, graph, tmp_path / str(index), *options, "--shard", f"{index}/2", "--quiet", module=True
+        )
         assert result.returncode == 0 and "features\n" in result.stdout, result.stderr
     result = run("merge", tmp_path / "merged", tmp_path / "0", tmp_path / "1", "--codes", "packed,int8")
     assert result.returncode == 0, result.stderr
@@ -102,7 +110,14 @@ def test_ctrl_c(tmp_path, lite0, photographs):
     """The signal ends the command, which loses nothing; a job of 100,000 images would take minutes."""
     listed = tmp_path / "list.txt"
     listed.write_text("".join(f"{photographs[number % 24]}\n" for number in range(100_000)))
-    command = [shutil.which("fne", path=sys.prefix + "/bin"), "embed", str(listed), str(lite0), str(tmp_path / "job"), "--no-features"]
+    command = [
+        shutil.which("fne", path=sys.prefix + "/bin"),
+        "embed",
+        str(listed),
+        str(lite0),
+        str(tmp_path / "job"),
+        "--no-features",
+    ]
     statistics = fne.Statistics(21008).update(np.random.default_rng(1).normal(size=(3, 21008)).astype(np.float32))
     (tmp_path / "s.fne").write_bytes(statistics.to_bytes())
     command += ["--statistics", str(tmp_path / "s.fne"), "--codes", "packed", "--checkpoint-seconds", "1"]
@@ -151,13 +166,22 @@ def test_progress_lines(kind, monkeypatch, capsys):
     line, job = fne.ProgressLine(), JobProgressLine()
     line(5, 10)
     line(10, 10)
-    for report in [("embedding", 4, 8), ("embedding", 8, 8), ("statistics", 0, 1), ("codes", 0, 8), ("codes", 8, 8), ("finishing", 0, 3)]:
+    for report in [
+        ("embedding", 4, 8),
+        ("embedding", 8, 8),
+        ("statistics", 0, 1),
+        ("codes", 0, 8),
+        ("codes", 8, 8),
+        ("finishing", 0, 3),
+    ]:
         job(*report)
     shown = capsys.readouterr().err
     if kind == "file":
         assert not shown
     else:
-        assert "\r5/10 images, " in shown and "images/s" in shown and "\r8/8 images" in shown and "statistics\n" in shown
+        assert (
+            "\r5/10 images, " in shown and "images/s" in shown and "\r8/8 images" in shown and "statistics\n" in shown
+        )
 
 
 def test_search(tmp_path, graph, photographs):
@@ -175,7 +199,9 @@ def test_search(tmp_path, graph, photographs):
         cosines = unit @ unit[number]
         best = np.argsort(-cosines, kind="stable")[:3]
         assert best[0] == number
-        assert [line.split() for line in lines[start + 1 : start + 4]] == [[f"{cosines[i]:.4f}", job.names[i]] for i in best]
+        assert [line.split() for line in lines[start + 1 : start + 4]] == [
+            [f"{cosines[i]:.4f}", job.names[i]] for i in best
+        ]
     sheet = fne.read_image(tmp_path / "sheet.png")
     assert sheet.shape == (2 * 134 + 6, 4 * 134 + 18, 3)
     np.testing.assert_array_equal(sheet[6:134, 6:134], sheet[6:134, 152:280])  # the query, and itself as the nearest

@@ -83,7 +83,9 @@ def test_spark(tmp_path, monkeypatch, graph, paths, job):
         session.sparkContext.setLogLevel("OFF")
         # Partitions of 3, 14 and 8 images, and an empty one.
         parts = [paths[:3], paths[3:17], [], paths[17:]]
-        frame = session.sparkContext.parallelize(parts, 4).flatMap(lambda part: [(path,) for path in part]).toDF(["path"])
+        frame = (
+            session.sparkContext.parallelize(parts, 4).flatMap(lambda part: [(path,) for path in part]).toDF(["path"])
+        )
         rows = fne.spark.features(frame, graph.read_bytes(), size=SIZE).cache()
         statistics = fne.spark.statistics(rows)
         fne.spark.codes(rows, statistics).write.parquet(str(tmp_path / "codes"))

@@ -19,7 +19,11 @@ NEEDS = {"fne.ray": "ray", "fne.spark": "pyspark"}
 
 
 def modules():
-    names = [module.name for module in pkgutil.walk_packages(fne.__path__, "fne.") if not module.name.endswith(("__main__", "fne_torch"))]
+    names = [
+        module.name
+        for module in pkgutil.walk_packages(fne.__path__, "fne.")
+        if not module.name.endswith(("__main__", "fne_torch"))
+    ]
     return [name for name in names if name not in NEEDS or importlib.util.find_spec(NEEDS[name])]
 
 
@@ -49,7 +53,9 @@ def test_everything_public_is_documented():
         assert thing.__doc__, name
         for member, value in vars(thing).items() if inspect.isclass(thing) else ():
             if not member.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):
-                assert value.__doc__ or (value.fget.__doc__ if isinstance(value, property) else None), f"{name}.{member}"
+                assert value.__doc__ or (value.fget.__doc__ if isinstance(value, property) else None), (
+                    f"{name}.{member}"
+                )
 
 
 def test_links_in_the_pages_lead_somewhere():
@@ -66,7 +72,9 @@ def test_options_of_the_command_are_real():
 
     lines = []
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        lines += re.findall(r"^ {4}(fne (?:embed|merge|layers|report|doctor|search)[^\n#]*)", page.read_text(), re.MULTILINE)
+        lines += re.findall(
+            r"^ {4}(fne (?:embed|merge|layers|report|doctor|search)[^\n#]*)", page.read_text(), re.MULTILINE
+        )
     help_texts = [action for action in _parser()._actions if action.dest == "run" or hasattr(action, "choices")]
     for action in help_texts:
         for command in (getattr(action, "choices", None) or {}).values():

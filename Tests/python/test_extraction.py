@@ -183,7 +183,9 @@ def test_extractor_reports_each_image(network, mixed):
 
 def test_only_bad_images(network, tmp_path):
     with pytest.raises(OSError, match="none of the 2 images could be read: .*a.jpg"):
-        full_network_embedding(network[0], [tmp_path / "a.jpg", tmp_path / "b.jpg"], 2, None, None, None, on_error="skip")
+        full_network_embedding(
+            network[0], [tmp_path / "a.jpg", tmp_path / "b.jpg"], 2, None, None, None, on_error="skip"
+        )
 
 
 # ---- bad arguments
@@ -192,7 +194,9 @@ def test_only_bad_images(network, tmp_path):
 def test_clear_errors(network, photographs):
     graph, taps, _ = network
 
-    def embed(model=graph, paths=photographs[:2], batch=2, source="input", targets=taps, size=(48, 64), stats=None, **more):
+    def embed(
+        model=graph, paths=photographs[:2], batch=2, source="input", targets=taps, size=(48, 64), stats=None, **more
+    ):
         return full_network_embedding(model, paths, batch, source, targets, size, stats, **more)
 
     for arguments, reason in [
@@ -274,7 +278,9 @@ def test_the_status_of_the_image_that_ended_the_call(network, mixed):
     options.batch_size = 2  # and on_error 0: fail
     model = fne.Model(network[0])
     lib = _ffi.lib
-    extractor = _ffi.open_handle(lib.fne_extractor_open, lib.fne_extractor_close, model._handle(), ctypes.byref(options))
+    extractor = _ffi.open_handle(
+        lib.fne_extractor_open, lib.fne_extractor_close, model._handle(), ctypes.byref(options)
+    )
     statuses = (ctypes.c_int32 * len(paths))(*[-1] * len(paths))
     features = np.zeros((len(paths), _ffi.count(lib.fne_extractor_feature_count, extractor)), np.float32)
     run = _ffi.sized(_ffi.ExtractRun)
@@ -530,4 +536,3 @@ def test_what_c_checks_of_codes(network, photographs):
         rows = np.empty((24, 144), np.float32)
         assert call(features=rows.ctypes.data)[0] == 0, "both at once"
         np.testing.assert_array_equal(codes, fne.ternarize(rows, mean, std))
-

@@ -163,7 +163,7 @@ def test_lists(tmp_path, pictures, graph, names, whole):
 def test_names_that_are_not_utf8(tmp_path, photographs, graph):
     folder = os.fsencode(tmp_path / "odd")
     os.mkdir(folder)
-    odd = [b"a \xff\xfe.jpg", "b \u00e4\u65e5 \"q\" \\.jpg".encode(), b"c\nd.jpg", b"e \xed\xa0\x80.jpg"]
+    odd = [b"a \xff\xfe.jpg", 'b \u00e4\u65e5 "q" \\.jpg'.encode(), b"c\nd.jpg", b"e \xed\xa0\x80.jpg"]
     for name in odd:
         shutil.copy(photographs[0], os.path.join(folder, name))
     job = embed(os.fsdecode(folder), graph, tmp_path / "job")
@@ -377,7 +377,9 @@ def test_two_processes(tmp_path, pictures, graph, whole):
     assert job_kills.digests(tmp_path / "job") == job_kills.digests(whole.folder)
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b'{"format": "fne-job", "version": 9}', b"[1, 2", b'{"format": "fne-job"'])
+@pytest.mark.parametrize(
+    "damage", [b"", b"{}", b'{"format": "fne-job", "version": 9}', b"[1, 2", b'{"format": "fne-job"']
+)
 def test_damaged_manifests(tmp_path, pictures, graph, damage):
     (tmp_path / "manifest.json").write_bytes(damage)
     with pytest.raises(fne.FNEError, match="manifest.json"):
@@ -413,7 +415,14 @@ def test_given_statistics(tmp_path, pictures, graph, names, whole):
         np.testing.assert_array_equal(job.codes(), expected)
         assert not (job.folder / "stats.npy").exists() and job.manifest["codes"]["statistics"] == "given"
     with pytest.raises(StopError):
-        embed(pictures, graph, tmp_path / "lean", statistics=training, keep_features=False, progress=stopping("embedding", 3))
+        embed(
+            pictures,
+            graph,
+            tmp_path / "lean",
+            statistics=training,
+            keep_features=False,
+            progress=stopping("embedding", 3),
+        )
     lean = embed(pictures, graph, tmp_path / "lean", statistics=training, keep_features=False)
     np.testing.assert_array_equal(lean.codes(), expected)
     np.testing.assert_array_equal(lean.packed_codes().words, job.packed_codes().words)
@@ -498,7 +507,9 @@ def test_selecting(whole):
     np.testing.assert_array_equal(whole.features("relu2"), features[:, layers[1].features])
     np.testing.assert_array_equal(whole.features("import/relu2:0"), features[:, layers[1].features])
     np.testing.assert_array_equal(whole.features("last:25%"), features[:, layers[3].features.start :])  # ceil(1.25)
-    np.testing.assert_array_equal(whole.features(["relu*"]), np.hstack([features[:, layers[i].features] for i in (0, 1, 4)]))
+    np.testing.assert_array_equal(
+        whole.features(["relu*"]), np.hstack([features[:, layers[i].features] for i in (0, 1, 4)])
+    )
     np.testing.assert_array_equal(whole.features(["relu5", "all"])[:, :32], features[:, layers[4].features])
     assert isinstance(whole.features("last:50%", slice(3, 9)), np.memmap)
     np.testing.assert_array_equal(whole.features("bias3", whole.ok), features[whole.ok][:, layers[2].features])
@@ -545,7 +556,9 @@ def test_an_existing_job_is_finished_without_its_model(tmp_path, pictures, graph
     assert job_kills.digests(output) == job_kills.digests(whole.folder)
     with pytest.raises(StopError):
         embed(pictures, graph, tmp_path / "early", progress=stopping("embedding", 2))
-    handle = _ffi.open_handle(_ffi.lib.fne_job_open, _ffi.lib.fne_job_close, os.fsencode(tmp_path / "early"), None, None, None)
+    handle = _ffi.open_handle(
+        _ffi.lib.fne_job_open, _ffi.lib.fne_job_close, os.fsencode(tmp_path / "early"), None, None, None
+    )
     with pytest.raises(fne.InvalidArgumentError, match="run it with its model"):
         _ffi.check(_ffi.lib.fne_job_run(handle(), None))
     handle.close()

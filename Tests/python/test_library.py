@@ -94,7 +94,9 @@ def test_ctypes_structs_have_the_header_layout(tmp_path):
             lines.append(f'printf("%zu\\n", offsetof({name}, {member}));')
             expected.append(getattr(struct, member).offset)
     source = tmp_path / "layout.c"
-    source.write_text("#include <fne.h>\n#include <stddef.h>\n#include <stdio.h>\nint main(void) {" + "".join(lines) + "}")
+    source.write_text(
+        "#include <fne.h>\n#include <stddef.h>\n#include <stdio.h>\nint main(void) {" + "".join(lines) + "}"
+    )
     run("gcc", "-I", ROOT / "include", source, "-o", tmp_path / "layout")
     assert [int(line) for line in run(tmp_path / "layout").split()] == expected
 

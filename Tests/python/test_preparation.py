@@ -183,9 +183,7 @@ def test_large_weights_that_something_else_reads_stay(batch):
         tf.add(y, tf.reduce_sum(constant), name="y")
 
     graph = frozen(build)
-    np.testing.assert_allclose(
-        extracted(graph, ["y"], batch), evaluate(graph, ["y"], batch), rtol=1e-4, atol=1e-3
-    )
+    np.testing.assert_allclose(extracted(graph, ["y"], batch), evaluate(graph, ["y"], batch), rtol=1e-4, atol=1e-3)
 
 
 def test_what_no_layer_needs_is_left_out(batch):
@@ -284,9 +282,13 @@ def test_sums_in_bfloat16(batch):
         tf.nn.relu(pixel + x, name="fewer_axes")
         tf.nn.relu(tf.slice(x, [0, 0, 0, 0], [1, -1, -1, -1]) * 0 + pixel + z, name="one_image")
         tf.nn.relu(pixel + tf.slice(x, [0, 0, 0, 0], [-1, 1, 1, 1]), name="widened")
-        tf.identity(tf.slice(x, [0, 0, 0, 0], [-1, -1, -1, 1]) + tf.slice(z, [0, 3, 0, 0], [-1, 1, -1, -1]), name="cross")
+        tf.identity(
+            tf.slice(x, [0, 0, 0, 0], [-1, -1, -1, 1]) + tf.slice(z, [0, 3, 0, 0], [-1, 1, -1, -1]), name="cross"
+        )
         tf.identity(x + tf.squeeze(tf.slice(pixel, [1], [1])), name="scalar")
-        tf.reshape(tf.reduce_max(tf.reshape(tf.raw_ops.Add(x=x, y=z), [-1, 1440]), 1, keepdims=True), [-1, 1], name="old")
+        tf.reshape(
+            tf.reduce_max(tf.reshape(tf.raw_ops.Add(x=x, y=z), [-1, 1440]), 1, keepdims=True), [-1, 1], name="old"
+        )
 
     x = as_bfloat16(batch)
     z = x[..., [2, 0, 1]]

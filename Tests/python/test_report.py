@@ -91,7 +91,9 @@ def test_every_figure_is_the_jobs(tmp_path, job, pictures):
     facts = json.loads(page.data)
     codes = np.array(job.ternarize())[job.ok]
     assert (facts["images"], facts["embedded"], facts["failed"]) == (505, 500, 5)
-    assert facts["settings"]["model"] == job.manifest["settings"]["model"] and facts["engines"] == job.manifest["engines"]
+    assert (
+        facts["settings"]["model"] == job.manifest["settings"]["model"] and facts["engines"] == job.manifest["engines"]
+    )
     constant = job.stats[1] == 0
     seen, redundant = set(), np.zeros(job.feature_count, bool)
     for column in range(job.feature_count):
@@ -106,7 +108,9 @@ def test_every_figure_is_the_jobs(tmp_path, job, pictures):
         shares = [f"{np.mean(part == value):.2%}" for value in (-1, 0, 1)]
         assert row == [layer.name, layer.kind, str(part.shape[1]), *shares, str(constant[layer.features].sum()),
                        str(redundant[layer.features].sum())]  # fmt: skip
-        assert [fact[name] for name in ("minus", "zero", "plus")] == [int((part == value).sum()) for value in (-1, 0, 1)]
+        assert [fact[name] for name in ("minus", "zero", "plus")] == [
+            int((part == value).sum()) for value in (-1, 0, 1)
+        ]
     failures = page.tables["failures"][1:]
     assert failures == [[str(image), job.names[image], reason] for image, reason in job.failures.items()]
     overview = {row[0]: row[1] for row in page.tables[None]}
@@ -152,7 +156,9 @@ def test_thumbnails_without_pillow(monkeypatch):
     monkeypatch.undo()
     assert address.startswith("data:image/png")
     picture = np.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))))
-    np.testing.assert_array_equal(picture, fne.resize(np.ascontiguousarray(pixels[10:90]), (80, 80), interpolation="antialiased"))
+    np.testing.assert_array_equal(
+        picture, fne.resize(np.ascontiguousarray(pixels[10:90]), (80, 80), interpolation="antialiased")
+    )
 
 
 def test_a_job_that_is_not_finished(tmp_path, graph, pictures, capsys):

@@ -117,7 +117,11 @@ def test_set_output(graph, paths):
     pandas = pytest.importorskip("pandas")
     frame = FullNetworkEmbedder(graph).set_output(transform="pandas").fit_transform(paths)
     assert isinstance(frame, pandas.DataFrame) and list(frame.columns[:2]) == ["relu1_0", "relu1_1"]
-    frame = TernaryDiscretizer().set_output(transform="pandas").fit_transform(pandas.DataFrame({"a": [1.0, 2], "b": [3.0, 3]}))
+    frame = (
+        TernaryDiscretizer()
+        .set_output(transform="pandas")
+        .fit_transform(pandas.DataFrame({"a": [1.0, 2], "b": [3.0, 3]}))
+    )
     assert list(frame.columns) == ["a", "b"]
 
 
@@ -152,7 +156,9 @@ def test_cache_in_a_folder(graph, paths, tmp_path, runs):
     assert sum(runs) == 24 and len(list((tmp_path / "cache").glob("*.npy"))) == 24
     program = f"import sys; from fne.sklearn import FullNetworkFeatures as F; f = F({str(graph)!r}, cache=sys.argv[1]).fit(); " \
               "print(f.transform(sys.argv[2:]).sum())"  # fmt: skip
-    out = subprocess.run([sys.executable, "-c", program, str(tmp_path / "cache"), *paths], capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "cache"), *paths], capture_output=True, text=True, check=True
+    )
     assert float(out.stdout) == pytest.approx(float(first.sum()), rel=1e-5)
     next((tmp_path / "cache").glob("*.npy")).write_bytes(b"damaged")
     np.testing.assert_array_equal(make().transform(paths), first)

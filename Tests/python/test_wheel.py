@@ -57,7 +57,11 @@ def test_contents(wheel):
 
 
 def test_in_an_empty_environment(tmp_path, python, lite0, photographs):
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "FNE_TENSORFLOW": os.path.dirname(tensorflow_library())}
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "FNE_TENSORFLOW": os.path.dirname(tensorflow_library()),
+    }
     command = python.parent / "fne"
     out = run(command, "embed", photographs[0].parent, lite0, tmp_path / "job", env=environment)
     assert "24 images embedded, 0 skipped, 21008 features, finished" in out
@@ -96,7 +100,17 @@ def test_source_distribution(tmp_path):
         env=dict(ENVIRONMENT, SWIFT="/nowhere/swift"), capture_output=True, text=True,
     )  # fmt: skip
     assert refused.returncode != 0 and "built with Swift 6.3 or later" in refused.stdout + refused.stderr
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", tmp_path / "out", tmp_path / "fne-2.0.0", env=ENVIRONMENT)
+    run(
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "-o",
+        tmp_path / "out",
+        tmp_path / "fne-2.0.0",
+        env=ENVIRONMENT,
+    )
     (wheel,) = (tmp_path / "out").glob("*.whl")
     with zipfile.ZipFile(wheel) as packed:
         assert packed.getinfo("fne/lib/libfne.so.2").file_size > 1_000_000

@@ -53,7 +53,9 @@ def main() -> None:
     coded = {row["path"]: row for row in ray.data.read_parquet(str(given.output / "codes")).take_all()}
     same = all(numpy.array_equal(coded[path]["codes"], job.codes(images=[i])[0]) for i, path in enumerate(paths))
     print(f"one process  {len(paths) / alone:7.1f} images/s, {alone:.1f} s with its start")
-    print(f"Ray          {len(paths) / seconds:7.1f} images/s, {seconds:.1f} s, of which {embedded:.1f} s to the features")
+    print(
+        f"Ray          {len(paths) / seconds:7.1f} images/s, {seconds:.1f} s, of which {embedded:.1f} s to the features"
+    )
     print(f"statistics   {'the same bytes' if statistics.to_bytes() == job.statistics().to_bytes() else 'DIFFERENT'}")
     print(f"codes        {'the same' if same else 'DIFFERENT'}")
 

@@ -46,7 +46,10 @@ class PackedCodes:
         self.feature_count = as_count("feature_count", feature_count)
         expected = (2, -(-self.feature_count // 64))
         if words.dtype != numpy.uint64 or words.ndim != 3 or words.shape[1:] != expected:
-            raise errors.error(18, f"words are {words.dtype} {words.shape}; uint64 [n, 2, {expected[1]}] is needed for {feature_count} features")
+            raise errors.error(
+                18,
+                f"words are {words.dtype} {words.shape}; uint64 [n, 2, {expected[1]}] is needed for {feature_count} features",
+            )
         self.words = words if words.flags.c_contiguous else numpy.ascontiguousarray(words)
         self.layers = None if layers is None else list(layers)
 
@@ -77,7 +80,9 @@ class PackedCodes:
         return len(self.words)
 
     def __repr__(self) -> str:
-        return f"<fne.PackedCodes: {len(self)} codes of {self.feature_count} features, {self.words.nbytes / 1e6:.1f} MB>"
+        return (
+            f"<fne.PackedCodes: {len(self)} codes of {self.feature_count} features, {self.words.nbytes / 1e6:.1f} MB>"
+        )
 
     def __getitem__(self, images: Any) -> PackedCodes:
         """Some of the codes: a slice (a view), numbers or a mask (a copy), or one number."""
@@ -108,7 +113,10 @@ class PackedCodes:
         together = all(a[1] == b[0] for a, b in zip(parts, parts[1:], strict=False))
         if together:
             return PackedCodes(self._columns(parts[0][0], parts[-1][1]), width, kept)
-        return PackedCodes.pack(numpy.concatenate([PackedCodes(self._columns(*part), part[1] - part[0]).unpack() for part in parts], 1), kept)
+        return PackedCodes.pack(
+            numpy.concatenate([PackedCodes(self._columns(*part), part[1] - part[0]).unpack() for part in parts], 1),
+            kept,
+        )
 
     def _columns(self, first: int, stop: int) -> NDArray[numpy.uint64]:
         """The words of a range of columns, shifted to begin at bit 0."""
@@ -180,7 +188,9 @@ class PackedCodes:
 
     def _match(self, other: PackedCodes) -> None:
         if other.feature_count != self.feature_count:
-            raise errors.error(18, f"codes of {other.feature_count} and of {self.feature_count} features cannot be compared")
+            raise errors.error(
+                18, f"codes of {other.feature_count} and of {self.feature_count} features cannot be compared"
+            )
 
     # ---- other forms
 
@@ -217,7 +227,13 @@ def _npy(path: str | os.PathLike[str]) -> Path:
 
 def _described(layer: Layer) -> dict[str, Any]:
     first, stop = layer.features.start, layer.features.stop
-    return {"name": layer.name, "kind": layer.kind, "rank": layer.rank, "first_feature": first, "features": stop - first}
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        "rank": layer.rank,
+        "first_feature": first,
+        "features": stop - first,
+    }
 
 
 def _layer(facts: dict[str, Any]) -> Layer:

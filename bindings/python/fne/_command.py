@@ -37,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("fne", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "fne", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--version", action="version", version=f"fne {fne.__version__} ({fne.build_info()})")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _layers_command(commands)
@@ -110,14 +112,24 @@ def _evaluate_command(commands: Any) -> None:
         "  fne evaluate flowers network.pb evaluation --size 224\n"
         "  fne evaluate flowers efficientnet_lite0 evaluation --images 1 --images 10 --images all --seeds 3 --thresholds",
     )
-    command.add_argument("source", help="a folder with a folder of images for each class, or a list of name, tab, class")
+    command.add_argument(
+        "source", help="a folder with a folder of images for each class, or a list of name, tab, class"
+    )
     command.add_argument("model", help="a frozen GraphDef (.pb), a SavedModel's folder, or efficientnet_lite0")
     command.add_argument("output", help="a folder for the features, evaluation.json and plots")
-    command.add_argument("--images", action="append", metavar="K", help="training images a class, or all; may be repeated")
+    command.add_argument(
+        "--images", action="append", metavar="K", help="training images a class, or all; may be repeated"
+    )
     command.add_argument("--seeds", type=int, default=5, help="random splits for each number of images (5)")
-    command.add_argument("--representation", action="append", metavar="NAME", help="one of fne.evaluate's; may be repeated (all)")
-    command.add_argument("--classifier", action="append", choices=["svm", "centroid", "knn"], help="may be repeated (svm)")
-    command.add_argument("--thresholds", action="store_true", help="also the accuracy over a grid of thresholds, 10 images a class")
+    command.add_argument(
+        "--representation", action="append", metavar="NAME", help="one of fne.evaluate's; may be repeated (all)"
+    )
+    command.add_argument(
+        "--classifier", action="append", choices=["svm", "centroid", "knn"], help="may be repeated (svm)"
+    )
+    command.add_argument(
+        "--thresholds", action="store_true", help="also the accuracy over a grid of thresholds, 10 images a class"
+    )
     command.add_argument("--quiet", action="store_true", help="no progress line")
     _extractor_options(command)
 
@@ -167,7 +179,9 @@ def _search_command(commands: Any) -> None:
     command.add_argument("queries", nargs="+", metavar="image", help="images to look for")
     command.add_argument("--model", default="efficientnet_lite0", help="the job's network (efficientnet_lite0)")
     command.add_argument("-k", type=int, default=10, metavar="K", help="how many to find (10)")
-    command.add_argument("--layers", action="append", metavar="SELECTOR", help="compare some layers only; may be repeated")
+    command.add_argument(
+        "--layers", action="append", metavar="SELECTOR", help="compare some layers only; may be repeated"
+    )
     command.add_argument("--metric", choices=["cosine", "dot", "hamming"], default="cosine")
     command.add_argument("--images", metavar="FOLDER", help="what the job's names are relative to, for the sheet")
     command.add_argument("-o", "--output", metavar="SHEET.png", help="also draw the images found, a row for each query")
@@ -245,8 +259,12 @@ def _embed_command(commands: Any) -> None:
     command.add_argument("output", help="the job's folder; made where it does not exist")
     command.add_argument("--root", help="what relative names in a list are relative to (its folder)")
     command.add_argument("--shard", type=_shard, default=(0, 1), metavar="I/N", help="embed part I, from 0 on, of N")
-    command.add_argument("--accept-other-engine", action="store_true", help="go on with another TensorFlow or processor")
-    command.add_argument("--checkpoint-seconds", type=int, default=15, metavar="S", help="what a kill loses at most (15)")
+    command.add_argument(
+        "--accept-other-engine", action="store_true", help="go on with another TensorFlow or processor"
+    )
+    command.add_argument(
+        "--checkpoint-seconds", type=int, default=15, metavar="S", help="what a kill loses at most (15)"
+    )
     command.add_argument("--on-error", choices=["skip", "raise"], default="skip", help="what a bad image does (skip)")
     _code_options(command)
     _extractor_options(command)
@@ -345,7 +363,9 @@ def _tell(job: fne.Job) -> None:
         print(f"skipped: {job.names[image]}: {reason}", file=sys.stderr)
     if failed > 5:
         print(f"skipped: {failed - 5} more; {job.folder / 'images.jsonl'} names them", file=sys.stderr)
-    print(f"{job.folder}: {len(job) - failed} images embedded, {failed} skipped, {job.feature_count} features, {job.state}")
+    print(
+        f"{job.folder}: {len(job) - failed} images embedded, {failed} skipped, {job.feature_count} features, {job.state}"
+    )
 
 
 # ---- arguments

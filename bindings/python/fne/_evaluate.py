@@ -90,8 +90,14 @@ class Evaluation:
         columns = list(dict.fromkeys(row["images"] for row in rows))
         lines = ["".join([f"{'':32}", *(f"{name!s:>14}" for name in columns)])]
         for name in dict.fromkeys((row["representation"], row["classifier"]) for row in rows):
-            cells = {row["images"]: f"{row['mean']:.3f} ({row['std']:.3f})" for row in rows if (row["representation"], row["classifier"]) == name}
-            lines.append("".join([f"{name[0] + ', ' + name[1]:32}", *(f"{cells.get(column, ''):>14}" for column in columns)]))
+            cells = {
+                row["images"]: f"{row['mean']:.3f} ({row['std']:.3f})"
+                for row in rows
+                if (row["representation"], row["classifier"]) == name
+            }
+            lines.append(
+                "".join([f"{name[0] + ', ' + name[1]:32}", *(f"{cells.get(column, ''):>14}" for column in columns)])
+            )
         return "\n".join(lines)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -103,7 +109,9 @@ class Evaluation:
             "classes": self.classes,
             "summary": self.summary(),
             "scores": [score._asdict() for score in self.scores],
-            "best layers": [{"images": images, "seed": seed, "layer": name} for (images, seed), name in self.chosen.items()],
+            "best layers": [
+                {"images": images, "seed": seed, "layer": name} for (images, seed), name in self.chosen.items()
+            ],
             "confusion": self.confusion.tolist(),
         }
         (target / "evaluation.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
@@ -125,7 +133,9 @@ def classes_of(source: str | os.PathLike[str]) -> tuple[list[str], NDArray[numpy
     if path.is_dir():
         endings = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
         found = sorted(
-            file.relative_to(path) for file in path.rglob("*") if file.suffix.lower() in endings and not file.name.startswith(".")
+            file.relative_to(path)
+            for file in path.rglob("*")
+            if file.suffix.lower() in endings and not file.name.startswith(".")
         )
         named = [(str(name), name.parts[0]) for name in found if len(name.parts) > 1]
         root = path
@@ -185,7 +195,7 @@ def evaluate(
         seeds: random splits for each number
         representations: of "fne": the ternary codes of all default layers; "fne with outputs": with the classifier's outputs; "fne last
             75%", "fne last 50%", "fne last 25%" of the layers; "standardized": floats; "l2": all features over their norm; "best layer":
-            the single layer that cross-validation on the training images prefers; "last layer": the last one before the outputs;
+            the single layer that cross-validation on the training images prefers (from two images a class on); "last layer": the last one before the outputs;
             "outputs": the classifier's own. Single layers are standardized.
         classifiers: of "svm" (linear, C by cross-validation on the training images), "centroid" (nearest class mean), "knn" (k by
             cross-validation); the last two by cosine
@@ -197,7 +207,10 @@ def evaluate(
     Returns:
         an `Evaluation`, which was also written to output
     """
-    for given, known, what in ((representations, REPRESENTATIONS, "representation"), (classifiers, CLASSIFIERS, "classifier")):
+    for given, known, what in (
+        (representations, REPRESENTATIONS, "representation"),
+        (classifiers, CLASSIFIERS, "classifier"),
+    ):
         for name in given:
             if name not in known:
                 raise ValueError(f"{what} {name!r} is none of {', '.join(map(repr, known))}")
@@ -231,7 +244,9 @@ def evaluate(
                 for classifier in classifiers:
                     predicted = kernel.predict(classifier, seed)
                     truth = data.labels[split[1]]
-                    accuracy = numpy.mean([numpy.mean(predicted[truth == label] == label) for label in numpy.unique(truth)])
+                    accuracy = numpy.mean(
+                        [numpy.mean(predicted[truth == label] == label) for label in numpy.unique(truth)]
+                    )
                     scores.append(Score(representation, classifier, images, seed, float(accuracy)))
                     if representation == "fne" and classifier == "svm":
                         numpy.add.at(confusion, (truth, predicted), 1)
@@ -314,7 +329,9 @@ class _Data:
         return _Kernel(rows[self._of(training)], self.labels[training], rows[self._of(test)], self._per_image)
 
     def _columns(self, numbers: Sequence[int]) -> NDArray[Any]:
-        return numpy.concatenate([numpy.arange(self._layers[n].features.start, self._layers[n].features.stop) for n in numbers])
+        return numpy.concatenate(
+            [numpy.arange(self._layers[n].features.start, self._layers[n].features.stop) for n in numbers]
+        )
 
     def represented(self, name: str, training: NDArray[Any], test: NDArray[Any]) -> tuple[_Kernel, str | None] | None:
         """A representation's kernel, and the layer where it is a single one; None where the network has no such."""
@@ -350,6 +367,8 @@ class _Data:
         if name == "outputs":
             return (floats(outputs[:1]), names[outputs[0]]) if outputs else None
         kernels = {number: floats([number]) for number in defaults}
+        if not kernels[defaults[0]].can_validate():
+            return None  # one image a class tells nothing of which layer is better
         best = max(defaults, key=lambda number: kernels[number].validated())
         return kernels[best], names[best]
 
@@ -404,6 +423,10 @@ class _Kernel:
             self._validated = (_PENALTIES[best], accuracies[best])
         return self._validated
 
+    def can_validate(self) -> bool:
+        """Whether there are training images enough for cross-validation."""
+        return next(self._folds(), None) is not None
+
     def validated(self) -> float:
         """Cross-validated accuracy on the training images."""
         return self._choose()[1]
@@ -416,7 +439,9 @@ class _Kernel:
     def _svm(self) -> Matrix:
         from sklearn.svm import SVC
 
-        model = SVC(kernel="precomputed", C=self._choose()[0], decision_function_shape="ovr").fit(self._gram, self._labels)
+        model = SVC(kernel="precomputed", C=self._choose()[0], decision_function_shape="ovr").fit(
+            self._gram, self._labels
+        )
         decisions = model.decision_function(self._cross)
         return numpy.asarray(numpy.stack([-decisions, decisions], 1) if decisions.ndim == 1 else decisions)
 
@@ -458,7 +483,14 @@ def _plot(evaluation: Evaluation, folder: Path) -> None:
     for name in dict.fromkeys(row["representation"] for row in rows):
         own = [row for row in rows if row["representation"] == name]
         places = [columns.index(row["images"]) for row in own]
-        axes.errorbar(places, [r["mean"] for r in own], [r["std"] for r in own], label=name, capsize=3, lw=2.5 if name == "fne" else 1.2)
+        axes.errorbar(
+            places,
+            [r["mean"] for r in own],
+            [r["std"] for r in own],
+            label=name,
+            capsize=3,
+            lw=2.5 if name == "fne" else 1.2,
+        )
     axes.set_xticks(range(len(columns)), [str(column) for column in columns])
     axes.set(xlabel="training images a class", ylabel="mean accuracy per class")
     axes.grid(alpha=0.3)

@@ -293,9 +293,7 @@ class Extractor:
         run = self._run(images, _Rows(numpy.int8, SKIPPED_CODE, out, discretization), progress, place)
         return Embedding(run.output, run.statuses, run.reasons)
 
-    def _run(
-        self, images: Any, rows: _Rows, progress: Progress | None, place: tuple[int, int] | None = None
-    ) -> _Run:
+    def _run(self, images: Any, rows: _Rows, progress: Progress | None, place: tuple[int, int] | None = None) -> _Run:
         if isinstance(images, (str, bytes, os.PathLike)):
             raise TypeError("images is one path or image; pass a list")
         if isinstance(images, numpy.ndarray) and images.dtype == numpy.float32:
@@ -418,7 +416,9 @@ class _Run:
             run.ternarize_options = ctypes.pointer(discretization.options)
             address, capacity = None, 0
         with interrupts:
-            status = function(self._extractor._handle(), *images, len(self._items), address, capacity, ctypes.byref(run))
+            status = function(
+                self._extractor._handle(), *images, len(self._items), address, capacity, ctypes.byref(run)
+            )
         if raised:
             raise raised[0]
         check(status)

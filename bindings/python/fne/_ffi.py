@@ -299,7 +299,8 @@ def _load() -> ctypes.CDLL:
             function.argtypes, function.restype = arguments, result
         return library
     raise ImportError(
-        "libfne.so.2 was not found; build it with 'make build' or set FNE_LIBRARY to the file. Tried: " + "; ".join(tried)
+        "libfne.so.2 was not found; build it with 'make build' or set FNE_LIBRARY to the file. Tried: "
+        + "; ".join(tried)
     )
 
 

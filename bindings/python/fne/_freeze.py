@@ -53,7 +53,9 @@ def freeze_saved_model(path: str | os.PathLike[str]) -> Frozen:
     for file in sorted(part for part in folder.rglob("*") if part.is_file() and part.name != "fingerprint.pb"):
         digest.update(str(file.relative_to(folder)).encode() + b"\0")
         with open(file, "rb") as content:
-            digest.update(hashlib.file_digest(content, "sha256").digest() if sys.version_info >= (3, 11) else content.read())
+            digest.update(
+                hashlib.file_digest(content, "sha256").digest() if sys.version_info >= (3, 11) else content.read()
+            )
     return _cached(f"saved-model-{digest.hexdigest()[:32]}", lambda: _frozen_saved_model(folder))
 
 
@@ -79,7 +81,9 @@ def _tensorflow() -> Any:
     try:
         import tensorflow
     except ImportError as failure:
-        raise error(12, "Keras models and SavedModels are frozen by tensorflow: pip install tensorflow-cpu") from failure
+        raise error(
+            12, "Keras models and SavedModels are frozen by tensorflow: pip install tensorflow-cpu"
+        ) from failure
     return tensorflow
 
 
@@ -130,7 +134,10 @@ def _frozen_saved_model(folder: Path) -> tuple[bytes, dict[str, str]]:
         raise error(8, f"the SavedModel '{folder}' has no signature; save it with one, such as serving_default")
     specs = list(signature.structured_input_signature[1].values())
     if len(specs) != 1 or len(specs[0].shape) != 4:
-        raise error(11, f"the SavedModel '{folder}' takes {len(specs)} inputs of shapes {[s.shape for s in specs]}; images are needed")
+        raise error(
+            11,
+            f"the SavedModel '{folder}' takes {len(specs)} inputs of shapes {[s.shape for s in specs]}; images are needed",
+        )
     name = next(iter(signature.structured_input_signature[1]))
     spec = tensorflow.TensorSpec(specs[0].shape, specs[0].dtype, name="input")
     function = tensorflow.function(lambda x: list(signature(**{name: x}).values()))

@@ -183,9 +183,7 @@ def _given(
 
 def _run(open_job: Any, output: str | os.PathLike[str], first: Any, second: Any, options: Any, progress: Any) -> None:
     """Opens a job and runs it to its end."""
-    handle = _ffi.open_handle(
-        open_job, lib.fne_job_close, _ffi.path(output), first, second, ctypes.byref(options)
-    )
+    handle = _ffi.open_handle(open_job, lib.fne_job_close, _ffi.path(output), first, second, ctypes.byref(options))
     show = JobProgressLine() if progress is True else progress or None
     raised: list[BaseException] = []
     interrupts = Interrupts()
@@ -407,14 +405,18 @@ class Job:
             mean, std = statistics.mean(), statistics.std()
         columns = self.columns(layers)
         numbers = self._numbers(images)
-        result: NDArray[numpy.int8] = _ffi.output(out, (len(numbers) * self.rows_per_image, len(mean[columns])), numpy.int8)
+        result: NDArray[numpy.int8] = _ffi.output(
+            out, (len(numbers) * self.rows_per_image, len(mean[columns])), numpy.int8
+        )
         ok = numpy.repeat(self.ok[numbers], self.rows_per_image)
         done = 0
         for rows in self._chunks(numbers, columns):
             part = slice(done, done + len(rows))
             good = ok[part]
             result[part][~good] = SKIPPED_CODE
-            result[part][good] = ternarize(rows[good], mean[columns], std[columns], lower=lower, upper=upper, rules=rules)
+            result[part][good] = ternarize(
+                rows[good], mean[columns], std[columns], lower=lower, upper=upper, rules=rules
+            )
             done += len(rows)
         return result
 
@@ -478,4 +480,3 @@ class Job:
         formats = (self.manifest["codes"] or {}).get("formats", [])
         kept = (["features"] if self.manifest["keeps_features"] else []) + [f"{name} codes" for name in formats]
         return "and keeps " + " and ".join(kept or ["nothing"])
-

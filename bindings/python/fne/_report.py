@@ -67,7 +67,8 @@ def figures(job: Job) -> dict[str, Any]:
         "runs": runs,
         "seconds": round(sum(run["seconds"] for run in runs), 3),
         "failures": [
-            {"image": image, "name": job.names[image], "reason": reason} for image, reason in list(job.failures.items())[:_MOST_FAILURES]
+            {"image": image, "name": job.names[image], "reason": reason}
+            for image, reason in list(job.failures.items())[:_MOST_FAILURES]
         ],
     }
 
@@ -130,7 +131,11 @@ def neighbours(job: Job) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     norms = numpy.sqrt(numpy.maximum(numpy.diag(gram), 1))
     centred = gram - gram.mean(0) - gram.mean(1)[:, None] + gram.mean()
     values, vectors = numpy.linalg.eigh(centred.astype(numpy.float64))
-    places = vectors[:, -2:][:, ::-1] * numpy.sqrt(numpy.maximum(values[-2:][::-1], 0)) if len(good) > 1 else numpy.zeros((len(good), 2))
+    places = (
+        vectors[:, -2:][:, ::-1] * numpy.sqrt(numpy.maximum(values[-2:][::-1], 0))
+        if len(good) > 1
+        else numpy.zeros((len(good), 2))
+    )
     low, high = places.min(0), places.max(0)
     return good, (places - low) / numpy.where(high > low, high - low, 1), gram / norms / norms[:, None]
 
@@ -196,7 +201,11 @@ def _overview(facts: dict[str, Any]) -> str:
     engine = facts["engines"][-1]
     source = settings["input"]
     images = sum(run["images"] for run in facts["runs"])
-    speed = f"{images / facts['seconds']:.1f} images/s in {facts['seconds']:.1f} s, {len(facts['runs'])} runs" if facts["seconds"] else "-"
+    speed = (
+        f"{images / facts['seconds']:.1f} images/s in {facts['seconds']:.1f} s, {len(facts['runs'])} runs"
+        if facts["seconds"]
+        else "-"
+    )
     rows = [
         ("images", f"{facts['images']}: {facts['embedded']} embedded, {facts['failed']} failed"),
         ("features", f"{facts['features']} of {len(facts['layers'])} layers; {facts['constant']} constant, {facts['redundant']} redundant"),
@@ -215,11 +224,14 @@ def _failures(facts: dict[str, Any]) -> str:
     if not facts["failed"]:
         return "<h2>Failures</h2><p>none</p>"
     rows = "".join(
-        f"<tr><td class=n>{f['image']}</td><td>{_text(f['name'])}</td><td>{_text(f['reason'])}</td></tr>" for f in facts["failures"]
+        f"<tr><td class=n>{f['image']}</td><td>{_text(f['name'])}</td><td>{_text(f['reason'])}</td></tr>"
+        for f in facts["failures"]
     )
     more = facts["failed"] - len(facts["failures"])
     rest = f"<p>and {more} more, in images.jsonl</p>" if more else ""
-    return f"<h2>Failures</h2><table id=failures><tr><th>image</th><th>name</th><th>reason</th></tr>{rows}</table>{rest}"
+    return (
+        f"<h2>Failures</h2><table id=failures><tr><th>image</th><th>name</th><th>reason</th></tr>{rows}</table>{rest}"
+    )
 
 
 def _shares(facts: dict[str, Any]) -> str:
@@ -244,9 +256,12 @@ def _shares(facts: dict[str, Any]) -> str:
             + f"<td class=n>{layer['constant']}</td><td class=n>{layer['redundant']}</td></tr>"
         )
     key = "".join(
-        f"<span class=key style='background:{_COLOURS[name]}'></span>{value}" for name, value in (("minus", -1), ("zero", 0), ("plus", 1))
+        f"<span class=key style='background:{_COLOURS[name]}'></span>{value}"
+        for name, value in (("minus", -1), ("zero", 0), ("plus", 1))
     )
-    head = "".join(f"<th>{name}</th>" for name in ("layer", "kind", "features", "-1", "0", "1", "constant", "redundant"))
+    head = "".join(
+        f"<th>{name}</th>" for name in ("layer", "kind", "features", "-1", "0", "1", "constant", "redundant")
+    )
     return (
         f"<h2>Shares of -1, 0, 1 by layer</h2><p>{key}</p><svg width='100%' viewBox='0 0 {label + width + 60} "
         f"{len(facts['layers']) * height}'>{''.join(bars)}</svg><details><summary>in numbers</summary><table id=layers><tr>{head}</tr>"
@@ -262,7 +277,9 @@ def _map(numbers: NDArray[Any], places: NDArray[Any], thumbnails: _Thumbnails) -
         style = f"style='left:{3 + 94 * places[place, 0]:.2f}%;top:{4 + 92 * places[place, 1]:.2f}%'"
         picture = thumbnails.source(image) if place in shown else None
         title = _text(thumbnails.name(image))
-        parts.append(f"<img {style} alt='' title='{title}' src='{picture}'>" if picture else f"<i {style} title='{title}'></i>")
+        parts.append(
+            f"<img {style} alt='' title='{title}' src='{picture}'>" if picture else f"<i {style} title='{title}'></i>"
+        )
     return (
         f"<h2>Map</h2><p><small>{len(numbers)} images by the first two principal components of their codes.</small></p>"
         f"<div id=map>{''.join(parts)}</div>"

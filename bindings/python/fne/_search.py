@@ -49,7 +49,10 @@ def search_job(
     if codes is None:
         raise error(4, f"the job in '{job.folder}' has no codes yet")
     if not (job.folder / "stats.npy").exists():
-        raise error(4, f"the job in '{job.folder}' was made with given statistics, which it does not keep: it cannot code a query")
+        raise error(
+            4,
+            f"the job in '{job.folder}' was made with given statistics, which it does not keep: it cannot code a query",
+        )
     base = job.packed_codes()
     with job.extractor(model) as extractor:
         mean, std = job.stats

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from fne.errors import error
 
 
-def select(selectors: str | Sequence[str] | None, names: Sequence[str], default: Sequence[bool] | None = None) -> list[int]:
+def select(
+    selectors: str | Sequence[str] | None, names: Sequence[str], default: Sequence[bool] | None = None
+) -> list[int]:
     """Numbers of the layers chosen, each once, in the order asked for.
 
     Args:

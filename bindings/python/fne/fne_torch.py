@@ -76,7 +76,9 @@ class FeatureExtractor(nn.Module):
 
         def linear(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
             # [n, positions.., channels] in transformers. A copy: an activation behind it may work in place.
-            self._one_batch.append(output.clone() if output.ndim == 2 else output.mean(tuple(range(1, output.ndim - 1))))
+            self._one_batch.append(
+                output.clone() if output.ndim == 2 else output.mean(tuple(range(1, output.ndim - 1)))
+            )
 
         if isinstance(module, _CONVOLUTIONS):
             return convolution
@@ -108,7 +110,9 @@ class FeatureExtractor(nn.Module):
         self._all_features = torch.cat(features) if features else torch.Tensor()
         return self._all_features, torch.cat(labels) if train else None
 
-    def _parts(self, x: torch.Tensor, size: int | None, crop_size: int | Sequence[int] | None) -> Iterator[torch.Tensor]:
+    def _parts(
+        self, x: torch.Tensor, size: int | None, crop_size: int | Sequence[int] | None
+    ) -> Iterator[torch.Tensor]:
         if crop_size is None:
             raise ValueError("with_crops needs crop_size, a side or (height, width)")
         crops = self._compute_crops(x, crop_size)
@@ -127,10 +131,14 @@ class FeatureExtractor(nn.Module):
     def _compute_crops(batch: torch.Tensor, crop_size: int | Sequence[int]) -> torch.Tensor:
         """[n, channels, height, width] to [10 n, channels, crop height, crop width], the ten crops of an image adjacent: four
         corners (top left, top right, bottom left, bottom right), the centre, and these of the mirrored image."""
-        height, width = (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size) * (3 - len(crop_size))
+        height, width = (
+            (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size) * (3 - len(crop_size))
+        )
         bottom, right = batch.shape[-2] - height, batch.shape[-1] - width
         if bottom < 0 or right < 0:
-            raise ValueError(f"crops of {height} x {width} are larger than the images, {batch.shape[-2]} x {batch.shape[-1]}")
+            raise ValueError(
+                f"crops of {height} x {width} are larger than the images, {batch.shape[-2]} x {batch.shape[-1]}"
+            )
         places = [(0, 0), (0, right), (bottom, 0), (bottom, right), (round(bottom / 2), round(right / 2))]
         crops = [
             image[..., top : top + height, left : left + width]
@@ -141,9 +149,7 @@ class FeatureExtractor(nn.Module):
 
     # ---- the classifier
 
-    def fit(
-        self, train_data: Any, with_crops: bool = False, crop_size: int | Sequence[int] | None = None
-    ) -> None:
+    def fit(self, train_data: Any, with_crops: bool = False, crop_size: int | Sequence[int] | None = None) -> None:
         """Fits the classifier.
 
         Args:
@@ -211,7 +217,12 @@ class FullNetworkEmbedding(FeatureExtractor):
         if len(features) == 0 or not bool(torch.isfinite(self._stds).all()):
             return self._discretize(self._standarize(features, train=False))
         codes = ternarize(
-            features.numpy(), self._means.numpy(), self._stds.numpy(), lower=self.f_minus, upper=self.f_plus, rules="torch"
+            features.numpy(),
+            self._means.numpy(),
+            self._stds.numpy(),
+            lower=self.f_minus,
+            upper=self.f_plus,
+            rules="torch",
         )
         return torch.from_numpy(codes.astype(numpy.int64))
 

@@ -67,7 +67,12 @@ class _Embed:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         paths = [str(path) for path in batch[self._column]]
         rows, statuses, reasons = _distributed.features(self._model, self._options, paths)
-        return {**batch, "features": rows, "status": statuses, "reason": numpy.array([r or "" for r in reasons], dtype=object)}
+        return {
+            **batch,
+            "features": rows,
+            "status": statuses,
+            "reason": numpy.array([r or "" for r in reasons], dtype=object),
+        }
 
 
 def statistics(dataset: ray.data.Dataset) -> Statistics:
@@ -96,7 +101,12 @@ class _Merge(AggregateFnV2[bytes, bytes]):
 
 
 def codes(
-    dataset: ray.data.Dataset, statistics: Statistics, *, lower: float = -0.25, upper: float = 0.15, keep_features: bool = False
+    dataset: ray.data.Dataset,
+    statistics: Statistics,
+    *,
+    lower: float = -0.25,
+    upper: float = 0.15,
+    keep_features: bool = False,
 ) -> ray.data.Dataset:
     """The ternary codes: the data set with the column "codes" (int8 [F]; -128 where an image could not be embedded).
 

@@ -184,7 +184,8 @@ class FullNetworkFeatures(_NetworkTransformer):
         """ "layer_3" for the fourth feature of each layer."""
         check_is_fitted(self)
         return numpy.array(
-            [f"{layer.name}_{i}" for layer in self.layers_ for i in range(layer.features.stop - layer.features.start)], dtype=object
+            [f"{layer.name}_{i}" for layer in self.layers_ for i in range(layer.features.stop - layer.features.start)],
+            dtype=object,
         )
 
 
@@ -240,7 +241,11 @@ class FullNetworkEmbedder(_NetworkTransformer):
         return self
 
     def _fit(self, X: Any) -> NDArray[numpy.float32]:
-        own = {name: value for name, value in self.get_params(deep=False).items() if name not in ("lower", "upper", "rules")}
+        own = {
+            name: value
+            for name, value in self.get_params(deep=False).items()
+            if name not in ("lower", "upper", "rules")
+        }
         self.features_ = FullNetworkFeatures(**own).fit(X)
         self.layers_, self.n_features_out_ = self.features_.layers_, self.features_.n_features_out_
         rows: NDArray[numpy.float32] = self.features_.transform(X)
@@ -369,10 +374,21 @@ def _network(owner: Any) -> _Network:
     """The network of an estimator's parameters, opened once."""
     options = {
         name: getattr(owner, name)
-        for name in ("size", "channel_order", "mean", "scale", "resize_mode", "interpolation", "precision", "batch_size")
+        for name in (
+            "size",
+            "channel_order",
+            "mean",
+            "scale",
+            "resize_mode",
+            "interpolation",
+            "precision",
+            "batch_size",
+        )
     }
     model = efficientnet_lite0() if owner.model is None else owner.model
-    described = repr([(name, numpy.asarray(value).tolist() if value is not None else None) for name, value in options.items()])
+    described = repr(
+        [(name, numpy.asarray(value).tolist() if value is not None else None) for name, value in options.items()]
+    )
     identity = hashlib.sha256(f"{_model_key(model)} {described}".encode()).hexdigest()[:24]
     with _networks_lock:
         if identity not in _networks:
@@ -400,5 +416,7 @@ def _image_key(item: Any) -> str:
         text = f"{os.path.abspath(item)} {facts.st_size} {facts.st_mtime_ns}".encode("utf-8", "surrogateescape")
         return hashlib.sha256(text).hexdigest()[:40]
     if isinstance(item, numpy.ndarray):
-        return hashlib.sha256(repr((item.dtype.str, item.shape)).encode() + numpy.ascontiguousarray(item).tobytes()).hexdigest()[:40]
+        return hashlib.sha256(
+            repr((item.dtype.str, item.shape)).encode() + numpy.ascontiguousarray(item).tobytes()
+        ).hexdigest()[:40]
     return hashlib.sha256(bytes(item)).hexdigest()[:40]

@@ -40,9 +40,7 @@ if TYPE_CHECKING:
     from fne._options import ExtractorOptions
 
 
-def features(
-    frame: DataFrame, model: Any, *, column: str = "path", **extractor: Unpack[ExtractorOptions]
-) -> DataFrame:
+def features(frame: DataFrame, model: Any, *, column: str = "path", **extractor: Unpack[ExtractorOptions]) -> DataFrame:
     """The pooled features of image files: the frame with the columns "features" (array<float>, NaN where an image could not be
     embedded), "status" (0, or the number of the error in fne.h) and "reason".
 
@@ -88,7 +86,9 @@ def statistics(frame: DataFrame) -> Statistics:
     def merge(parts: pandas.Series) -> bytes:
         return _distributed.merged(parts)
 
-    partials = frame.select("features", "status").mapInPandas(partial, StructType([StructField("partial", BinaryType())]))
+    partials = frame.select("features", "status").mapInPandas(
+        partial, StructType([StructField("partial", BinaryType())])
+    )
     row = partials.agg(merge("partial").alias("statistics")).first()
     return Statistics.from_bytes(bytes(row["statistics"]))  # type: ignore[index]
 

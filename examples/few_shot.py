@@ -1,0 +1,51 @@
+"""A classifier from ten photographs a class, in a page.
+
+    .venv/bin/python examples/few_shot.py FOLDER [--images 10]      FOLDER has a folder of photographs for each class
+
+Embeds the photographs with the default network (about 100 images/s on two cores; the second run starts at once), trains a linear SVM
+on some of each class and says how well it does on the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy
+from sklearn.metrics import classification_report
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
+
+from fne.sklearn import FullNetworkEmbedder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--images", type=int, default=10, help="training photographs a class")
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "few-shot-features")
+    given = parser.parse_args()
+
+    suffixes = {".jpg", ".jpeg", ".png"}
+    paths = sorted(path for path in given.folder.rglob("*") if path.suffix.lower() in suffixes)
+    names = numpy.array([path.relative_to(given.folder).parts[0] for path in paths])
+    random = numpy.random.default_rng(0)
+    training = numpy.zeros(len(paths), bool)
+    for name in numpy.unique(names):
+        training[random.permutation(numpy.flatnonzero(names == name))[: given.images]] = True
+    files = numpy.array([str(path) for path in paths])
+
+    # The statistics come from the training photographs of each fold; the network sees each photograph once.
+    classifier = make_pipeline(FullNetworkEmbedder(cache=given.cache), LinearSVC(dual=True))
+    grid = {"linearsvc__C": [1e-4, 1e-3, 1e-2], "fullnetworkembedder__layers": [None, "last:50%"]}
+    search = GridSearchCV(classifier, grid, cv=3).fit(files[training], names[training])
+    print(
+        f"{training.sum()} training photographs of {len(set(names))} classes; the training folds prefer {search.best_params_}"
+    )
+    print(classification_report(names[~training], search.predict(files[~training]), digits=3))
+
+
+if __name__ == "__main__":
+    main()
