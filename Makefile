@@ -77,12 +77,11 @@ test: test-swift test-python
 test-swift: packages
 	$(SWIFT) test --scratch-path .build/tests
 
+# PyTorch and TensorFlow in one process abort unless PyTorch comes first (both carry LLVM): its tests are a process of their own.
+# Status 5: they were left out.
 test-python: venv
 	$(VENV_PYTHON) -m pytest Tests/python --ignore=Tests/python/test_fne_torch.py
 	$(VENV_PYTHON) -m pytest Tests/python/test_fne_torch.py || test $$? = 5
-
-# PyTorch and TensorFlow in one process abort unless PyTorch comes first (both carry LLVM): its tests are a process of their own.
-# Status 5: they were left out.
 
 # ---- hostile input
 

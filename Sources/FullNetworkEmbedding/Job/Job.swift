@@ -225,7 +225,12 @@ public final class Job {
         let isNew = !File.exists(files.path(Manifest.fileName))
         if isNew {
             guard source != nil else { throw FNEError(.fileError, "there is no job in '\(folder)' any more") }
-            try files.mustBeFree()
+            do {
+                try files.mustBeFree()
+            } catch { // it is another's folder: nothing of ours may stay in it
+                File.remove(files.path(JobFiles.lock))
+                throw error
+            }
         } else {
             manifest = try Manifest(in: folder) // another process may have gone on with it since
             if manifest.state == .features, let codes = try Self.codes(options, manifest.images) {

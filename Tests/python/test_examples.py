@@ -1,0 +1,53 @@
+"""The examples that solve a problem from start to end, on two classes of tiles with one photograph in twice."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT
+
+import fne
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, photographs):
+    folder = tmp_path_factory.mktemp("classes")
+    random = np.random.default_rng(2)
+    for name, source in (("cat", photographs[0]), ("cup", photographs[9])):
+        (folder / name).mkdir()
+        image = fne.read_image(source)
+        for number in range(9):
+            top, left = random.integers(0, image.shape[0] // 4), random.integers(0, image.shape[1] // 4)
+            tile = image[top : top + image.shape[0] // 2, left : left + image.shape[1] // 2, ::-1]
+            cv2.imwrite(str(folder / name / f"{number}.jpg"), tile)
+    shutil.copy(folder / "cat/3.jpg", folder / "cat/copy.jpg")
+    shutil.copy(folder / "cat/5.jpg", folder / "cup/wrong.jpg")
+    return folder
+
+
+def run(*command):
+    result = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_few_shot(folder, tmp_path):
+    out = run(ROOT / "examples/few_shot.py", folder, "--images", "4", "--cache", tmp_path)
+    assert "8 training photographs of 2 classes" in out
+    accuracy = next(float(line.split()[1]) for line in out.splitlines() if line.strip().startswith("accuracy"))
+    assert accuracy >= 0.9
+
+
+def test_duplicates_and_doubtful_labels(folder, tmp_path):
+    out = run(ROOT / "examples/find_duplicates.py", folder, "--job", tmp_path / "job", "--duplicate", "0.999")
+    pairs, doubts = out.split("doubtful labels")
+    assert [line.split()[1:] for line in pairs.splitlines()[1:]] == [
+        ["cat/3.jpg", "cat/copy.jpg"],
+        ["cat/5.jpg", "cup/wrong.jpg"],
+    ]
+    assert [line.split(":")[0].strip() for line in doubts.splitlines()[1:]] == ["cup/wrong.jpg"]
