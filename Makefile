@@ -7,6 +7,7 @@
 #   make extras                 adds Ray, Spark and what else optional parts need to .venv; make test then tests them too
 #   make fuzz [SECONDS=60]      runs each fuzzer for so long; make fuzz-coverage, fuzz-planted: what they reach and find
 #   make sanitize               runs the tests under AddressSanitizer, ThreadSanitizer and valgrind
+#   make reproduce              the evaluation on scikit-learn's digits, which needs no download
 #   make wheel, make sdist      build/wheel: the Python package with the library inside, and its source
 #   make api                    build/api: the reference of the Python package
 #   make bench [ASSETS=folder]  prints the figures that README quotes
@@ -36,7 +37,7 @@ LIBRARY_FLAGS := \
 	-Xlinker -s \
 	--disable-local-rpath
 
-.PHONY: all build venv extras demo test test-swift test-python bench bench-peers clean packages wheel sdist api \
+.PHONY: all build venv extras demo test test-swift test-python bench bench-peers clean packages wheel sdist api reproduce \
 	fuzz fuzz-coverage fuzz-planted fuzz-corpus sanitize sanitize-address sanitize-thread sanitize-valgrind
 
 all: build
@@ -124,6 +125,10 @@ sanitize-valgrind: fuzz-corpus
 
 bench: venv
 	$(VENV_PYTHON) Benchmarks/bench.py $(if $(ASSETS),--assets "$(ASSETS)") $(foreach part,$(ONLY),--only $(part))
+
+# The evaluation on scikit-learn's digits, which needs no download.
+reproduce: venv
+	$(VENV_PYTHON) Benchmarks/reproduce.py
 
 # What `make bench` compares with; about 6 GB.
 bench-peers:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 from conftest import ROOT
 
 import fne
+from fne._libpath import tensorflow_library
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +54,28 @@ def test_duplicates_and_doubtful_labels(folder, tmp_path):
         ["cat/5.jpg", "cup/wrong.jpg"],
     ]
     assert [line.split(":")[0].strip() for line in doubts.splitlines()[1:]] == ["cup/wrong.jpg"]
+
+
+def test_a_classifier_in_production(folder, tmp_path):
+    """Trained in Python, run in C++: the decisions of scikit-learn's classifier on the same codes."""
+    run(ROOT / "examples/classifier/train.py", folder, tmp_path)
+    source = ROOT / "examples/classifier/classify.cpp"
+    line = re.search(r"^//     (g\+\+ .*)$", source.read_text(), re.MULTILINE).group(1)
+    subprocess.run(line, shell=True, check=True, cwd=ROOT)
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"none")
+    job = fne.Job(tmp_path / "job")
+    paths = [*(folder / name for name in job.names), broken]
+    environment = dict(os.environ, FNE_TENSORFLOW=os.path.dirname(tensorflow_library()))
+    command = [ROOT / "build/classify", fne.zoo.efficientnet_lite0(), "224", tmp_path, *paths]
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    assert rows[-1] == [str(broken), "FNE_UNSUPPORTED_IMAGE"]
+    weights = np.fromfile(tmp_path / "weights.f32", np.float32).reshape(2, -1).astype(np.float64)
+    decisions = np.array(job.codes()).astype(np.float64) @ weights[:, :-1].T + weights[:, -1]
+    names = (tmp_path / "classes.txt").read_text().split()
+    assert [row[1] for row in rows[:-1]] == [names[best] for best in decisions.argmax(1)]
+    np.testing.assert_allclose([float(row[2]) for row in rows[:-1]], decisions.max(1), atol=1e-3)
+    truth = [name.split("/")[0] for name in job.names]
+    assert np.mean([row[1] == label for row, label in zip(rows[:-1], truth, strict=True)]) > 0.9
