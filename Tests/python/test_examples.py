@@ -79,3 +79,20 @@ def test_a_classifier_in_production(folder, tmp_path):
     np.testing.assert_allclose([float(row[2]) for row in rows[:-1]], decisions.max(1), atol=1e-3)
     truth = [name.split("/")[0] for name in job.names]
     assert np.mean([row[1] == label for row, label in zip(rows[:-1], truth, strict=True)]) > 0.9
+
+
+def test_images_and_text(folder, tmp_path):
+    """Sentences that follow the classes: held-out photographs are found by their words."""
+    lines = []
+    for path in sorted(folder.rglob("*.jpg")):
+        kind = "a grey cat that looks at you" if path.parent.name == "cat" else "a cup of black coffee on a table"
+        shade = "light" if path.stem in "02468" else "dark"
+        lines.append(f"{path}\t{kind}\n{path}\t{shade} picture of a {path.parent.name}\n")
+    (tmp_path / "captions.tsv").write_text(
+        "".join(line for line in lines if "copy" not in line and "wrong" not in line)
+    )
+    arguments = [tmp_path / "captions.tsv", "--query", "black coffee", "--query", "a cat", "-k", "4"]
+    out = run(ROOT / "examples/image_text.py", *arguments)
+    coffee, cat = out.split("\nblack coffee\n")[1].split("\na cat\n")
+    assert coffee.count("/cup/") == 4 and cat.count("/cat/") == 4
+    assert "photographs by words: a right one first" in out
