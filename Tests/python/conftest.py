@@ -108,6 +108,14 @@ def network():
 
 
 @pytest.fixture(scope="session")
+def graph(tmp_path_factory, network):
+    """The small network as a file."""
+    path = tmp_path_factory.mktemp("graph") / "network.pb"
+    path.write_bytes(network[0].SerializeToString())
+    return path
+
+
+@pytest.fixture(scope="session")
 def lite0():
     """The default network's GraphDef file."""
     return fne.zoo.efficientnet_lite0()

@@ -15,13 +15,6 @@ import pytest
 import fne
 
 
-@pytest.fixture(scope="module")
-def graph(tmp_path_factory, network):
-    path = tmp_path_factory.mktemp("graph") / "network.pb"
-    path.write_bytes(network[0].SerializeToString())
-    return path
-
-
 def run(*arguments, module=False):
     command = [sys.executable, "-m", "fne"] if module else [shutil.which("fne", path=sys.prefix + "/bin")]
     return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True)

@@ -13,13 +13,6 @@ SIZE = (48, 64)
 
 
 @pytest.fixture(scope="module")
-def graph(tmp_path_factory, network):
-    path = tmp_path_factory.mktemp("graph") / "network.pb"
-    path.write_bytes(network[0].SerializeToString())
-    return path
-
-
-@pytest.fixture(scope="module")
 def paths(tmp_path_factory, photographs):
     broken = tmp_path_factory.mktemp("broken") / "broken.jpg"
     broken.write_bytes(photographs[0].read_bytes()[:1000])

@@ -17,13 +17,6 @@ from fne._evaluate import _PENALTIES, _Data, _Kernel, classes_of, splits
 
 
 @pytest.fixture(scope="module")
-def graph(tmp_path_factory, network):
-    path = tmp_path_factory.mktemp("graph") / "network.pb"
-    path.write_bytes(network[0].SerializeToString())
-    return path
-
-
-@pytest.fixture(scope="module")
 def flowers(tmp_path_factory, photographs):
     """Three classes of 12 tiles each, cut from photographs of their own; and a file that fails."""
     folder = tmp_path_factory.mktemp("classes")

@@ -20,13 +20,6 @@ SIZE = (48, 64)
 
 
 @pytest.fixture(scope="module")
-def graph(tmp_path_factory, network):
-    path = tmp_path_factory.mktemp("graph") / "network.pb"
-    path.write_bytes(network[0].SerializeToString())
-    return path
-
-
-@pytest.fixture(scope="module")
 def pictures(tmp_path_factory, photographs):
     """A folder with two subfolders, 24 photographs and 3 files that are none."""
     folder = tmp_path_factory.mktemp("pictures")

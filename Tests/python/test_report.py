@@ -19,13 +19,6 @@ from fne._report import figures, neighbours
 
 
 @pytest.fixture(scope="module")
-def graph(tmp_path_factory, network):
-    path = tmp_path_factory.mktemp("graph") / "network.pb"
-    path.write_bytes(network[0].SerializeToString())
-    return path
-
-
-@pytest.fixture(scope="module")
 def pictures(tmp_path_factory, photographs):
     """500 small photographs, and 5 files that fail."""
     folder = tmp_path_factory.mktemp("pictures")

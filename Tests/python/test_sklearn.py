@@ -26,13 +26,6 @@ def test_scikit_learns_checks(estimator, check):
 
 
 @pytest.fixture(scope="module")
-def graph(tmp_path_factory, network):
-    path = tmp_path_factory.mktemp("graph") / "network.pb"
-    path.write_bytes(network[0].SerializeToString())
-    return path
-
-
-@pytest.fixture(scope="module")
 def paths(photographs):
     return [str(path) for path in photographs]
 
