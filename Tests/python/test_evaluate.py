@@ -210,3 +210,5 @@ def test_the_command(tmp_path, flowers, graph, capsys):
     assert "fne, knn" in out and "outputs, knn" in out and "within 0.01 of one of the paper's thresholds" in out
     assert main(["evaluate", str(flowers), str(graph), str(tmp_path / "e"), "--representation", "best"]) == 1
     assert "is none of" in capsys.readouterr().err
+    assert main(["evaluate", str(flowers), str(graph), str(tmp_path / "e"), "--size", "48x64", "--images", "12"]) == 1
+    assert "a class has 12 images" in capsys.readouterr().err

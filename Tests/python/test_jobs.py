@@ -388,7 +388,7 @@ def test_damaged_checkpoints(tmp_path, pictures, graph, whole):
     good = (output / "checkpoint").read_bytes()
     for damaged in (b"", good[:40], good[:-1], good[:30] + bytes([good[30] ^ 1]) + good[31:]):
         (output / "checkpoint").write_bytes(damaged)
-        with pytest.raises(fne.FNEError, match="checkpoint|file is empty"):
+        with pytest.raises(fne.FNEError, match="checkpoint"):
             embed(pictures, graph, output)
     (output / "checkpoint").write_bytes(good)
     embed(pictures, graph, output)

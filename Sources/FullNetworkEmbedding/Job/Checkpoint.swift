@@ -36,11 +36,10 @@ struct Checkpoint {
 
     /// - Throws: `.invalidData` for a damaged one, naming the file.
     init(reading path: FilePath, images: Int, features: Int) throws {
-        let bytes = try Bytes(file: path)
         func damaged() -> FNEError {
-            FNEError(.invalidData, "'\(path)' is damaged; remove the job's folder and run the job again")
+            FNEError(.invalidData, "is damaged; remove the job's folder and run the job again")
         }
-        try bytes.withBytes { bytes in
+        try File.read(path) { bytes in
             func word(_ offset: Int) -> UInt64 {
                 UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
             }

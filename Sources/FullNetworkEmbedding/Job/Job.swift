@@ -202,12 +202,7 @@ public final class Job {
 
     /// The statistics of the images that could be embedded.
     public func statistics() throws -> Statistics {
-        let path = files.path(JobFiles.statistics)
-        do {
-            return try Bytes(file: path).withBytes(Statistics.load)
-        } catch let error as FNEError {
-            throw error.about("'\(path)'")
-        }
+        try File.read(files.path(JobFiles.statistics), Statistics.load)
     }
 
     // MARK: Running

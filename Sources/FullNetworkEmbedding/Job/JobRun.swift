@@ -127,15 +127,11 @@ final class JobRun {
         guard let path = options.statistics else {
             throw FNEError(.invalidArgument, "the job's codes are made with given statistics; give them again")
         }
-        let bytes = try Bytes(file: path)
-        guard bytes.withBytes(sha256) == wanted else {
-            throw FNEError(.jobMismatch, "'\(path)' is not the file of statistics that the job was begun with")
-        }
-        let statistics: Statistics
-        do {
-            statistics = try bytes.withBytes(Statistics.load)
-        } catch let error as FNEError {
-            throw error.about("'\(path)'")
+        let statistics = try File.read(path) { bytes in
+            guard sha256(bytes) == wanted else {
+                throw FNEError(.jobMismatch, "is not the file of statistics that the job was begun with")
+            }
+            return try Statistics.load(bytes)
         }
         guard statistics.featureCount == features else {
             throw FNEError(
@@ -251,8 +247,8 @@ final class JobRun {
     private func makeCodes() throws {
         guard manifest.codes != nil, checkpoint.codesDone < list.count else { return }
         if discretizer == nil { // own statistics, of features that were finished before
-            let path = files.path(JobFiles.statistics)
-            discretizer = try Self.discretizer(try Bytes(file: path).withBytes(Statistics.load), manifest)
+            let statistics = try File.read(files.path(JobFiles.statistics), Statistics.load)
+            discretizer = try Self.discretizer(statistics, manifest)
         }
         guard let discretizer, let source = matrices.features else { return }
         let atOnce = max(1, (1 << 20) / (rowsPerImage * features))

@@ -101,9 +101,12 @@ final class File {
 
     static func replace(_ path: FilePath, with bytes: [UInt8]) throws { try bytes.withUnsafeBytes { try replace(path, with: $0) } }
 
-    static func contents(_ path: FilePath) throws -> [UInt8] {
+    static func contents(_ path: FilePath) throws -> [UInt8] { try read(path, Array.init) }
+
+    /// What the body makes of a whole file; its errors name the file.
+    static func read<Result>(_ path: FilePath, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
         do {
-            return try Bytes(file: path).withBytes(Array.init)
+            return try Bytes(file: path).withBytes(body)
         } catch let error as FNEError {
             throw error.about("'\(path)'")
         }

@@ -250,6 +250,10 @@ def evaluate(
                     scores.append(Score(representation, classifier, images, seed, float(accuracy)))
                     if representation == "fne" and classifier == "svm":
                         numpy.add.at(confusion, (truth, predicted), 1)
+    if not scores:
+        fewest = int(numpy.bincount(data.labels).min())
+        wanted = ", ".join(map(str, images_per_class))
+        raise error(1, f"nothing to measure: {seeds} seeds of {wanted} training images, and a class has {fewest} images")
     facts = {
         "images": len(labels),
         "failed": len(job.failures),

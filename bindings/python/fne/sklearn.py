@@ -401,7 +401,7 @@ def _network(owner: Any) -> _Network:
 
 def _model_key(model: Any) -> str:
     if isinstance(model, Model):
-        model = model._source[0]
+        return model.sha256()
     if isinstance(model, (str, os.PathLike)):
         facts = os.stat(model)
         return f"{os.path.abspath(model)} {facts.st_size} {facts.st_mtime_ns}"
