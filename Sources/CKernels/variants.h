@@ -279,26 +279,21 @@ static void add_bf16(const uint16_t *a, const uint16_t *b, size_t count, int rel
 // ---- codes
 
 // How many bits are set: by POPCNT of whole words, by tables of half bytes in registers of 32 and of 64 bytes, or by VPOPCNTDQ.
-#if CK_POPCOUNT == CK_POPCOUNT_VPOPCNTDQ
+#if CK_POPCOUNT == CK_POPCOUNT_VPOPCNTDQ || CK_POPCOUNT == CK_POPCOUNT_AVX512
 
 typedef __m512i ck_bits;
 enum { BITS_WORDS = 8 };
 INLINE ck_bits load_bits(const uint64_t *p, size_t left) {
     return left >= 8 ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi64((__mmask8)((1u << left) - 1), p);
 }
-INLINE ck_bits count_bits(ck_bits counts, ck_bits x) { return _mm512_add_epi64(counts, _mm512_popcnt_epi64(x)); }
 INLINE ck_bits both_bits(ck_bits a, ck_bits b) { return _mm512_and_si512(a, b); }
 INLINE ck_bits opposite_bits(ck_bits both, ck_bits s, ck_bits t) { return _mm512_ternarylogic_epi64(both, s, t, 0x60); }
 INLINE int32_t total(ck_bits counts) { return (int32_t)_mm512_reduce_add_epi64(counts); }
 #define NO_BITS _mm512_setzero_si512()
 
-#elif CK_POPCOUNT == CK_POPCOUNT_AVX512
-
-typedef __m512i ck_bits;
-enum { BITS_WORDS = 8 };
-INLINE ck_bits load_bits(const uint64_t *p, size_t left) {
-    return left >= 8 ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi64((__mmask8)((1u << left) - 1), p);
-}
+#if CK_POPCOUNT == CK_POPCOUNT_VPOPCNTDQ
+INLINE ck_bits count_bits(ck_bits counts, ck_bits x) { return _mm512_add_epi64(counts, _mm512_popcnt_epi64(x)); }
+#else
 INLINE ck_bits count_bits(ck_bits counts, ck_bits x) {
     const __m512i table = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
     const __m512i half = _mm512_set1_epi8(15);
@@ -306,10 +301,7 @@ INLINE ck_bits count_bits(ck_bits counts, ck_bits x) {
     const __m512i high = _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16(x, 4), half));
     return _mm512_add_epi64(counts, _mm512_sad_epu8(_mm512_add_epi8(low, high), _mm512_setzero_si512()));
 }
-INLINE ck_bits both_bits(ck_bits a, ck_bits b) { return _mm512_and_si512(a, b); }
-INLINE ck_bits opposite_bits(ck_bits both, ck_bits s, ck_bits t) { return _mm512_ternarylogic_epi64(both, s, t, 0x60); }
-INLINE int32_t total(ck_bits counts) { return (int32_t)_mm512_reduce_add_epi64(counts); }
-#define NO_BITS _mm512_setzero_si512()
+#endif
 
 #elif CK_POPCOUNT == CK_POPCOUNT_AVX2
 
