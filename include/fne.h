@@ -246,6 +246,8 @@ typedef struct fne_tensor_info {
     int64_t channels;      /* last dimension; -1 where the graph does not say it outright */
     int32_t is_default;    /* 1: taken when no layer is selected */
     int32_t is_classifier; /* 1: output of a classifier's last layer; left out unless it is named */
+    int32_t is_classifier_input; /* 1: what such a layer reads, in front of changes of shape: often the pooled last map */
+    int32_t reserved;            /* 0 */
 } fne_tensor_info;
 
 /* Fills *info with zeros and struct_size, the caller's sizeof. */

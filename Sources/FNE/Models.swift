@@ -72,7 +72,8 @@ private func allowsUnsafe(_ pointer: UnsafePointer<fne_model_options>?) throws -
         let value = fne_tensor_info(
             struct_size: 0, name: object.names[index].pointer, operation: object.operations[index].pointer,
             kind: tensor.kind.rawValue, rank: Int32(tensor.rank ?? -1), channels: Int64(tensor.channels ?? -1),
-            is_default: tensor.isDefault ? 1 : 0, is_classifier: tensor.isClassifier ? 1 : 0)
+            is_default: tensor.isDefault ? 1 : 0, is_classifier: tensor.isClassifier ? 1 : 0,
+            is_classifier_input: tensor.isClassifierInput ? 1 : 0, reserved: 0)
         try fill(info, with: value, "info")
     }
 }

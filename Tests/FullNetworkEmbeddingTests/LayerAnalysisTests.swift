@@ -14,11 +14,14 @@ final class LayerAnalysisTests: XCTestCase {
 
     /// The default layers and the classifier's layers of the graph that a test has written.
     private func assertLayers(
-        _ layers: [String], classifier: [String] = [], file: StaticString = #filePath, line: UInt = #line
+        _ layers: [String], classifier: [String] = [], reading inputs: [String]? = nil, file: StaticString = #filePath, line: UInt = #line
     ) throws {
         let tensors = try graph.model().tensors
         XCTAssertEqual(tensors.filter(\.isDefault).map(\.name), layers, file: file, line: line)
         XCTAssertEqual(tensors.filter(\.isClassifier).map(\.name), classifier, file: file, line: line)
+        if let inputs {
+            XCTAssertEqual(tensors.filter(\.isClassifierInput).map(\.name), inputs, file: file, line: line)
+        }
     }
 
     /// A convolution with bias and ReLU; the name of the ReLU.
@@ -248,7 +251,7 @@ final class LayerAnalysisTests: XCTestCase {
         let hidden = graph.node("hidden/relu", "Relu", graph.dense("hidden", of: pooled, [8, 32]))
         let logits = graph.with("logits", "BiasAdd", graph.dense("fc", of: hidden, [32, 10]), constant: [10])
         graph.node("softmax", "Softmax", logits)
-        try assertLayers(["conv/relu", "hidden/relu"], classifier: ["logits"])
+        try assertLayers(["conv/relu", "hidden/relu"], classifier: ["logits"], reading: ["hidden/relu"])
     }
 
     func testADenseClassifierWithoutSoftmaxIsLeftOut() throws {
@@ -272,14 +275,23 @@ final class LayerAnalysisTests: XCTestCase {
             let scores = graph.convolution("scores", of: pooled, [1, 1, 8, 10])
             let logits = graph.node("squeeze", "Squeeze", graph.with("logits", "BiasAdd", scores, constant: [10]))
             if softmax { graph.node("softmax", "Softmax", graph.with("shape", "Reshape", logits, constant: [2])) }
-            try assertLayers(["conv/relu"], classifier: ["logits"])
+            try assertLayers(["conv/relu"], classifier: ["logits"], reading: ["pool"])
         }
+    }
+
+    func testAClassifierReadsTheJoinedBranchesOfALastBlock() throws {
+        let branches = ["a", "b"].map { block($0, of: input, [3, 3, 3, 8]) }
+        let joined = graph.node("join", "ConcatV2", branches[0], branches[1], graph.constant("axis", [1]))
+        let pooled = graph.with("pool", "Mean", joined, constant: [2])
+        let flat = graph.node("dropout", "Identity", graph.with("flat", "Reshape", pooled, constant: [2]))
+        graph.node("softmax", "Softmax", graph.dense("fc", of: flat, [16, 10]))
+        try assertLayers(["a/relu", "b/relu"], classifier: ["fc"], reading: ["pool"])
     }
 
     func testANetworkWithoutAHeadHasNoClassifier() throws {
         let relu = block("two", of: block("one", of: input, [3, 3, 3, 8]), [3, 3, 8, 16])
         graph.with("pool", "Mean", relu, constant: [2])
-        try assertLayers(["one/relu", "two/relu"])
+        try assertLayers(["one/relu", "two/relu"], reading: [])
     }
 
     func testAGateBehindAResidualSumIsNoClassifier() throws {
@@ -305,7 +317,7 @@ final class LayerAnalysisTests: XCTestCase {
         let pooled = graph.with("pool", "Mean", block("conv", of: input, [3, 3, 3, 8]), constant: [2])
         graph.node("softmax1", "Softmax", graph.dense("fc1", of: pooled, [8, 10]))
         graph.node("softmax2", "Softmax", graph.dense("fc2", of: pooled, [8, 20]))
-        try assertLayers(["conv/relu"], classifier: ["fc1", "fc2"])
+        try assertLayers(["conv/relu"], classifier: ["fc1", "fc2"], reading: ["pool"])
     }
 
     func testSmallNetwork() throws {

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
+from sklearn.svm import LinearSVC
 
 import fne
 from fne._command import main
-from fne._evaluate import _PENALTIES, _Data, _Kernel, classes_of, splits
+from fne._classifiers import PENALTIES, Kernel
+from fne._evaluate import classes_of, splits
+from fne._representations import REPRESENTATIONS, Representations, Roles
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +80,12 @@ def test_the_result_and_its_files(evaluation):
     saved = json.loads((output / "evaluation.json").read_text())
     assert saved["summary"] == result.summary() and saved["facts"]["failed"] == 1 and saved["facts"]["images"] == 37
     names = {row["representation"] for row in result.summary()}
-    assert names == set(fne._evaluate.REPRESENTATIONS) and len(result.scores) == (10 * 3 - 1) * 3 * 2
+    assert names == set(REPRESENTATIONS) and len(result.scores) == (12 * 3 - 1) * 3 * 2
     row = next(r for r in result.summary() if (r["representation"], r["classifier"], r["images"]) == ("fne", "svm", 4))
     values = [s.accuracy for s in result.scores if s[:3] == ("fne", "svm", 4)]
     assert row["mean"] == pytest.approx(np.mean(values)) and row["std"] == pytest.approx(np.std(values, ddof=1))
     assert f"{row['mean']:.3f} ({row['std']:.3f})" in result.table()
-    for name in ("accuracy.png", "confusion.png"):
+    for name in ("accuracy.png", "shares.png", "confusion.png"):
         assert fne.read_image(output / name).shape[0] > 300
     assert result.confusion.sum() == 2 * (4 + 4 + 4) and set(result.chosen) == {
         (k, s) for k in (4, "all") for s in (0, 1)
@@ -91,31 +93,42 @@ def test_the_result_and_its_files(evaluation):
     assert max(values) > 0.6, "better than chance by far"
 
 
-def test_the_fne_and_the_svm_are_scikit_learns(evaluation):
-    """The whole way again, by float64 matrices and SVC(kernel="linear")."""
+def linear_svc(penalty):
+    return LinearSVC(C=penalty, random_state=1, max_iter=20000, tol=1e-6)
+
+
+def best_penalty(x, labels, training):
+    """The C that cross-validation prefers, by LinearSVC on the features themselves."""
+    x, labels = x[training], labels[training]
+    folds = list(StratifiedGroupKFold(3, shuffle=True, random_state=0).split(x, labels, np.arange(len(x))))
+    right = [
+        sum((linear_svc(c).fit(x[a], labels[a]).predict(x[b]) == labels[b]).sum() for a, b in folds)
+        for c in PENALTIES
+    ]
+    return PENALTIES[int(np.argmax(right))]
+
+
+def layers_of(graph):
+    """The names of the default layers."""
+    return [tensor.name for tensor in fne.Model(graph).layers()]
+
+
+def test_the_fne_and_the_svm_are_scikit_learns(evaluation, graph):
+    """The whole way again, by float64 matrices of all features and LinearSVC."""
     result, output = evaluation
     job = fne.Job(output / "job")
     good = np.flatnonzero(job.ok)
     rows = np.asarray(job.features(images=good)).astype(np.float64)
     labels = np.repeat([0, 1, 2], 12)
-    default = np.concatenate([np.arange(layer.features.start, layer.features.stop) for layer in job.layers[:-1]])
+    default = job.columns(layers_of(graph))
     for seed in range(2):
         training, test = splits(labels, 4, seed)
         mean, std = rows[training].mean(0), rows[training].std(0)
         z = np.divide(rows - mean, std, out=np.zeros_like(rows), where=std > 0)
         for name, x in (("fne", ((z > 0.15).astype(float) - (z < -0.25))[:, default]), ("standardized", z[:, default])):
             x = x / np.sqrt((x[training] ** 2).sum(1).mean())
-            folds = list(
-                StratifiedGroupKFold(3, shuffle=True, random_state=0).split(
-                    x[training], labels[training], np.arange(12)
-                )
-            )
-            right = [
-                sum((SVC(kernel="linear", C=c).fit(x[training][a], labels[training][a]).predict(x[training][b]) == labels[training][b]).sum()
-                    for a, b in folds) for c in _PENALTIES
-            ]  # fmt: skip
-            penalty = _PENALTIES[int(np.argmax(right))]
-            predicted = SVC(kernel="linear", C=penalty).fit(x[training], labels[training]).predict(x[test])
+            penalty = best_penalty(x, labels, training)
+            predicted = linear_svc(penalty).fit(x[training], labels[training]).predict(x[test])
             accuracy = np.mean([np.mean(predicted[labels[test] == c] == c) for c in range(3)])
             found = next(s.accuracy for s in result.scores if s[:4] == (name, "svm", 4, seed))
             assert found == pytest.approx(accuracy, abs=1e-9), name
@@ -126,13 +139,19 @@ def test_centroids_and_neighbours():
     labels = np.repeat(np.arange(4), 6)
     rows = random.normal(size=(24, 30)) + 2 * random.normal(size=(4, 30))[labels]
     test = random.normal(size=(15, 30)) + 2 * rows[random.integers(0, 24, 15)]
-    kernel = _Kernel(rows, labels, test, 1)
+    kernel = Kernel(rows, labels, test, 1)
     centroids = np.stack([rows[labels == label].mean(0) for label in range(4)])
     cosine = test @ centroids.T / np.linalg.norm(centroids, axis=1)
     np.testing.assert_array_equal(kernel.predict("centroid", 0), cosine.argmax(1))
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     kernel._neighbours = lambda cosines: 1
     np.testing.assert_array_equal(kernel.predict("knn", 0), labels[(test @ unit.T).argmax(1)])
+
+
+def test_rows_that_are_all_zero():
+    kernel = Kernel(np.zeros((4, 5), np.int8), np.array([0, 0, 1, 1]), np.zeros((2, 5), np.int8), 1)
+    for name in ("svm", "centroid", "knn"):
+        assert set(kernel.predict(name, 0)) <= {0, 1}
 
 
 def test_ten_crops_vote(tmp_path, flowers, graph):
@@ -142,23 +161,46 @@ def test_ten_crops_vote(tmp_path, flowers, graph):
     )  # fmt: skip
     assert result.facts["crops"] == 10 and len(result.scores) == 2
     decisions = np.random.default_rng(1).normal(size=(30, 3))
-    kernel = _Kernel(np.eye(30), np.arange(3), np.eye(30), 10)
+    kernel = Kernel(np.eye(30), np.arange(3), np.eye(30), 10)
     kernel._svm = lambda: decisions
     np.testing.assert_array_equal(kernel.predict("svm", 0), decisions.reshape(3, 10, 3).sum(1).argmax(1))
 
 
-def test_test_images_do_not_matter(evaluation):
+def test_penultimate(tmp_path, flowers, lite0):
+    """What feeds the classifier is the pooled last map: the last layer's features, from another tensor."""
+    tensors = fne.Model(lite0).tensors()
+    (pooled,) = [tensor for tensor in tensors if tensor.is_classifier_input]
+    assert not pooled.is_default and pooled.name == "pool"
+    result = fne.evaluate(
+        flowers, lite0, tmp_path / "e", images_per_class=(4,), seeds=2, size=(224, 224),
+        representations=["fne", "last layer", "penultimate", "penultimate l2"],
+    )  # fmt: skip
+    found = {name: [s.accuracy for s in result.scores if s.representation == name] for name, *_ in result.scores}
+    assert found["penultimate"] == found["last layer"] and result.facts["layers"] == 49
+    job = fne.Job(tmp_path / "e" / "job")
+    x = np.asarray(job.features(layers=pooled.name, images=np.flatnonzero(job.ok))).astype(np.float64)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    labels = np.repeat([0, 1, 2], 12)
+    for seed in range(2):
+        training, test = splits(labels, 4, seed)
+        svm = linear_svc(best_penalty(x, labels, training)).fit(x[training], labels[training])
+        accuracy = np.mean([np.mean(svm.predict(x[test][labels[test] == c]) == c) for c in range(3)])
+        assert found["penultimate l2"][seed] == pytest.approx(accuracy, abs=1e-9)
+
+
+def test_test_images_do_not_matter(evaluation, graph):
     """Other test features, the same training: statistics, penalty and best layer stay."""
     _, output = evaluation
     job = fne.Job(output / "job")
     labels = np.repeat([0, 1, 2], [12, 13, 12])
-    default = [True] * 5 + [False]
-    data, other = (_Data(job, labels, default, -0.25, 0.15) for _ in range(2))
+    roles = Roles.of(Roles.tensors(fne.Model(graph).tensors()))
+    assert roles == ([0, 1, 2, 3, 4], [4], [5])
+    data, other = (Representations(job, labels, roles) for _ in range(2))
     training, test = splits(data.labels, 4, 0)
     other.rows = other.rows.copy()
     other.rows[test] = np.random.default_rng(1).normal(0, 100, other.rows[test].shape)
     for name in ("fne", "standardized", "best layer"):
-        (a, layer), (b, same) = data.represented(name, training, test), other.represented(name, training, test)
+        (a, layer), (b, same) = data.kernel_of(name, training, test), other.kernel_of(name, training, test)
         assert a._choose() == b._choose() and layer == same
     np.testing.assert_array_equal(data.statistics(training), other.statistics(training))
     scaler = StandardScaler().fit(data.rows[training].astype(np.float64))

@@ -39,6 +39,8 @@ struct LayerAnalysis {
 
     /// In graph order.
     private(set) var layers: [Layer] = []
+    /// What the classifiers' last layers read: often the globally pooled last map.
+    private(set) var classifierInputs: Set<Int> = []
     /// Whether a node's value is known from constants alone.
     private(set) var isConstant: [Bool]
     /// Node numbers so that each comes after its inputs; as they stand in the file where that is such an order.
@@ -90,6 +92,7 @@ struct LayerAnalysis {
                     isClassifier: isClassifier(number, output: output, activated: activated, kind: kind),
                     operation: number))
         }
+        classifierInputs = Set(layers.filter(\.isClassifier).compactMap { read(by: $0.operation) })
     }
 
     private func dataInputs(_ number: Int) -> [Int] { inputs[number] }
@@ -361,6 +364,19 @@ struct LayerAnalysis {
         return kind == .dense || (kind == .convolution && readsPooledMap(operation))
     }
 
+    private static let reshaping: Set = ["Reshape", "Squeeze", "ExpandDims"]
+
+    /// The tensor that a layer reads, in front of changes of its shape.
+    private func read(by operation: Int) -> Int? {
+        var number = dataInputs(operation).first { !isConstant[$0] }
+        while let current = number {
+            let name = graph.nodes[current].operation
+            guard Self.reshaping.contains(name) || Self.keepsTensor.contains(name) else { return current }
+            number = dataInputs(current).first
+        }
+        return nil
+    }
+
     /// Whether a convolution reads a map that was averaged over all of height and width: as far as the structure says,
     /// a Mean, or an average pooling.
     private func readsPooledMap(_ operation: Int) -> Bool {
@@ -368,7 +384,7 @@ struct LayerAnalysis {
         for _ in 0..<8 {
             let name = graph.nodes[number].operation
             if name == "Mean" || name == "AvgPool" { return true }
-            guard ["Reshape", "Squeeze", "ExpandDims", "Identity"].contains(name), let input = dataInputs(number).first
+            guard Self.reshaping.contains(name) || name == "Identity", let input = dataInputs(number).first
             else { return false }
             number = input
         }

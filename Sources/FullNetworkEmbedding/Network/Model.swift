@@ -16,6 +16,8 @@ public final class Model: @unchecked Sendable {
         public let isDefault: Bool
         /// Output of a classifier's last layer; left out unless it is asked for.
         public let isClassifier: Bool
+        /// What a classifier's last layer reads, in front of changes of shape: often the globally pooled last map.
+        public let isClassifierInput: Bool
     }
 
     /// The first output of every node that is no constant, in graph order.
@@ -77,7 +79,8 @@ public final class Model: @unchecked Sendable {
             return Tensor(
                 name: node.name, operation: node.operation, kind: kind, rank: rank, channels: channels,
                 isDefault: isOutput && layer?.isClassifier == false,
-                isClassifier: isOutput && layer?.isClassifier == true)
+                isClassifier: isOutput && layer?.isClassifier == true,
+                isClassifierInput: analysis.classifierInputs.contains(number))
         }
     }
 

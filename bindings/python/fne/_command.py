@@ -86,7 +86,8 @@ def _layers(given: argparse.Namespace) -> None:
     chosen = [
         tensor
         for tensor in model.tensors()
-        if fnmatch.fnmatchcase(tensor.name, given.pattern) and (given.all or tensor.is_default or tensor.is_classifier)
+        if fnmatch.fnmatchcase(tensor.name, given.pattern)
+        and (given.all or tensor.is_default or tensor.is_classifier or tensor.is_classifier_input)
     ]
     if not chosen:
         raise ValueError(f"no layer is named {given.pattern!r}; --all lists every tensor")
@@ -95,6 +96,8 @@ def _layers(given: argparse.Namespace) -> None:
     for tensor in chosen:
         shape = {4: "[n, h, w, {}]", 2: "[n, {}]"}.get(tensor.rank or 0, "?").format(tensor.channels or "?")
         default = "yes" if tensor.is_default else "classifier" if tensor.is_classifier else ""
+        if tensor.is_classifier_input:
+            default += " (the classifier's input)" if default else "the classifier's input"
         print(f"{tensor.name:{width}}  {tensor.kind:11}  {shape:16}  {tensor.channels or '?':>8}  {default}".rstrip())
     taken = [tensor.channels or 0 for tensor in chosen if tensor.is_default]
     print(f"{len(taken)} default layers, {sum(taken)} features")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy
 from numpy.typing import NDArray
 
-from fne._codes import PackedCodes
-from fne._embedding import l2_normalize, standardize, ternarize
+from fne._classifiers import CLASSIFIERS
+from fne._embedding import standardize
 from fne._job import Job, embed_dataset
 from fne._model import Model
-from fne._selection import select
-from fne._statistics import Statistics
+from fne._plots import plot
+from fne._representations import REPRESENTATIONS, Representations, Roles
 from fne.errors import error
 
 if TYPE_CHECKING:
@@ -25,18 +26,7 @@ if TYPE_CHECKING:
 
     from fne._options import ExtractorOptions
 
-REPRESENTATIONS = (
-    "fne", "fne with outputs", "fne last 75%", "fne last 50%", "fne last 25%", "standardized", "l2", "best layer", "last layer",
-    "outputs",
-)  # fmt: skip
-CLASSIFIERS = ("svm", "centroid", "knn")
 IMAGES_PER_CLASS: tuple[int | str, ...] = (1, 2, 5, 10, 20, "all")
-
-_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
-_FOLDS = 3
-_NEIGHBOURS = (1, 3, 5)
-
-Matrix = NDArray[Any]
 
 
 class Score(NamedTuple):
@@ -101,7 +91,7 @@ class Evaluation:
         return "\n".join(lines)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes evaluation.json, and with matplotlib accuracy.png and confusion.png."""
+        """Writes evaluation.json, and with matplotlib accuracy.png, shares.png and confusion.png."""
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         data = {
@@ -115,12 +105,8 @@ class Evaluation:
             "confusion": self.confusion.tolist(),
         }
         (target / "evaluation.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-        try:
-            import matplotlib
-        except ImportError:
-            return
-        matplotlib.use("Agg", force=False)
-        _plot(self, target)
+        if importlib.util.find_spec("matplotlib"):
+            plot(self, target)
 
 
 def classes_of(source: str | os.PathLike[str]) -> tuple[list[str], NDArray[numpy.int64], list[str], Path]:
@@ -195,9 +181,11 @@ def evaluate(
         seeds: random splits for each number
         representations: of "fne": the ternary codes of all default layers; "fne with outputs": with the classifier's outputs; "fne last
             75%", "fne last 50%", "fne last 25%" of the layers; "standardized": floats; "l2": all features over their norm; "best layer":
-            the single layer that cross-validation on the training images prefers (from two images a class on); "last layer": the last one before the outputs;
-            "outputs": the classifier's own. Single layers are standardized.
-        classifiers: of "svm" (linear, C by cross-validation on the training images), "centroid" (nearest class mean), "knn" (k by
+            the single layer, or "penultimate", that cross-validation on the training images prefers (from two images a class on);
+            "last layer": the last one before the outputs; "penultimate": what the classifier's last layer reads, in most networks the
+            pooled last block; "penultimate l2": that over its norm; "outputs": the classifier's own. The other single layers are
+            standardized.
+        classifiers: of "svm" (linear, one class against the rest, C by cross-validation on the training images), "centroid" (nearest class mean), "knn" (k by
             cross-validation); the last two by cosine
         lower, upper: thresholds
         progress: as in `fne.embed_dataset`
@@ -219,10 +207,11 @@ def evaluate(
     names, labels, classes, root = classes_of(source)
     opened = model if isinstance(model, Model) else Model(model)
     folder = Path(output)
-    extractor["layers"] = "all"
+    tensors = Roles.tensors(opened.tensors())
+    extractor["layers"] = [tensor.name for tensor in tensors]
     job = embed_dataset(names, opened, folder / "job", root=root, codes=None, progress=progress, **extractor)
-    default = {tensor.name for tensor in opened.layers()}
-    data = _Data(job, labels, [layer.name in default for layer in job.layers], lower, upper)
+    roles = Roles.of(tensors)
+    data = Representations(job, labels, roles, lower, upper)
     scores: list[Score] = []
     chosen: dict[tuple[int | str, int], str] = {}
     confusion = numpy.zeros((len(classes), len(classes)), numpy.int64)
@@ -235,7 +224,7 @@ def evaluate(
             if images != most:
                 most, confusion = images, numpy.zeros_like(confusion)
             for representation in representations:
-                part = data.represented(representation, *split)
+                part = data.kernel_of(representation, *split)
                 if part is None:
                     continue
                 kernel, layer = part
@@ -261,8 +250,8 @@ def evaluate(
         "crops": job.rows_per_image,
         "thresholds": [lower, upper],
         "seeds": seeds,
-        "features": job.feature_count,
-        "layers": len(job.layers),
+        "features": data.feature_count(roles.layers),
+        "layers": len(roles.layers),
         "settings": {name: value for name, value in job.manifest["settings"].items() if name != "layers"},
     }
     result = Evaluation(classes, scores, chosen, confusion, facts)
@@ -285,7 +274,7 @@ def threshold_study(
     Returns:
         float64 [lowers, uppers]; the share of standardized values within 0.01 of -0.25 or 0.15
     """
-    data = _Data(job, labels, [True] * len(job.layers), -0.25, 0.15)
+    data = Representations(job, labels, Roles(list(range(len(job.layers))), [], []))
     columns = job.columns(layers)
     grid = numpy.zeros((len(lowers), len(uppers)))
     near: list[float] = []
@@ -303,211 +292,3 @@ def threshold_study(
                 predicted = data.kernel(codes, *split).predict("svm", seed)
                 grid[i, j] += numpy.mean(predicted == data.labels[split[1]]) / seeds
     return grid, float(numpy.mean(near))
-
-
-# ---- representations
-
-
-class _Data:
-    """The features of the images that were embedded, and their labels."""
-
-    def __init__(self, job: Job, labels: NDArray[numpy.int64], default: list[bool], lower: float, upper: float) -> None:
-        good = numpy.flatnonzero(job.ok)
-        self.labels = labels[good]
-        self.rows = numpy.asarray(job.features(images=good))
-        self._per_image = job.rows_per_image
-        self._layers = job.layers
-        self._default = default
-        self._lower, self._upper = lower, upper
-
-    def _of(self, images: NDArray[Any]) -> NDArray[Any]:
-        """The rows of images: with ten crops ten of each."""
-        return (images[:, None] * self._per_image + numpy.arange(self._per_image)).ravel()
-
-    def statistics(self, training: NDArray[Any]) -> tuple[Matrix, Matrix]:
-        """Mean and deviation over the training images' rows."""
-        statistics = Statistics(self.rows.shape[1]).update(self.rows[self._of(training)])
-        return statistics.mean(), statistics.std()
-
-    def kernel(self, rows: Matrix, training: NDArray[Any], test: NDArray[Any]) -> _Kernel:
-        return _Kernel(rows[self._of(training)], self.labels[training], rows[self._of(test)], self._per_image)
-
-    def _columns(self, numbers: Sequence[int]) -> NDArray[Any]:
-        return numpy.concatenate(
-            [numpy.arange(self._layers[n].features.start, self._layers[n].features.stop) for n in numbers]
-        )
-
-    def represented(self, name: str, training: NDArray[Any], test: NDArray[Any]) -> tuple[_Kernel, str | None] | None:
-        """A representation's kernel, and the layer where it is a single one; None where the network has no such."""
-        names = [layer.name for layer in self._layers]
-        defaults = [number for number, is_default in enumerate(self._default) if is_default]
-        outputs = [number for number, is_default in enumerate(self._default) if not is_default]
-        mean, std = self.statistics(training)
-
-        def codes(numbers: Sequence[int]) -> _Kernel:
-            columns = self._columns(numbers)
-            rows = numpy.ascontiguousarray(self.rows[:, columns])
-            made = ternarize(rows, mean[columns], std[columns], lower=self._lower, upper=self._upper)
-            return self.kernel(made, training, test)
-
-        def floats(numbers: Sequence[int]) -> _Kernel:
-            columns = self._columns(numbers)
-            rows = numpy.ascontiguousarray(self.rows[:, columns])
-            return self.kernel(standardize(rows, mean[columns], std[columns]), training, test)
-
-        if name == "fne":
-            return codes(defaults), None
-        if name == "fne with outputs":
-            return (codes(range(len(names))), None) if outputs else None
-        if name.startswith("fne last "):
-            return codes(select(f"last:{name.split()[-1]}", names, self._default)), None
-        if name == "standardized":
-            return floats(defaults), None
-        if name == "l2":
-            rows = numpy.ascontiguousarray(self.rows[:, self._columns(defaults)])
-            return self.kernel(l2_normalize(rows), training, test), None
-        if name == "last layer":
-            return floats(defaults[-1:]), names[defaults[-1]]
-        if name == "outputs":
-            return (floats(outputs[:1]), names[outputs[0]]) if outputs else None
-        kernels = {number: floats([number]) for number in defaults}
-        if not kernels[defaults[0]].can_validate():
-            return None  # one image a class tells nothing of which layer is better
-        best = max(defaults, key=lambda number: kernels[number].validated())
-        return kernels[best], names[best]
-
-
-class _Kernel:
-    """Dot products of training and test rows: all that the classifiers need."""
-
-    def __init__(self, training: Matrix, labels: NDArray[numpy.int64], test: Matrix, per_image: int) -> None:
-        self._labels = numpy.repeat(labels, per_image)
-        self._groups = numpy.repeat(numpy.arange(len(labels)), per_image)
-        self._per_image = per_image
-        gram: Matrix
-        cross: Matrix
-        if training.dtype == numpy.int8:
-            packed, asked = PackedCodes.pack(training), PackedCodes.pack(test)
-            gram, cross = packed.gram(), asked.dot(packed)
-        else:
-            wide, other = training.astype(numpy.float64), test.astype(numpy.float64)
-            gram, cross = wide @ wide.T, other @ wide.T
-        # Of a mean square of 1, so that one grid of penalties serves all representations.
-        scale = 1 / max(float(numpy.mean(numpy.diag(gram))), 1e-30)
-        self._gram, self._cross = gram * scale, cross * scale
-        self._validated: tuple[float, float] | None = None
-
-    def _folds(self) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-        """Stratified folds of images, whose crops stay together; none where a class has a single image."""
-        from sklearn.model_selection import StratifiedGroupKFold
-
-        fewest = int(numpy.bincount(self._labels).min()) // self._per_image
-        if fewest < 2:
-            return
-        folds = StratifiedGroupKFold(min(_FOLDS, fewest), shuffle=True, random_state=0)
-        yield from folds.split(self._gram, self._labels, self._groups)
-
-    def _choose(self) -> tuple[float, float]:
-        """The penalty that the training images prefer, and its accuracy; the middle one where they are too few to tell."""
-        from sklearn.svm import SVC
-
-        if self._validated is None:
-            folds = list(self._folds())
-            if not folds:
-                self._validated = (1.0, 0.0)
-                return self._validated
-            accuracies = []
-            for penalty in _PENALTIES:
-                right = 0
-                for fit, held in folds:
-                    model = SVC(kernel="precomputed", C=penalty).fit(self._gram[numpy.ix_(fit, fit)], self._labels[fit])
-                    right += int((model.predict(self._gram[numpy.ix_(held, fit)]) == self._labels[held]).sum())
-                accuracies.append(right / len(self._labels))
-            best = int(numpy.argmax(accuracies))
-            self._validated = (_PENALTIES[best], accuracies[best])
-        return self._validated
-
-    def can_validate(self) -> bool:
-        """Whether there are training images enough for cross-validation."""
-        return next(self._folds(), None) is not None
-
-    def validated(self) -> float:
-        """Cross-validated accuracy on the training images."""
-        return self._choose()[1]
-
-    def predict(self, classifier: str, seed: int) -> NDArray[numpy.int64]:
-        """A label for each test image."""
-        scores = {"svm": self._svm, "centroid": self._centroid, "knn": self._nearest}[classifier]()
-        return numpy.asarray(scores.reshape(-1, self._per_image, scores.shape[1]).sum(1).argmax(1))
-
-    def _svm(self) -> Matrix:
-        from sklearn.svm import SVC
-
-        model = SVC(kernel="precomputed", C=self._choose()[0], decision_function_shape="ovr").fit(
-            self._gram, self._labels
-        )
-        decisions = model.decision_function(self._cross)
-        return numpy.asarray(numpy.stack([-decisions, decisions], 1) if decisions.ndim == 1 else decisions)
-
-    def _centroid(self) -> Matrix:
-        members = (self._labels[:, None] == numpy.arange(self._labels.max() + 1)).astype(numpy.float64)
-        members /= members.sum(0)
-        norms = numpy.sqrt(numpy.maximum((members * (self._gram @ members)).sum(0), 1e-30))
-        return numpy.asarray((self._cross @ members) / norms)
-
-    def _nearest(self) -> Matrix:
-        norms = numpy.sqrt(numpy.maximum(numpy.diag(self._gram), 1e-30))
-        k = self._neighbours(self._gram / norms / norms[:, None])
-        return self._votes(self._cross / norms, self._labels, k)
-
-    def _neighbours(self, cosines: Matrix) -> int:
-        folds, best = list(self._folds()), (-1, 1)
-        for k in _NEIGHBOURS if folds else ():
-            right = 0
-            for fit, held in folds:
-                votes = self._votes(cosines[numpy.ix_(held, fit)], self._labels[fit], min(k, len(fit)))
-                right += int((votes.argmax(1) == self._labels[held]).sum())
-            best = max(best, (right, -k))
-        return -best[1] if folds else 1
-
-    def _votes(self, cosines: Matrix, labels: NDArray[Any], k: int) -> Matrix:
-        nearest = numpy.argsort(-cosines, axis=1, kind="stable")[:, :k]
-        votes = numpy.zeros((len(cosines), int(self._labels.max()) + 1))
-        for column in range(k):  # a nearer one decides between equal counts
-            numpy.add.at(votes, (numpy.arange(len(cosines)), labels[nearest[:, column]]), 1 + 1e-3 * (k - column))
-        return votes
-
-
-def _plot(evaluation: Evaluation, folder: Path) -> None:
-    import matplotlib.pyplot
-
-    rows = [row for row in evaluation.summary() if row["classifier"] == evaluation.scores[0].classifier]
-    columns = list(dict.fromkeys(row["images"] for row in rows))
-    figure, axes = matplotlib.pyplot.subplots(figsize=(8, 5))
-    for name in dict.fromkeys(row["representation"] for row in rows):
-        own = [row for row in rows if row["representation"] == name]
-        places = [columns.index(row["images"]) for row in own]
-        axes.errorbar(
-            places,
-            [r["mean"] for r in own],
-            [r["std"] for r in own],
-            label=name,
-            capsize=3,
-            lw=2.5 if name == "fne" else 1.2,
-        )
-    axes.set_xticks(range(len(columns)), [str(column) for column in columns])
-    axes.set(xlabel="training images a class", ylabel="mean accuracy per class")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    figure.savefig(folder / "accuracy.png", dpi=120, bbox_inches="tight")
-    matplotlib.pyplot.close(figure)
-    if evaluation.confusion.any():
-        shares = evaluation.confusion / numpy.maximum(evaluation.confusion.sum(1, keepdims=True), 1)
-        figure, axes = matplotlib.pyplot.subplots(figsize=(7, 6))
-        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        axes.set_xticks(range(len(evaluation.classes)), evaluation.classes, rotation=90, fontsize=7)
-        axes.set_yticks(range(len(evaluation.classes)), evaluation.classes, fontsize=7)
-        axes.set(xlabel="predicted", ylabel="true")
-        figure.colorbar(image)
-        figure.savefig(folder / "confusion.png", dpi=120, bbox_inches="tight")
-        matplotlib.pyplot.close(figure)

@@ -57,6 +57,8 @@ class TensorInfo(ctypes.Structure):
         ("channels", ctypes.c_int64),
         ("is_default", c_int32),
         ("is_classifier", c_int32),
+        ("is_classifier_input", c_int32),
+        ("reserved", c_int32),
     ]
 
 

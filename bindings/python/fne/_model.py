@@ -23,6 +23,7 @@ class TensorInfo(NamedTuple):
     rank, channels: None where the graph does not say them outright
     is_default: taken when no layer is selected
     is_classifier: output of a classifier's last layer, left out unless it is named
+    is_classifier_input: what such a layer reads, in front of changes of shape: often the globally pooled last map
     """
 
     name: str
@@ -32,6 +33,7 @@ class TensorInfo(NamedTuple):
     channels: int | None
     is_default: bool
     is_classifier: bool
+    is_classifier_input: bool
 
 
 class Model:
@@ -99,6 +101,7 @@ class Model:
                     info.channels if info.channels >= 0 else None,
                     bool(info.is_default),
                     bool(info.is_classifier),
+                    bool(info.is_classifier_input),
                 )
             )
         return result

@@ -1,0 +1,86 @@
+"""Plots of an evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy
+
+if TYPE_CHECKING:
+    from fne._evaluate import Evaluation
+
+_SHARES = {"fne last 25%": 25, "fne last 50%": 50, "fne last 75%": 75, "fne": 100}
+
+
+def plot(evaluation: Evaluation, folder: Path) -> None:
+    """accuracy.png: over the training images; shares.png: over the share of the last layers; confusion.png."""
+    import matplotlib
+
+    matplotlib.use("Agg", force=False)
+    rows = [row for row in evaluation.summary() if row["classifier"] == evaluation.scores[0].classifier]
+    _accuracy(rows, folder / "accuracy.png")
+    _shares(rows, folder / "shares.png")
+    if evaluation.confusion.any():
+        _confusion(evaluation, folder / "confusion.png")
+
+
+def _accuracy(rows: list[dict[str, Any]], path: Path) -> None:
+    from matplotlib import pyplot
+
+    columns = list(dict.fromkeys(row["images"] for row in rows))
+    figure, axes = pyplot.subplots(figsize=(8, 5))
+    for name in dict.fromkeys(row["representation"] for row in rows):
+        own = [row for row in rows if row["representation"] == name]
+        width = 2.5 if name == "fne" else 1.2
+        _line(axes, [columns.index(row["images"]) for row in own], own, name, width)
+    axes.set_xticks(range(len(columns)), [str(column) for column in columns])
+    axes.set(xlabel="training images a class", ylabel="mean accuracy per class")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    _save(figure, path)
+
+
+def _shares(rows: list[dict[str, Any]], path: Path) -> None:
+    from matplotlib import pyplot
+
+    own = [row for row in rows if row["representation"] in _SHARES]
+    if len({row["representation"] for row in own}) < 2:
+        return
+    figure, axes = pyplot.subplots(figsize=(6, 4))
+    for images in dict.fromkeys(row["images"] for row in own):
+        line = sorted(
+            (row for row in own if row["images"] == images), key=lambda row: _SHARES[row["representation"]]
+        )
+        _line(axes, [_SHARES[row["representation"]] for row in line], line, f"{images} images a class", 1.5)
+    axes.set_xticks(list(_SHARES.values()))
+    axes.set(xlabel="share of the layers, from the last, in %", ylabel="mean accuracy per class")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    _save(figure, path)
+
+
+def _confusion(evaluation: Evaluation, path: Path) -> None:
+    from matplotlib import pyplot
+
+    shares = evaluation.confusion / numpy.maximum(evaluation.confusion.sum(1, keepdims=True), 1)
+    figure, axes = pyplot.subplots(figsize=(7, 6))
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(evaluation.classes)), evaluation.classes, rotation=90, fontsize=7)
+    axes.set_yticks(range(len(evaluation.classes)), evaluation.classes, fontsize=7)
+    axes.set(xlabel="predicted", ylabel="true")
+    figure.colorbar(image)
+    _save(figure, path)
+
+
+def _line(axes: Any, places: list[int], rows: list[dict[str, Any]], name: str, width: float) -> None:
+    axes.errorbar(
+        places, [row["mean"] for row in rows], [row["std"] for row in rows], label=name, capsize=3, linewidth=width
+    )
+
+
+def _save(figure: Any, path: Path) -> None:
+    from matplotlib import pyplot
+
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+    pyplot.close(figure)
