@@ -4,12 +4,15 @@
 #   make test                   runs every test
 #   make build                  build/lib/libfne.so and build/include
 #   make venv                   .venv, in which `import fne` works with that library
-#   make extras                 adds Ray, Spark and what else optional parts need to .venv; make test then tests them too
+#   make extras                 adds Ray, Spark and what else optional parts need to .venv, and the compilers of the examples in other
+#                               languages; make test then tests them too
 #   make fuzz [SECONDS=60]      runs each fuzzer for so long; make fuzz-coverage, fuzz-planted: what they reach and find
 #   make sanitize               runs the tests under AddressSanitizer, ThreadSanitizer and valgrind
 #   make reproduce              the evaluation on scikit-learn's digits, which needs no download
 #   make wheel, make sdist      build/wheel: the Python package with the library inside, and its source
-#   make api                    build/api: the reference of the Python package
+#   make api, make docs         build/api: the reference of the Python package; build/docs: that of the C and C++ headers
+#   make install [PREFIX=/usr/local] [DESTDIR=] [LIBDIR=] [INCLUDEDIR=], make uninstall
+#   make deb                    build/deb: Debian packages
 #   make bench [ASSETS=folder]  prints the figures that README quotes
 #   make clean
 
@@ -37,8 +40,8 @@ LIBRARY_FLAGS := \
 	-Xlinker -s \
 	--disable-local-rpath
 
-.PHONY: all build venv extras demo test test-swift test-python bench bench-peers clean packages wheel sdist api reproduce \
-	fuzz fuzz-coverage fuzz-planted fuzz-corpus sanitize sanitize-address sanitize-thread sanitize-valgrind
+.PHONY: all build venv extras demo test test-swift test-python test-package bench bench-peers clean packages wheel sdist api docs \
+	reproduce install uninstall deb abi aarch64 fuzz fuzz-coverage fuzz-planted fuzz-corpus sanitize sanitize-address sanitize-thread sanitize-valgrind
 
 all: build
 
@@ -52,7 +55,7 @@ build: packages
 	@cmp -s .build/library/release/libfne.so $(LIB) || install -m 755 .build/library/release/libfne.so $(LIB)
 	@ln -sf libfne.so.$(VERSION) build/lib/libfne.so.$(ABI)
 	@ln -sf libfne.so.$(ABI) build/lib/libfne.so
-	@cp include/fne.h build/include/fne.h
+	@cp include/fne.h bindings/cpp/fne.hpp build/include
 
 venv: build $(VENV)/installed
 
@@ -64,8 +67,8 @@ $(VENV)/installed: requirements.txt bindings/python/pyproject.toml
 
 extras: venv $(VENV)/extras
 
-$(VENV)/extras: requirements-extras.txt
-	@SWIFT="$(SWIFT)" scripts/system-packages java
+$(VENV)/extras: requirements-extras.txt scripts/system-packages
+	@SWIFT="$(SWIFT)" scripts/system-packages java languages
 	$(VENV_PYTHON) -m pip install -q --disable-pip-version-check -r requirements-extras.txt
 	$(VENV_PYTHON) -m pip install -q --disable-pip-version-check --no-deps --upgrade --target .build/original fne==1.1.1
 	@touch $@
@@ -81,6 +84,7 @@ test-swift: packages
 # PyTorch and TensorFlow in one process abort unless PyTorch comes first (both carry LLVM): its tests are a process of their own.
 # Status 5: they were left out.
 test-python: venv
+	@SWIFT="$(SWIFT)" scripts/system-packages cmake abidiff dpkg-dev
 	$(VENV_PYTHON) -m pytest Tests/python --ignore=Tests/python/test_fne_torch.py
 	$(VENV_PYTHON) -m pytest Tests/python/test_fne_torch.py || test $$? = 5
 
@@ -137,6 +141,20 @@ bench-peers:
 
 # ---- packaging
 
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+
+# What is built already is installed as it is: `make`, then `sudo make install`.
+install uninstall:
+	@test $@ = uninstall || test -f $(LIB) || $(MAKE) build
+	@PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" DESTDIR="$(DESTDIR)" VERSION=$(VERSION) ABI=$(ABI) \
+		scripts/install $@
+
+deb: venv
+	@SWIFT="$(SWIFT)" scripts/system-packages dpkg-dev
+	SWIFT="$(SWIFT)" VERSION=$(VERSION) ABI=$(ABI) scripts/deb build/deb
+
 WHEEL := build/wheel
 
 wheel: venv
@@ -149,6 +167,17 @@ sdist: venv
 api: venv
 	$(VENV_PYTHON) -m pdoc -o build/api fne fne.zoo fne.errors fne.sklearn '!fne._ffi'
 	@echo "build/api/index.html"
+
+# The reference of the C and C++ headers, as HTML.
+docs:
+	@SWIFT="$(SWIFT)" scripts/system-packages doxygen
+	@scripts/docs
+
+# The record of the binary interface, after a change of the header was read against docs/abi.md.
+abi: build
+	@SWIFT="$(SWIFT)" scripts/system-packages abidiff
+	scripts/abi record
+	scripts/abi compare
 
 clean:
 	rm -rf .build build $(VENV)

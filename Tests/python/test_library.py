@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 
-import pytest
 from conftest import ROOT
 
 from fne import _ffi
@@ -99,13 +98,6 @@ def test_ctypes_structs_have_the_header_layout(tmp_path):
     )
     run("gcc", "-I", ROOT / "include", source, "-o", tmp_path / "layout")
     assert [int(line) for line in run(tmp_path / "layout").split()] == expected
-
-
-@pytest.mark.parametrize("language", ["c99", "c11", "c++11", "c++20"])
-def test_header_compiles_alone(language):
-    compiler, kind = ("g++", "c++") if "++" in language else ("gcc", "c")
-    flags = ["-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only"]
-    run(compiler, f"-std={language}", *flags, "-x", kind, HEADER)
 
 
 def test_python_names_every_function_that_it_calls():

@@ -39,4 +39,8 @@ class WithLibrary(Distribution):
         return True
 
 
-setup(distclass=WithLibrary, cmdclass={"build_py": BuildLibrary, "bdist_wheel": PlatformWheel})
+setup(
+    distclass=WithLibrary,
+    cmdclass={"build_py": BuildLibrary, "bdist_wheel": PlatformWheel},
+    data_files=[("share/man/man1", ["fne.1"])],
+)

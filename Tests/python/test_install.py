@@ -1,0 +1,218 @@
+"""`make install`, `make deb`: outside projects that know the installed copy alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+import fne
+from fne._libpath import tensorflow_library
+
+HEADERS = ["fne.h", "fne.hpp"]
+CMAKE = """
+cmake_minimum_required(VERSION 3.16)
+project(outside C CXX)
+set(CMAKE_CXX_STANDARD 17)
+find_package(fne 2.0 REQUIRED)
+add_executable(embed embed.c)
+target_link_libraries(embed PRIVATE fne::fne)
+add_executable(neighbours neighbours.cpp)
+target_link_libraries(neighbours PRIVATE fne::fne)
+"""
+
+
+def run(*command, cwd=None, **environment):
+    """Runs a command that knows nothing of the checkout and of Python's environment."""
+    clean = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(cwd or "/"), "LC_ALL": "C", **environment}
+    command = [str(part) for part in command]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=clean)
+    assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
+    return result.stdout
+
+
+def make(target, **variables):
+    given = [f"{name}={value}" for name, value in variables.items()]
+    result = subprocess.run(["make", "-s", target, *given], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.fixture(scope="module")
+def prefix(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("installed") / "prefix"
+    make("install", PREFIX=folder)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Sources of an outside project: the examples, copied."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    shutil.copy(ROOT / "bindings/c/embed.c", folder)
+    shutil.copy(ROOT / "bindings/cpp/neighbours.cpp", folder)
+    return folder
+
+
+def check(folder, lite0, photographs, library_folder, **environment):
+    """The two programs in a folder use the installed library, and give what Python gives."""
+    environment["FNE_TENSORFLOW"] = tensorflow_library()
+    images = photographs[:4]
+    loaded = run("ldd", folder / "embed", **environment) + run("ldd", folder / "neighbours", **environment)
+    assert re.findall(r"libfne\.so\.2 => (\S+)", loaded) == [str(library_folder / "libfne.so.2")] * 2
+    run(folder / "embed", lite0, "input", "224x224", folder / "out.npy", *images, **environment)
+    codes = np.load(folder / "out.npy")
+    with fne.Extractor(lite0, size=(224, 224)) as extractor:
+        rows = extractor.extract(images).features
+    statistics = fne.Statistics(rows.shape[1]).update(rows)
+    np.testing.assert_array_equal(codes, fne.ternarize(rows, statistics.mean(), statistics.std()))
+    lines = run(folder / "neighbours", lite0, "224x224", *images, **environment).splitlines()
+    wide = codes.astype(np.float64)
+    cosines = wide @ wide.T / np.linalg.norm(wide, axis=1) / np.linalg.norm(wide, axis=1)[:, None]
+    np.fill_diagonal(cosines, -2)
+    expected = [f"{images[i]}\t{images[j]}\t{cosines[i, j]:.6f}" for i, j in enumerate(cosines.argmax(1))]
+    assert lines == expected
+
+
+def test_what_is_installed(prefix):
+    library = prefix / "lib"
+    assert (library / "libfne.so").readlink().name == "libfne.so.2"
+    assert (library / "libfne.so.2").readlink().name == "libfne.so.2.0.0"
+    assert (library / "libfne.so.2.0.0").read_bytes() == (ROOT / "build/lib/libfne.so.2.0.0").read_bytes()
+    assert sorted(path.name for path in (prefix / "include").iterdir()) == HEADERS
+    for file in prefix.rglob("*"):
+        if file.suffix in (".cmake", ".pc"):
+            assert str(ROOT) not in file.read_text() and "@" not in file.read_text(), "a place of this machine, or an empty slot"
+    assert f"VERSION := {fne.__version__}\n" in (ROOT / "Makefile").read_text()
+
+
+def test_pkg_config(project, prefix, lite0, photographs):
+    where = {"PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig")}
+    assert run("pkg-config", "--modversion", "fne", **where).strip() == "2.0.0"
+    for compiler, source, program in [("gcc", "embed.c", "embed"), ("g++", "neighbours.cpp", "neighbours")]:
+        line = f"{compiler} {source} -o {program} $(pkg-config --cflags --libs fne) -Wl,-rpath,$(pkg-config --variable=libdir fne)"
+        run("sh", "-c", line, cwd=project, **where)
+    check(project, lite0, photographs, prefix / "lib")
+
+
+def test_plain_lines(project, prefix, lite0, photographs):
+    flags = [f"-I{prefix}/include", f"-L{prefix}/lib", "-lfne"]
+    run("gcc", "-std=c99", "embed.c", "-o", "embed", *flags, cwd=project)
+    run("g++", "-std=c++17", "neighbours.cpp", "-o", "neighbours", *flags, cwd=project)
+    check(project, lite0, photographs, prefix / "lib", LD_LIBRARY_PATH=str(prefix / "lib"))
+
+
+def test_cmake_also_where_the_folder_was_moved(project, prefix, lite0, photographs, tmp_path):
+    (project / "CMakeLists.txt").write_text(CMAKE)
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(prefix, moved, symlinks=True)
+    run("cmake", "-S", ".", "-B", "build", f"-DCMAKE_PREFIX_PATH={moved}", cwd=project)
+    run("cmake", "--build", "build", cwd=project)
+    check(project / "build", lite0, photographs, moved / "lib")
+
+
+@pytest.mark.parametrize(("version", "message"), [("3.0", "compatible"), ("2.9", "compatible"), ("1.1", "compatible")])
+def test_cmake_versions(project, prefix, version, message):
+    (project / "CMakeLists.txt").write_text(CMAKE.replace("fne 2.0", f"fne {version}"))
+    with pytest.raises(AssertionError, match=message):
+        run("cmake", "-S", ".", "-B", "build", f"-DCMAKE_PREFIX_PATH={prefix}", cwd=project)
+
+
+def test_destdir_and_other_folders_and_uninstall(tmp_path):
+    stage = tmp_path / "stage"
+    places = {"PREFIX": "/opt/fne", "LIBDIR": "/opt/fne/lib64", "DESTDIR": stage}
+    make("install", **places)
+    assert (stage / "opt/fne/lib64/libfne.so.2").exists()
+    pc = (stage / "opt/fne/lib64/pkgconfig/fne.pc").read_text()
+    assert "prefix=/opt/fne\nlibdir=${prefix}/lib64\nincludedir=${prefix}/include\n" in pc and str(stage) not in pc
+    cmake = (stage / "opt/fne/lib64/cmake/fne/fne-config.cmake").read_text()
+    assert "${_fne_here}/../../../include" in cmake
+    other = stage / "opt/fne/lib64/pkgconfig/other.pc"
+    other.write_text("another package's")
+    make("uninstall", **places)
+    left = [path for path in stage.rglob("*") if not path.is_dir()]
+    assert left == [other]
+
+
+def test_relative_prefix_is_refused():
+    result = subprocess.run(["make", "-s", "install", "PREFIX=here"], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode != 0 and "'here' must be an absolute path" in result.stderr
+
+
+def test_every_part_of_the_cpp_header(tmp_path, prefix, graph, photographs):
+    """Tests/cpp/binding.cpp in C++17 and C++20, and the arrays that it writes against NumPy."""
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"none")
+    images = photographs[:5]
+    for standard in ("c++17", "c++20"):
+        out = tmp_path / standard
+        out.mkdir()
+        program = out / "binding"
+        run(
+            "g++", f"-std={standard}", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror", ROOT / "Tests/cpp/binding.cpp",
+            f"-I{prefix}/include", f"-L{prefix}/lib", "-lfne", f"-Wl,-rpath,{prefix}/lib", "-o", program,
+        )  # fmt: skip
+        result = run(program, graph, 48, 64, out, broken, *images, FNE_TENSORFLOW=tensorflow_library())
+        assert result == "every check holds\n"
+        with fne.Extractor(graph, size=(48, 64)) as extractor:
+            rows = extractor.extract(images).features
+        np.testing.assert_array_equal(np.fromfile(out / "features.bin", np.float32).reshape(rows.shape), rows)
+        wide = rows.astype(np.float64)
+        np.testing.assert_allclose(np.fromfile(out / "mean.bin"), wide.mean(0), rtol=1e-12)
+        z = np.divide(wide - wide.mean(0), wide.std(0), out=np.zeros_like(wide), where=wide.std(0) > 0)
+        codes = np.fromfile(out / "codes.bin", np.int8).reshape(rows.shape)
+        near = np.minimum(abs(z - 0.15), abs(z + 0.25)) < 1e-6
+        assert (codes == (z > 0.15).astype(np.int8) - (z < -0.25))[~near].all() and near.mean() < 0.01
+        packed = np.fromfile(out / "packed.bin", np.uint64).reshape(len(rows), 2, -1)
+        bits = np.unpackbits(packed.view(np.uint8), axis=2, bitorder="little")[:, :, : rows.shape[1]].astype(np.int8)
+        np.testing.assert_array_equal(bits[:, 0] * (1 - 2 * bits[:, 1]), codes)
+
+
+def clang():
+    swift = shutil.which(os.environ.get("SWIFT", "swift"))
+    return os.path.join(os.path.dirname(os.path.realpath(swift)), "clang++")
+
+
+@pytest.mark.parametrize("standard", ["c++17", "c++20", "c++23"])
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+def test_the_cpp_header_compiles_without_a_warning(tmp_path, prefix, compiler, standard):
+    program = tmp_path / "alone.cpp"
+    program.write_text("#include <fne.hpp>\n#include <fne.hpp>\nint main() {}\n")
+    flags = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror", "-fsyntax-only"]
+    run(clang() if compiler == "clang++" else compiler, f"-std={standard}", *flags, f"-I{prefix}/include", program)
+
+
+def test_debian_packages(tmp_path, lite0, photographs, project):
+    """Unpacked side by side: a program by pkg-config, the command by Debian's layout, the dependencies."""
+    make("deb")
+    packages = {path.name.split("_")[0]: path for path in (ROOT / "build/deb").glob("*.deb")}
+    assert set(packages) == {"libfne2", "libfne-dev", "python3-fne"}
+    root = tmp_path / "root"
+    for path in packages.values():
+        run("dpkg-deb", "-x", path, root)
+        assert "root/root" in run("dpkg-deb", "-c", path) and str(ROOT) not in run("dpkg-deb", "-c", path)
+    depends = run("dpkg-deb", "-f", packages["libfne2"], "Depends")
+    for name in ("libc6 (>=", "libjpeg62-turbo (>=", "libpng16-16 (>=", "libstdc++6 (>="):
+        assert name in depends
+    assert run("dpkg-deb", "-f", packages["libfne-dev"], "Depends").strip() == "libfne2 (= 2.0.0)"
+    (library,) = root.glob("usr/lib/*/libfne.so.2")
+    where = {"PKG_CONFIG_PATH": str(library.parent / "pkgconfig"), "PKG_CONFIG_SYSROOT_DIR": str(root)}
+    line = "-o {0} {1} $(pkg-config --cflags --libs fne)"
+    run("sh", "-c", "gcc " + line.format("embed", "embed.c"), cwd=project, **where)
+    run("sh", "-c", "g++ -std=c++17 " + line.format("neighbours", "neighbours.cpp"), cwd=project, **where)
+    check(project, lite0, photographs, library.parent, LD_LIBRARY_PATH=str(library.parent))
+    # The command, on this Python, whose NumPy is not Debian's.
+    environment = {
+        "LD_LIBRARY_PATH": str(library.parent),
+        "PYTHONPATH": f"{root}/usr/lib/python3/dist-packages:{os.path.dirname(os.path.dirname(np.__file__))}",
+    }
+    program = "import fne._ffi, runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    out = run(sys.executable, "-S", "-c", program, root / "usr/bin/fne", "layers", lite0, cwd=tmp_path, **environment)
+    assert "49 default layers, 21008 features" in out
+    assert (root / "usr/share/man/man1/fne.1.gz").exists()

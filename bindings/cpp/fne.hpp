@@ -1,0 +1,753 @@
+/**
+ * \file fne.hpp
+ * \brief libfne for C++17 and later: RAII, exceptions and spans over fne.h, in one header.
+ *
+ * Copyright (C) 2026 the libfne authors. Licence: GPL-3.0-or-later, see LICENSE.
+ *
+ *     fne::model model("network.pb");
+ *     fne::extractor_options options;
+ *     options.height = options.width = 224;
+ *     fne::extractor extractor(model, options);
+ *     std::vector<std::string> paths{"cat.jpg", "dog.png"};
+ *     std::vector<float> features = extractor.extract(paths);            // [paths.size(), extractor.feature_count()]
+ *     fne::statistics statistics(extractor.feature_count());
+ *     statistics.update(features);
+ *     auto [mean, std] = statistics.moments();
+ *     std::vector<std::int8_t> codes = fne::ternarize(features, mean, std);
+ *
+ * What fne.h says of each function holds here too: units, ranges, threads, fork. Beyond it:
+ *
+ * - Every failure is an fne::error, which carries the status and the sentence of fne_last_error().
+ * - Objects own their handle, can be moved, and free it. They may be destroyed in any order.
+ * - Arrays are spans, which own nothing; nothing is copied on the way. Functions that return a std::vector exist beside
+ *   those that fill a span of the caller's. A span of the wrong size is an fne::error (FNE_SHAPE_MISMATCH or
+ *   FNE_BUFFER_TOO_SMALL), never a read or a write outside.
+ * - fne::span is std::span where the compiler has it (C++20), else a small one of this header.
+ * - Options are fne.h's structs, filled with the defaults when they are made. The strings and arrays that they point to
+ *   must live until the call returns.
+ * - Callbacks are std::function. An exception that leaves one ends the call and arrives at the caller.
+ */
+#ifndef FNE_HPP
+#define FNE_HPP
+
+#include <fne.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#if __cplusplus >= 202002L
+#include <span>
+#endif
+
+namespace fne {
+
+#if defined(__cpp_lib_span)
+inline namespace cxx20 {
+template <class T>
+using span = std::span<T>; /**< std::span */
+#else
+inline namespace cxx17 {
+
+/** What is used of std::span where the compiler has none: a pointer and a number of elements. */
+template <class T>
+class span {
+public:
+    constexpr span() noexcept = default;
+    /** Of count elements from data on. */
+    constexpr span(T *data, std::size_t count) noexcept : data_(data), size_(count) {}
+    /** Of a container whose elements lie one behind the other, such as a std::vector. */
+    template <class Container, class Element = std::remove_pointer_t<decltype(std::declval<Container &>().data())>,
+              class = std::enable_if_t<std::is_convertible_v<Element (*)[], T (*)[]>>>
+    constexpr span(Container &&container) noexcept // NOLINT: implicit as std::span's
+        : data_(container.data()), size_(container.size()) {}
+
+    constexpr T *data() const noexcept { return data_; }               /**< the first element */
+    constexpr std::size_t size() const noexcept { return size_; }      /**< how many */
+    constexpr bool empty() const noexcept { return size_ == 0; }       /**< whether there is none */
+    constexpr T &operator[](std::size_t i) const { return data_[i]; }  /**< element i, not checked */
+    constexpr T *begin() const noexcept { return data_; }              /**< for loops */
+    constexpr T *end() const noexcept { return data_ + size_; }        /**< for loops */
+
+private:
+    T *data_ = nullptr;
+    std::size_t size_ = 0;
+};
+#endif
+
+/** A failed call: its status, and what fne_last_error() said. */
+class error : public std::runtime_error {
+public:
+    /** Of a status, FNE_*, and a message. */
+    error(fne_status status, const std::string &message) : std::runtime_error(message), status_(status) {}
+    fne_status status() const noexcept { return status_; }                  /**< FNE_* */
+    const char *name() const noexcept { return fne_status_name(status_); }  /**< such as "FNE_FILE_ERROR" */
+
+private:
+    fne_status status_;
+};
+
+/** Throws the error of a status, with the calling thread's message; does nothing for FNE_OK. */
+inline void check(fne_status status) {
+    if (status != FNE_OK) throw error(status, fne_last_error());
+}
+
+/** \cond INTERNAL */
+namespace detail {
+
+template <class T, void (*Close)(T *)>
+struct closer {
+    void operator()(T *object) const noexcept { Close(object); }
+};
+template <class T, void (*Close)(T *)>
+using handle = std::unique_ptr<T, closer<T, Close>>;
+
+inline std::size_t product(std::uint64_t a, std::uint64_t b) {
+    if (b != 0 && a > std::numeric_limits<std::size_t>::max() / b) throw error(FNE_OUT_OF_MEMORY, "a size overflows");
+    return static_cast<std::size_t>(a * b);
+}
+
+inline std::uint64_t rows(std::size_t size, std::uint64_t columns, const char *what) {
+    if (columns == 0 || size == 0 || size % columns != 0)
+        throw error(FNE_SHAPE_MISMATCH, std::string(what) + " has " + std::to_string(size) +
+                                            " elements, which are no whole rows of " + std::to_string(columns));
+    return size / columns;
+}
+
+inline void same(std::size_t size, std::size_t expected, const char *what) {
+    if (size != expected)
+        throw error(FNE_SHAPE_MISMATCH, std::string(what) + " has " + std::to_string(size) + " elements instead of " +
+                                            std::to_string(expected));
+}
+
+inline std::vector<const char *> pointers(const std::vector<std::string> &strings) {
+    std::vector<const char *> result;
+    result.reserve(strings.size());
+    for (const auto &string : strings) result.push_back(string.c_str());
+    return result;
+}
+
+/** Runs a callback; what it throws waits in failure, and false asks the library to stop. */
+template <class Callback>
+bool guarded(std::exception_ptr &failure, Callback &&callback) noexcept {
+    if (failure) return false;
+    try {
+        return callback();
+    } catch (...) {
+        failure = std::current_exception();
+        return false;
+    }
+}
+
+/** The status of a call, after the exception that a callback has thrown. */
+inline void finish(fne_status status, const std::exception_ptr &failure) {
+    if (failure) std::rethrow_exception(failure);
+    check(status);
+}
+
+} // namespace detail
+/** \endcond */
+
+/** \name The library */
+///@{
+inline std::string version() { return fne_version_string(); }  /**< such as "2.0.0" */
+inline std::string build_info() { return fne_build_info(); }   /**< version, compiler, image codecs */
+
+/** Loads TensorFlow's C library from a file or a folder; nullptr: see fne_backend_load. */
+inline void load_backend(const char *path = nullptr) { check(fne_backend_load(path)); }
+///@}
+
+/** \name Options
+ * fne.h's structs with their defaults. */
+///@{
+/** Limits of images, and what is done with damage. */
+struct image_options : fne_image_options {
+    image_options() { fne_image_options_init(this, sizeof(fne_image_options)); } /**< the defaults */
+};
+/** Whether a graph with operations that are not on the list is taken. */
+struct model_options : fne_model_options {
+    model_options() { fne_model_options_init(this, sizeof(fne_model_options)); } /**< the defaults */
+};
+/** Layers, size, preprocessing, precision, threads. */
+struct extractor_options : fne_extractor_options {
+    extractor_options() { fne_extractor_options_init(this, sizeof(fne_extractor_options)); } /**< the defaults */
+};
+/** Thresholds, and the rules at their boundary. */
+struct ternarize_options : fne_ternarize_options {
+    ternarize_options() { fne_ternarize_options_init(this, sizeof(fne_ternarize_options)); } /**< the defaults */
+};
+/** Source, shard, codes of a job. */
+struct job_options : fne_job_options {
+    job_options() { fne_job_options_init(this, sizeof(fne_job_options)); } /**< the defaults */
+};
+///@}
+
+/** \name Images */
+///@{
+/** Pixels in memory: RGB, uint8 [height, width, 3]. */
+struct image {
+    std::vector<std::uint8_t> rgb; /**< height * width * 3 bytes */
+    std::uint32_t height = 0;      /**< pixels */
+    std::uint32_t width = 0;       /**< pixels */
+    bool is_partial = false;       /**< damage was met that tolerate_truncation let pass */
+
+    /** As fne_extract_pixels takes it; valid while the image is. */
+    fne_pixel_image pixels() const {
+        fne_pixel_image result{};
+        result.pixels = rgb.data();
+        result.height = height;
+        result.width = width;
+        result.channel_order = FNE_CHANNELS_RGB;
+        return result;
+    }
+};
+
+/** What an image file's header says. */
+inline fne_image_info probe(const std::string &path, const image_options &options = {}) {
+    fne_image_info info;
+    fne_image_info_init(&info, sizeof info);
+    check(fne_image_probe(path.c_str(), &options, &info));
+    return info;
+}
+
+/** The same of an encoded image in memory. */
+inline fne_image_info probe(span<const std::uint8_t> bytes, const image_options &options = {}) {
+    fne_image_info info;
+    fne_image_info_init(&info, sizeof info);
+    check(fne_image_probe_memory(bytes.data(), bytes.size(), &options, &info));
+    return info;
+}
+
+/** \cond INTERNAL */
+namespace detail {
+template <class Decode>
+image decoded(fne_image_info info, Decode &&decode) {
+    image result;
+    result.rgb.resize(product(product(info.height, info.width), 3));
+    check(decode(result.rgb.data(), result.rgb.size(), &info));
+    result.height = info.height;
+    result.width = info.width;
+    result.is_partial = info.is_partial != 0;
+    return result;
+}
+} // namespace detail
+/** \endcond */
+
+/** Decodes a JPEG or PNG file to RGB, oriented as its EXIF data ask. */
+inline image decode(const std::string &path, const image_options &options = {}) {
+    return detail::decoded(probe(path, options), [&](std::uint8_t *rgb, std::size_t size, fne_image_info *info) {
+        return fne_image_decode(path.c_str(), &options, rgb, size, info);
+    });
+}
+
+/** The same of an encoded image in memory. */
+inline image decode(span<const std::uint8_t> bytes, const image_options &options = {}) {
+    return detail::decoded(probe(bytes, options), [&](std::uint8_t *rgb, std::size_t size, fne_image_info *info) {
+        return fne_image_decode_memory(bytes.data(), bytes.size(), &options, rgb, size, info);
+    });
+}
+
+/** Resizes; interpolation is FNE_INTERPOLATION_*. */
+inline image resize(const image &source, std::uint32_t height, std::uint32_t width,
+                    std::int32_t interpolation = FNE_INTERPOLATION_BILINEAR) {
+    detail::same(source.rgb.size(), detail::product(detail::product(source.height, source.width), 3), "rgb");
+    image result;
+    result.rgb.resize(detail::product(detail::product(height, width), 3));
+    check(fne_image_resize(source.rgb.data(), source.height, source.width, interpolation, result.rgb.data(), height, width,
+                           result.rgb.size()));
+    result.height = height;
+    result.width = width;
+    return result;
+}
+///@}
+
+/** A frozen TensorFlow GraphDef. May be used by several threads at once. */
+class model {
+public:
+    /** Reads and checks a GraphDef file. */
+    explicit model(const std::string &path, const model_options &options = {}) {
+        fne_model *opened = nullptr;
+        check(fne_model_open(path.c_str(), &options, &opened));
+        handle_.reset(opened);
+    }
+    /** The same of a serialized GraphDef in memory, which is copied. */
+    explicit model(span<const std::uint8_t> bytes, const model_options &options = {}) {
+        fne_model *opened = nullptr;
+        check(fne_model_open_memory(bytes.data(), bytes.size(), &options, &opened));
+        handle_.reset(opened);
+    }
+
+    /** The first output of every node that is no constant, in graph order. Names live as long as the model. */
+    std::vector<fne_tensor_info> tensors() const {
+        std::uint64_t count = 0;
+        check(fne_model_tensor_count(get(), &count));
+        std::vector<fne_tensor_info> result(static_cast<std::size_t>(count));
+        for (std::uint64_t i = 0; i < count; ++i) {
+            fne_tensor_info_init(&result[i], sizeof(fne_tensor_info));
+            check(fne_model_tensor_info(get(), i, &result[i]));
+        }
+        return result;
+    }
+
+    const fne_model *get() const noexcept { return handle_.get(); } /**< for fne.h's functions */
+
+private:
+    detail::handle<fne_model, fne_model_close> handle_;
+};
+
+/** What a call of an extractor takes beside its images. */
+struct run {
+    /** Called between batches on the calling thread with the images done and their number; false cancels (FNE_CANCELLED). */
+    std::function<bool(std::uint64_t done, std::uint64_t total)> progress;
+    /** Called on the calling thread for each image that is skipped (FNE_ON_ERROR_SKIP). */
+    std::function<void(std::uint64_t index, const error &)> image_error;
+    span<fne_status> statuses;                            /**< receives a status an image; may be empty */
+    span<std::int8_t> codes;                              /**< receives ternary codes by mean and std; may be empty */
+    span<std::uint64_t> packed;                           /**< receives them packed; may be empty */
+    span<const double> mean;                              /**< [feature_count], for codes */
+    span<const double> std;                               /**< [feature_count], for codes */
+    const fne_ternarize_options *thresholds = nullptr;    /**< nullptr: the defaults */
+    std::uint64_t rows_done = 0;                          /**< out: so many first rows are final, also after an exception */
+};
+
+/** \cond INTERNAL */
+namespace detail {
+
+struct reporting {
+    run *asked;
+    std::exception_ptr failure;
+};
+
+inline std::int32_t report_progress(void *user, std::uint64_t done, std::uint64_t total) {
+    auto &reports = *static_cast<reporting *>(user);
+    const auto &progress = reports.asked->progress;
+    return guarded(reports.failure, [&] { return !progress || progress(done, total); }) ? 0 : 1;
+}
+
+inline void report_image(void *user, std::uint64_t index, fne_status status, const char *message) {
+    auto &reports = *static_cast<reporting *>(user);
+    guarded(reports.failure, [&] {
+        if (reports.asked->image_error) reports.asked->image_error(index, error(status, message));
+        return true;
+    });
+}
+
+template <class Call>
+void running(run &asked, Call &&call) {
+    reporting reports{&asked, nullptr};
+    fne_extract_run given;
+    fne_extract_run_init(&given, sizeof given);
+    given.progress = report_progress;
+    given.image_error = report_image;
+    given.user = &reports;
+    given.statuses = asked.statuses.empty() ? nullptr : asked.statuses.data();
+    given.statuses_capacity = asked.statuses.size();
+    given.codes = asked.codes.empty() ? nullptr : asked.codes.data();
+    given.codes_capacity = asked.codes.size();
+    given.packed = asked.packed.empty() ? nullptr : asked.packed.data();
+    given.packed_capacity = asked.packed.size();
+    if (!asked.mean.empty() || !asked.std.empty()) {
+        same(asked.std.size(), asked.mean.size(), "std");
+        given.mean = asked.mean.data();
+        given.std = asked.std.data();
+        given.statistics_size = asked.mean.size();
+    }
+    given.ternarize_options = asked.thresholds;
+    const fne_status status = call(&given);
+    asked.rows_done = given.rows_done;
+    finish(status, reports.failure);
+}
+
+inline float *data_or_null(span<float> features) { return features.empty() ? nullptr : features.data(); }
+
+} // namespace detail
+/** \endcond */
+
+/** A model prepared for an input size and a list of layers: images to pooled float32 features. May be used by several
+ * threads at once. */
+class extractor {
+public:
+    /** Imports the graph into TensorFlow; the model may be destroyed afterwards. */
+    explicit extractor(const model &network, const extractor_options &options = {}) {
+        fne_extractor *opened = nullptr;
+        check(fne_extractor_open(network.get(), &options, &opened));
+        handle_.reset(opened);
+        check(fne_extractor_feature_count(get(), &feature_count_));
+    }
+
+    std::uint64_t feature_count() const noexcept { return feature_count_; } /**< F, the features of a row */
+
+    /** What is fed: size, batch, rows an image. The name lives as long as the extractor. */
+    fne_input_info input() const {
+        fne_input_info info;
+        fne_input_info_init(&info, sizeof info);
+        check(fne_extractor_input_info(get(), &info));
+        return info;
+    }
+
+    /** The layers of a row, in the order of its columns. Names live as long as the extractor. */
+    std::vector<fne_layer_info> layers() const {
+        std::uint64_t count = 0;
+        check(fne_extractor_layer_count(get(), &count));
+        std::vector<fne_layer_info> result(static_cast<std::size_t>(count));
+        for (std::uint64_t i = 0; i < count; ++i) {
+            fne_layer_info_init(&result[i], sizeof(fne_layer_info));
+            check(fne_extractor_layer_info(get(), i, &result[i]));
+        }
+        return result;
+    }
+
+    /** Embeds image files into features, float32 [images * rows an image, F], which may be empty where run.codes or
+     * run.packed is not. */
+    void extract(span<const char *const> paths, span<float> features, run &asked) const {
+        detail::running(asked, [&](fne_extract_run *given) {
+            return fne_extract_files(get(), paths.data(), paths.size(), detail::data_or_null(features), features.size(),
+                                     given);
+        });
+    }
+    /** The same of std::strings. */
+    void extract(const std::vector<std::string> &paths, span<float> features, run &asked) const {
+        const auto pointers = detail::pointers(paths);
+        extract(span<const char *const>(pointers.data(), pointers.size()), features, asked);
+    }
+    /** The features of image files. */
+    std::vector<float> extract(const std::vector<std::string> &paths) const {
+        auto features = rows_for(paths.size());
+        run asked;
+        extract(paths, features, asked);
+        return features;
+    }
+
+    /** As of files, of JPEG or PNG data in memory. */
+    void extract(span<const fne_encoded_image> images, span<float> features, run &asked) const {
+        detail::running(asked, [&](fne_extract_run *given) {
+            return fne_extract_encoded(get(), images.data(), images.size(), detail::data_or_null(features),
+                                       features.size(), given);
+        });
+    }
+
+    /** As of files, of decoded pixels. */
+    void extract(span<const fne_pixel_image> images, span<float> features, run &asked) const {
+        detail::running(asked, [&](fne_extract_run *given) {
+            return fne_extract_pixels(get(), images.data(), images.size(), detail::data_or_null(features), features.size(),
+                                      given);
+        });
+    }
+    /** The features of decoded images. */
+    std::vector<float> extract(span<const fne_pixel_image> images) const {
+        auto features = rows_for(images.size());
+        run asked;
+        extract(images, features, asked);
+        return features;
+    }
+    /** The features of one decoded image. */
+    std::vector<float> extract(const image &source) const {
+        detail::same(source.rgb.size(), detail::product(detail::product(source.height, source.width), 3), "rgb");
+        const fne_pixel_image pixels = source.pixels();
+        return extract(span<const fne_pixel_image>(&pixels, 1));
+    }
+
+    /** Of float32 [n, height, width, 3] that is fed to the network as it is: one row for each of n. */
+    void extract_tensor(span<const float> input, span<float> features, run &asked) const {
+        const auto fed = input_size();
+        const auto count = detail::rows(input.size(), fed, "input");
+        detail::running(asked, [&](fne_extract_run *given) {
+            return fne_extract_tensor(get(), input.data(), input.size(), count, detail::data_or_null(features),
+                                      features.size(), given);
+        });
+    }
+
+    /** What the network would be fed with for an image: float32 [rows an image, height, width, 3]. */
+    std::vector<float> preprocess(const fne_pixel_image &source) const {
+        std::vector<float> fed(detail::product(input().rows_per_image, input_size()));
+        check(fne_extractor_preprocess(get(), &source, fed.data(), fed.size()));
+        return fed;
+    }
+
+    /** Codes of image files by their own statistics, which are written to mean and std, [F] each. */
+    std::vector<std::int8_t> embed(const std::vector<std::string> &paths, span<double> mean, span<double> std,
+                                   run &asked) const {
+        detail::same(std.size(), mean.size(), "std");
+        std::vector<std::int8_t> codes(detail::product(detail::product(paths.size(), input().rows_per_image), feature_count_));
+        const auto pointers = detail::pointers(paths);
+        detail::running(asked, [&](fne_extract_run *given) {
+            return fne_embed_files(get(), pointers.data(), pointers.size(), codes.data(), codes.size(), mean.data(),
+                                   std.data(), mean.size(), given);
+        });
+        return codes;
+    }
+
+    const fne_extractor *get() const noexcept { return handle_.get(); } /**< for fne.h's functions */
+
+private:
+    std::vector<float> rows_for(std::size_t images) const {
+        return std::vector<float>(detail::product(detail::product(images, input().rows_per_image), feature_count_));
+    }
+    std::size_t input_size() const {
+        const auto info = input();
+        return detail::product(detail::product(info.height, info.width), 3);
+    }
+
+    detail::handle<fne_extractor, fne_extractor_close> handle_;
+    std::uint64_t feature_count_ = 0;
+};
+
+/** Exact count, sum and sum of squares of each feature. Used by one thread at a time. */
+class statistics {
+public:
+    /** Of so many features, before any row. */
+    explicit statistics(std::uint64_t feature_count) {
+        fne_statistics *opened = nullptr;
+        check(fne_statistics_open(feature_count, &opened));
+        handle_.reset(opened);
+    }
+    /** What fne_statistics_save wrote. */
+    static statistics load(span<const std::uint8_t> bytes) {
+        fne_statistics *opened = nullptr;
+        check(fne_statistics_load(bytes.data(), bytes.size(), &opened));
+        return statistics(opened);
+    }
+    /** Takes over a handle. */
+    explicit statistics(fne_statistics *opened) : handle_(opened) {}
+
+    /** Adds rows, float32 [n, F]. */
+    void update(span<const float> rows) {
+        const auto columns = feature_count();
+        check(fne_statistics_update(handle_.get(), rows.data(), detail::rows(rows.size(), columns, "rows"), columns));
+    }
+    /** Adds what another has seen. */
+    void merge(const statistics &other) { check(fne_statistics_merge(handle_.get(), other.get())); }
+
+    /** F. */
+    std::uint64_t feature_count() const {
+        std::uint64_t features = 0;
+        check(fne_statistics_count(get(), nullptr, &features));
+        return features;
+    }
+    /** The number of rows seen. */
+    std::uint64_t row_count() const {
+        std::uint64_t rows = 0;
+        check(fne_statistics_count(get(), &rows, nullptr));
+        return rows;
+    }
+    /** Mean and standard deviation, [F] each; the variance is over rows - ddof. */
+    std::pair<std::vector<double>, std::vector<double>> moments(std::uint32_t ddof = 0) const {
+        const auto features = static_cast<std::size_t>(feature_count());
+        std::vector<double> mean(features), std(features);
+        check(fne_statistics_get(get(), mean.data(), std.data(), features, ddof));
+        return {std::move(mean), std::move(std)};
+    }
+    /** The object as bytes, in the format of docs/numerics.md. */
+    std::vector<std::uint8_t> save() const {
+        std::uint64_t size = 0;
+        check(fne_statistics_size(get(), &size));
+        std::vector<std::uint8_t> bytes(static_cast<std::size_t>(size));
+        check(fne_statistics_save(get(), bytes.data(), bytes.size()));
+        return bytes;
+    }
+
+    const fne_statistics *get() const noexcept { return handle_.get(); } /**< for fne.h's functions */
+
+private:
+    detail::handle<fne_statistics, fne_statistics_close> handle_;
+};
+
+/** \name Embedding
+ * The number of features is that of mean, or given; the number of rows follows. */
+///@{
+/** z = (x - mean) / std in float64, 0 where std is 0: float64 [n, F]. */
+inline void standardize(span<const float> x, span<const double> mean, span<const double> std, span<double> z) {
+    detail::same(std.size(), mean.size(), "std");
+    check(fne_standardize(x.data(), detail::rows(x.size(), mean.size(), "x"), mean.size(), mean.data(), std.data(), z.data(),
+                          z.size()));
+}
+/** The same into a vector. */
+inline std::vector<double> standardize(span<const float> x, span<const double> mean, span<const double> std) {
+    std::vector<double> z(x.size());
+    standardize(x, mean, std, z);
+    return z;
+}
+
+/** Standardizes and discretizes to -1, 0, 1: int8 [n, F]. */
+inline void ternarize(span<const float> x, span<const double> mean, span<const double> std, span<std::int8_t> codes,
+                      const ternarize_options &options = {}) {
+    detail::same(std.size(), mean.size(), "std");
+    check(fne_ternarize(x.data(), detail::rows(x.size(), mean.size(), "x"), mean.size(), mean.data(), std.data(), &options,
+                        codes.data(), codes.size()));
+}
+/** The same into a vector. */
+inline std::vector<std::int8_t> ternarize(span<const float> x, span<const double> mean, span<const double> std,
+                                          const ternarize_options &options = {}) {
+    std::vector<std::int8_t> codes(x.size());
+    ternarize(x, mean, std, codes, options);
+    return codes;
+}
+
+/** Divides each row of feature_count features by its Euclidean norm; y may be x. */
+inline void l2_normalize(span<const float> x, std::uint64_t feature_count, span<float> y) {
+    check(fne_l2_normalize(x.data(), detail::rows(x.size(), feature_count, "x"), feature_count, y.data(), y.size()));
+}
+///@}
+
+/** \name Packed codes
+ * Two bits a feature, uint64 [n, packed_words(F)]. */
+///@{
+/** The words of a row. */
+inline std::uint64_t packed_words(std::uint64_t feature_count) {
+    std::uint64_t words = 0;
+    check(fne_packed_words(feature_count, &words));
+    return words;
+}
+
+/** Packs int8 [n, F] of -1, 0 and 1. */
+inline std::vector<std::uint64_t> pack(span<const std::int8_t> codes, std::uint64_t feature_count) {
+    const auto count = detail::rows(codes.size(), feature_count, "codes");
+    std::vector<std::uint64_t> packed(detail::product(count, packed_words(feature_count)));
+    check(fne_pack(codes.data(), count, feature_count, packed.data(), packed.size()));
+    return packed;
+}
+
+/** Unpacks to int8 [n, F]. */
+inline std::vector<std::int8_t> unpack(span<const std::uint64_t> packed, std::uint64_t feature_count) {
+    const auto count = detail::rows(packed.size(), packed_words(feature_count), "packed");
+    std::vector<std::int8_t> codes(detail::product(count, feature_count));
+    check(fne_unpack(packed.data(), count, feature_count, codes.data(), codes.size()));
+    return codes;
+}
+
+/** The dot products of all rows of a with all rows of b, int32 [a, b]; threads 0: one a processor. */
+inline std::vector<std::int32_t> packed_dot(span<const std::uint64_t> a, span<const std::uint64_t> b,
+                                            std::uint64_t feature_count, std::uint32_t threads = 0) {
+    const auto words = packed_words(feature_count);
+    const auto a_count = detail::rows(a.size(), words, "a"), b_count = detail::rows(b.size(), words, "b");
+    std::vector<std::int32_t> products(detail::product(a_count, b_count));
+    check(fne_packed_dot(a.data(), a_count, b.data(), b_count, feature_count, threads, products.data(), products.size()));
+    return products;
+}
+
+/** What a search found: [queries, k] each, best first. */
+struct found {
+    std::vector<std::uint64_t> indices; /**< of rows of the base */
+    std::vector<double> scores;         /**< by the metric */
+};
+
+/** The k best rows of a base for each query; metric is FNE_METRIC_*, threads 0: one a processor. */
+inline found packed_search(span<const std::uint64_t> base, span<const std::uint64_t> queries, std::uint64_t feature_count,
+                           std::uint64_t k, std::int32_t metric = FNE_METRIC_COSINE, std::uint32_t threads = 0) {
+    const auto words = packed_words(feature_count);
+    const auto base_count = detail::rows(base.size(), words, "base");
+    const auto query_count = detail::rows(queries.size(), words, "queries");
+    if (k < 1 || k > base_count)
+        throw error(FNE_INVALID_ARGUMENT, "k is " + std::to_string(k) + " of " + std::to_string(base_count) + " rows");
+    found result;
+    result.indices.resize(detail::product(query_count, k));
+    result.scores.resize(result.indices.size());
+    check(fne_packed_search(base.data(), base_count, queries.data(), query_count, feature_count, k, metric, threads,
+                            result.indices.data(), result.scores.data(), result.indices.size()));
+    return result;
+}
+///@}
+
+/** The embedding of many images into a folder, restartable (docs/jobs.md). Used by one thread at a time. */
+class job {
+public:
+    /** Called with FNE_PHASE_*, what is done and of how much; false cancels (FNE_CANCELLED). */
+    using progress_function = std::function<bool(std::int32_t phase, std::uint64_t done, std::uint64_t total)>;
+    /** Called for each image that cannot be embedded. */
+    using image_error_function = std::function<void(std::uint64_t index, const error &)>;
+
+    /** A new job in a folder, or the same one to go on with. */
+    job(const std::string &folder, const model &network, const job_options &options,
+        const extractor_options &extracting = {}) {
+        fne_job *opened = nullptr;
+        check(fne_job_open(folder.c_str(), network.get(), &extracting, &options, &opened));
+        handle_.reset(opened);
+    }
+    /** The job that is in a folder, to read it, or to run what is left of it but for the network. */
+    explicit job(const std::string &folder) {
+        fne_job *opened = nullptr;
+        check(fne_job_open(folder.c_str(), nullptr, nullptr, nullptr, &opened));
+        handle_.reset(opened);
+    }
+    /** A job that puts shards together. */
+    static job merge(const std::string &folder, const std::vector<std::string> &shards, const job_options &options = {}) {
+        const auto pointers = detail::pointers(shards);
+        fne_job *opened = nullptr;
+        check(fne_job_open_merge(folder.c_str(), pointers.data(), pointers.size(), &options, &opened));
+        return job(opened);
+    }
+    /** Takes over a handle. */
+    explicit job(fne_job *opened) : handle_(opened) {}
+
+    /** Does what is left of the job. */
+    void run(progress_function progress = {}, image_error_function image_error = {}) {
+        reporting reports{std::move(progress), std::move(image_error), nullptr};
+        fne_job_reports given;
+        fne_job_reports_init(&given, sizeof given);
+        given.progress = report_progress;
+        given.image_error = report_image;
+        given.user = &reports;
+        const fne_status status = fne_job_run(handle_.get(), &given);
+        detail::finish(status, reports.failure);
+    }
+
+    /** How far the job is. */
+    fne_job_info info() const {
+        fne_job_info result;
+        fne_job_info_init(&result, sizeof result);
+        check(fne_job_get_info(get(), &result));
+        return result;
+    }
+    /** The layers of a row, in the order of its columns. Names live as long as the job. */
+    std::vector<fne_layer_info> layers() const {
+        std::vector<fne_layer_info> result(static_cast<std::size_t>(info().layer_count));
+        for (std::size_t i = 0; i < result.size(); ++i) {
+            fne_layer_info_init(&result[i], sizeof(fne_layer_info));
+            check(fne_job_layer_info(get(), i, &result[i]));
+        }
+        return result;
+    }
+    /** The job's own statistics, once its features are there. */
+    fne::statistics statistics() const {
+        fne_statistics *opened = nullptr;
+        check(fne_job_statistics(get(), &opened));
+        return fne::statistics(opened);
+    }
+
+    const fne_job *get() const noexcept { return handle_.get(); } /**< for fne.h's functions */
+
+private:
+    struct reporting {
+        progress_function progress;
+        image_error_function image_error;
+        std::exception_ptr failure;
+    };
+    static std::int32_t report_progress(void *user, std::int32_t phase, std::uint64_t done, std::uint64_t total) {
+        auto &reports = *static_cast<reporting *>(user);
+        const auto &progress = reports.progress;
+        return detail::guarded(reports.failure, [&] { return !progress || progress(phase, done, total); }) ? 0 : 1;
+    }
+    static void report_image(void *user, std::uint64_t index, fne_status status, const char *message) {
+        auto &reports = *static_cast<reporting *>(user);
+        detail::guarded(reports.failure, [&] {
+            if (reports.image_error) reports.image_error(index, error(status, message));
+            return true;
+        });
+    }
+
+    detail::handle<fne_job, fne_job_close> handle_;
+};
+
+} // namespace cxx17 or cxx20
+} // namespace fne
+
+#endif /* FNE_HPP */
