@@ -7,6 +7,7 @@
 #   make extras                 adds Ray, Spark and what else optional parts need to .venv, and the compilers of the examples in other
 #                               languages; make test then tests them too
 #   make fuzz [SECONDS=60]      runs each fuzzer for so long; make fuzz-coverage, fuzz-planted: what they reach and find
+#   make aarch64                compiles for aarch64, runs kernels and codecs under qemu, compares the bytes
 #   make sanitize               runs the tests under AddressSanitizer, ThreadSanitizer and valgrind
 #   make reproduce              the evaluation on scikit-learn's digits, which needs no download
 #   make wheel, make sdist      build/wheel: the Python package with the library inside, and its source
@@ -126,6 +127,10 @@ sanitize-thread: packages
 sanitize-valgrind: fuzz-corpus
 	@SWIFT="$(SWIFT)" scripts/system-packages valgrind
 	Tests/c/run-with-valgrind $(CORPUS)
+
+# Installs a cross compiler and qemu; libjpeg and libpng for arm64 are unpacked into .build/aarch64.
+aarch64: packages
+	SWIFT="$(SWIFT)" Tests/aarch64/run
 
 bench: venv
 	$(VENV_PYTHON) Benchmarks/bench.py $(if $(ASSETS),--assets "$(ASSETS)") $(foreach part,$(ONLY),--only $(part))
