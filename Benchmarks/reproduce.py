@@ -35,12 +35,12 @@ def main() -> None:
             "build/reproduce",
             images_per_class=(1, 5, 10),
             seeds=3,
-            representations=("fne", "fne last 50%", "standardized", "l2", "last layer", "outputs"),
+            representations=("fne", "fne last 50%", "standardized", "l2", "penultimate", "outputs"),
             classifiers=("svm", "centroid", "knn"),
             progress=True,
         )
     print(result.table())
-    print("written to build/reproduce: evaluation.json, accuracy.png, confusion.png")
+    print("written to build/reproduce: evaluation.json, accuracy.png, shares.png, confusion.png")
 
 
 if __name__ == "__main__":

@@ -151,6 +151,49 @@ final class JobTests: XCTestCase {
         }
     }
 
+    /// Shards that different processors computed: the merge names both, and goes on where it was stopped.
+    func testMergeOfDifferentEnginesStoppedAtEveryReport() throws {
+        for index in 0..<2 {
+            let name = "shard\(index)"
+            try job(name) { $0.shard = Shard(index: index, count: 2) }.run()
+            var manifest = try Manifest(in: FilePath("\(folder)/\(name)"))
+            let first = try XCTUnwrap(manifest.engines.first)
+            guard index == 1 else { continue }
+            manifest.engines = [.init(firstImage: first.firstImage, facts: .object(["processor": .text("another")]))]
+            try manifest.write(to: FilePath("\(folder)/\(name)"))
+        }
+        var options = try Job.Options()
+        options.formats = [.int8, .packed]
+        let shards = [0, 1].map { FilePath("\(folder)/shard\($0)") }
+        var reports = 0
+        try Job(merging: shards, into: FilePath(folder + "/whole"), options: options).run(
+            .init(progress: { _, _, _ in reports += 1; return true }))
+        let expected = try contents("whole")
+        XCTAssertEqual(try Manifest(in: FilePath(folder + "/whole")).engines.map(\.firstImage), [0, 6])
+        for stop in 0..<reports {
+            var left = stop
+            let target = FilePath(folder + "/stopped")
+            assertFails(.cancelled) {
+                try Job(merging: shards, into: target, options: options).run(
+                    .init(progress: { _, _, _ in left -= 1; return left >= 0 }))
+            }
+            try Job(merging: shards, into: target, options: options).run()
+            XCTAssertEqual(try contents("stopped"), expected, "stopped at report \(stop)")
+            try FileManager.default.removeItem(atPath: folder + "/stopped")
+        }
+    }
+
+    func testNothingToKeepIsRefused() throws {
+        try job("job").run()
+        assertFails(.invalidArgument, saying: "nothing would be kept") {
+            try job("other") {
+                $0.keepsFeatures = false
+                $0.statistics = FilePath(folder + "/job/statistics.fne")
+                $0.formats = nil
+            }
+        }
+    }
+
     func testShardsAreWholeBatches() throws {
         for (total, perBatch, count) in [(27, 4, 3), (1, 1, 1), (100, 7, 15), (12, 2, 5)] {
             var next = 0

@@ -102,8 +102,7 @@ def best_penalty(x, labels, training):
     x, labels = x[training], labels[training]
     folds = list(StratifiedGroupKFold(3, shuffle=True, random_state=0).split(x, labels, np.arange(len(x))))
     right = [
-        sum((linear_svc(c).fit(x[a], labels[a]).predict(x[b]) == labels[b]).sum() for a, b in folds)
-        for c in PENALTIES
+        sum((linear_svc(c).fit(x[a], labels[a]).predict(x[b]) == labels[b]).sum() for a, b in folds) for c in PENALTIES
     ]
     return PENALTIES[int(np.argmax(right))]
 

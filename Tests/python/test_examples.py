@@ -56,6 +56,44 @@ def test_duplicates_and_doubtful_labels(folder, tmp_path):
     assert [line.split(":")[0].strip() for line in doubts.splitlines()[1:]] == ["cup/wrong.jpg"]
 
 
+def test_image_search(folder, tmp_path):
+    queries = [folder / "cat/1.jpg", folder / "cup/2.jpg"]
+    out = run(
+        ROOT / "examples/image_search.py", folder, *queries, "--job", tmp_path / "job", "--sheet", tmp_path / "sheet.png", "-k", "4"
+    )  # fmt: skip
+    lines = [line.split("\t") for line in out.splitlines() if "\t" in line]
+    assert [line[1] for line in lines[::4]] == ["cat/1.jpg", "cup/2.jpg"] and lines[0][2] == lines[4][2] == "1.000"
+    assert all(line[1].startswith("cat/") or line[1] == "cup/wrong.jpg" for line in lines[:4])
+    sheet = fne.read_image(tmp_path / "sheet.png")
+    assert sheet.shape == (256, 5 * 128, 3)
+    for row in range(2):  # a query is what is found first
+        tiles = sheet[128 * row :, :128][:128], sheet[128 * row :, 128:256][:128]
+        np.testing.assert_array_equal(*tiles)
+
+
+def test_the_swift_package(tmp_path, graph, photographs):
+    """examples/swift, a package of its own, against the same steps in Python."""
+    package, scratch = ROOT / "examples/swift", ROOT / ".build/swift-example"
+    swift = [os.environ.get("SWIFT", "swift"), "build", "--package-path", package, "--scratch-path", scratch]
+    built = subprocess.run(swift, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    images = [str(path) for path in photographs[:5]]
+    environment = dict(os.environ, FNE_TENSORFLOW=tensorflow_library())
+    program = scratch / "debug/nearest"
+    found = subprocess.run([program, graph, "48x64", *images], capture_output=True, text=True, env=environment)
+    assert found.returncode == 0, found.stderr
+    with fne.Extractor(graph, size=(48, 64)) as extractor:
+        rows = extractor.extract(images).features
+    statistics = fne.Statistics(rows.shape[1]).update(rows)
+    packed = fne.PackedCodes.pack(fne.ternarize(rows, statistics.mean(), statistics.std()))
+    indices, cosines = packed.search(packed[:1], k=5, metric="cosine")
+    expected = [(images[i], cosine) for i, cosine in zip(indices[0], cosines[0]) if i != 0]
+    lines = [line.split("\t") for line in found.stdout.splitlines()]
+    assert [(name, float(cosine)) for name, cosine in lines] == expected
+    failed = subprocess.run([program, "none.pb", "48x64", *images], capture_output=True, text=True, env=environment)
+    assert failed.returncode == 1 and failed.stderr == "nearest: none.pb: No such file or directory\n"
+
+
 def test_a_classifier_in_production(folder, tmp_path):
     """Trained in Python, run in C++: the decisions of scikit-learn's classifier on the same codes."""
     run(ROOT / "examples/classifier/train.py", folder, tmp_path)

@@ -58,6 +58,7 @@ public enum PackedCodes {
         }
     }
 
+    /// What is searched by.
     public enum Metric: Int32, Sendable {
         /// Largest first.
         case dot = 0

@@ -2,6 +2,7 @@ import CKernels
 
 /// The discretization of standardized features to -1, 0, 1.
 public struct Discretization: Equatable, Sendable {
+    /// What holds at the thresholds and where std is 0.
     public enum Rules: Int32, Sendable, CaseIterable {
         /// z in float64, 0 where std is 0; z > upper is 1, z < lower is -1, else 0. The documented function's.
         case documented = 0
@@ -12,6 +13,7 @@ public struct Discretization: Equatable, Sendable {
     /// What stands in the codes of an image that could not be embedded.
     public static let skippedCode = Int8.min
 
+    /// Below it is -1, above upper 1, else 0.
     public let lower: Double
     public let upper: Double
     public let rules: Rules
@@ -97,6 +99,7 @@ public struct Discretization: Equatable, Sendable {
 /// A discretization with the statistics of F features, ready to be applied to any number of rows by any number of
 /// threads.
 public final class Discretizer: Sendable {
+    /// F.
     public let featureCount: Int
     /// float32 [2, stride]: where a feature becomes -1 and where it becomes 1.
     private let cuts: Bytes

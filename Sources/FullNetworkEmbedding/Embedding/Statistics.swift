@@ -5,6 +5,7 @@ import CKernels
 ///
 /// A sum is held as a fixed-point number that fits every float32 (see CKernels), 216 bytes a feature in all.
 public final class Statistics {
+    /// F.
     public let featureCount: Int
     /// Rows seen.
     public private(set) var count = 0

@@ -1,5 +1,6 @@
 import CImageCodecs
 
+/// What is read; the numbers are those of `FNE_FORMAT_*`.
 public enum ImageFormat: Int32, Sendable {
     case jpeg = 1
     case png = 2

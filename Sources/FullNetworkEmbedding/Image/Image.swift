@@ -1,5 +1,6 @@
 /// Decoded pixels: RGB, uint8 [height, width, 3], dense.
 public final class Image: @unchecked Sendable {
+    /// What the header says, and whether the image is whole.
     public let info: ImageInfo
     public var height: Int { info.height }
     public var width: Int { info.width }

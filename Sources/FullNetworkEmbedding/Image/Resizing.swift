@@ -1,5 +1,6 @@
 import CKernels
 
+/// How a new pixel is made of the old ones.
 public enum Interpolation: Int32, Sendable {
     /// OpenCV's INTER_LINEAR: two samples a side, however much the picture shrinks.
     case bilinear = 0
@@ -7,6 +8,7 @@ public enum Interpolation: Int32, Sendable {
     case antialiased = 1
 }
 
+/// What becomes of an image's aspect.
 public enum ResizeMode: Int32, Sendable {
     /// To the size asked for, whatever the picture's aspect.
     case stretch = 0

@@ -113,9 +113,11 @@ struct ImageList {
 
 /// A part of a list: whole batches, so that all parts together are the batches of the whole.
 public struct Shard: Equatable, Sendable {
+    /// Which part, from 0 on, of how many.
     public let index: Int
     public let count: Int
 
+    /// All images.
     public static let whole = Shard(index: 0, count: 1)
 
     public init(index: Int, count: Int) {

@@ -3,6 +3,7 @@
 ///
 /// Used by one thread at a time.
 public final class Job {
+    /// What a run is doing.
     public enum Phase: Int32, Sendable {
         case embedding = 0
         case statistics = 1
@@ -10,6 +11,7 @@ public final class Job {
         case finishing = 3
     }
 
+    /// What is embedded, and what is kept of it; what stands here are the defaults.
     public struct Options: Sendable {
         /// A folder of images or a list of files; nil takes `paths`.
         public var source: FilePath?
@@ -47,6 +49,7 @@ public final class Job {
         }
     }
 
+    /// How far a job is.
     public enum State: Int32, Sendable {
         case running = 0
         /// Features and statistics are finished, codes are not made yet.
@@ -54,6 +57,7 @@ public final class Job {
         case finished = 2
     }
 
+    /// What the job is written to.
     public let folder: FilePath
     private let files: JobFiles
     private let options: Options
@@ -121,6 +125,9 @@ public final class Job {
         guard options.keepsFeatures || options.statistics != nil else {
             throw FNEError(.invalidArgument, "without features there is nothing to make statistics of; give statistics")
         }
+        guard options.keepsFeatures || options.formats != nil else {
+            throw FNEError(.invalidArgument, "without features and without codes nothing would be kept; ask for one of them")
+        }
         let wanted = Manifest(
             state: .running, images: images, settings: settings, engines: source.engines(from: 0),
             keepsFeatures: options.keepsFeatures, codes: try Self.codes(options, images))
@@ -182,9 +189,11 @@ public final class Job {
         }
     }
 
+    /// Of this job, which may be a shard of the whole list.
     public var imageCount: Int { manifest.images.count }
     /// Of the whole list, of which this job may be a shard.
     public var totalImageCount: Int { manifest.images.total }
+    /// The place of its first image in the whole list.
     public var firstImage: Int { manifest.images.first }
     /// Images that could not be embedded; known when all were tried.
     public var failedCount: Int? { manifest.results?.failed }
@@ -196,8 +205,11 @@ public final class Job {
         return try Checkpoint(reading: path, images: imageCount, features: featureCount()).imagesDone
     }
 
+    /// F.
     public func featureCount() throws -> Int { try manifest.featureCount() }
+    /// 1, or 10 with ten crops.
     public func rowsPerImage() throws -> Int { try manifest.rowsPerImage() }
+    /// The layers of a row, in the order of its columns.
     public func layers() throws -> [Extractor.Layer] { try manifest.layers() }
 
     /// The statistics of the images that could be embedded.
@@ -214,7 +226,7 @@ public final class Job {
     public func run(_ reports: Reports = Reports()) throws {
         if source != nil { try File.makeFolder(folder) }
         let lock = try File(files.path(JobFiles.lock), .writing)
-        guard lock.lock() else {
+        guard try lock.lock() else {
             throw FNEError(.jobBusy, "another process runs the job in '\(folder)'")
         }
         let isNew = !File.exists(files.path(Manifest.fileName))

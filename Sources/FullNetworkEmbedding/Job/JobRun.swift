@@ -88,7 +88,7 @@ final class JobRun {
                     .invalidArgument,
                     "\(list.count - checkpoint.imagesDone) images of the job are not embedded yet: run it with its model")
             }
-            try compareEngines(source.engines(from: checkpoint.imagesDone))
+            try compareEngines(with: source)
         } else if manifest.results != nil {
             try takeFailures()
         }
@@ -97,12 +97,14 @@ final class JobRun {
         try open()
     }
 
-    /// Rows of one job should come from one kind of arithmetic.
-    private func compareEngines(_ now: [Manifest.Engine]) throws {
-        guard checkpoint.imagesDone > 0 else {
-            manifest.engines = now
+    /// Rows of one job should come from one kind of arithmetic; those of a merge from what computed the shards.
+    private func compareEngines(with source: any RowSource) throws {
+        let all = source.engines(from: 0)
+        guard checkpoint.imagesDone > 0, manifest.engines != all else {
+            manifest.engines = all
             return
         }
+        let now = source.engines(from: checkpoint.imagesDone)
         guard let last = manifest.engines.last, let next = now.first, last.facts != next.facts else { return }
         let difference = Manifest.difference(next.facts, last.facts) ?? ""
         guard options.acceptsOtherEngine else {

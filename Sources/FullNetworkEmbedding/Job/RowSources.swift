@@ -115,7 +115,8 @@ struct ShardsSource: RowSource {
     func engines(from image: Int) -> [Manifest.Engine] {
         var result: [Manifest.Engine] = []
         for engine in parts.flatMap(\.manifest.engines) where engine.facts != result.last?.facts { result.append(engine) }
-        return result
+        let begun = result.lastIndex { $0.firstImage <= image } ?? 0
+        return [.init(firstImage: image, facts: result[begun].facts)] + result[(begun + 1)...]
     }
 
     func rows(

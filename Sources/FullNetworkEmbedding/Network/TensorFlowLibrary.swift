@@ -5,7 +5,9 @@ import Glibc
 /// The TensorFlow C library, loaded at run time and at most once in a process: two copies in one process break each
 /// other. It is never unloaded.
 public final class TensorFlowLibrary: @unchecked Sendable {
+    /// Such as "2.21.0".
     public let version: String
+    /// The file.
     public let path: String
     let api: ctf_api
     /// Whether graphs may hold libfne's own operations.

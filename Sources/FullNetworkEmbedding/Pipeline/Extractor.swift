@@ -4,6 +4,7 @@ import Glibc
 /// A model prepared for one input size and a list of layers: it turns images into pooled float32 features, one row an
 /// image. Any number of threads may call `extract` at once.
 public final class Extractor: @unchecked Sendable {
+    /// What is done with an image that cannot be read.
     public enum OnError: Int32, Sendable {
         /// The first bad image ends the call with its error.
         case fail = 0
@@ -11,6 +12,7 @@ public final class Extractor: @unchecked Sendable {
         case skip = 1
     }
 
+    /// Layers, size, preprocessing, precision and threads; what stands here are the defaults.
     public struct Options: Sendable {
         /// Nil: the graph's only float32 placeholder.
         public var inputTensor: String?
@@ -53,9 +55,11 @@ public final class Extractor: @unchecked Sendable {
         public var float32Layers: Int?
         public var onError = OnError.fail
 
+        /// Rows of a run of the network, on a CPU and on a GPU; and how many batches are in a GPU at once.
         public static let defaultBatchSize = 4
         public static let defaultGPUBatchSize = 32
         public static let defaultGPUStreams = 2
+        /// With bfloat16, how many first layers stay float32.
         public static let defaultFloat32Layers = 2
 
         public init() {}
@@ -63,6 +67,7 @@ public final class Extractor: @unchecked Sendable {
 
     /// A layer's place in the row.
     public struct Layer: Sendable {
+        /// Of the tensor, without "import/" and ":0".
         public let name: String
         public let kind: TensorKind
         /// 4: averaged over height and width; 2: taken as it is.
@@ -70,11 +75,15 @@ public final class Extractor: @unchecked Sendable {
         public let features: Range<Int>
     }
 
+    /// The layers of a row, in the order of its columns.
     public let layers: [Layer]
+    /// The tensor that images are fed to.
     public let inputName: String
+    /// Rows of a run of the network.
     public let batchSize: Int
     /// Batches that are in the network at once.
     public let streams: Int
+    /// Pixels that images are resized to.
     public var height: Int { preprocessing.input.height }
     public var width: Int { preprocessing.input.width }
     /// Rows of an image: 1, or 10.
@@ -261,6 +270,7 @@ public final class Extractor: @unchecked Sendable {
         public var codes: UnsafeMutablePointer<Int8>?
         /// Receives the codes packed (see `PackedCodes`), by way of the discretizer; 0 in a skipped image's rows.
         public var packed: UnsafeMutablePointer<UInt64>?
+        /// Needed for codes.
         public var discretizer: Discretizer?
         /// Receives batch after batch on the calling thread: the images, and float32 [rows, F], which live during the call;
         /// a skipped image's rows are NaN. What it throws ends the run. Without features some batches wait for it in memory.
@@ -310,6 +320,7 @@ public final class Extractor: @unchecked Sendable {
 
     /// Decoded pixels in a caller's memory, uint8 [height, width, 3].
     public struct Pixels {
+        /// RGB or BGR, as channelOrder says.
         public let pixels: UnsafePointer<UInt8>
         /// Bytes from a row to the next.
         public let rowStride: Int

@@ -1,6 +1,7 @@
 import CKernels
 import Glibc
 
+/// The order of a pixel's three channels.
 public enum ChannelOrder: Int32, Sendable {
     case rgb = 0
     case bgr = 1

@@ -30,7 +30,9 @@ public struct FNEError: Error, Equatable, CustomStringConvertible {
         case jobBusy = 22
     }
 
+    /// What kind of error: the numbers of fne.h.
     public let status: Status
+    /// A sentence that names the file, the tensor or the argument, and the way out.
     public let message: String
 
     public init(_ status: Status, _ message: String) {

@@ -78,7 +78,11 @@ final class File {
     }
 
     /// Keeps other processes out until the object goes. False where one holds the file.
-    func lock() -> Bool { flock(descriptor, LOCK_EX | LOCK_NB) == 0 }
+    func lock() throws -> Bool {
+        if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return true }
+        guard errno == EWOULDBLOCK else { throw Self.error("cannot lock (a file system without locks?)", path) }
+        return false
+    }
 
     // MARK: Whole files
 

@@ -2,6 +2,7 @@
 public struct FilePath: Sendable, ExpressibleByStringLiteral, CustomStringConvertible {
     private let bytes: [CChar] // ends with 0
 
+    /// Of a path in UTF-8.
     public init(_ text: String) { bytes = Array(text.utf8CString) }
 
     public init(stringLiteral text: String) { self.init(text) }

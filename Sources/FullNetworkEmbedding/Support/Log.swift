@@ -1,5 +1,6 @@
 /// Where messages go that are no errors: to one function set by the host program, or nowhere.
 public enum Log {
+    /// The numbers are those of `FNE_LOG_*`.
     public enum Level: Int32, Sendable {
         case info = 0
         case warning = 1

@@ -40,7 +40,7 @@ class Kernel:
         self._validated: tuple[float, float] | None = None
         self._coordinates: tuple[Matrix, Matrix] | None = None
 
-    def _rows(self) -> tuple[Matrix, Matrix]:
+    def rows(self) -> tuple[Matrix, Matrix]:
         """Training and test rows with these dot products, in as many dimensions as there are training rows at most.
 
         A linear SVM's weights are sums of training rows, so it decides in these coordinates as in the features.
@@ -70,7 +70,7 @@ class Kernel:
             if not folds:
                 self._validated = (1.0, 0.0)
                 return self._validated
-            rows, _ = self._rows()
+            rows, _ = self.rows()
             accuracies = []
             for penalty in PENALTIES:
                 right = 0
@@ -96,7 +96,7 @@ class Kernel:
         return numpy.asarray(scores.reshape(-1, self._per_image, scores.shape[1]).sum(1).argmax(1))
 
     def _svm(self) -> Matrix:
-        rows, test = self._rows()
+        rows, test = self.rows()
         decisions = _linear_svm(self._choose()[0]).fit(rows, self._labels).decision_function(test)
         return numpy.asarray(numpy.stack([-decisions, decisions], 1) if decisions.ndim == 1 else decisions)
 

@@ -242,7 +242,9 @@ def evaluate(
     if not scores:
         fewest = int(numpy.bincount(data.labels).min())
         wanted = ", ".join(map(str, images_per_class))
-        raise error(1, f"nothing to measure: {seeds} seeds of {wanted} training images, and a class has {fewest} images")
+        raise error(
+            1, f"nothing to measure: {seeds} seeds of {wanted} training images, and a class has {fewest} images"
+        )
     facts = {
         "images": len(labels),
         "failed": len(job.failures),

@@ -33,7 +33,8 @@ def _accuracy(rows: list[dict[str, Any]], path: Path) -> None:
     for name in dict.fromkeys(row["representation"] for row in rows):
         own = [row for row in rows if row["representation"] == name]
         width = 2.5 if name == "fne" else 1.2
-        _line(axes, [columns.index(row["images"]) for row in own], own, name, width)
+        places = [columns.index(row["images"]) for row in own]
+        _line(axes, places, own, name, width, "-" if name.startswith("fne") else "--")
     axes.set_xticks(range(len(columns)), [str(column) for column in columns])
     axes.set(xlabel="training images a class", ylabel="mean accuracy per class")
     axes.grid(alpha=0.3)
@@ -49,9 +50,7 @@ def _shares(rows: list[dict[str, Any]], path: Path) -> None:
         return
     figure, axes = pyplot.subplots(figsize=(6, 4))
     for images in dict.fromkeys(row["images"] for row in own):
-        line = sorted(
-            (row for row in own if row["images"] == images), key=lambda row: _SHARES[row["representation"]]
-        )
+        line = sorted((row for row in own if row["images"] == images), key=lambda row: _SHARES[row["representation"]])
         _line(axes, [_SHARES[row["representation"]] for row in line], line, f"{images} images a class", 1.5)
     axes.set_xticks(list(_SHARES.values()))
     axes.set(xlabel="share of the layers, from the last, in %", ylabel="mean accuracy per class")
@@ -73,10 +72,9 @@ def _confusion(evaluation: Evaluation, path: Path) -> None:
     _save(figure, path)
 
 
-def _line(axes: Any, places: list[int], rows: list[dict[str, Any]], name: str, width: float) -> None:
-    axes.errorbar(
-        places, [row["mean"] for row in rows], [row["std"] for row in rows], label=name, capsize=3, linewidth=width
-    )
+def _line(axes: Any, places: list[int], rows: list[dict[str, Any]], name: str, width: float, style: str = "-") -> None:
+    means, deviations = [row["mean"] for row in rows], [row["std"] for row in rows]
+    axes.errorbar(places, means, deviations, label=name, capsize=3, linewidth=width, linestyle=style)
 
 
 def _save(figure: Any, path: Path) -> None:

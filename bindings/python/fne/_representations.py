@@ -73,34 +73,33 @@ class Representations:
 
     def feature_count(self, numbers: Sequence[int]) -> int:
         """Of some layers together."""
-        return len(self._columns(numbers))
+        return len(self.columns(numbers))
 
-    def _columns(self, numbers: Sequence[int]) -> NDArray[Any]:
+    def columns(self, numbers: Sequence[int]) -> NDArray[Any]:
+        """Numbers of the features of some layers."""
         return numpy.concatenate(
             [numpy.arange(self._layers[n].features.start, self._layers[n].features.stop) for n in numbers]
         )
 
-    def kernel_of(
-        self, name: str, training: NDArray[Any], test: NDArray[Any]
-    ) -> tuple[Kernel, str | None] | None:
+    def kernel_of(self, name: str, training: NDArray[Any], test: NDArray[Any]) -> tuple[Kernel, str | None] | None:
         """A representation's kernel, and the layer where it is a single one; None where the network has no such."""
         layers, penultimate, outputs = self._roles
         names = [layer.name for layer in self._layers]
         mean, std = self.statistics(training)
 
         def codes(numbers: Sequence[int]) -> Kernel:
-            columns = self._columns(numbers)
+            columns = self.columns(numbers)
             rows = numpy.ascontiguousarray(self.rows[:, columns])
             made = ternarize(rows, mean[columns], std[columns], lower=self._lower, upper=self._upper)
             return self.kernel(made, training, test)
 
         def floats(numbers: Sequence[int]) -> Kernel:
-            columns = self._columns(numbers)
+            columns = self.columns(numbers)
             rows = numpy.ascontiguousarray(self.rows[:, columns])
             return self.kernel(standardize(rows, mean[columns], std[columns]), training, test)
 
         def unit(numbers: Sequence[int]) -> Kernel:
-            rows = numpy.ascontiguousarray(self.rows[:, self._columns(numbers)])
+            rows = numpy.ascontiguousarray(self.rows[:, self.columns(numbers)])
             return self.kernel(l2_normalize(rows), training, test)
 
         if name == "fne":
