@@ -6,6 +6,7 @@
 #   make venv                   .venv, in which `import fne` works with that library
 #   make extras                 adds Ray, Spark and what else optional parts need to .venv, and the compilers of the examples in other
 #                               languages; make test then tests them too
+#   make ranges [PYTHONS=...]   the main job on the oldest and the newest NumPy and TensorFlow
 #   make fuzz [SECONDS=60]      runs each fuzzer for so long; make fuzz-coverage, fuzz-planted: what they reach and find
 #   make aarch64                compiles for aarch64, runs kernels and codecs under qemu, compares the bytes
 #   make sanitize               runs the tests under AddressSanitizer, ThreadSanitizer and valgrind
@@ -41,8 +42,8 @@ LIBRARY_FLAGS := \
 	-Xlinker -s \
 	--disable-local-rpath
 
-.PHONY: all build venv extras demo test test-swift test-python test-package bench bench-peers clean packages wheel sdist api docs \
-	reproduce install uninstall deb abi aarch64 fuzz fuzz-coverage fuzz-planted fuzz-corpus sanitize sanitize-address sanitize-thread sanitize-valgrind
+.PHONY: all build venv extras demo test test-swift test-python bench bench-peers clean packages wheel sdist api docs \
+	reproduce install uninstall deb abi aarch64 ranges fuzz fuzz-coverage fuzz-planted fuzz-corpus sanitize sanitize-address sanitize-thread sanitize-valgrind
 
 all: build
 
@@ -88,6 +89,10 @@ test-python: venv
 	@SWIFT="$(SWIFT)" scripts/system-packages cmake abidiff dpkg-dev
 	$(VENV_PYTHON) -m pytest Tests/python --ignore=Tests/python/test_fne_torch.py
 	$(VENV_PYTHON) -m pytest Tests/python/test_fne_torch.py || test $$? = 5
+
+# The main job with the oldest supported NumPy and TensorFlow and with the newest, on each Python of PYTHONS.
+ranges: venv
+	PYTHONS="$(PYTHONS)" Tests/ranges/run
 
 # ---- hostile input
 

@@ -41,18 +41,21 @@
  * A struct that begins with struct_size is filled by its init function, which is told sizeof the struct; it does
  * nothing for NULL, and for a size that is not a multiple of 8 from 8 to 65536. Such structs only grow, at their end,
  * so a program compiled against an older header keeps working: members that its struct lacks have their default. A
- * newer program's longer struct must hold 0 in what this library does not know (else FNE_INVALID_ARGUMENT). Members
+ * newer program's longer struct must hold 0 in what this library does not know (else FNE_INVALID_ARGUMENT). Whoever
+ * declares the structs in another language finds each one's size and offsets in abi/layout.txt. Members
  * named reserved are 0. Where a size, a count or a limit is 0, its default is taken.
  *
  * \par Strings
  * UTF-8, ended by a zero byte. Paths of images, models, lists and jobs are taken as the bytes that the system has for
- * them, also where these are not UTF-8. A string that the library returns says how long it lives.
+ * them, also where these are not UTF-8; messages show such bytes as U+FFFD. A string that the library returns says how
+ * long it lives.
  *
  * \par Threads
  * Functions may be called from any thread, and those that take no object from any number of threads at once. An
  * fne_model or an fne_extractor may be used by any number of threads at once; an fne_statistics or an fne_job by one
  * thread at a time, also where it is const. An object is closed when no call on it is running any more.
- * fne_last_error() belongs to its thread.
+ * fne_last_error() belongs to its thread: a runtime that moves code between threads must keep a call and the question
+ * for its error on one (in Go, runtime.LockOSThread).
  *
  * \par Callbacks
  * They return: no exception and no longjmp may leave them. Each comment says on which thread they are called.

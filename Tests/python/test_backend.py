@@ -180,6 +180,7 @@ def test_fork(graph_file):
         assert statistics.std().tolist() == [0, 0, 0]
         fne.ternarize(numpy.ones((2, 3), numpy.float32), statistics.mean(), statistics.std())
         fne.read_image(fne.zoo.sample_images()[0])
+        extractor.close()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     extractor.extract(pixels)

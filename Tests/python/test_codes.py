@@ -191,16 +191,21 @@ def test_sparse():
     assert sparse.dtype == np.int8 and sparse.nnz == (codes != 0).sum()
 
 
-def test_a_linear_svm_through_the_gram():
-    """SVC(kernel="precomputed") is the same classifier as SVC(kernel="linear") on the codes."""
+@pytest.mark.parametrize("rest", [False, True])
+def test_a_linear_svm_through_the_gram(rest):
+    """SVC(kernel="precomputed") is the same classifier as SVC(kernel="linear") on the codes, also one against the rest."""
+    from sklearn.multiclass import OneVsRestClassifier
     from sklearn.svm import SVC
+
+    def svm(kernel):
+        return OneVsRestClassifier(SVC(kernel=kernel, C=0.01)) if rest else SVC(kernel=kernel, C=0.01)
 
     codes, labels = random_codes(60, 500, 10), np.arange(60) % 3
     codes[labels == 1, :40] = 1
     codes[labels == 2, 40:90] = -1
     train, test = codes[:40], random_codes(20, 500, 11)
-    gram = SVC(kernel="precomputed", C=0.01).fit(PackedCodes.pack(train).gram(), labels[:40])
-    linear = SVC(kernel="linear", C=0.01).fit(train.astype(np.float64), labels[:40])
+    gram = svm("precomputed").fit(PackedCodes.pack(train).gram(), labels[:40])
+    linear = svm("linear").fit(train.astype(np.float64), labels[:40])
     for part in (codes[40:], test):
         kernel = PackedCodes.pack(part).dot(PackedCodes.pack(train))
         np.testing.assert_array_equal(gram.predict(kernel), linear.predict(part.astype(np.float64)))

@@ -13,6 +13,8 @@ public final class TensorFlowLibrary: @unchecked Sendable {
     /// Whether graphs may hold libfne's own operations.
     let hasOwnOperations: Bool
     private let process = getpid()
+    /// False in a forked child, where TensorFlow's threads are not, and its locks may be held for ever.
+    var isOfThisProcess: Bool { process == getpid() }
 
     private static let monitor = Monitor()
     nonisolated(unsafe) private static var loaded: TensorFlowLibrary?
@@ -38,7 +40,7 @@ public final class TensorFlowLibrary: @unchecked Sendable {
         try monitor.locked {
             let wanted = path ?? getenv("FNE_TENSORFLOW").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
             if let loaded {
-                guard loaded.process == getpid() else {
+                guard loaded.isOfThisProcess else {
                     throw FNEError(
                         .forked,
                         "TensorFlow was loaded before the process forked, and its threads are not in the child; start "

@@ -34,6 +34,7 @@ final class TensorFlowSession: @unchecked Sendable {
     }
 
     deinit {
+        guard library.isOfThisProcess else { return }
         if let status = library.api.NewStatus() {
             library.api.CloseSession(session, status)
             library.api.DeleteSession(session, status)

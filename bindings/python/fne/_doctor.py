@@ -77,8 +77,9 @@ def _processor() -> Finding:
     count = len(os.sched_getaffinity(0))
     known = [flag for flag in ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if flag in flags]
     fast = "bfloat16 pays" if flags & {"avx512_bf16", "amx_bf16"} else "bfloat16 does not pay"
-    found = f"{count} processors, {platform.machine()}, {' '.join(known) or 'no AVX2'}: {fast}"
     slow = platform.machine() == "x86_64" and "avx2" not in flags
+    kinds = " ".join([platform.machine(), *known, *(["without AVX2"] if slow else [])])
+    found = f"{count} processors, {kinds}: {fast}"
     return Finding("processor", found, "expect a fraction of the speed; use a processor with AVX2" if slow else "")
 
 
