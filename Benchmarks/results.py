@@ -120,7 +120,7 @@ def accuracy(predicted: np.ndarray, truth: np.ndarray) -> float:
 
 
 def one_against_one(kernel: Kernel, split: tuple[np.ndarray, np.ndarray], data: Representations) -> np.ndarray:
-    """scikit-learn's SVC on the same rows; C = 1 and 10, of which the grid of penalties is flat here."""
+    """Labels by scikit-learn's SVC, which sets each class against each other; C = 10: more changes nothing, less is worse."""
     training, test = kernel.rows()
     return SVC(kernel="linear", C=10).fit(training, data.labels[split[0]]).predict(test)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import resource
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any

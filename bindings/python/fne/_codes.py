@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from fne import _ffi, errors
+from fne import errors
 from fne._extractor import Layer
 from fne._ffi import check, lib
 from fne._options import as_count
