@@ -248,6 +248,10 @@ def test_the_command(tmp_path, flowers, graph, capsys):
     # thresholds need 10 images a class for training: 12 and 13 there are
     assert main([*arguments, "--quiet"]) == 0
     out = capsys.readouterr().out
+    saved = json.loads((tmp_path / "e/thresholds.json").read_text())
+    paper = saved["accuracy"][saved["lower"].index(-0.25)][saved["upper"].index(0.15)]
+    assert out.count("[") == 1 and f"[{paper:.3f}]" in out and 0.3 < paper <= 1
+    assert fne.read_image(tmp_path / "e/thresholds.png").shape[0] > 300
     assert "fne, knn" in out and "outputs, knn" in out and "within 0.01 of one of the paper's thresholds" in out
     assert main(["evaluate", str(flowers), str(graph), str(tmp_path / "e"), "--representation", "best"]) == 1
     assert "is none of" in capsys.readouterr().err

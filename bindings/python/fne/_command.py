@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import importlib.util
+import json
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ from typing import Any
 import fne
 from fne import zoo
 from fne._evaluate import classes_of
+from fne._plots import PAPER, plot_thresholds
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -131,7 +134,9 @@ def _evaluate_command(commands: Any) -> None:
         "--classifier", action="append", choices=["svm", "centroid", "knn"], help="may be repeated (svm)"
     )
     command.add_argument(
-        "--thresholds", action="store_true", help="also the accuracy over a grid of thresholds, 10 images a class"
+        "--thresholds",
+        action="store_true",
+        help="also the accuracy over a grid of thresholds, 10 images a class: thresholds.json and a plot",
     )
     command.add_argument("--quiet", action="store_true", help="no progress line")
     _extractor_options(command)
@@ -159,11 +164,20 @@ def _thresholds(given: argparse.Namespace, model: fne.Model) -> None:
     job = fne.Job(Path(given.output) / "job")
     layers = [tensor.name for tensor in model.layers()]
     grid, near = fne.threshold_study(job, labels, lowers=lowers, uppers=uppers, seeds=given.seeds, layers=layers)
-    print("\naccuracy by thresholds, lower down, upper across; the paper's are -0.25 and 0.15")
-    print("        " + "".join(f"{upper:8.2f}" for upper in uppers))
+    print("\naccuracy by thresholds, lower down, upper across; in brackets the paper's")
+    print("        " + "".join(f"{upper:^9.2f}" for upper in uppers))
     for lower, row in zip(lowers, grid, strict=True):
-        print(f"{lower:8.2f}" + "".join(f"{value:8.3f}" for value in row))
+        cells = (
+            f"[{value:.3f}]" if (lower, upper) == PAPER else f" {value:.3f} "
+            for upper, value in zip(uppers, row, strict=True)
+        )
+        print(f"{lower:8.2f}" + "".join(f"{cell:^9}" for cell in cells))
     print(f"{near:.2%} of the standardized values lie within 0.01 of one of the paper's thresholds")
+    output = Path(given.output)
+    found = {"lower": lowers, "upper": uppers, "accuracy": grid.tolist(), "share within 0.01 of the paper's": near}
+    (output / "thresholds.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if importlib.util.find_spec("matplotlib"):
+        plot_thresholds(grid, lowers, uppers, output / "thresholds.png")
 
 
 # ---- search

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from fne._evaluate import Evaluation
 
+PAPER = (-0.25, 0.15)
 _SHARES = {"fne last 25%": 25, "fne last 50%": 50, "fne last 75%": 75, "fne": 100}
 
 
@@ -68,6 +71,29 @@ def _confusion(evaluation: Evaluation, path: Path) -> None:
     axes.set_xticks(range(len(evaluation.classes)), evaluation.classes, rotation=90, fontsize=7)
     axes.set_yticks(range(len(evaluation.classes)), evaluation.classes, fontsize=7)
     axes.set(xlabel="predicted", ylabel="true")
+    figure.colorbar(image)
+    _save(figure, path)
+
+
+def plot_thresholds(grid: NDArray[Any], lowers: Sequence[float], uppers: Sequence[float], path: Path) -> None:
+    """Accuracy by thresholds as a map of colours, the paper's pair in a frame."""
+    import matplotlib
+
+    matplotlib.use("Agg", force=False)
+    from matplotlib import pyplot
+    from matplotlib.patches import Rectangle
+
+    figure, axes = pyplot.subplots(figsize=(6, 4))
+    image = axes.imshow(grid, cmap="viridis")
+    middle = (grid.min() + grid.max()) / 2
+    for row, column in numpy.ndindex(grid.shape):
+        ink = "black" if grid[row, column] > middle else "white"
+        axes.text(column, row, f"{grid[row, column]:.3f}", ha="center", va="center", color=ink, fontsize=8)
+        if (lowers[row], uppers[column]) == PAPER:
+            axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="red", linewidth=2))
+    axes.set_xticks(range(len(uppers)), [str(upper) for upper in uppers])
+    axes.set_yticks(range(len(lowers)), [str(lower) for lower in lowers])
+    axes.set(xlabel="upper threshold", ylabel="lower threshold", title="mean accuracy; framed: the paper's pair")
     figure.colorbar(image)
     _save(figure, path)
 
