@@ -161,7 +161,7 @@ install uninstall:
 	@PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" DESTDIR="$(DESTDIR)" VERSION=$(VERSION) ABI=$(ABI) \
 		scripts/install $@
 
-deb: venv
+deb: build
 	@SWIFT="$(SWIFT)" scripts/system-packages dpkg-dev
 	SWIFT="$(SWIFT)" VERSION=$(VERSION) ABI=$(ABI) scripts/deb build/deb
 

@@ -41,7 +41,8 @@
  * A struct that begins with struct_size is filled by its init function, which is told sizeof the struct; it does
  * nothing for NULL, and for a size that is not a multiple of 8 from 8 to 65536. Such structs only grow, at their end,
  * so a program compiled against an older header keeps working: members that its struct lacks have their default. A
- * newer program's longer struct must hold 0 in what this library does not know (else FNE_INVALID_ARGUMENT). Whoever
+ * newer program's longer struct of options must hold 0 in what this library does not know (else FNE_INVALID_ARGUMENT);
+ * of a longer info struct the rest stays as it is. Whoever
  * declares the structs in another language finds each one's size and offsets in abi/layout.txt. Members
  * named reserved are 0. Where a size, a count or a limit is 0, its default is taken.
  *
@@ -458,7 +459,7 @@ typedef struct fne_extractor fne_extractor;
 
 /** The network computes with float32. */
 #define FNE_PRECISION_FLOAT32 0
-/** Convolutions and dense layers multiply bfloat16 and sum float32: 1.5 to 2 times as fast on processors with AVX-512
+/** Convolutions and dense layers multiply bfloat16 and sum float32: 1.4 to 1.8 times as fast on processors with AVX-512
  * BF16 or AMX, and 98.6 to 99.8 % of the ternary values are float32's (docs/numerics.md). FNE_INVALID_ARGUMENT on
  * processors without AVX-512. */
 #define FNE_PRECISION_BFLOAT16 1

@@ -5,11 +5,15 @@
 #include <fne.hpp>
 
 #include <cmath>
+#include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #define CHECK(condition)                                                                      \
@@ -59,13 +63,37 @@ static void images(const std::string &path, const std::string &broken) {
     fne::image torn = image;
     torn.rgb.pop_back();
     CHECK(thrown([&] { fne::resize(torn, 4, 4); }).first == FNE_SHAPE_MISMATCH);
+    CHECK(thrown([&] { torn.pixels(); }).first == FNE_SHAPE_MISMATCH);
+    CHECK(thrown([&] { fne::resize(image, 0, 4); }).first == FNE_INVALID_ARGUMENT);
+    const std::vector<std::uint8_t> nothing;
+    CHECK(thrown([&] { fne::decode(nothing); }).first == FNE_UNSUPPORTED_IMAGE);
+    CHECK(thrown([&] { fne::model{nothing}; }).first == FNE_INVALID_GRAPH);
+    CHECK(thrown([&] { fne::statistics::load(nothing); }).first == FNE_INVALID_DATA);
+    fne::image_options tolerant;
+    tolerant.tolerate_truncation = 1;
+    auto cut = bytes;
+    cut.resize(bytes.size() * 3 / 4);
+    const fne::image part = fne::decode(cut, tolerant);
+    CHECK(part.is_partial && fne::resize(part, 8, 8).is_partial && !image.is_partial);
 }
+
+// What a span takes: arrays and containers; a temporary only to read.
+static_assert(std::is_constructible_v<fne::span<float>, float (&)[3]>);
+static_assert(std::is_constructible_v<fne::span<float>, std::vector<float> &>);
+static_assert(std::is_constructible_v<fne::span<const float>, const std::vector<float> &>);
+static_assert(std::is_constructible_v<fne::span<const float>, std::vector<float>>);
+static_assert(std::is_constructible_v<fne::span<const float>, std::array<float, 3> &>);
+static_assert(!std::is_constructible_v<fne::span<float>, std::vector<float>>);
+static_assert(!std::is_constructible_v<fne::span<float>, const std::vector<float> &>);
+static_assert(!std::is_constructible_v<fne::span<double>, std::vector<float> &>);
 
 static void arithmetic() {
     const std::vector<float> x{1, 2, 3, 4, 5, 9};
     fne::statistics statistics(2), other(2);
     statistics.update(x);
     other.update(x);
+    statistics.update(fne::span<const float>());
+    CHECK(thrown([] { fne::statistics(0); }).first == FNE_INVALID_ARGUMENT);
     CHECK(statistics.row_count() == 3 && statistics.feature_count() == 2);
     const auto moments = statistics.moments();
     const auto &mean = moments.first, &std = moments.second;
@@ -138,14 +166,17 @@ static void embedding(const std::string &network, unsigned height, unsigned widt
         const auto one = extractor.preprocess(pixels[i]);
         fed.insert(fed.end(), one.begin(), one.end());
     }
-    CHECK(extractor.extract(pixels) == features);
+    CHECK(extractor.extract(pixels) == features && extractor.extract(encoded) == features);
+    CHECK(thrown([&] { extractor.extract(std::vector<std::string>()); }).first == FNE_INVALID_ARGUMENT);
     std::vector<float> again(features.size());
     fne::run run;
     extractor.extract(encoded, again, run);
     CHECK(again == features && run.rows_done == paths.size());
     again.assign(features.size(), 0);
     extractor.extract_tensor(fed, again, run);
-    CHECK(again == features);
+    CHECK(again == features && run.rows_done == paths.size());
+    CHECK(thrown([&] { extractor.extract_tensor(fne::span<const float>(fed.data(), 7), again, run); }).first == FNE_SHAPE_MISMATCH);
+    CHECK(run.rows_done == 0);
     const auto one = extractor.extract(decoded[0]);
     CHECK(one.size() == columns && std::abs(one[0] - features[0]) < 1e-4f);
 

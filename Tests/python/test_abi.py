@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import importlib.machinery
 import importlib.util
 import os
@@ -23,6 +24,7 @@ abi = importlib.util.module_from_spec(
 )
 abi.__spec__.loader.exec_module(abi)
 HEADER = abi.HEADER.read_text()
+FIRST = {"first.h": "d67f6485bbba1e19", "first.abi": "109087c762d5bf81"}
 
 
 # ---- the record
@@ -34,6 +36,11 @@ def test_the_record_is_of_this_header(tmp_path):
     assert (abi.RECORD / "symbols.txt").read_text().split() == [name + "@@FNE_2" for name in abi.names(HEADER)]
 
     assert (abi.RECORD / "changes.txt").read_text() == abi.changes(abi.HEADER)
+
+
+def test_the_first_record_never_changes():
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in abi.RECORD.glob("first.*")}
+    assert digests == FIRST
 
 
 def test_no_program_is_broken():
@@ -59,8 +66,18 @@ def changed(tmp_path, pattern, new):
         (r"uint64_t max_bytes;", "uint64_t before; uint64_t max_bytes;"),
         (r"(const uint8_t \*bytes;.*\n.*uint64_t size;)", r"\1 uint64_t more;"),  # fne_encoded_image
         (r"#define FNE_JOB_BUSY 22", "#define FNE_JOB_BUSY 23"),
+        (r"typedef int32_t fne_status;", "typedef int64_t fne_status;"),
+        (r"(fne_progress_fn\)\(void \*user, )uint64_t done", r"\1uint32_t done"),
+        (r"typedef int32_t (\(\*fne_job_progress_fn)", r"typedef int64_t \1"),
+        (r"    double upper;", "    uint64_t upper;"),
+        (r"    int32_t crops|    uint32_t crops;", "    int32_t crops;"),
+        (r"    float scale\[3\];", "    int32_t scale[3];"),
+        (r"    const double \*mean;", "    const float *mean;"),
     ],
-    ids=["removed", "returns another type", "takes another type", "narrower member", "member in the middle", "element grows", "number"],
+    ids=[
+        "removed", "returns another type", "takes another type", "narrower member", "member in the middle", "element grows",
+        "number", "status type", "callback's argument", "callback's result", "double to integer", "signed", "array's type", "pointer's type",
+    ],
 )  # fmt: skip
 def test_what_breaks_programs_is_found(tmp_path, pattern, new):
     header = changed(tmp_path, pattern, new)

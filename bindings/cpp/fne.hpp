@@ -17,22 +17,26 @@
  *
  * What fne.h says of each function holds here too: units, ranges, threads, fork. Beyond it:
  *
- * - Every failure is an fne::error, which carries the status and the sentence of fne_last_error().
- * - Objects own their handle, can be moved, and free it. They may be destroyed in any order.
- * - Arrays are spans, which own nothing; nothing is copied on the way. Functions that return a std::vector exist beside
- *   those that fill a span of the caller's. A span of the wrong size is an fne::error (FNE_SHAPE_MISMATCH or
- *   FNE_BUFFER_TOO_SMALL), never a read or a write outside.
+ * - A failure of the library is an fne::error, which carries the status and the sentence of fne_last_error(). The
+ *   standard library's own std::bad_alloc and std::length_error come through as they are.
+ * - Objects own their handle, can be moved, and free it. They may be destroyed in any order. One that was moved from
+ *   gives FNE_INVALID_ARGUMENT.
+ * - Arrays are spans, which own nothing and must outlive the call; nothing is copied on the way. Functions that return a
+ *   std::vector exist beside those that fill a span of the caller's. A span of the wrong size is an fne::error
+ *   (FNE_SHAPE_MISMATCH or FNE_BUFFER_TOO_SMALL), never a read or a write outside.
  * - fne::span is std::span where the compiler has it (C++20), else a small one of this header.
  * - Options are fne.h's structs, filled with the defaults when they are made. The strings and arrays that they point to
  *   must live until the call returns.
  * - Callbacks are std::function. An exception that leaves one ends the call and arrives at the caller.
+ * - All but fne::error is in an inline namespace of this release and of the kind of span, so that parts of a program
+ *   that were compiled with another fne.hpp or another standard can live in one process; they cannot hand these objects
+ *   to each other.
  */
 #ifndef FNE_HPP
 #define FNE_HPP
 
 #include <fne.h>
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -45,44 +49,14 @@
 #include <utility>
 #include <vector>
 
-#if __cplusplus >= 202002L
+#if __has_include(<version>)
+#include <version>
+#endif
+#if defined(__cpp_lib_span)
 #include <span>
 #endif
 
 namespace fne {
-
-#if defined(__cpp_lib_span)
-inline namespace cxx20 {
-template <class T>
-using span = std::span<T>; /**< std::span */
-#else
-inline namespace cxx17 {
-
-/** What is used of std::span where the compiler has none: a pointer and a number of elements. */
-template <class T>
-class span {
-public:
-    constexpr span() noexcept = default;
-    /** Of count elements from data on. */
-    constexpr span(T *data, std::size_t count) noexcept : data_(data), size_(count) {}
-    /** Of a container whose elements lie one behind the other, such as a std::vector. */
-    template <class Container, class Element = std::remove_pointer_t<decltype(std::declval<Container &>().data())>,
-              class = std::enable_if_t<std::is_convertible_v<Element (*)[], T (*)[]>>>
-    constexpr span(Container &&container) noexcept // NOLINT: implicit as std::span's
-        : data_(container.data()), size_(container.size()) {}
-
-    constexpr T *data() const noexcept { return data_; }               /**< the first element */
-    constexpr std::size_t size() const noexcept { return size_; }      /**< how many */
-    constexpr bool empty() const noexcept { return size_ == 0; }       /**< whether there is none */
-    constexpr T &operator[](std::size_t i) const { return data_[i]; }  /**< element i, not checked */
-    constexpr T *begin() const noexcept { return data_; }              /**< for loops */
-    constexpr T *end() const noexcept { return data_ + size_; }        /**< for loops */
-
-private:
-    T *data_ = nullptr;
-    std::size_t size_ = 0;
-};
-#endif
 
 /** A failed call: its status, and what fne_last_error() said. */
 class error : public std::runtime_error {
@@ -100,6 +74,43 @@ private:
 inline void check(fne_status status) {
     if (status != FNE_OK) throw error(status, fne_last_error());
 }
+
+#if defined(__cpp_lib_span)
+inline namespace v2_0_0_cxx20 {
+template <class T>
+using span = std::span<T>; /**< std::span */
+#else
+inline namespace v2_0_0_cxx17 {
+
+/** What is used of std::span where the compiler has none: a pointer and a number of elements. */
+template <class T>
+class span {
+public:
+    constexpr span() noexcept = default;
+    /** Of count elements from data on. */
+    constexpr span(T *data, std::size_t count) noexcept : data_(data), size_(count) {}
+    /** Of an array. */
+    template <std::size_t Count>
+    constexpr span(T (&array)[Count]) noexcept : data_(array), size_(Count) {} // NOLINT: implicit as std::span's
+    /** Of a container whose elements lie one behind the other, such as a std::vector; a temporary one only to read. */
+    template <class Container, class Element = std::remove_pointer_t<decltype(std::declval<Container &>().data())>,
+              class = std::enable_if_t<std::is_convertible_v<Element (*)[], T (*)[]> &&
+                                       (std::is_lvalue_reference_v<Container> || std::is_const_v<T>)>>
+    constexpr span(Container &&container) noexcept // NOLINT: implicit as std::span's
+        : data_(container.data()), size_(container.size()) {}
+
+    constexpr T *data() const noexcept { return data_; }               /**< the first element */
+    constexpr std::size_t size() const noexcept { return size_; }      /**< how many */
+    constexpr bool empty() const noexcept { return size_ == 0; }       /**< whether there is none */
+    constexpr T &operator[](std::size_t i) const { return data_[i]; }  /**< element i, not checked */
+    constexpr T *begin() const noexcept { return data_; }              /**< for loops */
+    constexpr T *end() const noexcept { return data_ + size_; }        /**< for loops */
+
+private:
+    T *data_ = nullptr;
+    std::size_t size_ = 0;
+};
+#endif
 
 /** \cond INTERNAL */
 namespace detail {
@@ -127,6 +138,17 @@ inline void same(std::size_t size, std::size_t expected, const char *what) {
     if (size != expected)
         throw error(FNE_SHAPE_MISMATCH, std::string(what) + " has " + std::to_string(size) + " elements instead of " +
                                             std::to_string(expected));
+}
+
+inline void whole(std::size_t size, std::uint32_t height, std::uint32_t width) {
+    same(size, product(product(height, width), 3), "rgb");
+}
+
+/** Where a span is; somewhere, not NULL, where it is empty: the library then says what is wrong with an empty one. */
+template <class T>
+T *start(span<T> elements) {
+    static std::remove_const_t<T> nothing{};
+    return elements.empty() ? &nothing : elements.data();
 }
 
 inline std::vector<const char *> pointers(const std::vector<std::string> &strings) {
@@ -202,6 +224,7 @@ struct image {
 
     /** As fne_extract_pixels takes it; valid while the image is. */
     fne_pixel_image pixels() const {
+        detail::whole(rgb.size(), height, width);
         fne_pixel_image result{};
         result.pixels = rgb.data();
         result.height = height;
@@ -223,7 +246,7 @@ inline fne_image_info probe(const std::string &path, const image_options &option
 inline fne_image_info probe(span<const std::uint8_t> bytes, const image_options &options = {}) {
     fne_image_info info;
     fne_image_info_init(&info, sizeof info);
-    check(fne_image_probe_memory(bytes.data(), bytes.size(), &options, &info));
+    check(fne_image_probe_memory(detail::start(bytes), bytes.size(), &options, &info));
     return info;
 }
 
@@ -234,9 +257,10 @@ image decoded(fne_image_info info, Decode &&decode) {
     image result;
     result.rgb.resize(product(product(info.height, info.width), 3));
     check(decode(result.rgb.data(), result.rgb.size(), &info));
-    result.height = info.height;
+    result.height = info.height; // of the file as it was decoded, which may have changed since it was probed
     result.width = info.width;
     result.is_partial = info.is_partial != 0;
+    result.rgb.resize(product(product(info.height, info.width), 3));
     return result;
 }
 } // namespace detail
@@ -252,22 +276,36 @@ inline image decode(const std::string &path, const image_options &options = {}) 
 /** The same of an encoded image in memory. */
 inline image decode(span<const std::uint8_t> bytes, const image_options &options = {}) {
     return detail::decoded(probe(bytes, options), [&](std::uint8_t *rgb, std::size_t size, fne_image_info *info) {
-        return fne_image_decode_memory(bytes.data(), bytes.size(), &options, rgb, size, info);
+        return fne_image_decode_memory(detail::start(bytes), bytes.size(), &options, rgb, size, info);
     });
 }
 
 /** Resizes; interpolation is FNE_INTERPOLATION_*. */
 inline image resize(const image &source, std::uint32_t height, std::uint32_t width,
                     std::int32_t interpolation = FNE_INTERPOLATION_BILINEAR) {
-    detail::same(source.rgb.size(), detail::product(detail::product(source.height, source.width), 3), "rgb");
+    detail::whole(source.rgb.size(), source.height, source.width);
     image result;
     result.rgb.resize(detail::product(detail::product(height, width), 3));
-    check(fne_image_resize(source.rgb.data(), source.height, source.width, interpolation, result.rgb.data(), height, width,
-                           result.rgb.size()));
+    check(fne_image_resize(source.rgb.data(), source.height, source.width, interpolation,
+                           detail::start(span<std::uint8_t>(result.rgb)), height, width, result.rgb.size()));
     result.height = height;
     result.width = width;
+    result.is_partial = source.is_partial;
     return result;
 }
+///@}
+
+/** \name Facts
+ * fne.h's structs, in this header's namespace. */
+///@{
+/** A tensor of a model. */
+struct tensor_info : fne_tensor_info {
+    tensor_info() { fne_tensor_info_init(this, sizeof(fne_tensor_info)); } /**< zeros */
+};
+/** A layer of an extractor or of a job. */
+struct layer_info : fne_layer_info {
+    layer_info() { fne_layer_info_init(this, sizeof(fne_layer_info)); } /**< zeros */
+};
 ///@}
 
 /** A frozen TensorFlow GraphDef. May be used by several threads at once. */
@@ -282,19 +320,16 @@ public:
     /** The same of a serialized GraphDef in memory, which is copied. */
     explicit model(span<const std::uint8_t> bytes, const model_options &options = {}) {
         fne_model *opened = nullptr;
-        check(fne_model_open_memory(bytes.data(), bytes.size(), &options, &opened));
+        check(fne_model_open_memory(detail::start(bytes), bytes.size(), &options, &opened));
         handle_.reset(opened);
     }
 
     /** The first output of every node that is no constant, in graph order. Names live as long as the model. */
-    std::vector<fne_tensor_info> tensors() const {
+    std::vector<tensor_info> tensors() const {
         std::uint64_t count = 0;
         check(fne_model_tensor_count(get(), &count));
-        std::vector<fne_tensor_info> result(static_cast<std::size_t>(count));
-        for (std::uint64_t i = 0; i < count; ++i) {
-            fne_tensor_info_init(&result[i], sizeof(fne_tensor_info));
-            check(fne_model_tensor_info(get(), i, &result[i]));
-        }
+        std::vector<tensor_info> result(static_cast<std::size_t>(count));
+        for (std::uint64_t i = 0; i < count; ++i) check(fne_model_tensor_info(get(), i, &result[i]));
         return result;
     }
 
@@ -343,6 +378,7 @@ inline void report_image(void *user, std::uint64_t index, fne_status status, con
 
 template <class Call>
 void running(run &asked, Call &&call) {
+    asked.rows_done = 0;
     reporting reports{&asked, nullptr};
     fne_extract_run given;
     fne_extract_run_init(&given, sizeof given);
@@ -395,14 +431,11 @@ public:
     }
 
     /** The layers of a row, in the order of its columns. Names live as long as the extractor. */
-    std::vector<fne_layer_info> layers() const {
+    std::vector<layer_info> layers() const {
         std::uint64_t count = 0;
         check(fne_extractor_layer_count(get(), &count));
-        std::vector<fne_layer_info> result(static_cast<std::size_t>(count));
-        for (std::uint64_t i = 0; i < count; ++i) {
-            fne_layer_info_init(&result[i], sizeof(fne_layer_info));
-            check(fne_extractor_layer_info(get(), i, &result[i]));
-        }
+        std::vector<layer_info> result(static_cast<std::size_t>(count));
+        for (std::uint64_t i = 0; i < count; ++i) check(fne_extractor_layer_info(get(), i, &result[i]));
         return result;
     }
 
@@ -435,6 +468,14 @@ public:
         });
     }
 
+    /** The features of images in memory. */
+    std::vector<float> extract(span<const fne_encoded_image> images) const {
+        auto features = rows_for(images.size());
+        run asked;
+        extract(images, features, asked);
+        return features;
+    }
+
     /** As of files, of decoded pixels. */
     void extract(span<const fne_pixel_image> images, span<float> features, run &asked) const {
         detail::running(asked, [&](fne_extract_run *given) {
@@ -451,13 +492,13 @@ public:
     }
     /** The features of one decoded image. */
     std::vector<float> extract(const image &source) const {
-        detail::same(source.rgb.size(), detail::product(detail::product(source.height, source.width), 3), "rgb");
         const fne_pixel_image pixels = source.pixels();
         return extract(span<const fne_pixel_image>(&pixels, 1));
     }
 
     /** Of float32 [n, height, width, 3] that is fed to the network as it is: one row for each of n. */
     void extract_tensor(span<const float> input, span<float> features, run &asked) const {
+        asked.rows_done = 0;
         const auto fed = input_size();
         const auto count = detail::rows(input.size(), fed, "input");
         detail::running(asked, [&](fne_extract_run *given) {
@@ -480,7 +521,8 @@ public:
         std::vector<std::int8_t> codes(detail::product(detail::product(paths.size(), input().rows_per_image), feature_count_));
         const auto pointers = detail::pointers(paths);
         detail::running(asked, [&](fne_extract_run *given) {
-            return fne_embed_files(get(), pointers.data(), pointers.size(), codes.data(), codes.size(), mean.data(),
+            return fne_embed_files(get(), pointers.data(), pointers.size(), detail::start(span<std::int8_t>(codes)),
+                                   codes.size(), mean.data(),
                                    std.data(), mean.size(), given);
         });
         return codes;
@@ -513,14 +555,15 @@ public:
     /** What fne_statistics_save wrote. */
     static statistics load(span<const std::uint8_t> bytes) {
         fne_statistics *opened = nullptr;
-        check(fne_statistics_load(bytes.data(), bytes.size(), &opened));
-        return statistics(opened);
+        check(fne_statistics_load(detail::start(bytes), bytes.size(), &opened));
+        return adopt(opened);
     }
-    /** Takes over a handle. */
-    explicit statistics(fne_statistics *opened) : handle_(opened) {}
+    /** Takes over a handle of fne.h's. */
+    static statistics adopt(fne_statistics *opened) { return statistics(taken{opened}); }
 
     /** Adds rows, float32 [n, F]. */
     void update(span<const float> rows) {
+        if (rows.empty()) return;
         const auto columns = feature_count();
         check(fne_statistics_update(handle_.get(), rows.data(), detail::rows(rows.size(), columns, "rows"), columns));
     }
@@ -558,6 +601,11 @@ public:
     const fne_statistics *get() const noexcept { return handle_.get(); } /**< for fne.h's functions */
 
 private:
+    struct taken {
+        fne_statistics *handle;
+    };
+    explicit statistics(taken opened) : handle_(opened.handle) {}
+
     detail::handle<fne_statistics, fne_statistics_close> handle_;
 };
 
@@ -683,10 +731,10 @@ public:
         const auto pointers = detail::pointers(shards);
         fne_job *opened = nullptr;
         check(fne_job_open_merge(folder.c_str(), pointers.data(), pointers.size(), &options, &opened));
-        return job(opened);
+        return adopt(opened);
     }
-    /** Takes over a handle. */
-    explicit job(fne_job *opened) : handle_(opened) {}
+    /** Takes over a handle of fne.h's. */
+    static job adopt(fne_job *opened) { return job(taken{opened}); }
 
     /** Does what is left of the job. */
     void run(progress_function progress = {}, image_error_function image_error = {}) {
@@ -708,24 +756,26 @@ public:
         return result;
     }
     /** The layers of a row, in the order of its columns. Names live as long as the job. */
-    std::vector<fne_layer_info> layers() const {
-        std::vector<fne_layer_info> result(static_cast<std::size_t>(info().layer_count));
-        for (std::size_t i = 0; i < result.size(); ++i) {
-            fne_layer_info_init(&result[i], sizeof(fne_layer_info));
-            check(fne_job_layer_info(get(), i, &result[i]));
-        }
+    std::vector<layer_info> layers() const {
+        std::vector<layer_info> result(static_cast<std::size_t>(info().layer_count));
+        for (std::size_t i = 0; i < result.size(); ++i) check(fne_job_layer_info(get(), i, &result[i]));
         return result;
     }
     /** The job's own statistics, once its features are there. */
     fne::statistics statistics() const {
         fne_statistics *opened = nullptr;
         check(fne_job_statistics(get(), &opened));
-        return fne::statistics(opened);
+        return fne::statistics::adopt(opened);
     }
 
     const fne_job *get() const noexcept { return handle_.get(); } /**< for fne.h's functions */
 
 private:
+    struct taken {
+        fne_job *handle;
+    };
+    explicit job(taken opened) : handle_(opened.handle) {}
+
     struct reporting {
         progress_function progress;
         image_error_function image_error;
@@ -747,7 +797,7 @@ private:
     detail::handle<fne_job, fne_job_close> handle_;
 };
 
-} // namespace cxx17 or cxx20
+} // namespace v2_0_0_cxx17 or v2_0_0_cxx20
 } // namespace fne
 
 #endif /* FNE_HPP */

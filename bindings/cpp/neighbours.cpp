@@ -15,6 +15,7 @@
 #include <fne.hpp>
 
 #include <cstdio>
+#include <exception>
 #include <string>
 #include <vector>
 
@@ -41,7 +42,7 @@ static int neighbours(const std::string &network, unsigned height, unsigned widt
     for (std::size_t i = 0; i < paths.size(); ++i) {
         if (statuses[i] != FNE_OK) continue;
         names.push_back(paths[i]);
-        good.insert(good.end(), features.begin() + i * columns, features.begin() + (i + 1) * columns);
+        good.insert(good.end(), &features[i * columns], &features[i * columns] + columns);
     }
     if (names.size() < 2) throw fne::error(FNE_INVALID_ARGUMENT, "two images that can be read are needed");
     statistics.update(good);
@@ -67,6 +68,8 @@ int main(int argc, char **argv) {
         return neighbours(argv[1], height, width, {argv + 3, argv + argc});
     } catch (const fne::error &error) {
         std::fprintf(stderr, "neighbours: %s: %s\n", error.name(), error.what());
-        return 1;
+    } catch (const std::exception &error) { // out of memory
+        std::fprintf(stderr, "neighbours: %s\n", error.what());
     }
+    return 1;
 }

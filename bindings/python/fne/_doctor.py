@@ -48,7 +48,7 @@ def findings() -> Iterator[Finding]:
     yield _network()
     for package, (module, purpose, way) in _OPTIONAL.items():
         if importlib.util.find_spec(module) is None:
-            yield Finding(package, f"is not installed; {purpose} needs it", way)
+            yield Finding(package, f"is not installed; it is for {purpose}", way)
         else:
             yield Finding(package, f"{importlib.metadata.version(package)}: {purpose}")
     yield _cache()

@@ -115,7 +115,7 @@ class Extractor:
         device: "cpu", "gpu" or "gpu:1"; None: TensorFlow's first GPU, if it has one, else the CPU. The defaults on a GPU:
             batch_size 32, streams 2.
         gpu_memory_growth: take the GPU's memory as it is needed, instead of nearly all of it at once
-        precision: "float32", or "bfloat16": layers multiply bfloat16 and sum float32, 1.5 to 2 times as fast on processors
+        precision: "float32", or "bfloat16": layers multiply bfloat16 and sum float32, 1.4 to 1.8 times as fast on processors
             with AVX-512 BF16 or AMX; 98.6 to 99.8 % of the ternary values are float32's (docs/numerics.md)
         float32_layers: with bfloat16, how many layers, from the first on, stay float32; None: 2
         on_error: "raise": the first bad image ends the call; "skip": its row becomes NaN and the call goes on
