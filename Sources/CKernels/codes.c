@@ -8,6 +8,19 @@ enum { GROUP = 8 }; // codes taken at once, as the bytes of a word
 // The bytes' lowest bits, the first byte's as bit 0.
 static uint64_t gathered(uint64_t bytes) { return ((bytes & 0x0101010101010101u) * 0x0102040810204080u) >> 56; }
 
+size_t ck_first_bad_code(const int8_t *codes, size_t count) {
+    enum { BLOCK = 4096 };
+    for (size_t start = 0; start < count; start += BLOCK) {
+        const size_t end = count - start < BLOCK ? count : start + BLOCK;
+        uint8_t bad = 0; // without a branch, so that it is done for many at once
+        for (size_t i = start; i < end; ++i) bad |= (uint8_t)((uint8_t)(codes[i] + 1) > 2) & (uint8_t)(codes[i] != INT8_MIN);
+        for (size_t i = start; bad && i < end; ++i) {
+            if ((codes[i] < -1 || codes[i] > 1) && codes[i] != INT8_MIN) return i;
+        }
+    }
+    return count;
+}
+
 void ck_pack(const int8_t *codes, size_t features, uint64_t *nonzero, uint64_t *negative) {
     for (size_t word = 0, f = 0; f < features; ++word) {
         uint64_t set = 0, minus = 0;
@@ -30,10 +43,20 @@ void ck_pack(const int8_t *codes, size_t features, uint64_t *nonzero, uint64_t *
     }
 }
 
+// A word whose bytes are the eight bits of a byte, the lowest as the first byte.
+static uint64_t spread(uint64_t bits) {
+    const uint64_t one_each = ((bits & 0xff) * 0x0101010101010101u) & 0x8040201008040201u;
+    return (one_each + 0x7f7f7f7f7f7f7f7fu) >> 7 & 0x0101010101010101u;
+}
+
 void ck_unpack(const uint64_t *nonzero, const uint64_t *negative, size_t features, int8_t *codes) {
-    for (size_t f = 0; f < features; ++f) {
-        const int set = (int)(nonzero[f / 64] >> f % 64 & 1), minus = (int)(negative[f / 64] >> f % 64 & 1);
-        codes[f] = (int8_t)(set - 2 * (set & minus));
+    for (size_t f = 0; f < features; f += GROUP) {
+        const uint64_t set = nonzero[f / 64] >> f % 64, minus = negative[f / 64] >> f % 64 & set;
+        uint64_t bytes = spread(set) + spread(minus) * 0xfe; // 1, or 1 + 0xfe for -1
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        bytes = __builtin_bswap64(bytes);
+#endif
+        memcpy(codes + f, &bytes, features - f < GROUP ? features - f : GROUP);
     }
 }
 

@@ -80,6 +80,8 @@ size_t ck_ternarize(const float *x, size_t rows, size_t features, const float *l
 // Codes -1, 0, 1 as bit planes of (features + 63) / 64 words: bit f % 64 of word f / 64 of nonzero says that code f is not
 // 0, the same of negative that it is -1. The bits behind the last feature are 0. -128 is taken as 0.
 void ck_pack(const int8_t *codes, size_t features, uint64_t *nonzero, uint64_t *negative);
+// The place of the first that is none of -1, 0, 1 and -128; count where there is none.
+size_t ck_first_bad_code(const int8_t *codes, size_t count);
 void ck_unpack(const uint64_t *nonzero, const uint64_t *negative, size_t features, int8_t *codes);
 
 // Of queries and rows of packed codes, [.., 2, words] each: how many features are set in both, and how many of these have opposite

@@ -22,7 +22,8 @@ public enum PackedCodes {
         let count = planeWords(features)
         for row in 0..<rows {
             let (from, to) = (codes + row * features, packed + row * 2 * count)
-            for feature in 0..<features where from[feature] > 1 || from[feature] < -1 && from[feature] != Discretization.skippedCode {
+            let feature = ck_first_bad_code(from, features)
+            guard feature == features else {
                 throw FNEError(
                     .invalidArgument, "row \(row), feature \(feature) is \(from[feature]); codes are -1, 0 and 1")
             }
