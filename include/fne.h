@@ -163,7 +163,7 @@ FNE_API const char *fne_last_error(void);
 #define FNE_LOG_ERROR 2   /**< what TensorFlow logs as an error while it is loaded */
 
 /** Receives one message. It may be called from any thread, also from the library's own ones, but by one at a time, and
- * must not call the library.
+ * must neither call the library nor fork.
  * \param[in] user     what was given to fne_set_log_callback()
  * \param[in] level    FNE_LOG_INFO, FNE_LOG_WARNING or FNE_LOG_ERROR
  * \param[in] message  without a line end; lives during the call */
@@ -485,7 +485,7 @@ typedef struct fne_extractor_options {
     uint32_t loader_threads;    /**< threads that read, decode and resize, at most 1024; 0: one a processor, at most
                                      16 */
     uint32_t engine_threads;    /**< threads that TensorFlow spreads one operation over, at most 1024; 0: 1. The first
-                                     extractor of a process decides. */
+                                     extractor of a process decides; the log tells where another is asked for. */
     int32_t on_error;           /**< FNE_ON_ERROR_FAIL or FNE_ON_ERROR_SKIP */
     int32_t resize_mode;        /**< FNE_RESIZE_STRETCH or FNE_RESIZE_SHORTEST_SIDE */
     int32_t interpolation;      /**< FNE_INTERPOLATION_BILINEAR or FNE_INTERPOLATION_ANTIALIASED */
@@ -499,7 +499,7 @@ typedef struct fne_extractor_options {
                                      0: one a processor, or the processors divided by engine_threads, at most 64 */
     const fne_image_options *image_options; /**< NULL: the defaults */
     int32_t precision;          /**< FNE_PRECISION_FLOAT32 or FNE_PRECISION_BFLOAT16 */
-    int32_t float32_layers;     /**< with bfloat16, how many layers, from the first on, stay float32; -1 (default): 2 */
+    int32_t float32_layers;     /**< with bfloat16, how many layers, from the first on, stay float32, -1 or more; -1 (default): 2 */
     const char *device;         /**< "cpu", "gpu" or "gpu:1"; NULL: TensorFlow's first GPU, if it has one, else the CPU.
                                      The defaults on a GPU: batch_size 32, streams 2. */
     int32_t gpu_memory_growth;  /**< 1: take the GPU's memory as it is needed, instead of nearly all of it at once. The
@@ -731,8 +731,8 @@ FNE_API fne_status fne_extract_encoded(const fne_extractor *extractor, const fne
 typedef struct fne_pixel_image {
     const uint8_t *pixels; /**< the first row's first byte */
     uint64_t row_stride;   /**< bytes from a row to the next, at least width * 3; 0: width * 3 */
-    uint32_t height;       /**< rows, at least 1 */
-    uint32_t width;        /**< pixels of a row, at least 1 */
+    uint32_t height;       /**< rows, 1 to 2^28 */
+    uint32_t width;        /**< pixels of a row, 1 to 2^28 */
     int32_t channel_order; /**< FNE_CHANNELS_RGB or FNE_CHANNELS_BGR, of these pixels */
     int32_t reserved;      /**< 0 */
 } fne_pixel_image;
@@ -762,8 +762,8 @@ FNE_API fne_status fne_extract_pixels(const fne_extractor *extractor, const fne_
  * \param[out] features   receives float32 [count, F]; may be NULL where run has codes or packed
  * \param[in] capacity    of features in elements
  * \param[in,out] run     may be NULL
- * \return FNE_OK or an error as fne_extract_files() returns it, but none of images; FNE_SHAPE_MISMATCH also where
- *         input_size is not count * height * width * 3
+ * \return FNE_OK or an error as fne_extract_files() returns it, but of those of images only FNE_NOT_FINITE, for NaN or
+ *         infinity in input; FNE_SHAPE_MISMATCH also where input_size is not count * height * width * 3
  * \since 2.0 */
 FNE_API fne_status fne_extract_tensor(const fne_extractor *extractor, const float *input, uint64_t input_size,
                                       uint64_t count, float *features, uint64_t capacity, fne_extract_run *run);
@@ -1035,7 +1035,8 @@ FNE_API fne_status fne_packed_dot(const uint64_t *a, uint64_t a_count, const uin
  * \param[out] indices       receives uint64 [query_count, k], rows of the base
  * \param[out] scores        receives float64 [query_count, k]
  * \param[in] capacity       of each, in elements
- * \return FNE_OK or FNE_BUFFER_TOO_SMALL
+ * \return FNE_OK or FNE_BUFFER_TOO_SMALL; FNE_OUT_OF_MEMORY where 16 * k * query_count bytes for each thread and once
+ *         more cannot be had
  * \since 2.0 */
 FNE_API fne_status fne_packed_search(const uint64_t *base, uint64_t base_count, const uint64_t *queries, uint64_t query_count,
                                      uint64_t feature_count, uint64_t k, int32_t metric, uint32_t threads, uint64_t *indices,
@@ -1097,15 +1098,17 @@ FNE_API void fne_job_options_init(fne_job_options *options, uint64_t struct_size
  * \param[in] folder             what is written to; it is made where it does not exist. One that holds the same job is
  *                               gone on with.
  * \param[in] model              may be closed afterwards. NULL: the job that is in the folder, to read it, or to run
- *                               what is left of it but for the network.
+ *                               what is left of it but for the network. Of the options checkpoint_seconds is taken
+ *                               then, and codes, statistics and ternarize_options where codes are still to be made
+ *                               (FNE_JOB_FEATURES); the others are not, and are not compared with the job's.
  * \param[in] extractor_options  NULL: the defaults. Batches are padded, and on_error is not taken (see
  *                               fail_on_bad_image). Not used where model is NULL.
  * \param[in] options            what it points to is copied; may be NULL, the defaults, where model is NULL
  * \param[out] job               receives the job; fne_job_close() frees it
  * \return FNE_OK, an error of fne_extractor_open(), or
  * \retval FNE_FILE_ERROR        the source, the list, the statistics or the manifest cannot be read
- * \retval FNE_INVALID_ARGUMENT  also where there are no images, both a source and paths, a shard without images, or
- *                               drop_features without statistics
+ * \retval FNE_INVALID_ARGUMENT  also where there are no images, both a source and paths, a root for a folder, a shard
+ *                               without images, or drop_features without statistics or without codes
  * \retval FNE_JOB_MISMATCH      the folder holds a job of another model, other options or other images; the message
  *                               says what differs
  * \retval FNE_INVALID_DATA      the manifest is damaged or of another version
@@ -1146,7 +1149,8 @@ FNE_API void fne_job_close(fne_job *job);
  * \param[in] phase  FNE_PHASE_EMBEDDING to FNE_PHASE_FINISHING
  * \param[in] done   of the phase
  * \param[in] total  of the phase
- * \return another value than 0 cancels (FNE_CANCELLED); what was done is on the disk then */
+ * \return another value than 0 cancels (FNE_CANCELLED); what was done is on the disk then. The last call, with done equal
+ *         to total in FNE_PHASE_FINISHING, comes when the job is finished: what it returns does not matter. */
 typedef int32_t (*fne_job_progress_fn)(void *user, int32_t phase, uint64_t done, uint64_t total);
 
 /** What a job's run reports, all of it on the calling thread. */
@@ -1229,7 +1233,7 @@ FNE_API fne_status fne_job_get_info(const fne_job *job, fne_job_info *info);
  * \since 2.0 */
 FNE_API fne_status fne_job_layer_info(const fne_job *job, uint64_t index, fne_layer_info *info);
 
-/** The job's own statistics, once its features are there. A job whose codes are made by given statistics has none.
+/** The job's own statistics, once its features are there. A job that was begun with given statistics has none.
  *
  * \param[in] job          the job
  * \param[out] statistics  receives an object of the caller's; fne_statistics_close() frees it

@@ -63,7 +63,10 @@ func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extr
     result.growsGPUMemory = try flag(given.gpu_memory_growth, "gpu_memory_growth")
     result.padsBatches = try flag(given.pad_batches, "pad_batches")
     result.precision = try choice(given.precision, "precision")
-    result.float32Layers = given.float32_layers < 0 ? nil : Int(given.float32_layers)
+    guard given.float32_layers >= -1 else {
+        throw FNEError(.invalidArgument, "float32_layers is \(given.float32_layers); it must be -1 (2 layers) or more")
+    }
+    result.float32Layers = given.float32_layers == -1 ? nil : Int(given.float32_layers)
     result.onError = try choice(given.on_error, "on_error")
     result.resizeMode = try choice(given.resize_mode, "resize_mode")
     result.interpolation = try choice(given.interpolation, "interpolation")
@@ -180,12 +183,12 @@ func files(_ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, _ na
             throw FNEError(.invalidArgument, "run sets codes, packed, mean or std, which are arguments of fne_embed_files")
         }
         let files = try files(paths, count)
+        let discretization = try discretization(given.ternarize_options, "run->ternarize_options")
         let reports = try reports(of: given, count: files.count, skips: extractor.skipsBadImages)
         var rowsDone = 0
         defer { store(UInt64(rowsDone), at: \.rows_done, of: run) }
         try extractor.embed(
-            files: files, discretization(given.ternarize_options, "run->ternarize_options"), to: codes, mean: mean, std: std,
-            rowsDone: &rowsDone, reports: reports)
+            files: files, discretization, to: codes, mean: mean, std: std, rowsDone: &rowsDone, reports: reports)
     }
 }
 
@@ -214,6 +217,9 @@ func files(_ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, _ na
 private func translated(_ image: fne_pixel_image, _ name: String) throws -> Extractor.Pixels {
     let pixels = try required(image.pixels, "\(name).pixels")
     try mustBeZero(image.reserved, name)
+    guard image.height <= 1 << 28, image.width <= 1 << 28 else {
+        throw FNEError(.invalidArgument, "\(name) is \(image.width)x\(image.height); sides are at most 2^28")
+    }
     _ = try matrixSize(UInt64(image.height), UInt64(image.width) * 3, name)
     let width = Int(image.width) * 3
     let stride = image.row_stride == 0 ? width : try integer(image.row_stride, "\(name).row_stride")

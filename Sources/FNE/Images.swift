@@ -64,7 +64,7 @@ func translated(_ pointer: UnsafePointer<fne_image_options>?) throws -> ImageOpt
         let rgb = try required(rgb, "rgb")
         try info.map { try checkSize($0, "info") }
         let decoded = try Image.decode(
-            file: file(path, "path"), options: translated(options), to: rgb, capacity: integer(capacity, "capacity"))
+            file: file(path, "path"), options: translated(options), to: rgb, capacity: Int(clamping: capacity))
         if let info { try write(decoded, to: info) }
     }
 }
@@ -78,7 +78,7 @@ func translated(_ pointer: UnsafePointer<fne_image_options>?) throws -> ImageOpt
         try info.map { try checkSize($0, "info") }
         let decoded = try Image.decode(
             encoded: buffer(bytes, size, "bytes"), options: translated(options), to: rgb,
-            capacity: integer(capacity, "capacity"))
+            capacity: Int(clamping: capacity))
         if let info { try write(decoded, to: info) }
     }
 }

@@ -122,7 +122,10 @@ final class JobTests: XCTestCase {
         try whole.run(.init(progress: { _, _, _ in reports += 1; return true }))
         let expected = try contents("whole")
         XCTAssertGreaterThan(reports, 15)
-        for stop in 0..<reports {
+        // The last report comes when all is done: it cannot be stopped.
+        try job("last").run(.init(progress: { phase, done, total in phase != .finishing || done < total }))
+        XCTAssertEqual(try contents("last"), expected)
+        for stop in 0..<reports - 1 {
             var left = stop
             assertFails(.cancelled) {
                 try job("stopped", streams: 1 + stop % 3) { $0.checkpointSeconds = stop % 2 }.run(
@@ -170,7 +173,7 @@ final class JobTests: XCTestCase {
             .init(progress: { _, _, _ in reports += 1; return true }))
         let expected = try contents("whole")
         XCTAssertEqual(try Manifest(in: FilePath(folder + "/whole")).engines.map(\.firstImage), [0, 6])
-        for stop in 0..<reports {
+        for stop in 0..<reports - 1 {
             var left = stop
             let target = FilePath(folder + "/stopped")
             assertFails(.cancelled) {
@@ -180,6 +183,29 @@ final class JobTests: XCTestCase {
             try Job(merging: shards, into: target, options: options).run()
             XCTAssertEqual(try contents("stopped"), expected, "stopped at report \(stop)")
             try FileManager.default.removeItem(atPath: folder + "/stopped")
+        }
+    }
+
+    /// A run that was killed, or failed, before its manifest was written leaves a folder that can be run.
+    func testBeginningsOfAJob() throws {
+        try job("whole").run()
+        let expected = try contents("whole")
+        for names in [["lock"], ["lock", "images.list.new"], ["lock", "images.list", "failures.part", "runs.jsonl", "manifest.json.new"]] {
+            try FileManager.default.createDirectory(atPath: folder + "/begun", withIntermediateDirectories: true)
+            for name in names { try Data("left over".utf8).write(to: URL(fileURLWithPath: "\(folder)/begun/\(name)")) }
+            try job("begun").run()
+            XCTAssertEqual(try contents("begun").filter { !$0.key.hasSuffix(".new") }, expected, "\(names)")
+            try FileManager.default.removeItem(atPath: folder + "/begun")
+        }
+        try Data("none".utf8).write(to: URL(fileURLWithPath: folder + "/wrong"))
+        assertFails(.invalidData) { try job("begun") { $0.statistics = FilePath(folder + "/wrong") }.run() }
+        try job("begun").run()
+        XCTAssertEqual(try contents("begun"), expected)
+        try Data("a user's".utf8).write(to: URL(fileURLWithPath: folder + "/images/notes"))
+        assertFails(.invalidArgument, saying: "and no job") {
+            var options = try Job.Options()
+            options.source = FilePath(folder + "/images")
+            try Job(folder: FilePath(folder + "/images"), extractor: extractor(), settings: settings, options: options).run()
         }
     }
 

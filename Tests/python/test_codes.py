@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +184,23 @@ def test_saving(tmp_path):
     (tmp_path / "codes.json").write_text(json.dumps({"format": "else"}))
     with pytest.raises(fne.FNEError, match="no packed codes"):
         PackedCodes.load(tmp_path / "codes.npy")
+
+
+def test_search_without_memory():
+    """k * queries entries that cannot be had are an error, before any thread begins."""
+    program = """
+    import resource, numpy, fne
+    packed = fne.PackedCodes.pack(numpy.ones((20000, 3), numpy.int8))
+    used = int(open("/proc/self/statm").read().split()[0]) * 4096
+    out = [numpy.empty((1500, 20000), type) for type in (numpy.uint64, numpy.float64)]
+    resource.setrlimit(resource.RLIMIT_AS, (used + 1_000_000_000, used + 1_000_000_000))
+    try:
+        packed.search(packed[:1500], k=20000, threads=1)
+    except MemoryError as error:
+        print("refused")
+    """
+    result = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True)
+    assert result.stdout == "refused\n", result.stderr
 
 
 def test_sparse():

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
+import sys
+import textwrap
 import threading
 import warnings
 
@@ -396,14 +399,20 @@ def test_streams_change_nothing(network, photographs, reference, streams, batch_
     assert progress == sorted(set(progress)) and progress[-1] == 24
 
 
-def test_streams_by_default():
-    """One a processor, or what engine_threads leaves."""
-    graph, _, _ = small_network()
+@pytest.mark.parametrize("first", [0, 1])
+def test_streams_by_default(graph, first):
+    """One a processor, or what the process's engine threads leave, which its first extractor decides."""
     processors = len(os.sched_getaffinity(0))
-    with fne.Extractor(graph) as extractor:
-        assert extractor.streams == min(processors, 64)
-    with fne.Extractor(graph, engine_threads=processors) as extractor:
-        assert extractor.streams == 1
+    program = """
+    import sys, fne
+    for threads in sys.argv[2:]:
+        print(fne.Extractor(sys.argv[1], engine_threads=int(threads) or None).streams)
+    """
+    threads = [processors, 0] if first else [0, processors]
+    command = [sys.executable, "-c", textwrap.dedent(program), graph, *threads]
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert [int(line) for line in result.stdout.split()] == [1 if first else min(processors, 64)] * 2
 
 
 @pytest.mark.parametrize("rules", ["documented", "torch"])
@@ -536,3 +545,31 @@ def test_what_c_checks_of_codes(network, photographs):
         rows = np.empty((24, 144), np.float32)
         assert call(features=rows.ctypes.data)[0] == 0, "both at once"
         np.testing.assert_array_equal(codes, fne.ternarize(rows, mean, std))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_input_that_is_not_finite(graph, value):
+    """A ReLU would make finite features of it."""
+    fed = np.random.default_rng(1).random((6, 48, 64, 3), np.float32)
+    fed[3, 5, 6, 1] = value
+    with fne.Extractor(graph) as extractor, pytest.raises(fne.NotFiniteError, match="image 3 of 6: .*element 979"):
+        extractor.extract(fed)
+    with fne.Extractor(graph, on_error="skip") as extractor:
+        extraction = extractor.extract(fed)
+        assert extraction.ok.tolist() == [True, True, True, False, True, True] and np.isnan(extraction.features[3]).all()
+
+
+def test_refused_arguments_leave_the_run_as_it_was(graph, photographs):
+    extractor = fne.Extractor(graph, size=(48, 64))
+    run, options = _ffi.sized(_ffi.ExtractRun), _ffi.sized(_ffi.TernarizeOptions)
+    options.lower, options.upper = 3, 0
+    statuses = (ctypes.c_int32 * 1)(77)
+    run.rows_done, run.ternarize_options = 1234, ctypes.pointer(options)
+    run.statuses, run.statuses_capacity = statuses, 1
+    paths = (ctypes.c_char_p * 1)(os.fsencode(photographs[0]))
+    codes, mean, std = (np.zeros(extractor.feature_count, kind) for kind in (np.int8, np.float64, np.float64))
+    at = [ctypes.c_void_p(array.ctypes.data) for array in (codes, mean, std)]
+    function, size, pointer = _ffi.lib.fne_embed_files, ctypes.c_uint64, ctypes.c_void_p
+    function.argtypes = [pointer, pointer, size, pointer, size, pointer, pointer, size, pointer]
+    status = function(extractor._handle(), paths, 1, at[0], codes.size, at[1], at[2], mean.size, ctypes.byref(run))
+    assert status == 1 and run.rows_done == 1234 and statuses[0] == 77

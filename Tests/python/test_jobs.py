@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import job_kills
@@ -565,3 +566,19 @@ def test_path(tmp_path, pictures, graph, whole):
         assert job_kills.digests(Path("deep/er/job")) == job_kills.digests(whole.folder)
     finally:
         os.chdir("/")
+
+
+def test_the_manifest_has_the_engine_threads_that_compute(tmp_path, graph, photographs):
+    """The first extractor of a process decides; a job that asks for others says what it got."""
+    program = textwrap.dedent("""
+        import sys, fne
+        lines = []
+        fne.set_log_callback(lambda level, message: lines.append(message))
+        fne.Extractor(sys.argv[1], size=(48, 64), engine_threads=1)
+        job = fne.embed_dataset(sys.argv[3:], sys.argv[1], sys.argv[2], size=(48, 64), engine_threads=2)
+        assert job.manifest["settings"]["engine_threads"] == 1
+        assert any("engine_threads is 2, but the first extractor of the process has made it 1" in line for line in lines), lines
+    """)
+    command = [sys.executable, "-c", program, graph, tmp_path / "job", *photographs[:3]]
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

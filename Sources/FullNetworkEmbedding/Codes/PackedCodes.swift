@@ -51,7 +51,7 @@ public enum PackedCodes {
     ) throws {
         let pointers = Pointers(queries: a, base: b)
         let output = OutputPointer(pointer: products)
-        try inParts(of: bRows, aRows, threads) { [words = planeWords(features)] range, counts in
+        try inParts(of: bRows, aRows, threads, memory: { _ in }) { [words = planeWords(features)] range, counts, _ in
             counts.forEachBlock(range, queries: aRows, words: words, pointers) { rows, q, both, opposite in
                 let row = output.pointer + q * bRows + rows.lowerBound
                 for i in 0..<rows.count { row[i] = both[i] - 2 * opposite[i] }
@@ -86,31 +86,29 @@ public enum PackedCodes {
         let words = planeWords(features)
         let norms = (0..<queryRows).map { ck_count_bits(queries + $0 * 2 * words, words) }
         let pointers = Pointers(queries: queries, base: base)
-        let best = Collected((0..<queryRows).map { _ in Best(k) })
-        try inParts(of: baseRows, queryRows, threads) { range, counts in
-            var own = (0..<queryRows).map { _ in Best(k) }
+        let best = try Best(queries: queryRows, k)
+        let monitor = Monitor()
+        try inParts(of: baseRows, queryRows, threads, memory: { try Best(queries: queryRows, min(k, $0.count)) }) { range, counts, own in
             var (first, baseNorms): (Int, [UInt64]) = (-1, [])
             counts.forEachBlock(range, queries: queryRows, words: words, pointers) { rows, q, both, opposite in
                 if metric != .dot, first != rows.lowerBound {
                     first = rows.lowerBound
                     baseNorms = rows.map { ck_count_bits(pointers.base + $0 * 2 * words, words) }
                 }
-                for (i, row) in rows.enumerated() {
-                    let score: Double
+                own.offer(to: q, rows) { i in
                     switch metric {
-                    case .dot: score = Double(both[i] - 2 * opposite[i])
+                    case .dot: return Double(both[i] - 2 * opposite[i])
                     case .cosine:
                         let product = Double(norms[q]) * Double(baseNorms[i])
-                        score = product == 0 ? 0 : Double(both[i] - 2 * opposite[i]) / product.squareRoot()
-                    case .hamming: score = -Double(Int(norms[q] + baseNorms[i]) - 2 * Int(both[i]) + Int(opposite[i]))
+                        return product == 0 ? 0 : Double(both[i] - 2 * opposite[i]) / product.squareRoot()
+                    case .hamming: return -Double(Int(norms[q] + baseNorms[i]) - 2 * Int(both[i]) + Int(opposite[i]))
                     }
-                    own[q].offer(score, row)
                 }
             }
-            best.merge(own)
+            monitor.locked { best.merge(own) }
         }
-        for (q, found) in best.values.enumerated() {
-            for (place, entry) in found.sorted.enumerated() {
+        for q in 0..<queryRows {
+            best.takeBestFirst(of: q) { place, entry in
                 indices[q * k + place] = UInt64(entry.index)
                 scores[q * k + place] = metric == .hamming ? -entry.score : entry.score
             }
@@ -128,8 +126,8 @@ public enum PackedCodes {
         let pointer: UnsafeMutablePointer<Int32>
     }
 
-    /// The k best of what was offered: a heap with the worst on top.
-    private struct Best {
+    /// For each query the k best of what was offered: heaps with the worst on top, in memory that is taken at once.
+    private final class Best: @unchecked Sendable {
         struct Entry {
             let score: Double
             let index: Int
@@ -140,49 +138,76 @@ public enum PackedCodes {
         }
 
         private let limit: Int
-        private var heap: [Entry] = []
+        private let entries: Bytes // [queries, limit]
+        private let counts: Bytes
 
-        init(_ limit: Int) {
+        init(queries: Int, _ limit: Int) throws {
             self.limit = limit
-            heap.reserveCapacity(limit)
+            entries = try Bytes(count: checkedProduct(queries, limit, MemoryLayout<Entry>.stride, of: "queries x k"))
+            counts = try Bytes(zeros: checkedProduct(queries, MemoryLayout<Int>.stride, of: "queries"))
         }
 
-        var sorted: [Entry] { heap.sorted { $1.isWorse(than: $0) } }
+        private func withHeap(_ query: Int, _ body: (UnsafeMutablePointer<Entry>, inout Int) -> Void) {
+            entries.withNumbers(of: Entry.self) { entries in
+                counts.withNumbers(of: Int.self) { body(entries + query * limit, &$0[query]) }
+            }
+        }
 
-        mutating func offer(_ score: Double, _ index: Int) { offer(Entry(score: score, index: index)) }
+        /// Offers rows with their scores, by their places in the range.
+        func offer(to query: Int, _ rows: Range<Int>, score: (Int) -> Double) {
+            withHeap(query) { heap, count in
+                for i in 0..<rows.count {
+                    Self.add(Entry(score: score(i), index: rows.lowerBound + i), to: heap, &count, limit)
+                }
+            }
+        }
 
-        mutating func merge(_ other: Best) { for entry in other.heap { offer(entry) } }
+        func merge(_ other: Best) {
+            for query in 0..<counts.count / MemoryLayout<Int>.stride {
+                other.withHeap(query) { theirs, number in
+                    withHeap(query) { heap, count in for i in 0..<number { Self.add(theirs[i], to: heap, &count, limit) } }
+                }
+            }
+        }
 
-        private mutating func offer(_ entry: Entry) {
-            if heap.count < limit {
-                heap.append(entry)
-                var child = heap.count - 1
+        /// Empties a heap.
+        func takeBestFirst(of query: Int, _ body: (Int, Entry) -> Void) {
+            withHeap(query) { heap, count in
+                while count > 0 {
+                    count -= 1
+                    body(count, heap[0])
+                    heap[0] = heap[count]
+                    Self.sink(heap, count)
+                }
+            }
+        }
+
+        private static func add(_ entry: Entry, to heap: UnsafeMutablePointer<Entry>, _ count: inout Int, _ limit: Int) {
+            if count < limit {
+                (heap + count).initialize(to: entry)
+                var child = count
+                count += 1
                 while child > 0, heap[child].isWorse(than: heap[(child - 1) / 2]) {
-                    heap.swapAt(child, (child - 1) / 2)
+                    swap(&heap[child], &heap[(child - 1) / 2])
                     child = (child - 1) / 2
                 }
-                return
+            } else if heap[0].isWorse(than: entry) {
+                heap[0] = entry
+                sink(heap, count)
             }
-            guard heap[0].isWorse(than: entry) else { return }
-            heap[0] = entry
+        }
+
+        /// Moves the top down to where it belongs.
+        private static func sink(_ heap: UnsafeMutablePointer<Entry>, _ count: Int) {
             var parent = 0
-            while 2 * parent + 1 < heap.count {
+            while 2 * parent + 1 < count {
                 var child = 2 * parent + 1
-                if child + 1 < heap.count, heap[child + 1].isWorse(than: heap[child]) { child += 1 }
+                if child + 1 < count, heap[child + 1].isWorse(than: heap[child]) { child += 1 }
                 guard heap[child].isWorse(than: heap[parent]) else { break }
-                heap.swapAt(parent, child)
+                swap(&heap[parent], &heap[child])
                 parent = child
             }
         }
-    }
-
-    private final class Collected: @unchecked Sendable {
-        private let monitor = Monitor()
-        private(set) var values: [Best]
-
-        init(_ values: [Best]) { self.values = values }
-
-        func merge(_ other: [Best]) { monitor.locked { for i in values.indices { values[i].merge(other[i]) } } }
     }
 
     /// A thread's memory for the counts of a block of the base.
@@ -219,9 +244,10 @@ public enum PackedCodes {
 
     private static let rowsWorthAThread = 1 << 14
 
-    /// Shares rows out to threads, whole blocks each.
-    private static func inParts(
-        of rows: Int, _ queries: Int, _ threads: Int?, _ body: @escaping (Range<Int>, Counts) -> Void
+    /// Shares rows out to threads, whole blocks each. What a thread works in is taken before any of them begins.
+    private static func inParts<Memory: Sendable>(
+        of rows: Int, _ queries: Int, _ threads: Int?, memory: (Range<Int>) throws -> Memory,
+        _ body: @escaping (Range<Int>, Counts, Memory) -> Void
     ) throws {
         let blocks = (rows + Counts.rows - 1) / Counts.rows
         let most = threads ?? min(Int(ck_processor_count()), max(1, rows * max(queries, 1) / rowsWorthAThread))
@@ -230,10 +256,12 @@ public enum PackedCodes {
         func range(_ part: Int) -> Range<Int> {
             blocks * part / parts * Counts.rows..<min(blocks * (part + 1) / parts * Counts.rows, rows)
         }
-        let workers = (1..<parts).map { part in (part, Worker { body(range(part), counts[part]) }) }
-        body(range(0), counts[0])
+        let memory = try (0..<parts).map { try memory(range($0)) }
+        func run(_ part: Int) { body(range(part), counts[part], memory[part]) }
+        let workers = (1..<parts).map { part in (part, Worker { run(part) }) }
+        run(0)
         for (part, worker) in workers {
-            if let worker { worker.join() } else { body(range(part), counts[part]) } // the system gave no thread
+            if let worker { worker.join() } else { run(part) } // the system gave no thread
         }
     }
 }

@@ -36,13 +36,18 @@ struct JobFiles {
 
     func removeTemporary() { for name in Self.temporary { File.remove(path(name)) } }
 
+    /// What a run may leave that was killed, or failed, before it wrote its manifest.
+    private static let beginnings = [
+        ".", "..", lock, list, list + ".new", failures, runs, Manifest.fileName + ".new",
+    ]
+
     /// Throws for a folder that holds something else than the beginnings of a job.
     func mustBeFree() throws {
         guard let handle = folder.withCString({ $0.flatMap(opendir) }) else { throw File.error("cannot read", folder) }
         defer { closedir(handle) }
         while let entry = readdir(handle) {
             let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-            guard [".", "..", Self.lock, Self.list, Self.list + ".new", Manifest.fileName + ".new"].contains(name) else {
+            guard Self.beginnings.contains(name) else {
                 throw FNEError(
                     .invalidArgument,
                     "the folder '\(folder)' holds '\(name)' and no job; name an empty folder, or one that does not exist")

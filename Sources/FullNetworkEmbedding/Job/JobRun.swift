@@ -313,7 +313,7 @@ final class JobRun {
         manifest.results = (list.count - failures.count, failures.count)
         manifest.state = manifest.codes == nil ? .features : .finished
         try manifest.write(to: files.folder)
-        try report(.finishing, steps, steps)
         files.removeTemporary()
+        _ = reports.progress?(.finishing, steps, steps) // nothing is left to be cancelled
     }
 }

@@ -51,7 +51,7 @@ struct ExtractorSource: RowSource {
                 } catch {
                     stopped = stopped ?? error
                 }
-            }))
+            }), place: { "image \(first + $0) of \(list.count)" })
     }
 }
 

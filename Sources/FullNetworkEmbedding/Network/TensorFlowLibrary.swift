@@ -16,11 +16,22 @@ public final class TensorFlowLibrary: @unchecked Sendable {
     /// False in a forked child, where TensorFlow's threads are not, and its locks may be held for ever.
     var isOfThisProcess: Bool { process == getpid() }
 
+    private var threads: Int?
+
     private static let monitor = Monitor()
     nonisolated(unsafe) private static var loaded: TensorFlowLibrary?
 
     /// The copy that is in use, if one was loaded.
     public static var current: TensorFlowLibrary? { monitor.locked { loaded } }
+
+    /// Threads that one operation is spread over, in a pool that all sessions share: what is asked for first stands.
+    func operationThreads(asked: Int) -> Int {
+        Self.monitor.locked {
+            let result = threads ?? asked
+            threads = result
+            return result
+        }
+    }
 
     /// Loads TensorFlow, or returns the copy that is loaded.
     ///

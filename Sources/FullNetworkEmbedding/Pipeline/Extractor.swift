@@ -120,17 +120,22 @@ public final class Extractor: @unchecked Sendable {
             throw FNEError(
                 .invalidArgument, "batch_size is \(wanted), but the graph's input has a fixed batch size of \(fixed)")
         }
-        let threads = options.engineThreads ?? 1
+        let wantedThreads = options.engineThreads ?? 1
         loaderThreads = options.loaderThreads ?? Self.defaultLoaderThreads
         mayShrinkBatches = options.batchSize == nil && input.batch == nil && !options.padsBatches
         for (name, value, limit) in [
             ("batch_size", options.batchSize ?? input.batch ?? 1, 65_536), ("loader_threads", loaderThreads, 1_024),
-            ("engine_threads", threads, 1_024), ("streams", options.streams ?? 1, 1_024),
+            ("engine_threads", wantedThreads, 1_024), ("streams", options.streams ?? 1, 1_024),
         ] where value < 1 || value > limit {
             throw FNEError(.invalidArgument, "\(name) is \(value); it must be 1 to \(limit)")
         }
 
         let library = try TensorFlowLibrary.load()
+        let threads = library.operationThreads(asked: wantedThreads)
+        if options.engineThreads != nil, threads != wantedThreads {
+            Log.write(
+                .warning, "engine_threads is \(wantedThreads), but the first extractor of the process has made it \(threads)")
+        }
         let session = SessionConfiguration(
             threads: threads, device: options.device, growsGPUMemory: options.growsGPUMemory)
         let runsOnGPU = try Self.runsOnGPU(library, session)
@@ -301,10 +306,13 @@ public final class Extractor: @unchecked Sendable {
     }
 
     /// The same of files whose paths are made when they are needed, on several threads.
+    ///
+    /// - Parameter place: what an image is called in errors; nil: "image 3 of 7"
     func extract(
-        fileCount: Int, file: @escaping (Int) -> FilePath, to output: Output, rowsDone: inout Int, reports: Reports
+        fileCount: Int, file: @escaping (Int) -> FilePath, to output: Output, rowsDone: inout Int, reports: Reports,
+        place: ((Int) -> String)? = nil
     ) throws {
-        try extract(fileCount, to: output, &rowsDone, reports, name: { file($0).description }) { [preprocessing] i, fed in
+        try extract(fileCount, to: output, &rowsDone, reports, name: { file($0).description }, place: place) { [preprocessing] i, fed in
             try preprocessing.feed(Image(file: file(i), options: preprocessing.imageOptions), to: fed)
         }
     }
@@ -361,13 +369,17 @@ public final class Extractor: @unchecked Sendable {
     ) throws {
         let size = preprocessing.cropValueCount
         try extract(count, rowsPerImage: 1, to: output, &rowsDone, reports) { i, fed in
+            let bad = ck_first_not_finite(tensor + i * size, size)
+            guard bad == size else { // a ReLU can make a finite feature of it
+                throw FNEError(.notFinite, "the input is \((tensor + i * size)[bad].isNaN ? "NaN" : "infinite") in element \(bad)")
+            }
             fed.update(from: tensor + i * size, count: size)
         }
     }
 
     private func extract(
         _ count: Int, rowsPerImage: Int? = nil, to output: Output, _ rowsDone: inout Int, _ reports: Reports,
-        name: @escaping (Int) -> String? = { _ in nil },
+        name: @escaping (Int) -> String? = { _ in nil }, place: ((Int) -> String)? = nil,
         load: @escaping (Int, UnsafeMutablePointer<Float>) throws -> Void
     ) throws {
         rowsDone = 0
@@ -413,7 +425,7 @@ public final class Extractor: @unchecked Sendable {
         while let outcome = runs.next() {
             for (image, error) in outcome.badImages {
                 reports.imageError?(image, error)
-                if onError == .fail { throw error.about("image \(image) of \(count)") }
+                if onError == .fail { throw error.about(place?(image) ?? "image \(image) of \(count)") }
             }
             if let error = outcome.error { throw error }
             if let sink = output.sink {
