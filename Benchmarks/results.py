@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import statistics
 from pathlib import Path
 
 import numpy as np
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
 
 import fne
-from fne._classifiers import Kernel
 from fne._evaluate import classes_of, splits
+from fne._plots import plot
 from fne._representations import Representations, Roles
 
 NETWORKS = {
@@ -30,6 +30,12 @@ NETWORKS = {
 IMAGES = (1, 2, 5, 10, 20)
 SEEDS = 5
 LOWERS, UPPERS = (-1.0, -0.5, -0.25, -0.1, 0.0), (0.0, 0.15, 0.3, 0.5, 1.0)
+FEW = ("fne", "fne last 50%", "fne last 25%", "best layer", "penultimate", "penultimate l2", "outputs")
+#: Other linear SVMs on the same rows; of C, more than 10 changes nothing and less is worse.
+SVMS = {
+    "SVC, one against one": SVC(kernel="linear", C=10),
+    "SVC, one against the rest": OneVsRestClassifier(SVC(kernel="linear", C=10)),
+}
 NAMES = {
     "fne": "**FNE** (ternary, all layers)",
     "fne last 75%": "FNE, last 75 % of the layers",
@@ -105,24 +111,25 @@ class Results:
                 rows = np.ascontiguousarray(data.rows[:, columns])
                 kernel = data.kernel(fne.ternarize(rows, mean[columns], std[columns]), *split)
                 truth = data.labels[split[1]]
-                found.setdefault(name, []).append(accuracy(kernel.predict("svm", seed), truth))
+                found.setdefault(name, []).append(accuracy(kernel.predict("svm"), truth))
                 if name == "all":
-                    found.setdefault("one against one", []).append(
-                        accuracy(one_against_one(kernel, split, data), truth)
-                    )
+                    for title, svm in SVMS.items():
+                        training, test = kernel.rows()
+                        predicted = svm.fit(training, data.labels[split[0]]).predict(test)
+                        found.setdefault(title, []).append(accuracy(predicted, truth))
         features = [data.feature_count(quarter) for quarter in quarters]
         shares = {f"features of quarter {n + 1}": (count / sum(features), 0.0) for n, count in enumerate(features)}
         return shares | {name: (statistics.mean(v), statistics.stdev(v)) for name, v in found.items()}
 
 
+def draw(result: Results, folder: Path) -> None:
+    """docs/accuracy.png: the curves of the second table, of one network."""
+    scores = [fne._evaluate.Score(**score) for score in result.data["scores"] if score["representation"] in FEW]
+    plot(fne.Evaluation(result.data["classes"], scores, {}, np.array(result.data["confusion"]), {}), folder)
+
+
 def accuracy(predicted: np.ndarray, truth: np.ndarray) -> float:
     return float(np.mean([np.mean(predicted[truth == label] == label) for label in np.unique(truth)]))
-
-
-def one_against_one(kernel: Kernel, split: tuple[np.ndarray, np.ndarray], data: Representations) -> np.ndarray:
-    """Labels by scikit-learn's SVC, which sets each class against each other; C = 10: more changes nothing, less is worse."""
-    training, test = kernel.rows()
-    return SVC(kernel="linear", C=10).fit(training, data.labels[split[0]]).predict(test)
 
 
 def table(heads: list[str], rows: list[list[str]]) -> str:
@@ -145,7 +152,7 @@ def main() -> None:
                 [[say, *(cell(r.mean(name)) for r in found.values())] for name, say in NAMES.items()]))  # fmt: skip
     print(table(["training images a class, linear SVM", *map(str, IMAGES)],
                 [[f"{network}, {NAMES[name].replace('*', '')}", *(cell(r.mean(name, images=n)) for n in IMAGES)]
-                 for network, r in found.items() for name in ("fne", "fne last 50%", "best layer", "penultimate", "outputs")]))  # fmt: skip
+                 for network, r in found.items() for name in FEW]))  # fmt: skip
     print(table(["FNE, 10 training images a class", "linear SVM", "nearest centroid", "k nearest neighbours"],
                 [[n, *(cell(r.mean("fne", c)) for c in ("svm", "centroid", "knn"))] for n, r in found.items()]))  # fmt: skip
     crops = found["GoogLeNet"].crops()
@@ -153,7 +160,7 @@ def main() -> None:
                 [[NAMES[n].replace("*", ""), cell(found["GoogLeNet"].mean(n)), cell(c)] for n, c in crops.items()]))  # fmt: skip
     spread = [(say, [r.mean(name)[0] for r in found.values()]) for name, say in NAMES.items()]
     print(table(["spread of the accuracy over the three networks", "largest - smallest", "deviation"],
-                [[say, f"{max(v) - min(v):.3f}", f"{statistics.pstdev(v):.3f}"] for say, v in spread]))  # fmt: skip
+                [[say, f"{max(v) - min(v):.3f}", f"{statistics.stdev(v):.3f}"] for say, v in spread]))  # fmt: skip
     for name, result in found.items():
         grid, near = result.thresholds()
         print(table([f"{name}: lower, upper", *(f"{u:.2f}" for u in UPPERS)],
@@ -161,7 +168,7 @@ def main() -> None:
         print(f"{near:.2%} of the standardized values lie within 0.01 of -0.25 or 0.15\n")
     parts = [result.parts() for result in found.values()]
     print(table(["part", *networks], [[name, *(cell(part[name]) for part in parts)] for name in parts[0]]))
-    shutil.copy(found["GoogLeNet"].folder / "accuracy.png", given.out / "accuracy.png")
+    draw(found["GoogLeNet"], given.out)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     .venv/bin/python examples/few_shot.py FOLDER [--images 10]      FOLDER has a folder of photographs for each class
 
 Embeds the photographs with the default network (about 100 images/s on two cores; the second run starts at once), trains a linear SVM
-on some of each class and says how well it does on the rest.
+on some of each class and says how well it does on the rest. Photographs outside of the classes' folders are left out.
 """
 
 from __future__ import annotations
@@ -24,25 +24,36 @@ from fne.sklearn import FullNetworkEmbedder
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--images", type=int, default=10, help="training photographs a class")
+    parser.add_argument("--images", type=int, default=10, help="training photographs a class, at least 2")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "few-shot-features")
     given = parser.parse_args()
 
     suffixes = {".jpg", ".jpeg", ".png"}
     paths = sorted(path for path in given.folder.rglob("*") if path.suffix.lower() in suffixes)
+    paths = [path for path in paths if path.parent != given.folder]
     names = numpy.array([path.relative_to(given.folder).parts[0] for path in paths])
+    classes, counts = numpy.unique(names, return_counts=True)
+    if len(classes) < 2:
+        parser.error(f"{given.folder} has photographs in {len(classes)} folders; two classes are needed")
+    # Layers and C are chosen in folds of the training photographs: each class has one in each fold, three where they suffice.
+    folds = min(3, given.images, counts.min())
+    if folds < 2:
+        fewest = f"; {classes[counts.argmin()]} has {counts.min()}" if counts.min() < 2 else ""
+        parser.error(f"each class needs two training photographs or more: --images is {given.images}{fewest}")
+    if given.images >= counts.max():
+        parser.error(f"--images {given.images} leaves no photograph to test: the largest class has {counts.max()}")
     random = numpy.random.default_rng(0)
     training = numpy.zeros(len(paths), bool)
-    for name in numpy.unique(names):
+    for name in classes:
         training[random.permutation(numpy.flatnonzero(names == name))[: given.images]] = True
     files = numpy.array([str(path) for path in paths])
 
     # The statistics come from the training photographs of each fold; the network sees each photograph once.
     classifier = make_pipeline(FullNetworkEmbedder(cache=given.cache), LinearSVC(dual=True))
     grid = {"linearsvc__C": [1e-4, 1e-3, 1e-2], "fullnetworkembedder__layers": [None, "last:50%"]}
-    search = GridSearchCV(classifier, grid, cv=3).fit(files[training], names[training])
+    search = GridSearchCV(classifier, grid, cv=folds).fit(files[training], names[training])
     print(
-        f"{training.sum()} training photographs of {len(set(names))} classes; the training folds prefer {search.best_params_}"
+        f"{training.sum()} training photographs of {len(classes)} classes; the training folds prefer {search.best_params_}"
     )
     print(classification_report(names[~training], search.predict(files[~training]), digits=3))
 

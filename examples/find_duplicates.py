@@ -2,8 +2,9 @@
 
     .venv/bin/python examples/find_duplicates.py FOLDER [--job JOB]     FOLDER has a folder of photographs for each class
 
-Two photographs are duplicates where their codes agree far more than those of any other pair; a label is doubtful where most of the
-nearest photographs have another one.
+Two photographs are duplicates where the cosine of their codes is above a threshold (--duplicate); every such pair is listed, however
+many copies there are. A label is doubtful where most of the nearest photographs have another one; photographs outside of the classes'
+folders have none.
 """
 
 from __future__ import annotations
@@ -35,7 +36,14 @@ def main() -> None:
         good = [image for image in range(len(job)) if job.ok[image]]
         names = [job.names[image] for image in good]
         codes = job.packed_codes()[good]
-        nearest, cosines = codes.search(codes, min(11, len(codes)), metric="cosine")
+        if len(codes) < 2:
+            parser.error(f"{given.folder} holds {len(codes)} photographs that can be read; two are needed to compare")
+        # As many neighbours as the largest group of copies needs: until each photograph's last one is no copy.
+        count = min(11, len(codes))
+        nearest, cosines = codes.search(codes, count, metric="cosine")
+        while count < len(codes) and (cosines[:, -1] > given.duplicate).any():
+            count = min(4 * count, len(codes))
+            nearest, cosines = codes.search(codes, count, metric="cosine")
 
     print("duplicates")
     for image, (others, scores) in enumerate(zip(nearest, cosines, strict=True)):
@@ -45,13 +53,18 @@ def main() -> None:
     print("doubtful labels: its own label, the one of most neighbours, how many of ten")
     doubts = []
     for image, others in enumerate(nearest):
-        labels = collections.Counter(Path(names[other]).parts[0] for other in others if other != image)
-        label, count = labels.most_common(1)[0]
-        own = Path(names[image]).parts[0]
-        if label != own and count >= 7:
-            doubts.append((count, names[image], own, label))
-    for count, name, own, label in sorted(doubts, reverse=True):
-        print(f"  {name}: {own}, {label} ({count})")
+        own = label_of(names[image])
+        labels = collections.Counter(label_of(names[other]) for other in [x for x in others if x != image][:10])
+        label, votes = labels.most_common(1)[0]
+        if own and label and label != own and votes >= 7:
+            doubts.append((votes, names[image], own, label))
+    for votes, name, own, label in sorted(doubts, reverse=True):
+        print(f"  {name}: {own}, {label} ({votes})")
+
+
+def label_of(name: str) -> str:
+    folders = Path(name).parts[:-1]
+    return folders[0] if folders else ""
 
 
 if __name__ == "__main__":

@@ -4,12 +4,15 @@
 
 Embeds the photographs of a folder with the default network into a job (killed, it goes on; the second run starts at once), and finds for
 each query those whose ternary codes are nearest, by cosine. Codes take 2 bits a feature: a million photographs are 5 GB, and a query
-reads them at memory speed. `fne search` does the same from the command line.
+reads them at memory speed. Each folder has a job of its own; where photographs came or went, remove it or name another with --job.
+`fne search` does the same from the command line.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import os
 import tempfile
 from pathlib import Path
 
@@ -26,13 +29,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("queries", nargs="+", type=Path)
-    parser.add_argument("--job", type=Path, default=Path(tempfile.gettempdir()) / "image-search")
+    parser.add_argument(
+        "--job", type=Path, help="where the embedding is kept (a temporary folder, named after FOLDER's path)"
+    )
     parser.add_argument("--sheet", type=Path, default=Path("sheet.png"))
     parser.add_argument("-k", type=int, default=8)
     given = parser.parse_args()
 
+    path = hashlib.sha256(os.fsencode(given.folder.resolve())).hexdigest()[:16]
+    output = given.job or Path(tempfile.gettempdir()) / f"image-search-{path}"
     network = zoo.efficientnet_lite0()
-    job = fne.embed_dataset(given.folder, network, given.job, size=(224, 224), codes="packed", progress=True)
+    job = fne.embed_dataset(given.folder, network, output, size=(224, 224), codes="packed", progress=True)
     good = numpy.flatnonzero(job.ok)  # files that cannot be read have no code
     base = job.packed_codes()[good]
 

@@ -34,8 +34,12 @@ def main() -> None:
     given = parser.parse_args()
 
     sentences: dict[str, list[str]] = collections.defaultdict(list)
-    for line in given.captions.read_text("utf-8").splitlines():
-        name, _, sentence = line.partition("\t")
+    for number, line in enumerate(given.captions.read_text("utf-8").split("\n"), 1):
+        if not line.strip():
+            continue
+        name, tab, sentence = line.partition("\t")
+        if not name or not tab:
+            parser.error(f"{given.captions}, line {number}: {line!r} is not photograph<tab>sentence")
         sentences[name].append(sentence)
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.job or Path(temporary) / "job"

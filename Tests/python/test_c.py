@@ -101,6 +101,10 @@ def test_job(tmp_path, lite0, photographs):
     assert result.returncode == 0, result.stderr
     result = run(ROOT / "build/job", lite0, "100x224", folder, tmp_path / "c", env=environment)
     assert result.returncode == 1 and "fixed height of 224" in result.stderr
+    for size in ("224", "224x224junk", f"{2**32 + 224}x224", f"224x{2**32 + 224}"):
+        result = run(ROOT / "build/job", lite0, size, folder, tmp_path / "none", env=environment)
+        assert result.returncode == 2 and "usage" in result.stderr, size
+    assert not (tmp_path / "none").exists()
 
 
 def test_embed_files(lite0, photographs, tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 
 import cv2
 import numpy as np
@@ -12,9 +14,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 import fne
-from fne._command import main
+from fne import _plots
 from fne._classifiers import PENALTIES, Kernel
-from fne._evaluate import classes_of, splits
+from fne._command import main
+from fne._evaluate import Evaluation, Score, class_accuracy, classes_of, splits
 from fne._representations import REPRESENTATIONS, Representations, Roles
 
 
@@ -62,6 +65,154 @@ def test_classes(flowers, tmp_path):
             classes_of(listed)
 
 
+def test_lists_name_what_is_wrong(tmp_path):
+    listed = tmp_path / "classes.txt"
+    for text, message in [
+        ("a.jpg\tx\nb.jpg\ty\na.jpg\tx\n", "line 3 names 'a.jpg' again, which is on line 1"),
+        ("a.jpg\tx\nb.jpg\ty\nfolder/../a.jpg\ty\n", "line 3 names 'folder/../a.jpg' again, which is on line 1"),
+        ("a.jpg\tx\n\nb.jpg\n", "line 3: each line must be"),
+        ("a.jpg\tx\n\ty\n", "line 2: the name is empty"),
+        ("a.jpg\tx\nb.jpg\t \n", "line 2: the class is empty"),
+        ("\ufeffa.jpg\tx\n", "has 1 classes"),
+    ]:
+        listed.write_text(text, "utf-8")
+        with pytest.raises(fne.InvalidArgumentError, match=message) as raised:
+            classes_of(listed)
+        assert str(listed) in str(raised.value)
+    listed.write_bytes("a.jpg\tx\nb.jpg\ty\n".encode("utf-16"))
+    with pytest.raises(fne.InvalidArgumentError, match="classes.txt' holds zero bytes"):
+        classes_of(listed)
+
+
+def test_lists_with_a_mark_spaces_and_odd_bytes(tmp_path):
+    listed = tmp_path / "classes.txt"
+    listed.write_bytes(b"\xef\xbb\xbfa b.jpg\trose \r\nn\xff\x85.jpg\t iris\r\n \r\nc\td.jpg\trose")
+    names, labels, classes, root = classes_of(listed)
+    assert names == ["a b.jpg", os.fsdecode(b"n\xff\x85.jpg"), "c\td.jpg"] and root == tmp_path
+    assert classes == ["iris", "rose"] and labels.tolist() == [1, 0, 1]
+
+
+def test_folders_dots_and_links(tmp_path):
+    source, elsewhere = tmp_path / "source", tmp_path / "elsewhere"
+    for name in (
+        "a/1.png",
+        "a/deep/2.JPG",
+        "a/.hidden/3.png",
+        ".git/4.png",
+        "a/.5.png",
+        "b/6.jpeg",
+        "b/note.txt",
+        "7.png",
+    ):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(b"")
+    (source / "b" / "folder.png").mkdir()
+    (elsewhere / "deep").mkdir(parents=True)
+    (elsewhere / "deep" / "8.png").write_bytes(b"")
+    (source / "c").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(source)
+    (elsewhere / "gone.png").symlink_to(tmp_path / "nothing")
+    names, labels, classes, _ = classes_of(source)
+    assert names == ["a/1.png", "a/deep/2.JPG", "b/6.jpeg", "c/deep/8.png"]
+    assert classes == ["a", "b", "c"] and labels.tolist() == [0, 0, 1, 2]
+    for inside in (source / "out", source, source / ".out", elsewhere / "new" / "out", source / "a" / ".." / "out"):
+        with pytest.raises(fne.InvalidArgumentError, match="lies inside"):
+            fne.evaluate(source, "no network is opened", inside)
+        assert not (source / "out").exists() and not (elsewhere / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"seeds": 0}, "seeds is 0"),
+        ({"seeds": 1.5}, "seeds is 1.5"),
+        ({"images_per_class": []}, "images_per_class is empty"),
+        ({"images_per_class": (5, 0)}, "images_per_class is 0"),
+        ({"images_per_class": (5, True)}, "images_per_class is True"),
+        ({"images_per_class": (2.0,)}, "images_per_class is 2.0"),
+        ({"images_per_class": 2.0}, "images_per_class is 2.0"),
+        ({"images_per_class": "most"}, "images_per_class is 'most'"),
+        ({"images_per_class": (5, "all", np.int64(5))}, "images_per_class holds 5 twice"),
+        ({"representations": []}, "representations is empty"),
+        ({"representations": "best"}, "'best' in representations is none of 'fne'"),
+        ({"representations": ["fne", "l2", "fne"]}, "representations holds 'fne' twice"),
+        ({"classifiers": ()}, "classifiers is empty"),
+        ({"classifiers": "tree"}, "'tree' in classifiers is none of 'svm'"),
+        ({"lower": 0.2}, "lower is 0.2 and upper is 0.15"),
+        ({"upper": float("nan")}, "upper is nan"),
+        ({"layers": "all"}, "layers is chosen"),
+        ({"shard": (0, 2)}, "no option 'shard'"),
+        ({"codes": "int8"}, "no option 'codes'"),
+        ({"root": "."}, "no option 'root'"),
+        ({"statistics": None}, "no option 'statistics'"),
+        ({"on_error": "raise"}, "no option 'on_error'"),
+    ],
+)
+def test_arguments_are_refused_before_anything_runs(tmp_path, flowers, options, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        fne.evaluate(flowers, "no network is opened", tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_of_each_and_numbers_of_numpy(tmp_path, flowers, graph):
+    given = {
+        "images_per_class": np.int64(4),
+        "lower": np.float32(-0.25),
+        "upper": np.float32(0.5),
+        "seeds": np.int32(1),
+    }
+    result = fne.evaluate(
+        flowers, graph, tmp_path / "e", representations="fne", classifiers="centroid", size=(48, 64), **given
+    )
+    saved = json.loads((tmp_path / "e/evaluation.json").read_text())
+    assert [tuple(score.values()) for score in saved["scores"]] == [tuple(result.scores[0])]
+    assert result.scores[0][:4] == ("fne", "centroid", 4, 0) and saved["facts"]["thresholds"] == [-0.25, 0.5]
+    several = fne.evaluate(
+        flowers, graph, tmp_path / "e", representations="fne", classifiers="centroid", size=(48, 64),
+        **{**given, "images_per_class": np.array([2, 4])},
+    )  # fmt: skip
+    assert several.scores[1] == result.scores[0] and several.scores[0].images == 2
+    every = fne.evaluate(flowers, graph, tmp_path / "e", images_per_class="all", representations="fne", size=(48, 64))
+    assert {score.images for score in every.scores} == {"all"} and not every.facts["skipped"]
+
+
+def test_too_few_images(tmp_path, flowers, graph):
+    source = tmp_path / "classes"
+    shutil.copytree(flowers, source)
+    for number in range(7):
+        (source / "rose" / f"{number:02d}.png").unlink()
+    options = {"size": (48, 64), "representations": "fne", "seeds": 1}
+    with pytest.raises(
+        fne.InvalidArgumentError, match="5, 12 training images a class: the smallest class, 'rose', has 5 images"
+    ):
+        fne.evaluate(source, "no network is opened", tmp_path / "e", images_per_class=(5, 12), **options)
+    # 13 files of irises are there, but one of them fails
+    result = fne.evaluate(source, graph, tmp_path / "e", images_per_class=(12, 2, 5, "all"), **options)
+    assert result.facts["skipped"] == [12, 5] and result.facts["smallest class"] == {"name": "rose", "images": 5}
+    assert list(dict.fromkeys(score.images for score in result.scores)) == [2, "all"]
+    (source / "rose" / "11.png").write_bytes(b"none")
+    with pytest.raises(fne.InvalidArgumentError, match="'rose', has 4 images that could be embedded"):
+        fne.evaluate(source, graph, tmp_path / "f", images_per_class=4, **options)
+    for file in (source / "rose").iterdir():
+        file.write_bytes(b"none")
+    with pytest.raises(
+        fne.InvalidArgumentError, match=r"no image of 'rose' could be embedded; 'rose/07.png': "
+    ) as raised:
+        fne.evaluate(source, graph, tmp_path / "g", images_per_class=2, **options)
+    assert raised.value.status == 1
+
+
+def test_the_confusion_is_of_the_most_training_images(tmp_path, flowers, graph):
+    """Of 12 images all but a share are 8, fewer than 10 and more than 2, wherever they are named."""
+    options = {"size": (48, 64), "representations": "fne", "seeds": 2}
+    for numbers, most, tests in (((10, "all"), 10, 2), (("all", 2), "all", 4)):
+        result = fne.evaluate(flowers, graph, tmp_path / "e", images_per_class=numbers, **options)
+        assert result.facts["images of the confusion"] == most
+        assert result.confusion.sum(1).tolist() == [2 * tests] * 3
+        accuracy = np.mean([score.accuracy for score in result.scores if score.images == most])
+        assert np.trace(result.confusion) / result.confusion.sum() == pytest.approx(accuracy, abs=1e-12)
+
+
 def test_splits_are_stratified_and_disjoint():
     labels = np.repeat([0, 1, 2], [10, 20, 30])
     for seed in range(5):
@@ -73,6 +224,14 @@ def test_splits_are_stratified_and_disjoint():
     assert set(splits(labels, 5, 0)[0]) != set(splits(labels, 5, 1)[0])
     np.testing.assert_array_equal(splits(labels, 5, 3)[0], splits(labels, 5, 3)[0])
     assert splits(labels, 10, 0) is None
+    for seed in range(5):  # nested
+        sets = [set(splits(labels, images, seed)[0]) for images in (1, 2, 5, "all")]
+        assert sets[0] < sets[1] < sets[2] < sets[3]
+
+
+def test_the_mean_over_classes():
+    truth, predicted = np.array([0, 0, 0, 0, 2, 2]), np.array([0, 0, 0, 1, 2, 0])
+    assert class_accuracy(predicted, truth) == (3 / 4 + 1 / 2) / 2
 
 
 def test_the_result_and_its_files(evaluation):
@@ -141,16 +300,97 @@ def test_centroids_and_neighbours():
     kernel = Kernel(rows, labels, test, 1)
     centroids = np.stack([rows[labels == label].mean(0) for label in range(4)])
     cosine = test @ centroids.T / np.linalg.norm(centroids, axis=1)
-    np.testing.assert_array_equal(kernel.predict("centroid", 0), cosine.argmax(1))
+    np.testing.assert_array_equal(kernel.predict("centroid"), cosine.argmax(1))
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     kernel._neighbours = lambda cosines: 1
-    np.testing.assert_array_equal(kernel.predict("knn", 0), labels[(test @ unit.T).argmax(1)])
+    np.testing.assert_array_equal(kernel.predict("knn"), labels[(test @ unit.T).argmax(1)])
+
+
+def test_the_nearest_decides_between_equal_counts():
+    """Labels by nearness, and whose the test row is."""
+    for order, k, winner in (
+        ([0, 1, 1, 0], 4, 0),
+        ([1, 0, 0, 1], 4, 1),
+        ([1, 0, 0, 1, 2], 5, 1),
+        ([2, 1, 1, 0, 0], 5, 1),
+        ([2, 0, 1], 3, 2),
+        ([1, 0, 0], 3, 0),
+    ):
+        angles = 0.1 * np.arange(1, len(order) + 1)
+        rows = np.stack([np.cos(angles), np.sin(angles)], 1)
+        kernel = Kernel(rows, np.array(order), np.array([[3.0, 0.0]]), 1)
+        kernel._neighbours = lambda cosines, k=k: k
+        assert kernel.predict("knn").tolist() == [winner], order
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.float32])
+def test_crops_of_other_lengths_have_the_same_weight(dtype):
+    """Centroids by cosine: a long crop does not outvote two short ones."""
+    random = np.random.default_rng(6)
+    labels = np.repeat([0, 1, 2], 2)
+    rows = random.integers(-1, 2, (60, 20)).astype(dtype)
+    test = random.integers(-1, 2, (150, 20)).astype(dtype)
+    test[::2, 3:] = 0  # short rows
+    kernel = Kernel(rows, labels, test, 10)
+    centroids = np.stack([rows[np.repeat(labels, 10) == label].mean(0, dtype=np.float64) for label in range(3)])
+    wide = test.astype(np.float64)
+    products = wide @ centroids.T / np.linalg.norm(centroids, axis=1)
+    cosines = products / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12)
+    np.testing.assert_allclose(kernel._centroid(), cosines, atol=1e-12)
+    expected = cosines.reshape(15, 10, 3).sum(1).argmax(1)
+    assert (expected != products.reshape(15, 10, 3).sum(1).argmax(1)).any()
+    np.testing.assert_array_equal(kernel.predict("centroid"), expected)
+
+
+def test_the_best_layer_is_the_earliest_of_the_best(evaluation, graph, monkeypatch):
+    """By cross-validated accuracies that are given; and with one image a class no kernel is made."""
+    _, output = evaluation
+    job = fne.Job(output / "job")
+    data = Representations(job, np.repeat([0, 1, 2], [12, 13, 12]), Roles([0, 1, 2, 3], [4], [5]))
+    names = [layer.name for layer in job.layers]
+    for accuracies, best in (((3, 5, 4, 5, 1), 1), ((2, 2, 2, 2, 2), 0), ((1, 2, 3, 4, 5), 4)):
+        left = iter(enumerate(accuracies))
+        monkeypatch.setattr(data, "kernel", lambda *_, left=left: Fixed(*next(left)))
+        kernel, name = data.kernel_of("best layer", *splits(data.labels, 4, 0))
+        assert (kernel.number, name) == (best, names[best])
+    monkeypatch.setattr(data, "kernel", None)
+    assert data.kernel_of("best layer", *splits(data.labels, 1, 0)) is None
+
+
+class Fixed:
+    """A kernel whose cross-validated accuracy is given."""
+
+    def __init__(self, number, accuracy):
+        self.number, self.accuracy = number, accuracy
+
+    def validated(self):
+        return self.accuracy
+
+
+def test_statistics_are_computed_once_for_a_split(evaluation, graph, monkeypatch):
+    _, output = evaluation
+    roles = Roles.of(Roles.tensors(fne.Model(graph).tensors()))
+    data = Representations(fne.Job(output / "job"), np.repeat([0, 1, 2], [12, 13, 12]), roles)
+    made = []
+
+    def statistics(count):
+        made.append(count)
+        return fne.Statistics(count)
+
+    monkeypatch.setattr("fne._representations.Statistics", statistics)
+    for seed in range(3):
+        training, test = splits(data.labels, 4, seed)
+        for name in REPRESENTATIONS:
+            data.kernel_of(name, training, test)
+        assert len(made) == seed + 1
+        expected = data.rows[training].astype(np.float64)
+        np.testing.assert_allclose(data.statistics(training)[0], expected.mean(0), rtol=1e-12)
 
 
 def test_rows_that_are_all_zero():
     kernel = Kernel(np.zeros((4, 5), np.int8), np.array([0, 0, 1, 1]), np.zeros((2, 5), np.int8), 1)
     for name in ("svm", "centroid", "knn"):
-        assert set(kernel.predict(name, 0)) <= {0, 1}
+        assert set(kernel.predict(name)) <= {0, 1}
 
 
 def test_ten_crops_vote(tmp_path, flowers, graph):
@@ -162,7 +402,7 @@ def test_ten_crops_vote(tmp_path, flowers, graph):
     decisions = np.random.default_rng(1).normal(size=(30, 3))
     kernel = Kernel(np.eye(30), np.arange(3), np.eye(30), 10)
     kernel._svm = lambda: decisions
-    np.testing.assert_array_equal(kernel.predict("svm", 0), decisions.reshape(3, 10, 3).sum(1).argmax(1))
+    np.testing.assert_array_equal(kernel.predict("svm"), decisions.reshape(3, 10, 3).sum(1).argmax(1))
 
 
 def test_penultimate(tmp_path, flowers, lite0):
@@ -216,9 +456,102 @@ def test_thresholds(evaluation):
     )
     assert grid.shape == (2, 2) and (grid > 0.3).all() and 0 < near < 0.1
     plain = np.mean([s.accuracy for s in result.scores if s[:3] == ("fne", "svm", 4)])
-    assert grid[1, 0] == pytest.approx(plain, abs=0.05)
-    with pytest.raises(fne.InvalidArgumentError, match="too few images"):
+    assert grid[1, 0] == pytest.approx(plain, abs=1e-12)
+    with pytest.raises(
+        fne.InvalidArgumentError, match="class 0 has too few images for 12 training images: 12, and one"
+    ):
         fne.threshold_study(job, labels, images=12)
+    for wrong in (labels[:-1], labels[:, None], []):
+        with pytest.raises(ValueError, match="the job has 37 images"):
+            fne.threshold_study(job, wrong)
+    for wrong in (labels * 1.0, labels - 1):
+        with pytest.raises(ValueError, match="integers from 0 on"):
+            fne.threshold_study(job, wrong)
+
+
+def test_thresholds_with_classes_of_different_sizes(tmp_path, flowers, graph):
+    """The mean is over classes in the study too: with test sets of 8, 8 and 2 that is another number than over images."""
+    source = tmp_path / "classes"
+    shutil.copytree(flowers, source)
+    for number in range(6):
+        (source / "rose" / f"{number:02d}.png").unlink()
+    result = fne.evaluate(
+        source, graph, tmp_path / "e", images_per_class=4, seeds=3, representations="fne", size=(48, 64), lower=-0.5
+    )
+    job = fne.Job(tmp_path / "e" / "job")
+    grid, _ = fne.threshold_study(
+        job, classes_of(source)[1], lowers=(-0.5,), uppers=(0.15,), images=4, seeds=3, layers=layers_of(graph)
+    )
+    assert result.confusion.sum(1).tolist() == [24, 24, 6]
+    assert grid[0, 0] == pytest.approx(np.mean([score.accuracy for score in result.scores]), abs=1e-12)
+    assert grid[0, 0] != pytest.approx(np.trace(result.confusion) / result.confusion.sum(), abs=1e-6)
+
+
+def drawn(monkeypatch, tmp_path, result):
+    """What is drawn for each plot: its axes, by the plot's name."""
+    figures = {}
+    save = _plots._save
+
+    def keep(figure, path):
+        figures[path.name] = figure.axes[0]
+        save(figure, path)
+
+    monkeypatch.setattr(_plots, "_save", keep)
+    result.save(tmp_path)
+    return figures
+
+
+def test_plots_tell_all_representations_apart(evaluation, monkeypatch, tmp_path):
+    result, _ = evaluation
+    axes = drawn(monkeypatch, tmp_path, result)
+    assert axes["accuracy.png"].get_title() == "svm; bars: standard deviation over the splits"
+    assert axes["shares.png"].get_title() == "svm; bars: standard deviation over the splits"
+    assert axes["confusion.png"].get_title().startswith("fne, svm")
+    curves = {bars.get_label(): bars.lines[0] for bars in axes["accuracy.png"].containers}
+    assert set(curves) == set(REPRESENTATIONS)
+    assert len({curve.get_color() for curve in curves.values()}) == 12
+    assert len({curve.get_marker() for curve in curves.values()}) == 12
+    assert curves["fne"].get_linestyle() == "-"
+    assert all(
+        curves["fne"].get_linewidth() > 2 * curve.get_linewidth() for name, curve in curves.items() if name != "fne"
+    )
+    dashed = {name for name, curve in curves.items() if curve.get_linestyle() == "--"}
+    assert dashed == {"best layer", "last layer", "penultimate", "penultimate l2", "outputs"}
+
+
+def test_plots_of_odd_class_names(monkeypatch, tmp_path):
+    classes = ["$\\frac$", "1 $", os.fsdecode(b"n\xff"), "ä_{"]
+    result = Evaluation(classes, [Score("fne", "svm", 1, 0, 1.0)], {}, np.eye(4, dtype=np.int64), {})
+    axes = drawn(monkeypatch, tmp_path, result)["confusion.png"]
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == [r"\$\frac\$", r"1 \$", r"n\udcff", "ä_{"]
+    assert json.loads((tmp_path / "evaluation.json").read_text())["classes"] == classes
+
+
+def test_classes_whose_names_are_not_utf_8(tmp_path, flowers, graph):
+    """From the folder to the result, and by a list the same."""
+    source = tmp_path / "classes"
+    odd = os.fsdecode(b"ro\xffse$")
+    shutil.copytree(flowers, source)
+    (source / "rose").rename(source / odd)
+    options = {"images_per_class": 4, "seeds": 2, "representations": "fne", "size": (48, 64)}
+    result = fne.evaluate(source, graph, tmp_path / "e", **options)
+    assert result.classes == ["daisy", "iris", odd] and result.facts["failed"] == 1
+    names, labels, classes, _ = classes_of(source)
+    listed = source / "list.txt"
+    lines = [f"{name}\t{classes[label]}\n" for name, label in zip(names, labels, strict=True)]
+    listed.write_bytes(os.fsencode("".join(lines)))
+    again = fne.evaluate(listed, graph, tmp_path / "f", **options)
+    assert again.scores == result.scores and again.classes == result.classes and again.facts["failed"] == 1
+
+
+def test_plots_of_an_earlier_run_go(evaluation, tmp_path):
+    result, _ = evaluation
+    result.save(tmp_path)
+    (tmp_path / "mine.png").write_bytes(b"")
+    some = [score for score in result.scores if score.representation == "l2"]
+    Evaluation(result.classes, some, {}, np.zeros_like(result.confusion), {}).save(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"evaluation.json", "accuracy.png", "mine.png"}
 
 
 def test_the_command(tmp_path, flowers, graph, capsys):
@@ -253,7 +586,33 @@ def test_the_command(tmp_path, flowers, graph, capsys):
     assert out.count("[") == 1 and f"[{paper:.3f}]" in out and 0.3 < paper <= 1
     assert fne.read_image(tmp_path / "e/thresholds.png").shape[0] > 300
     assert "fne, knn" in out and "outputs, knn" in out and "within 0.01 of one of the paper's thresholds" in out
-    assert main(["evaluate", str(flowers), str(graph), str(tmp_path / "e"), "--representation", "best"]) == 1
-    assert "is none of" in capsys.readouterr().err
-    assert main(["evaluate", str(flowers), str(graph), str(tmp_path / "e"), "--size", "48x64", "--images", "12"]) == 1
-    assert "a class has 12 images" in capsys.readouterr().err
+    command = ["evaluate", str(flowers), str(graph), str(tmp_path / "e"), "--size", "48x64", "--quiet"]
+    assert main([*command, "--images", "12"]) == 1
+    assert "the smallest class, 'daisy', has 12 images" in capsys.readouterr().err
+    assert main([*command, "--lower", "0.5"]) == 1
+    assert "lower is 0.5 and upper is 0.15" in capsys.readouterr().err
+    some = ["--images", "4", "--seeds", "1", "--representation", "fne last 75%"]
+    assert main([*command, *some, "--lower", "-1", "--upper", "0.5"]) == 0
+    assert json.loads((tmp_path / "e/evaluation.json").read_text())["facts"]["thresholds"] == [-1, 0.5]
+    for wrong in (["--representation", "best"], ["--images", "some"]):
+        with pytest.raises(SystemExit) as raised:
+            main([*command, *wrong])
+        assert raised.value.code == 2
+    assert "'some'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert ", ".join(REPRESENTATIONS) in text
+
+
+def test_the_command_checks_thresholds_first(tmp_path, flowers, capsys):
+    source = tmp_path / "classes"
+    shutil.copytree(flowers, source)
+    for number in range(2):
+        (source / "rose" / f"{number:02d}.png").unlink()
+    assert main(["evaluate", str(source), "no network is opened", str(tmp_path / "e"), "--thresholds"]) == 1
+    assert (
+        "--thresholds trains with 10 images a class and needs one more for the test; 'rose' has 10"
+        in capsys.readouterr().err
+    )
+    assert not (tmp_path / "e").exists()

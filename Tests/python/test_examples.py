@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -33,10 +34,16 @@ def folder(tmp_path_factory, photographs):
     return folder
 
 
-def run(*command):
-    result = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True)
+def run(*command, **options):
+    result = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, **options)
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+def refused(*command):
+    result = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True)
+    assert result.returncode == 2, result.stderr
+    return result.stderr.splitlines()[-1]
 
 
 def test_few_shot(folder, tmp_path):
@@ -44,6 +51,21 @@ def test_few_shot(folder, tmp_path):
     assert "8 training photographs of 2 classes" in out
     accuracy = next(float(line.split()[1]) for line in out.splitlines() if line.strip().startswith("accuracy"))
     assert accuracy >= 0.9
+
+
+def test_few_shot_with_fewer_images(folder, tmp_path):
+    """Two folds of two photographs; fewer are refused, as is nothing to test. A photograph of no class is left out."""
+    stray = tmp_path / "classes"
+    shutil.copytree(folder, stray)
+    shutil.copy(folder / "cat/0.jpg", stray / "stray.jpg")
+    program = ROOT / "examples/few_shot.py"
+    assert "4 training photographs of 2 classes" in run(program, stray, "--images", "2", "--cache", tmp_path / "cache")
+    assert "two training photographs or more: --images is 1" in refused(program, stray, "--images", "1")
+    assert "leaves no photograph to test: the largest class has 10" in refused(program, stray, "--images", "10")
+    assert "two classes" in refused(program, stray / "cat")
+    (stray / "one").mkdir()
+    shutil.copy(folder / "cat/0.jpg", stray / "one/0.jpg")
+    assert "--images is 10; one has 1" in refused(program, stray)
 
 
 def test_duplicates_and_doubtful_labels(folder, tmp_path):
@@ -54,6 +76,31 @@ def test_duplicates_and_doubtful_labels(folder, tmp_path):
         ["cat/5.jpg", "cup/wrong.jpg"],
     ]
     assert [line.split(":")[0].strip() for line in doubts.splitlines()[1:]] == ["cup/wrong.jpg"]
+
+
+def test_more_copies_than_neighbours(folder, tmp_path):
+    """Every pair of 14 copies; one photograph alone is told of; one of no class has no label to doubt."""
+    copies = tmp_path / "copies"
+    (copies / "cat").mkdir(parents=True)
+    program = ROOT / "examples/find_duplicates.py"
+    shutil.copy(folder / "cat/1.jpg", copies / "cat/00.jpg")
+    assert "holds 1 photographs that can be read; two are needed" in refused(program, copies)
+    for number in range(1, 14):
+        shutil.copy(folder / "cat/1.jpg", copies / f"cat/{number:02d}.jpg")
+    shutil.copy(folder / "cup/1.jpg", copies / "stray.jpg")
+    pairs, doubts = run(program, copies).split("doubtful labels")
+    names = [f"cat/{number:02d}.jpg" for number in range(14)]
+    found = {tuple(line.split()[1:]) for line in pairs.splitlines()[1:]}
+    assert found == set(itertools.combinations(names, 2)) and len(doubts.splitlines()) == 1
+
+
+def test_image_search_keeps_a_job_for_each_folder(folder, tmp_path):
+    environment = dict(os.environ, TMPDIR=str(tmp_path))
+    for name in ("cat", "cup", "cat"):
+        program, query = ROOT / "examples/image_search.py", folder / name / "1.jpg"
+        out = run(program, folder / name, query, "--sheet", tmp_path / "sheet.png", "-k", "1", env=environment)
+        assert out.splitlines()[0] == f"{query}\t1.jpg\t1.000"
+    assert len(list(tmp_path.glob("image-search-*"))) == 2
 
 
 def test_image_search(folder, tmp_path):
@@ -95,8 +142,12 @@ def test_the_swift_package(tmp_path, graph, photographs):
 
 
 def test_a_classifier_in_production(folder, tmp_path):
-    """Trained in Python, run in C++: the decisions of scikit-learn's classifier on the same codes."""
-    run(ROOT / "examples/classifier/train.py", folder, tmp_path)
+    """Trained in Python, run in C++: the decisions of scikit-learn's classifier on the same codes, also where the network is
+    fed with other numbers than the pixels."""
+    feeding = ["--channel-order", "bgr", "--mean", "4,5.5,6.25", "--scale", "0.9"]
+    run(ROOT / "examples/classifier/train.py", folder, tmp_path, *feeding)
+    settings = fne.Job(tmp_path / "job").manifest["settings"]["input"]
+    assert settings["channel_order"] == "bgr" and settings["mean"] == [4, 5.5, 6.25], settings
     source = ROOT / "examples/classifier/classify.cpp"
     line = re.search(r"^//     (g\+\+ .*)$", source.read_text(), re.MULTILINE).group(1)
     subprocess.run(line, shell=True, check=True, cwd=ROOT)
@@ -105,18 +156,21 @@ def test_a_classifier_in_production(folder, tmp_path):
     job = fne.Job(tmp_path / "job")
     paths = [*(folder / name for name in job.names), broken]
     environment = dict(os.environ, FNE_TENSORFLOW=os.path.dirname(tensorflow_library()))
-    command = [ROOT / "build/classify", fne.zoo.efficientnet_lite0(), "224", tmp_path, *paths]
+    command = [ROOT / "build/classify", fne.zoo.efficientnet_lite0(), tmp_path, *paths]
     result = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
     rows = [line.split("\t") for line in result.stdout.splitlines()]
     assert rows[-1] == [str(broken), "FNE_UNSUPPORTED_IMAGE"]
     weights = np.fromfile(tmp_path / "weights.f32", np.float32).reshape(2, -1).astype(np.float64)
     decisions = np.array(job.codes()).astype(np.float64) @ weights[:, :-1].T + weights[:, -1]
-    names = (tmp_path / "classes.txt").read_text().split()
+    names = (tmp_path / "classes.txt").read_text("utf-8").split()
     assert [row[1] for row in rows[:-1]] == [names[best] for best in decisions.argmax(1)]
     np.testing.assert_allclose([float(row[2]) for row in rows[:-1]], decisions.max(1), atol=1e-3)
     truth = [name.split("/")[0] for name in job.names]
     assert np.mean([row[1] == label for row, label in zip(rows[:-1], truth, strict=True)]) > 0.9
+    (tmp_path / "preprocessing.txt").write_text("size 224\n")
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
+    assert result.returncode == 1 and "preprocessing.txt is not what train.py writes" in result.stderr
 
 
 def test_images_and_text(folder, tmp_path):
@@ -127,10 +181,12 @@ def test_images_and_text(folder, tmp_path):
         shade = "light" if path.stem in "02468" else "dark"
         lines.append(f"{path}\t{kind}\n{path}\t{shade} picture of a {path.parent.name}\n")
     (tmp_path / "captions.tsv").write_text(
-        "".join(line for line in lines if "copy" not in line and "wrong" not in line)
+        "\n".join(line for line in lines if "copy" not in line and "wrong" not in line)
     )
     arguments = [tmp_path / "captions.tsv", "--query", "black coffee", "--query", "a cat", "-k", "4"]
     out = run(ROOT / "examples/image_text.py", *arguments)
     coffee, cat = out.split("\nblack coffee\n")[1].split("\na cat\n")
     assert coffee.count("/cup/") == 4 and cat.count("/cat/") == 4
     assert "photographs by words: a right one first" in out
+    (tmp_path / "broken.tsv").write_text("a.jpg\ta cat\n\nb.jpg a cat\n")
+    assert "line 3: 'b.jpg a cat' is not" in refused(ROOT / "examples/image_text.py", tmp_path / "broken.tsv")

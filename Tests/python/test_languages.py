@@ -51,8 +51,8 @@ def example(request):
         command = [*interpreter, source]
         environment["LD_LIBRARY_PATH"] = str(ROOT / "build/lib")
 
-    def run(*arguments):
-        result = subprocess.run([*command, *arguments], capture_output=True, env=environment)
+    def run(*arguments, stdout=subprocess.PIPE):
+        result = subprocess.run([*command, *arguments], stdout=stdout, stderr=subprocess.PIPE, env=environment)
         return result.returncode, result.stdout, result.stderr.decode()
 
     return run
@@ -98,3 +98,22 @@ def test_errors(example, graph, images, tmp_path):
     assert "fixed height of 48" in said(1, graph, "64x48", *images)
     for arguments in ([], [graph], [graph, "48x64"], [graph, "48", images[0]], [graph, "48x64x3", images[0]]):
         assert "usage" in said(2, *arguments)
+    wrapped = 2**32 + 48  # modulo 2^32 the graph's own height
+    for size in (
+        "0x0",
+        "48x0",
+        "0x64",
+        f"{wrapped}x64",
+        f"48x{2**64 + 64}",
+        "16385x64",
+        "-48x64",
+        "48x64junk",
+        "48x64\n",
+    ):
+        assert "usage" in said(2, graph, size, images[0]), size
+
+
+def test_a_full_disk(example, graph, images):
+    with open("/dev/full", "wb") as full:
+        status, _, said = example(graph, "48x64", *images, stdout=full)
+    assert status == 1 and "no space left on device" in said.lower(), (status, said)

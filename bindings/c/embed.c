@@ -57,7 +57,7 @@ static void save(const char *path, const char *type, const void *numbers, size_t
 int main(int argc, char **argv) {
     unsigned height, width;
     char rest;
-    if (argc < 6 || sscanf(argv[3], "%ux%u%c", &height, &width, &rest) != 2) {
+    if (argc < 6 || sscanf(argv[3], "%5ux%5u%c", &height, &width, &rest) != 2) {
         fprintf(stderr, "usage: embed model.pb input_tensor HEIGHTxWIDTH out.npy image...\n");
         return 2;
     }

@@ -35,7 +35,8 @@ static void skipped(void *user, uint64_t image, fne_status status, const char *r
 
 int main(int argc, char **argv) {
     unsigned height, width;
-    if (argc != 5 || sscanf(argv[2], "%ux%u", &height, &width) != 2) {
+    char rest;
+    if (argc != 5 || sscanf(argv[2], "%5ux%5u%c", &height, &width, &rest) != 2) { /* five digits: no wrapping around */
         fprintf(stderr, "usage: job model.pb HEIGHTxWIDTH images output\n");
         return 2;
     }

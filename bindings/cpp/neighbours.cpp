@@ -60,7 +60,7 @@ static int neighbours(const std::string &network, unsigned height, unsigned widt
 int main(int argc, char **argv) {
     unsigned height, width;
     char rest;
-    if (argc < 5 || std::sscanf(argv[2], "%ux%u%c", &height, &width, &rest) != 2) {
+    if (argc < 5 || std::sscanf(argv[2], "%5ux%5u%c", &height, &width, &rest) != 2) {
         std::fprintf(stderr, "usage: neighbours network.pb HEIGHTxWIDTH image...\n");
         return 2;
     }

@@ -23,9 +23,12 @@ package main
 import "C"
 
 import (
+	"bufio"
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"unsafe"
 )
 
@@ -97,25 +100,34 @@ func embed(network string, height, width uint32, images []string) error {
 		return err
 	}
 
+	out := bufio.NewWriter(os.Stdout) // keeps the first error of a write for Flush
 	for i, image := range images[:rows] {
 		var number [3]int
 		for _, code := range codes[C.uint64_t(i)*features:][:features] {
 			number[code+1]++
 		}
-		fmt.Printf("%s\t%d\t%d\t%d\n", image, number[0], number[1], number[2])
+		fmt.Fprintf(out, "%s\t%d\t%d\t%d\n", image, number[0], number[1], number[2])
 	}
-	return nil
+	return out.Flush()
+}
+
+// side reads a side in pixels; 0 for what is none.
+func side(text string) uint32 {
+	pixels, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || pixels > 16384 {
+		return 0
+	}
+	return uint32(pixels)
 }
 
 func main() {
 	var height, width uint32
-	var rest string
-	size := 0
 	if len(os.Args) > 3 {
-		size, _ = fmt.Sscanf(os.Args[2], "%dx%d%s", &height, &width, &rest)
+		first, second, _ := strings.Cut(os.Args[2], "x")
+		height, width = side(first), side(second)
 	}
-	if size != 2 {
-		fmt.Fprintln(os.Stderr, "usage: embed-go network.pb HEIGHTxWIDTH image...")
+	if height == 0 || width == 0 {
+		fmt.Fprintln(os.Stderr, "usage: embed-go network.pb HEIGHTxWIDTH image... (sides of 1 to 16384 pixels)")
 		os.Exit(2)
 	}
 	if err := embed(os.Args[1], height, width, os.Args[3:]); err != nil {

@@ -132,16 +132,20 @@ local function embed(network, height, width, images)
     for row = 0, rows - 1 do -- C counts from 0, the table of names from 1
         local number = { [-1] = 0, [0] = 0, [1] = 0 }
         for i = row * features, (row + 1) * features - 1 do number[codes[i]] = number[codes[i]] + 1 end
-        io.write(table.concat({ images[row + 1], number[-1], number[0], number[1] }, "\t"), "\n")
+        assert(io.write(table.concat({ images[row + 1], number[-1], number[0], number[1] }, "\t"), "\n"))
     end
+    assert(io.stdout:flush()) -- a full disk is seen here; io.stdout cannot be closed
 end
 
+local function is_side(pixels) return pixels and pixels >= 1 and pixels <= 16384 end
+
 local height, width = (arg[2] or ""):match("^(%d+)x(%d+)$")
-if not height or #arg < 3 then
-    io.stderr:write("usage: embed.lua network.pb HEIGHTxWIDTH image...\n")
+height, width = tonumber(height), tonumber(width)
+if not is_side(height) or not is_side(width) or #arg < 3 then
+    io.stderr:write("usage: embed.lua network.pb HEIGHTxWIDTH image... (sides of 1 to 16384 pixels)\n")
     os.exit(2)
 end
-local done, message = pcall(embed, arg[1], tonumber(height), tonumber(width), { unpack(arg, 3) })
+local done, message = pcall(embed, arg[1], height, width, { unpack(arg, 3) })
 if not done then
     io.stderr:write("embed.lua: ", message, "\n")
     os.exit(1)

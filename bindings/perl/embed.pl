@@ -113,14 +113,16 @@ sub embed ($network, $height, $width, @images) {
 
     for my $row (0 .. $rows - 1) { # int8 is a byte: -1 is 0xff
         my $bytes = substr $$codes, $row * $features, $features;
-        say join "\t", $images[$row], $bytes =~ tr/\xff//, $bytes =~ tr/\x00//, $bytes =~ tr/\x01//;
+        say(join "\t", $images[$row], $bytes =~ tr/\xff//, $bytes =~ tr/\x00//, $bytes =~ tr/\x01//)
+            or die "standard output: $!\n";
     }
+    close STDOUT or die "standard output: $!\n"; # a full disk is seen here
 }
 
 my ($network, $size, @images) = @ARGV; # bytes, as libfne takes paths
-my ($height, $width) = ($size // '') =~ /^(\d+)x(\d+)$/;
-if (!$width || !@images) {
-    print STDERR "usage: embed.pl network.pb HEIGHTxWIDTH image...\n";
+my ($height, $width) = ($size // '') =~ /\A([0-9]+)x([0-9]+)\z/;
+if (!@images || grep { $_ < 1 || $_ > 16384 } $height // 0, $width // 0) {
+    print STDERR "usage: embed.pl network.pb HEIGHTxWIDTH image... (sides of 1 to 16384 pixels)\n";
     exit 2;
 }
 eval { embed($network, $height, $width, @images); 1 } or do {

@@ -116,13 +116,14 @@ end
 
 network, size, *images = ARGV
 height, width = size.to_s.match(/\A(\d+)x(\d+)\z/)&.captures&.map(&:to_i)
-unless width && images.any?
-  warn "usage: embed.rb network.pb HEIGHTxWIDTH image..."
+unless [height, width].all? { |side| side&.between?(1, 16_384) } && images.any?
+  warn "usage: embed.rb network.pb HEIGHTxWIDTH image... (sides of 1 to 16384 pixels)"
   exit 2
 end
 begin
   codes = Fne.ternarize(*Fne.extract(network, height, width, images))
   images.zip(codes) { |image, row| puts [image, *[-1, 0, 1].map { |code| row.count(code) }].join("\t") }
-rescue Fne::Error => error
+  $stdout.flush # a full disk is seen here
+rescue Fne::Error, SystemCallError => error
   abort "embed.rb: #{error.message}"
 end

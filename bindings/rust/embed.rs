@@ -162,7 +162,8 @@ fn embed(network: &OsString, height: u32, width: u32, images: &[OsString]) -> Re
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let size = arguments.get(1).and_then(|text| text.to_str()?.split_once('x'));
-    let size = size.and_then(|(height, width)| Some((height.parse().ok()?, width.parse().ok()?)));
+    let side = |text: &str| text.parse().ok().filter(|pixels| (1..=16384).contains(pixels));
+    let size = size.and_then(|(height, width)| Some((side(height)?, side(width)?)));
     match (size, arguments.get(2..)) {
         (Some((height, width)), Some(images)) if !images.is_empty() => {
             if let Err(error) = embed(&arguments[0], height, width, images) {
@@ -172,7 +173,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         _ => {
-            eprintln!("usage: embed-rust network.pb HEIGHTxWIDTH image...");
+            eprintln!("usage: embed-rust network.pb HEIGHTxWIDTH image... (sides of 1 to 16384 pixels)");
             ExitCode::from(2)
         }
     }

@@ -1,6 +1,8 @@
 // Classifies photographs with what train.py wrote: a classifier trained in Python, in production in C++.
 //
-//     classify network.pb SIZE TRAINED photograph...
+//     classify network.pb TRAINED photograph...
+//
+// The network's file is the one that was trained with; how photographs become its input is in TRAINED/preprocessing.txt.
 //
 // Build, from the project's folder after `make build`:
 //
@@ -10,7 +12,6 @@
 #include <fne.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -32,14 +33,30 @@ static std::vector<char> read(const std::string &path) {
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
+// What the network is fed with: lines of a name and its values, in this order.
+static void read_preprocessing(const std::string &path, fne_extractor_options &options) {
+    std::ifstream file(path);
+    if (!file) throw std::runtime_error("cannot read " + path);
+    std::string size, order, channels, mean, scale;
+    file >> size >> options.height >> order >> channels;
+    file >> mean >> options.mean[0] >> options.mean[1] >> options.mean[2];
+    file >> scale >> options.scale[0] >> options.scale[1] >> options.scale[2];
+    if (!file || size != "size" || order != "channel_order" || (channels != "rgb" && channels != "bgr") || mean != "mean" ||
+        scale != "scale") {
+        throw std::runtime_error(path + " is not what train.py writes");
+    }
+    options.width = options.height;
+    options.channel_order = channels == "bgr" ? FNE_CHANNELS_BGR : FNE_CHANNELS_RGB;
+}
+
 static void run(int argc, char **argv) {
-    const std::string trained = argv[3];
+    const std::string trained = argv[2];
     fne_model *model = nullptr;
     check(fne_model_open(argv[1], nullptr, &model));
     const Model keep_model(model, fne_model_close);
     fne_extractor_options options;
     fne_extractor_options_init(&options, sizeof options);
-    options.height = options.width = static_cast<uint32_t>(std::atoi(argv[2]));
+    read_preprocessing(trained + "/preprocessing.txt", options);
     options.on_error = FNE_ON_ERROR_SKIP;
     options.pad_batches = 1; // as the job did in training
     fne_extractor *extractor = nullptr;
@@ -65,7 +82,7 @@ static void run(int argc, char **argv) {
     const float *weights = reinterpret_cast<const float *>(bytes.data());
 
     // All photographs in one call: codes, no float row is kept.
-    const uint64_t count = static_cast<uint64_t>(argc - 4);
+    const uint64_t count = static_cast<uint64_t>(argc - 3);
     std::vector<int8_t> codes(count * features);
     std::vector<fne_status> statuses(count);
     fne_extract_run run;
@@ -77,10 +94,10 @@ static void run(int argc, char **argv) {
     run.statistics_size = features;
     run.statuses = statuses.data();
     run.statuses_capacity = count;
-    check(fne_extract_files(extractor, argv + 4, count, nullptr, 0, &run));
+    check(fne_extract_files(extractor, argv + 3, count, nullptr, 0, &run));
     for (uint64_t i = 0; i < count; ++i) {
         if (statuses[i] != FNE_OK) {
-            std::printf("%s\t%s\n", argv[4 + i], fne_status_name(statuses[i]));
+            std::printf("%s\t%s\n", argv[3 + i], fne_status_name(statuses[i]));
             continue;
         }
         size_t best = 0;
@@ -94,13 +111,13 @@ static void run(int argc, char **argv) {
                 most = sum;
             }
         }
-        std::printf("%s\t%s\t%.4f\n", argv[4 + i], classes[best].c_str(), most);
+        std::printf("%s\t%s\t%.4f\n", argv[3 + i], classes[best].c_str(), most);
     }
 }
 
 int main(int argc, char **argv) {
-    if (argc < 5) {
-        std::fprintf(stderr, "usage: classify network.pb SIZE TRAINED photograph...\n");
+    if (argc < 4) {
+        std::fprintf(stderr, "usage: classify network.pb TRAINED photograph...\n");
         return 2;
     }
     try {

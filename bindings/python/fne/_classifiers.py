@@ -19,11 +19,17 @@ _NEIGHBOURS = (1, 3, 5)
 Matrix = NDArray[Any]
 
 
+def can_validate(labels: NDArray[numpy.int64]) -> bool:
+    """Whether training images of these labels, one for each image, are enough for cross-validation: two of each class."""
+    return int(numpy.bincount(labels).min()) >= 2
+
+
 class Kernel:
-    """Dot products of training and test rows: all that the classifiers need."""
+    """Dot products of training and test rows, and the test rows' norms: all that the classifiers need."""
 
     def __init__(self, training: Matrix, labels: NDArray[numpy.int64], test: Matrix, per_image: int) -> None:
         self._labels = numpy.repeat(labels, per_image)
+        self._can_validate = can_validate(labels)
         self._groups = numpy.repeat(numpy.arange(len(labels)), per_image)
         self._per_image = per_image
         gram: Matrix
@@ -31,12 +37,15 @@ class Kernel:
         if training.dtype == numpy.int8:
             packed, asked = PackedCodes.pack(training), PackedCodes.pack(test)
             gram, cross = packed.gram(), asked.dot(packed)
+            squares = numpy.count_nonzero(test, axis=1).astype(numpy.float64)
         else:
             wide, other = training.astype(numpy.float64), test.astype(numpy.float64)
             gram, cross = wide @ wide.T, other @ wide.T
+            squares = numpy.einsum("ij,ij->i", other, other)
         # Of a mean square of 1, so that one grid of penalties serves all representations.
         scale = 1 / max(float(numpy.mean(numpy.diag(gram))), 1e-30)
         self._gram, self._cross = gram * scale, cross * scale
+        self._norms = numpy.sqrt(numpy.maximum(squares * scale, 1e-30))
         self._validated: tuple[float, float] | None = None
         self._coordinates: tuple[Matrix, Matrix] | None = None
 
@@ -57,9 +66,9 @@ class Kernel:
         """Stratified folds of images, whose crops stay together; none where a class has a single image."""
         from sklearn.model_selection import StratifiedGroupKFold
 
-        fewest = int(numpy.bincount(self._labels).min()) // self._per_image
-        if fewest < 2:
+        if not self._can_validate:
             return
+        fewest = int(numpy.bincount(self._labels).min()) // self._per_image
         folds = StratifiedGroupKFold(min(_FOLDS, fewest), shuffle=True, random_state=0)
         yield from folds.split(self._gram, self._labels, self._groups)
 
@@ -82,16 +91,12 @@ class Kernel:
             self._validated = (PENALTIES[best], accuracies[best])
         return self._validated
 
-    def can_validate(self) -> bool:
-        """Whether there are training images enough for cross-validation."""
-        return next(self._folds(), None) is not None
-
     def validated(self) -> float:
         """Cross-validated accuracy on the training images."""
         return self._choose()[1]
 
-    def predict(self, classifier: str, seed: int) -> NDArray[numpy.int64]:
-        """A label for each test image."""
+    def predict(self, classifier: str) -> NDArray[numpy.int64]:
+        """A label for each test image: the sum over its crops decides."""
         scores = {"svm": self._svm, "centroid": self._centroid, "knn": self._nearest}[classifier]()
         return numpy.asarray(scores.reshape(-1, self._per_image, scores.shape[1]).sum(1).argmax(1))
 
@@ -101,10 +106,11 @@ class Kernel:
         return numpy.asarray(numpy.stack([-decisions, decisions], 1) if decisions.ndim == 1 else decisions)
 
     def _centroid(self) -> Matrix:
+        """Cosines, so that each crop of an image has the same weight."""
         members = (self._labels[:, None] == numpy.arange(self._labels.max() + 1)).astype(numpy.float64)
         members /= members.sum(0)
         norms = numpy.sqrt(numpy.maximum((members * (self._gram @ members)).sum(0), 1e-30))
-        return numpy.asarray((self._cross @ members) / norms)
+        return numpy.asarray((self._cross @ members) / norms / self._norms[:, None])
 
     def _nearest(self) -> Matrix:
         norms = numpy.sqrt(numpy.maximum(numpy.diag(self._gram), 1e-30))
@@ -124,8 +130,8 @@ class Kernel:
     def _votes(self, cosines: Matrix, labels: NDArray[Any], k: int) -> Matrix:
         nearest = numpy.argsort(-cosines, axis=1, kind="stable")[:, :k]
         votes = numpy.zeros((len(cosines), int(self._labels.max()) + 1))
-        for column in range(k):  # a nearer one decides between equal counts
-            numpy.add.at(votes, (numpy.arange(len(cosines)), labels[nearest[:, column]]), 1 + 1e-3 * (k - column))
+        for column in range(k):  # of equal counts the label of the nearest decides: it outweighs all that are farther
+            numpy.add.at(votes, (numpy.arange(len(cosines)), labels[nearest[:, column]]), 1 + 1e-3 * 2.0**-column)
         return votes
 
 

@@ -14,8 +14,10 @@ from typing import Any
 
 import fne
 from fne import zoo
-from fne._evaluate import classes_of
+from fne._classifiers import CLASSIFIERS
+from fne._evaluate import classes_of, smallest_class, splits
 from fne._plots import PAPER, plot_thresholds
+from fne._representations import REPRESENTATIONS
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -108,6 +110,9 @@ def _layers(given: argparse.Namespace) -> None:
 
 # ---- evaluate
 
+#: training images a class of the grid of thresholds
+_THRESHOLD_IMAGES = 10
+
 
 def _evaluate_command(commands: Any) -> None:
     command = _command(
@@ -124,19 +129,20 @@ def _evaluate_command(commands: Any) -> None:
     command.add_argument("model", help="a frozen GraphDef (.pb), a SavedModel's folder, or efficientnet_lite0")
     command.add_argument("output", help="a folder for the features, evaluation.json and plots")
     command.add_argument(
-        "--images", action="append", metavar="K", help="training images a class, or all; may be repeated"
+        "--images", action="append", type=_images, metavar="K", help="training images a class, or all; may be repeated"
     )
     command.add_argument("--seeds", type=int, default=5, help="random splits for each number of images (5)")
     command.add_argument(
-        "--representation", action="append", metavar="NAME", help="one of fne.evaluate's; may be repeated (all)"
-    )
-    command.add_argument(
-        "--classifier", action="append", choices=["svm", "centroid", "knn"], help="may be repeated (svm)"
-    )
+        "--representation", action="append", metavar="NAME", choices=REPRESENTATIONS,
+        help=f"may be repeated (all): {', '.join(REPRESENTATIONS)}".replace("%", "%%"),
+    )  # fmt: skip
+    command.add_argument("--classifier", action="append", choices=CLASSIFIERS, help="may be repeated (svm)")
+    command.add_argument("--lower", type=float, default=-0.25, metavar="Z", help="below it is -1 (-0.25)")
+    command.add_argument("--upper", type=float, default=0.15, metavar="Z", help="above it is 1 (0.15)")
     command.add_argument(
         "--thresholds",
         action="store_true",
-        help="also the accuracy over a grid of thresholds, 10 images a class: thresholds.json and a plot",
+        help=f"also the accuracy over a grid of thresholds, {_THRESHOLD_IMAGES} images a class: thresholds.json and a plot",
     )
     command.add_argument("--quiet", action="store_true", help="no progress line")
     _extractor_options(command)
@@ -144,14 +150,22 @@ def _evaluate_command(commands: Any) -> None:
 
 def _evaluate(given: argparse.Namespace) -> None:
     options = _given_extractor_options(given)
-    images = [text if text == "all" else int(text) for text in given.images or []]
-    chosen: dict[str, Any] = {"images_per_class": images} if images else {}
+    chosen: dict[str, Any] = {"images_per_class": given.images} if given.images else {}
     if given.representation:
         chosen["representations"] = given.representation
+    if given.thresholds:
+        _, labels, classes, _ = classes_of(given.source)
+        if splits(labels, _THRESHOLD_IMAGES, 0) is None:
+            smallest = smallest_class(labels, classes)
+            raise fne.errors.error(
+                1,
+                f"--thresholds trains with {_THRESHOLD_IMAGES} images a class and needs one more for the test; "
+                f"'{smallest['name']}' has {smallest['images']}",
+            )
     model = fne.Model(network(given.model))
     result = fne.evaluate(
-        given.source, model, given.output, seeds=given.seeds, classifiers=given.classifier or ("svm",), progress=not given.quiet,
-        **chosen, **options,
+        given.source, model, given.output, seeds=given.seeds, classifiers=given.classifier or ("svm",), lower=given.lower,
+        upper=given.upper, progress=not given.quiet, **chosen, **options,
     )  # fmt: skip
     print(result.table())
     if given.thresholds:
@@ -163,7 +177,9 @@ def _thresholds(given: argparse.Namespace, model: fne.Model) -> None:
     _, labels, _, _ = classes_of(given.source)
     job = fne.Job(Path(given.output) / "job")
     layers = [tensor.name for tensor in model.layers()]
-    grid, near = fne.threshold_study(job, labels, lowers=lowers, uppers=uppers, seeds=given.seeds, layers=layers)
+    grid, near = fne.threshold_study(
+        job, labels, lowers=lowers, uppers=uppers, images=_THRESHOLD_IMAGES, seeds=given.seeds, layers=layers
+    )
     print("\naccuracy by thresholds, lower down, upper across; in brackets the paper's")
     print("        " + "".join(f"{upper:^9.2f}" for upper in uppers))
     for lower, row in zip(lowers, grid, strict=True):
@@ -391,6 +407,10 @@ def _tell(job: fne.Job) -> None:
 def network(name: str) -> Any:
     """A file, or a network of the zoo by its name."""
     return zoo.efficientnet_lite0() if name == "efficientnet_lite0" else name
+
+
+def _images(text: str) -> int | str:
+    return text if text == "all" else int(text)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,16 +18,16 @@ from fne._classifiers import CLASSIFIERS
 from fne._embedding import standardize
 from fne._job import Job, embed_dataset
 from fne._model import Model
-from fne._plots import plot
+from fne._options import ExtractorOptions, as_count
+from fne._plots import PLOTS, plot
 from fne._representations import REPRESENTATIONS, Representations, Roles
 from fne.errors import error
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from fne._options import ExtractorOptions
-
 IMAGES_PER_CLASS: tuple[int | str, ...] = (1, 2, 5, 10, 20, "all")
+_ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
 
 
 class Score(NamedTuple):
@@ -47,8 +48,10 @@ class Evaluation:
         classes: their names
         scores: one for each run
         chosen: the layer that was the best on the training images, by (images, seed)
-        confusion: int [classes, classes], true by predicted, of the FNE and the SVM with the most training images, over all seeds
-        facts: data set, network, protocol
+        confusion: int [classes, classes], true by predicted, of the FNE and the SVM over all seeds, with the number of training images that
+            gives the most of all classes together (facts names it); zeros where these two were not asked for
+        facts: data set, network, protocol; "skipped": the numbers of images that the smallest class cannot serve; "smallest class": its
+            name and how many of its images could be embedded
     """
 
     classes: list[str]
@@ -91,9 +94,11 @@ class Evaluation:
         return "\n".join(lines)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes evaluation.json, and with matplotlib accuracy.png, shares.png and confusion.png."""
+        """Writes evaluation.json, and with matplotlib accuracy.png, shares.png and confusion.png; an earlier run's plots go."""
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
+        for name in PLOTS:
+            (target / name).unlink(missing_ok=True)
         data = {
             "facts": self.facts,
             "classes": self.classes,
@@ -112,30 +117,61 @@ class Evaluation:
 def classes_of(source: str | os.PathLike[str]) -> tuple[list[str], NDArray[numpy.int64], list[str], Path]:
     """The images of a folder with a folder for each class, or of a list whose lines are a name, a tab and a class.
 
+    Folders are searched to any depth, links to folders are followed, and what begins with a dot is left out. A list is UTF-8, with or
+    without a mark at its start; bytes that are not are taken as `os.fsdecode` takes them.
+
     Returns:
         names, labels int64 [N], the classes' names, what the names are relative to
     """
     path = Path(source)
     if path.is_dir():
-        endings = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
-        found = sorted(
-            file.relative_to(path)
-            for file in path.rglob("*")
-            if file.suffix.lower() in endings and not file.name.startswith(".")
-        )
+        found = sorted(file.relative_to(path) for file in _images_below(path))
         named = [(str(name), name.parts[0]) for name in found if len(name.parts) > 1]
         root = path
     else:
-        lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
-        pairs = [line.rsplit("\t", 1) for line in lines]
-        if any(len(pair) != 2 for pair in pairs):
-            raise error(1, f"'{path}': each line must be an image's name, a tab, and its class")
-        named = [(name, label) for name, label in pairs]
+        named = _listed(path)
         root = path.parent
     classes = sorted({label for _, label in named})
     if len(classes) < 2:
         raise error(1, f"'{path}' has {len(classes)} classes; two are needed, each a folder of images")
-    return [name for name, _ in named], numpy.array([classes.index(label) for _, label in named]), classes, root
+    number = {name: label for label, name in enumerate(classes)}
+    return [name for name, _ in named], numpy.array([number[label] for _, label in named]), classes, root
+
+
+def _images_below(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
+    real = os.path.realpath(folder)
+    if real in above:  # a link to a folder that it lies in
+        return
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _images_below(entry, (*above, real))
+        elif entry.suffix.lower() in _ENDINGS and entry.is_file():
+            yield entry
+
+
+def _listed(path: Path) -> list[tuple[str, str]]:
+    """Names and classes of a list."""
+    text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
+    if "\0" in text:
+        raise error(1, f"'{path}' holds zero bytes; a list is text in UTF-8")
+    named: list[tuple[str, str]] = []
+    lines: dict[str, int] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        name, tab, label = line.rstrip("\r").rpartition("\t")
+        label = label.strip()
+        if not tab:
+            raise error(1, f"'{path}', line {number}: each line must be an image's name, a tab, and its class")
+        if not name.strip() or not label:
+            raise error(1, f"'{path}', line {number}: the {'class' if name.strip() else 'name'} is empty")
+        first = lines.setdefault(os.path.normpath(path.parent / name), number)
+        if first != number:
+            raise error(1, f"'{path}': line {number} names '{name}' again, which is on line {first}")
+        named.append((name, label))
+    return named
 
 
 def splits(
@@ -155,15 +191,20 @@ def splits(
     return numpy.concatenate(training), numpy.concatenate(test)
 
 
+def class_accuracy(predicted: NDArray[numpy.int64], truth: NDArray[numpy.int64]) -> float:
+    """Mean over the classes of the share of their images that were told."""
+    return float(numpy.mean([numpy.mean(predicted[truth == label] == label) for label in numpy.unique(truth)]))
+
+
 def evaluate(
     source: str | os.PathLike[str],
     model: Any,
     output: str | os.PathLike[str],
     *,
-    images_per_class: Sequence[int | str] = IMAGES_PER_CLASS,
+    images_per_class: int | str | Sequence[int | str] = IMAGES_PER_CLASS,
     seeds: int = 5,
-    representations: Sequence[str] = REPRESENTATIONS,
-    classifiers: Sequence[str] = ("svm",),
+    representations: str | Sequence[str] = REPRESENTATIONS,
+    classifiers: str | Sequence[str] = ("svm",),
     lower: float = -0.25,
     upper: float = 0.15,
     progress: bool | Callable[[str, int, int], Any] = False,
@@ -171,84 +212,105 @@ def evaluate(
 ) -> Evaluation:
     """Accuracy of representations on identical, stratified splits of a data set; the network sees each image once.
 
-    Statistics, the classifier's parameters and the best layer come from the training images alone.
+    Statistics, the classifier's parameters and the best layer come from the training images alone. The training sets of one seed are
+    nested: its 5 images of a class are among its 10. So the accuracies of one seed rise together, and the standard deviation, which is
+    the sample's over the seeds, says how much a split matters, not how far one number of images is from the next.
+
+    It is meant for up to about two thousand training rows (each crop is one): an SVM is fitted in as many dimensions as there are
+    training rows, and the best layer takes one for each layer, penalty and fold.
 
     Args:
-        source: a folder with a folder of images for each class, or a list of "name<tab>class"
+        source: a folder with a folder of images for each class, or a list of "name<tab>class"; names and folders that begin with a dot
+            are left out, links to folders are followed. An image is named once
         model: as `fne.Model` takes it
-        output: receives the job (features of all layers; gone on with where it is there), evaluation.json and plots
-        images_per_class: training images of each class; the rest are the test; "all": 70 %
+        output: receives the job (features of all layers; gone on with where it is there), evaluation.json and plots; not inside the
+            source folder
+        images_per_class: training images of each class; the rest are the test; "all": 70 %. A number that the smallest class cannot
+            serve is left out, and facts names it
         seeds: random splits for each number
         representations: of "fne": the ternary codes of all default layers; "fne with outputs": with the classifier's outputs; "fne last
             75%", "fne last 50%", "fne last 25%" of the layers; "standardized": floats; "l2": all features over their norm; "best layer":
-            the single layer, or "penultimate", that cross-validation on the training images prefers (from two images a class on);
-            "last layer": the last one before the outputs; "penultimate": what the classifier's last layer reads, in most networks the
-            pooled last block; "penultimate l2": that over its norm; "outputs": the classifier's own. The other single layers are
-            standardized.
-        classifiers: of "svm" (linear, one class against the rest, C by cross-validation on the training images), "centroid" (nearest class mean), "knn" (k by
-            cross-validation); the last two by cosine
+            the single layer, or "penultimate", which is among the candidates, that cross-validation on the training images prefers
+            (from two images a class on), of equally good ones the earliest; "last layer": the last one before the outputs;
+            "penultimate": what the classifier's last layer reads, in most networks the pooled last block; "penultimate l2": that over
+            its norm; "outputs": the classifier's own. The other single layers are standardized.
+        classifiers: of "svm" (linear, one class against the rest, C of 0.01, 0.1, 1 and 10 by cross-validation on the training images,
+            where rows have a mean square of 1; with one image a class C is 1), "centroid" (nearest class mean), "knn" (k of 1, 3 and 5
+            by cross-validation, 1 with one image a class; of equal counts the label of the nearest); the last two by cosine
         lower, upper: thresholds
         progress: as in `fne.embed_dataset`
-        extractor: the options of `fne.Extractor` but for layers; with crops=10 each crop is a training sample, and test images are
-            decided by the sum over their crops
+        extractor: the options of `fne.Extractor` but for layers and on_error; with crops=10 each crop is a training sample, and test
+            images are decided by the sum over their crops
 
     Returns:
         an `Evaluation`, which was also written to output
+
+    Raises:
+        InvalidArgumentError: no number of images can be split; all images of a class failed; the list or the folder names no two
+            classes, or an image twice
+        TypeError, ValueError: an argument out of its range; nothing was run then
     """
-    for given, known, what in (
-        (representations, REPRESENTATIONS, "representation"),
-        (classifiers, CLASSIFIERS, "classifier"),
-    ):
-        for name in given:
-            if name not in known:
-                raise ValueError(f"{what} {name!r} is none of {', '.join(map(repr, known))}")
+    numbers = _images_per_class(images_per_class)
+    seeds = as_count("seeds", seeds)
+    wanted = _names("representations", representations, REPRESENTATIONS)
+    deciding = _names("classifiers", classifiers, CLASSIFIERS)
+    lower, upper = float(lower), float(upper)
+    if not (lower <= upper and math.isfinite(lower) and math.isfinite(upper)):
+        raise ValueError(f"lower is {lower} and upper is {upper}; lower must not be above upper, and both finite")
     if "layers" in extractor:
         raise ValueError("layers is chosen by the representations")
-    names, labels, classes, root = classes_of(source)
-    opened = model if isinstance(model, Model) else Model(model)
+    for option in extractor:
+        if option not in ExtractorOptions.__optional_keys__:
+            raise TypeError(
+                f"evaluate takes no option {option!r}; it takes those of fne.Extractor, but for layers and on_error"
+            )
     folder = Path(output)
+    _refuse_inside(Path(source), folder)
+    names, labels, classes, root = classes_of(source)
+    _served(labels, classes, numbers, "images")
+    opened = model if isinstance(model, Model) else Model(model)
     tensors = Roles.tensors(opened.tensors())
     extractor["layers"] = [tensor.name for tensor in tensors]
     job = embed_dataset(names, opened, folder / "job", root=root, codes=None, progress=progress, **extractor)
     roles = Roles.of(tensors)
+    _refuse_lost_classes(job, labels, classes)
     data = Representations(job, labels, roles, lower, upper)
+    served, smallest = _served(data.labels, classes, numbers, "images that could be embedded")
+    # The first of those with the most: "all" may be more or fewer than a number.
+    most = max(served, key=lambda images: _training_size(data.labels, images))
     scores: list[Score] = []
     chosen: dict[tuple[int | str, int], str] = {}
     confusion = numpy.zeros((len(classes), len(classes)), numpy.int64)
-    most = None
-    for images in images_per_class:
+    for images in served:
         for seed in range(seeds):
             split = splits(data.labels, images, seed)
-            if split is None:
-                continue
-            if images != most:
-                most, confusion = images, numpy.zeros_like(confusion)
-            for representation in representations:
+            assert split is not None  # whether there is one is not the seed's
+            truth = data.labels[split[1]]
+            for representation in wanted:
                 part = data.kernel_of(representation, *split)
                 if part is None:
                     continue
                 kernel, layer = part
                 if layer is not None and representation == "best layer":
                     chosen[images, seed] = layer
-                for classifier in classifiers:
-                    predicted = kernel.predict(classifier, seed)
-                    truth = data.labels[split[1]]
-                    accuracy = numpy.mean(
-                        [numpy.mean(predicted[truth == label] == label) for label in numpy.unique(truth)]
-                    )
-                    scores.append(Score(representation, classifier, images, seed, float(accuracy)))
-                    if representation == "fne" and classifier == "svm":
+                for classifier in deciding:
+                    predicted = kernel.predict(classifier)
+                    scores.append(Score(representation, classifier, images, seed, class_accuracy(predicted, truth)))
+                    if images == most and representation == "fne" and classifier == "svm":
                         numpy.add.at(confusion, (truth, predicted), 1)
     if not scores:
-        fewest = int(numpy.bincount(data.labels).min())
-        wanted = ", ".join(map(str, images_per_class))
         raise error(
-            1, f"nothing to measure: {seeds} seeds of {wanted} training images, and a class has {fewest} images"
+            1,
+            f"nothing to measure: the network has none of {', '.join(map(repr, wanted))}, or a best layer is to be "
+            "chosen with one training image a class",
         )
     facts = {
         "images": len(labels),
         "failed": len(job.failures),
         "classes": len(classes),
+        "smallest class": smallest,
+        "skipped": [images for images in numbers if images not in served],
+        "images of the confusion": most,
         "crops": job.rows_per_image,
         "thresholds": [lower, upper],
         "seeds": seeds,
@@ -261,6 +323,89 @@ def evaluate(
     return result
 
 
+def _images_per_class(given: int | str | Sequence[int | str]) -> list[int | str]:
+    """Numbers as Python's own, which JSON can write."""
+    values = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+    numbers: list[int | str] = []
+    for value in values:
+        if not isinstance(value, str):
+            numbers.append(as_count("images_per_class", value))
+        elif value == "all":
+            numbers.append("all")
+        else:
+            raise ValueError(f"images_per_class is {value!r}; it must be a positive integer or 'all'")
+    if not numbers:
+        raise ValueError("images_per_class is empty")
+    _refuse_twice("images_per_class", numbers)
+    return numbers
+
+
+def _names(what: str, given: str | Sequence[str], known: Sequence[str]) -> list[str]:
+    names = [given] if isinstance(given, str) else list(given)
+    if not names:
+        raise ValueError(f"{what} is empty; it takes some of {', '.join(map(repr, known))}")
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{name!r} in {what} is none of {', '.join(map(repr, known))}")
+    _refuse_twice(what, names)
+    return names
+
+
+def _refuse_twice(what: str, values: Sequence[int | str]) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{what} holds {value!r} twice")
+
+
+def _refuse_inside(source: Path, output: Path) -> None:
+    """An output inside the source would be a class of the next run."""
+    if not source.is_dir():
+        return
+    real = output.resolve()
+    for place in (source, *(entry for entry in source.iterdir() if entry.is_dir())):
+        if real.is_relative_to(place.resolve()):
+            raise error(1, f"the output '{output}' lies inside '{place}', whose images are to be evaluated")
+
+
+def smallest_class(labels: NDArray[numpy.int64], classes: Sequence[str]) -> dict[str, Any]:
+    """Its name and the number of its images; the first of equally small ones."""
+    counts = numpy.bincount(labels, minlength=len(classes))
+    label = int(counts.argmin())
+    return {"name": classes[label], "images": int(counts[label])}
+
+
+def _training_size(labels: NDArray[numpy.int64], images: int | str) -> int:
+    """Training images of all classes together; 0 where a class has too few."""
+    split = splits(labels, images, 0)
+    return 0 if split is None else len(split[0])
+
+
+def _served(
+    labels: NDArray[numpy.int64], classes: Sequence[str], numbers: Sequence[int | str], what: str
+) -> tuple[list[int | str], dict[str, Any]]:
+    """The numbers of training images that there are images enough for, and the smallest class."""
+    smallest = smallest_class(labels, classes)
+    served = [images for images in numbers if _training_size(labels, images)]
+    if not served:
+        raise error(
+            1,
+            f"nothing to measure with {', '.join(map(str, numbers))} training images a class: the smallest class, "
+            f"'{smallest['name']}', has {smallest['images']} {what}, and one of them is needed for the test",
+        )
+    return served, smallest
+
+
+def _refuse_lost_classes(job: Job, labels: NDArray[numpy.int64], classes: Sequence[str]) -> None:
+    counts = numpy.bincount(labels[job.ok], minlength=len(classes))
+    lost = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if lost:
+        image = int(numpy.flatnonzero(labels == classes.index(lost[0]))[0])
+        raise error(
+            1,
+            f"no image of {', '.join(map(repr, lost))} could be embedded; '{job.names[image]}': {job.failures[image]}",
+        )
+
+
 def threshold_study(
     job: Job,
     labels: NDArray[numpy.int64],
@@ -271,11 +416,27 @@ def threshold_study(
     seeds: int = 5,
     layers: str | Sequence[str] | None = None,
 ) -> tuple[NDArray[numpy.float64], float]:
-    """Mean accuracy of the SVM for each pair of thresholds, and how many values lie within 0.01 of the paper's.
+    """Mean accuracy per class of the SVM for each pair of thresholds, and how many values lie within 0.01 of the paper's.
+
+    Args:
+        job: with the features of the layers, such as `evaluate` leaves
+        labels: int [N], one for each image of the job, from 0 on, also for those that failed
+        lowers, uppers: thresholds
+        images, seeds: training images of each class, and random splits, as in `evaluate`
+        layers: as in `fne.Job.features`
 
     Returns:
         float64 [lowers, uppers]; the share of standardized values within 0.01 of -0.25 or 0.15
     """
+    labels = numpy.asarray(labels)
+    if labels.shape != (len(job),):
+        raise ValueError(
+            f"labels have shape {labels.shape}; the job has {len(job)} images, one label for each is needed"
+        )
+    if labels.dtype.kind not in "iu" or (labels < 0).any():
+        raise ValueError("labels must be integers from 0 on")
+    labels = labels.astype(numpy.int64)
+    images, seeds = as_count("images", images), as_count("seeds", seeds)
     data = Representations(job, labels, Roles(list(range(len(job.layers))), [], []))
     columns = job.columns(layers)
     grid = numpy.zeros((len(lowers), len(uppers)))
@@ -283,7 +444,12 @@ def threshold_study(
     for seed in range(seeds):
         split = splits(data.labels, images, seed)
         if split is None:
-            raise error(1, f"a class has too few images for {images} training images")
+            smallest = smallest_class(data.labels, [str(label) for label in range(int(labels.max()) + 1)])
+            raise error(
+                1,
+                f"class {smallest['name']} has too few images for {images} training images: {smallest['images']}, "
+                "and one is needed for the test",
+            )
         mean, std = data.statistics(split[0])
         rows = data.rows[:, columns]
         z = standardize(numpy.ascontiguousarray(rows), mean[columns], std[columns])
@@ -291,6 +457,6 @@ def threshold_study(
         for i, lower in enumerate(lowers):
             for j, upper in enumerate(uppers):
                 codes = (z > upper).astype(numpy.int8) - (z < lower).astype(numpy.int8)
-                predicted = data.kernel(codes, *split).predict("svm", seed)
-                grid[i, j] += numpy.mean(predicted == data.labels[split[1]]) / seeds
+                predicted = data.kernel(codes, *split).predict("svm")
+                grid[i, j] += class_accuracy(predicted, data.labels[split[1]]) / seeds
     return grid, float(numpy.mean(near))

@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy
 from numpy.typing import NDArray
 
+from fne._representations import REPRESENTATIONS
+
 if TYPE_CHECKING:
     from fne._evaluate import Evaluation
 
 PAPER = (-0.25, 0.15)
+PLOTS = ("accuracy.png", "shares.png", "confusion.png")
+_BARS = "bars: standard deviation over the splits"
+_MARKERS = "osD^v<>PX*hd"
 _SHARES = {"fne last 25%": 25, "fne last 50%": 50, "fne last 75%": 75, "fne": 100}
 
 
@@ -21,31 +26,49 @@ def plot(evaluation: Evaluation, folder: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg", force=False)
-    rows = [row for row in evaluation.summary() if row["classifier"] == evaluation.scores[0].classifier]
-    _accuracy(rows, folder / "accuracy.png")
-    _shares(rows, folder / "shares.png")
+    classifier = evaluation.scores[0].classifier
+    rows = [row for row in evaluation.summary() if row["classifier"] == classifier]
+    accuracy, shares, confusion = (folder / name for name in PLOTS)
+    _accuracy(rows, f"{classifier}; {_BARS}", accuracy)
+    _shares(rows, f"{classifier}; {_BARS}", shares)
     if evaluation.confusion.any():
-        _confusion(evaluation, folder / "confusion.png")
+        _confusion(evaluation, confusion)
 
 
-def _accuracy(rows: list[dict[str, Any]], path: Path) -> None:
+def _accuracy(rows: list[dict[str, Any]], title: str, path: Path) -> None:
     from matplotlib import pyplot
 
     columns = list(dict.fromkeys(row["images"] for row in rows))
     figure, axes = pyplot.subplots(figsize=(8, 5))
     for name in dict.fromkeys(row["representation"] for row in rows):
         own = [row for row in rows if row["representation"] == name]
-        width = 2.5 if name == "fne" else 1.2
         places = [columns.index(row["images"]) for row in own]
-        _line(axes, places, own, name, width, "-" if name.startswith("fne") else "--")
+        _line(axes, places, own, name, **_look(name))
     axes.set_xticks(range(len(columns)), [str(column) for column in columns])
-    axes.set(xlabel="training images a class", ylabel="mean accuracy per class")
+    axes.set(xlabel="training images a class", ylabel="mean accuracy per class", title=title)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     _save(figure, path)
 
 
-def _shares(rows: list[dict[str, Any]], path: Path) -> None:
+def _look(name: str) -> dict[str, Any]:
+    """A representation's colour, mark and line: the same in every plot, no two alike; single layers are dashed."""
+    from matplotlib import colormaps
+
+    number = REPRESENTATIONS.index(name)
+    # The ten dark colours of tab20 before its ten light ones.
+    colour = colormaps["tab20"]((2 * number) % 20 + number // 10)
+    whole = name.startswith("fne") or name in ("standardized", "l2")
+    return {
+        "color": colour,
+        "marker": _MARKERS[number],
+        "linewidth": 3.0 if name == "fne" else 1.2,
+        "linestyle": "-" if whole else "--",
+        "zorder": 3 if name == "fne" else 2,
+    }
+
+
+def _shares(rows: list[dict[str, Any]], title: str, path: Path) -> None:
     from matplotlib import pyplot
 
     own = [row for row in rows if row["representation"] in _SHARES]
@@ -54,9 +77,9 @@ def _shares(rows: list[dict[str, Any]], path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(6, 4))
     for images in dict.fromkeys(row["images"] for row in own):
         line = sorted((row for row in own if row["images"] == images), key=lambda row: _SHARES[row["representation"]])
-        _line(axes, [_SHARES[row["representation"]] for row in line], line, f"{images} images a class", 1.5)
+        _line(axes, [_SHARES[row["representation"]] for row in line], line, f"{images} images a class")
     axes.set_xticks(list(_SHARES.values()))
-    axes.set(xlabel="share of the layers, from the last, in %", ylabel="mean accuracy per class")
+    axes.set(xlabel="share of the layers, from the last, in %", ylabel="mean accuracy per class", title=title)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     _save(figure, path)
@@ -68,9 +91,10 @@ def _confusion(evaluation: Evaluation, path: Path) -> None:
     shares = evaluation.confusion / numpy.maximum(evaluation.confusion.sum(1, keepdims=True), 1)
     figure, axes = pyplot.subplots(figsize=(7, 6))
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(evaluation.classes)), evaluation.classes, rotation=90, fontsize=7)
-    axes.set_yticks(range(len(evaluation.classes)), evaluation.classes, fontsize=7)
-    axes.set(xlabel="predicted", ylabel="true")
+    names = [_printable(name) for name in evaluation.classes]
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.set(xlabel="predicted", ylabel="true", title="fne, svm: shares of each class, over all splits")
     figure.colorbar(image)
     _save(figure, path)
 
@@ -98,9 +122,14 @@ def plot_thresholds(grid: NDArray[Any], lowers: Sequence[float], uppers: Sequenc
     _save(figure, path)
 
 
-def _line(axes: Any, places: list[int], rows: list[dict[str, Any]], name: str, width: float, style: str = "-") -> None:
+def _printable(text: str) -> str:
+    """A name as it is: a dollar begins no formula, and bytes that are no UTF-8 are written out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("$", r"\$")
+
+
+def _line(axes: Any, places: list[int], rows: list[dict[str, Any]], name: str, **look: Any) -> None:
     means, deviations = [row["mean"] for row in rows], [row["std"] for row in rows]
-    axes.errorbar(places, means, deviations, label=name, capsize=3, linewidth=width, linestyle=style)
+    axes.errorbar(places, means, deviations, label=name, capsize=3, elinewidth=1.2, **{"linewidth": 1.5, **look})
 
 
 def _save(figure: Any, path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy
 from numpy.typing import NDArray
 
-from fne._classifiers import Kernel, Matrix
+from fne._classifiers import Kernel, Matrix, can_validate
 from fne._embedding import l2_normalize, standardize, ternarize
 from fne._job import Job
 from fne._model import TensorInfo
@@ -58,15 +58,19 @@ class Representations:
         self._layers = job.layers
         self._roles = roles
         self._lower, self._upper = lower, upper
+        self._statistics: tuple[bytes, Matrix, Matrix] | None = None
 
     def _of(self, images: NDArray[Any]) -> NDArray[Any]:
         """The rows of images: with ten crops ten of each."""
         return (images[:, None] * self._per_image + numpy.arange(self._per_image)).ravel()
 
     def statistics(self, training: NDArray[Any]) -> tuple[Matrix, Matrix]:
-        """Mean and deviation over the training images' rows."""
-        statistics = Statistics(self.rows.shape[1]).update(self.rows[self._of(training)])
-        return statistics.mean(), statistics.std()
+        """Mean and deviation over the training images' rows; those of the last training images asked for are kept."""
+        asked = training.tobytes()
+        if self._statistics is None or self._statistics[0] != asked:
+            statistics = Statistics(self.rows.shape[1]).update(self.rows[self._of(training)])
+            self._statistics = asked, statistics.mean(), statistics.std()
+        return self._statistics[1:]
 
     def kernel(self, rows: Matrix, training: NDArray[Any], test: NDArray[Any]) -> Kernel:
         return Kernel(rows[self._of(training)], self.labels[training], rows[self._of(test)], self._per_image)
@@ -120,9 +124,11 @@ class Representations:
             return (made(penultimate), ", ".join(names[number] for number in penultimate)) if penultimate else None
         if name == "outputs":
             return (floats(outputs[:1]), names[outputs[0]]) if outputs else None
-        candidates = sorted({*layers, *penultimate})
-        kernels = {number: floats([number]) for number in candidates}
-        if not kernels[candidates[0]].can_validate():
+        if not can_validate(self.labels[training]):
             return None  # one image a class tells nothing of which layer is better
-        best = max(candidates, key=lambda number: kernels[number].validated())
-        return kernels[best], names[best]
+        best: tuple[Kernel, str] | None = None
+        for number in sorted({*layers, *penultimate}):
+            kernel = floats([number])
+            if best is None or kernel.validated() > best[0].validated():  # of equally good ones the earliest
+                best = kernel, names[number]
+        return best
