@@ -155,11 +155,15 @@ PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 
+PLACES = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" DESTDIR="$(DESTDIR)" VERSION=$(VERSION) ABI=$(ABI)
+
 # What is built already is installed as it is: `make`, then `sudo make install`.
-install uninstall:
-	@test $@ = uninstall || test -f $(LIB) || $(MAKE) build
-	@PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" DESTDIR="$(DESTDIR)" VERSION=$(VERSION) ABI=$(ABI) \
-		scripts/install $@
+install:
+	@test -f $(LIB) || $(MAKE) build
+	@$(PLACES) scripts/install install
+
+uninstall:
+	@$(PLACES) scripts/install uninstall
 
 deb: build
 	@SWIFT="$(SWIFT)" scripts/system-packages dpkg-dev
