@@ -371,7 +371,8 @@ public final class Extractor: @unchecked Sendable {
         try extract(count, rowsPerImage: 1, to: output, &rowsDone, reports) { i, fed in
             let bad = ck_first_not_finite(tensor + i * size, size)
             guard bad == size else { // a ReLU can make a finite feature of it
-                throw FNEError(.notFinite, "the input is \((tensor + i * size)[bad].isNaN ? "NaN" : "infinite") in element \(bad)")
+                let what = (tensor + i * size)[bad].isNaN ? "NaN" : "infinity"
+                throw FNEError(.notFinite, "the network's input is \(what) in element \(bad); check mean and scale, or the numbers")
             }
             fed.update(from: tensor + i * size, count: size)
         }
