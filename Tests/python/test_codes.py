@@ -305,3 +305,13 @@ def test_the_c_reader(tmp_path):
     out = subprocess.run([program, tmp_path / "codes.npy", "2", "5"], capture_output=True, text=True, check=True).stdout
     assert int(out) == int(codes[2].astype(int) @ codes[5].astype(int))
     assert len(source.read_text().splitlines()) <= 40
+
+
+@pytest.mark.parametrize("feature", [0, 63, 4095, 4096, 8999])
+@pytest.mark.parametrize("value", [2, -2, 127, -127])
+def test_values_that_are_no_codes_are_named(feature, value):
+    codes = np.zeros((3, 9000), np.int8)
+    codes[:, ::7], codes[0, ::5], codes[1, 9] = 1, -1, -128  # of a skipped image
+    codes[2, feature] = value
+    with pytest.raises(fne.InvalidArgumentError, match=f"row 2, feature {feature} is {value};"):
+        PackedCodes.pack(codes)

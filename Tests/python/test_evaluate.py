@@ -616,3 +616,16 @@ def test_the_command_checks_thresholds_first(tmp_path, flowers, capsys):
         in capsys.readouterr().err
     )
     assert not (tmp_path / "e").exists()
+
+
+def test_a_network_without_layers_before_its_outputs(tmp_path, flowers):
+    """A softmax regression on pixels: its only layer is the classifier."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        fed = tf.compat.v1.placeholder(tf.float32, [None, 8, 8, 3], name="input")
+        weights = tf.constant(np.ones((192, 3), np.float32))
+        tf.nn.softmax(tf.matmul(tf.reshape(fed, [-1, 192]), weights))
+    with pytest.raises(fne.UnknownTensorError, match="nothing to embed"):
+        fne.evaluate(flowers, graph.as_graph_def(), tmp_path / "out", images_per_class=2, seeds=1)
+    assert not (tmp_path / "out").exists()

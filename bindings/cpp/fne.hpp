@@ -151,6 +151,14 @@ T *start(span<T> elements) {
     return elements.empty() ? &nothing : elements.data();
 }
 
+/** Infos that are asked for one by one, by their index. */
+template <class Info, class Ask>
+std::vector<Info> described(std::uint64_t count, Ask &&ask) {
+    std::vector<Info> result(static_cast<std::size_t>(count));
+    for (std::uint64_t i = 0; i < count; ++i) check(ask(i, &result[static_cast<std::size_t>(i)]));
+    return result;
+}
+
 inline std::vector<const char *> pointers(const std::vector<std::string> &strings) {
     std::vector<const char *> result;
     result.reserve(strings.size());
@@ -328,9 +336,8 @@ public:
     std::vector<tensor_info> tensors() const {
         std::uint64_t count = 0;
         check(fne_model_tensor_count(get(), &count));
-        std::vector<tensor_info> result(static_cast<std::size_t>(count));
-        for (std::uint64_t i = 0; i < count; ++i) check(fne_model_tensor_info(get(), i, &result[i]));
-        return result;
+        return detail::described<tensor_info>(
+            count, [this](std::uint64_t i, tensor_info *info) { return fne_model_tensor_info(get(), i, info); });
     }
 
     const fne_model *get() const noexcept { return handle_.get(); } /**< for fne.h's functions */
@@ -434,9 +441,8 @@ public:
     std::vector<layer_info> layers() const {
         std::uint64_t count = 0;
         check(fne_extractor_layer_count(get(), &count));
-        std::vector<layer_info> result(static_cast<std::size_t>(count));
-        for (std::uint64_t i = 0; i < count; ++i) check(fne_extractor_layer_info(get(), i, &result[i]));
-        return result;
+        return detail::described<layer_info>(
+            count, [this](std::uint64_t i, layer_info *info) { return fne_extractor_layer_info(get(), i, info); });
     }
 
     /** Embeds image files into features, float32 [images * rows an image, F], which may be empty where run.codes or
@@ -757,9 +763,9 @@ public:
     }
     /** The layers of a row, in the order of its columns. Names live as long as the job. */
     std::vector<layer_info> layers() const {
-        std::vector<layer_info> result(static_cast<std::size_t>(info().layer_count));
-        for (std::size_t i = 0; i < result.size(); ++i) check(fne_job_layer_info(get(), i, &result[i]));
-        return result;
+        return detail::described<layer_info>(
+            info().layer_count,
+            [this](std::uint64_t i, layer_info *layer) { return fne_job_layer_info(get(), i, layer); });
     }
     /** The job's own statistics, once its features are there. */
     fne::statistics statistics() const {

@@ -270,9 +270,13 @@ def evaluate(
     _served(labels, classes, numbers, "images")
     opened = model if isinstance(model, Model) else Model(model)
     tensors = Roles.tensors(opened.tensors())
+    roles = Roles.of(tensors)
+    if not roles.layers:
+        raise error(
+            10, "the network has no convolution and no dense layer before its outputs: there is nothing to embed"
+        )
     extractor["layers"] = [tensor.name for tensor in tensors]
     job = embed_dataset(names, opened, folder / "job", root=root, codes=None, progress=progress, **extractor)
-    roles = Roles.of(tensors)
     _refuse_lost_classes(job, labels, classes)
     data = Representations(job, labels, roles, lower, upper)
     served, smallest = _served(data.labels, classes, numbers, "images that could be embedded")
