@@ -437,6 +437,28 @@ FNE_API fne_status fne_model_tensor_count(const fne_model *model, uint64_t *coun
  * \since 2.0 */
 FNE_API fne_status fne_model_tensor_info(const fne_model *model, uint64_t index, fne_tensor_info *info);
 
+/** Selects layers from a list of names, such as those of a job, by the selectors that fne_extractor_options::layers takes.
+ *
+ * A selector is, in this order: the exact name of a layer, as it is written or without a leading "import/" and a trailing
+ * ":0"; "all", every layer of the list; "last:25%", the last ceil(0.25 L) of the L default layers; a glob with *, ?, [abc],
+ * [a-c] or [!abc]. The indices come in the order of the selectors. Those of one selector come in the order of the list. A
+ * layer that several selectors choose stands once, at its first place.
+ *
+ * \param[in] selectors       UTF-8 strings; NULL where there are none
+ * \param[in] selector_count  how many, at most 2^20; 0: all default layers
+ * \param[in] names           the layers' names, UTF-8, in the order of their columns
+ * \param[in] is_default      of each name, 1 for a default layer, else 0; NULL: all are
+ * \param[in] name_count      how many names, at most 2^20
+ * \param[out] indices        receives numbers of names, none twice
+ * \param[in] capacity        elements of indices; name_count is always enough
+ * \param[out] count          receives how many were chosen, at least 1
+ * \return FNE_OK; FNE_UNKNOWN_TENSOR where a selector chooses nothing; FNE_INVALID_ARGUMENT also for a name that is given
+ *         twice and for a share that is none; FNE_BUFFER_TOO_SMALL
+ * \since 2.0 */
+FNE_API fne_status fne_select_layers(const char *const *selectors, uint64_t selector_count, const char *const *names,
+                                     const uint8_t *is_default, uint64_t name_count, uint64_t *indices,
+                                     uint64_t capacity, uint64_t *count);
+
 /** \} */
 
 /* ---------------------------------------------------------------------------------------------------- extractor */

@@ -69,6 +69,19 @@ func text(_ pointer: UnsafePointer<CChar>?, _ name: String) throws -> String {
     return text
 }
 
+/// The longest list of texts that is taken.
+private let textLimit: UInt64 = 1 << 20
+
+/// A list of texts; NULL where it is empty.
+func texts(_ pointers: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, _ name: String) throws -> [String] {
+    guard count > 0 else { return [] }
+    let pointers = try required(pointers, name)
+    guard count <= textLimit else {
+        throw FNEError(.invalidArgument, "\(name) has \(count) entries; at most \(textLimit) are taken")
+    }
+    return try (0..<Int(count)).map { try text(pointers[$0], "\(name)[\($0)]") }
+}
+
 /// A path, whatever its bytes.
 func file(_ pointer: UnsafePointer<CChar>?, _ name: String) throws -> FilePath {
     FilePath(cString: try required(pointer, name))

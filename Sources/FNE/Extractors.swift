@@ -43,13 +43,7 @@ func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extr
     func optional(_ value: UInt32) -> Int? { value == 0 ? nil : Int(value) }
     var result = Extractor.Options()
     result.inputTensor = try given.input_tensor.map { try text($0, "options->input_tensor") }
-    if given.layer_count > 0 {
-        let selectors = try required(given.layers, "options->layers")
-        guard given.layer_count <= 1 << 20 else {
-            throw FNEError(.invalidArgument, "options->layer_count is \(given.layer_count); at most 1048576 are taken")
-        }
-        result.layers = try (0..<Int(given.layer_count)).map { try text(selectors[$0], "options->layers[\($0)]") }
-    }
+    result.layers = try texts(given.layers, given.layer_count, "options->layers")
     result.height = optional(given.height)
     result.width = optional(given.width)
     result.channelOrder = try choice(given.channel_order, "channel_order")

@@ -78,6 +78,24 @@ private func allowsUnsafe(_ pointer: UnsafePointer<fne_model_options>?) throws -
     }
 }
 
+@c @implementation public func fne_select_layers(
+    _ selectors: UnsafePointer<UnsafePointer<CChar>?>?, _ selector_count: UInt64,
+    _ names: UnsafePointer<UnsafePointer<CChar>?>?, _ is_default: UnsafePointer<UInt8>?, _ name_count: UInt64,
+    _ indices: UnsafeMutablePointer<UInt64>?, _ capacity: UInt64, _ count: UnsafeMutablePointer<UInt64>?
+) -> fne_status {
+    status {
+        let count = try required(count, "count")
+        let names = try texts(names, name_count, "names")
+        let flags = is_default.map { flags in names.indices.map { flags[$0] != 0 } }
+        let chosen = try LayerSelection.indices(
+            texts(selectors, selector_count, "selectors"), among: names, isDefault: flags)
+        try needCapacity(capacity, chosen.count, "indices")
+        let indices = try required(indices, "indices")
+        for (place, index) in chosen.enumerated() { indices[place] = UInt64(index) }
+        count.pointee = UInt64(chosen.count)
+    }
+}
+
 /// An index within a table.
 func element(_ index: UInt64, of count: Int, _ what: String) throws -> Int {
     guard index < UInt64(count) else {

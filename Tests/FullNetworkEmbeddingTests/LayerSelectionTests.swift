@@ -1,3 +1,4 @@
+import Foundation
 import XCTest
 
 @testable import FullNetworkEmbedding
@@ -84,15 +85,61 @@ final class LayerSelectionTests: XCTestCase {
         }
     }
 
-    func testALayerMayNotBeSelectedTwice() {
-        for selectors in [
-            ["logits", "logits"], ["logits", "import/logits:0"], ["log*", "all"], ["conv/*", "last:100%"],
-        ] {
+    func testANameMayNotBeGivenTwice() {
+        for selectors in [["logits", "logits"], ["logits", "import/logits:0"]] {
             assertFails(.invalidArgument, saying: "twice") {
                 try LayerSelection.resolve(selectors, in: GraphWriter.smallNetwork.model())
             }
         }
         XCTAssertNoThrow(try names("depthwise/norm:0", "depthwise/norm:1"), "two outputs of one node")
+    }
+
+    func testALayerThatSeveralSelectorsChooseIsTakenOnce() throws {
+        XCTAssertEqual(try names("log*", "all"), ["logits", "conv/relu", "depthwise/relu6"])
+        XCTAssertEqual(try names("conv/*", "last:100%"), ["conv/relu", "depthwise/relu6"])
+        XCTAssertEqual(try names("*", "logits"), ["conv/relu", "depthwise/relu6", "logits"])
+    }
+
+    /// The table that the Python tests read too.
+    func testTheTableOfCases() throws {
+        struct Case: Decodable {
+            let names: [String]
+            let `default`: [Bool]?
+            let selectors: [String]
+            let indices: [Int]?
+            let error: String?
+        }
+        let path = repositoryRoot + "/Tests/selectors.json"
+        let cases = try JSONDecoder().decode([Case].self, from: Data(contentsOf: URL(fileURLWithPath: path)))
+        XCTAssertGreaterThan(cases.count, 50)
+        for (number, entry) in cases.enumerated() {
+            func chosen() throws -> [Int] {
+                try LayerSelection.indices(entry.selectors, among: entry.names, isDefault: entry.default)
+            }
+            switch entry.error {
+            case nil: XCTAssertEqual(try chosen(), entry.indices, "case \(number): \(entry.selectors)")
+            case "unknown": assertFails(.unknownTensor) { try chosen() }
+            case "invalid": assertFails(.invalidArgument) { try chosen() }
+            default: XCTFail("case \(number) has an error of no kind")
+            }
+        }
+    }
+
+    func testEveryWholePercentOfUpTo200Layers() throws {
+        for count in 1...200 {
+            let names = (0..<count).map { "layer\($0)" }
+            for percent in 1...100 {
+                let expected = (percent * count + 99) / 100
+                XCTAssertEqual(
+                    try LayerSelection.indices(["last:\(percent)%"], among: names), Array(count - expected..<count))
+            }
+        }
+    }
+
+    func testFlagsOfAnotherNumber() {
+        assertFails(.invalidArgument, saying: "2 names", "1 flags") {
+            try LayerSelection.indices([], among: ["a", "b"], isDefault: [true])
+        }
     }
 
     /// A graph that was saved with the prefix: its names are taken as they are.

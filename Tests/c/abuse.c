@@ -132,6 +132,26 @@ int main(int argc, char **argv) {
     EXPECT(fne_model_tensor_info(model, 0, &tensor), FNE_OK);
     HOLDS(tensor.rank == 77 && strlen(tensor.name) > 0 && tensor.struct_size == 16);
 
+    /* Selectors. */
+    const char *const names[] = {"conv1", "conv2", "dense"};
+    const char *const selectors[] = {"dense", "conv*"};
+    const uint8_t is_default[] = {1, 1, 0};
+    uint64_t indices[3] = {9, 9, 9};
+    count = 99;
+    EXPECT(fne_select_layers(selectors, 2, names, is_default, 3, indices, 2, &count), FNE_BUFFER_TOO_SMALL);
+    EXPECT(fne_select_layers(selectors, 2, names, is_default, 3, NULL, 3, &count), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_select_layers(selectors, 2, names, is_default, 3, indices, 3, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_select_layers(NULL, 2, names, is_default, 3, indices, 3, &count), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_select_layers(selectors, 2, NULL, is_default, 3, indices, 3, &count), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_select_layers(selectors, UINT64_MAX, names, is_default, 3, indices, 3, &count), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_select_layers(selectors, 2, names, is_default, UINT64_MAX, indices, 3, &count), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_select_layers(selectors, 2, NULL, NULL, 0, indices, 3, &count), FNE_UNKNOWN_TENSOR);
+    HOLDS(count == 99 && indices[0] == 9);
+    EXPECT(fne_select_layers(selectors, 2, names, is_default, 3, indices, 3, &count), FNE_OK);
+    HOLDS(count == 3 && indices[0] == 2 && indices[1] == 0 && indices[2] == 1);
+    EXPECT(fne_select_layers(NULL, 0, names, is_default, 3, indices, 3, &count), FNE_OK);
+    HOLDS(count == 2 && indices[0] == 0 && indices[1] == 1);
+
     /* Extractors: all of this is refused before TensorFlow is needed. */
     fne_extractor *extractor = NULL;
     fne_extractor_options options;

@@ -1,67 +1,126 @@
-/// Turns a user's selectors into tensors: exact names, globs, "all", "last:25%".
-enum LayerSelection {
+/// Turns what a user writes into layers: exact names, "all", "last:25%", globs. This is the grammar's only home: networks,
+/// jobs and packed codes are all selected from by it.
+///
+/// A name always comes first, whatever characters it holds. It is looked for as it is written, and then without a leading
+/// "import/" and a trailing ":0". The layers come in the order of the selectors, and within a selector in the order of the
+/// list. A layer that several selectors choose is taken once, at its first place. Its exact name may be given once only.
+public enum LayerSelection {
+    /// A tensor of a network that is to be a layer of the row.
     struct Selected {
         let name: TensorName
         let kind: TensorKind
     }
 
+    /// Selects from a network. "all" and globs choose from the default layers and the classifier's; exact names may be
+    /// those of any tensor.
+    ///
     /// - Parameter selectors: empty means all default layers.
-    /// - Returns: at least one tensor, none twice, in the order of the selectors.
+    /// - Returns: at least one tensor, none twice.
+    /// - Throws: `.unknownTensor`, `.invalidArgument`.
     static func resolve(_ selectors: [String], in model: Model) throws -> [Selected] {
-        var selected: [Selected] = []
-        var seen = Set<TensorName>()
-        for selector in selectors.isEmpty ? ["last:100%"] : selectors {
-            for tensor in try tensors(selector, in: model) {
-                guard seen.insert(tensor.name).inserted else {
-                    throw FNEError(.invalidArgument, "the layer '\(tensor.name.text)' is selected twice")
+        let layers = model.tensors.filter { $0.isDefault || $0.isClassifier }
+        let choices = Choices<TensorName>(
+            layers: layers.map { ($0.name, TensorName(node: $0.name, output: 0), $0.isDefault) },
+            exact: { text in
+                let name = model.tensorName(text)
+                return model.graph.index[name.node] == nil ? nil : name
+            },
+            unknown: model.unknownTensor, whole: "graph")
+        let kinds = Dictionary(model.tensors.map { ($0.name, $0.kind) }, uniquingKeysWith: { first, _ in first })
+        return try choices.resolve(selectors).map { name in
+            Selected(name: name, kind: kinds[name.node] ?? .other)
+        }
+    }
+
+    /// Selects from a list of layers, such as those of a job.
+    ///
+    /// - Parameters:
+    ///   - selectors: empty means all default layers.
+    ///   - names: of all layers, in the order of their columns
+    ///   - isDefault: which of them are default layers; nil: all
+    /// - Returns: numbers of `names`, at least one, none twice.
+    /// - Throws: `.unknownTensor`, `.invalidArgument`.
+    public static func indices(_ selectors: [String], among names: [String], isDefault: [Bool]? = nil) throws -> [Int] {
+        if let isDefault, isDefault.count != names.count {
+            throw FNEError(.invalidArgument, "there are \(names.count) names, but \(isDefault.count) flags")
+        }
+        // Names are compared as bytes: String's equality takes different bytes for the same name.
+        func key(_ name: TensorName) -> [UInt8] { Array(name.text.utf8) }
+        let numbers = Dictionary(
+            names.enumerated().map { (key(TensorName($1)), $0) }, uniquingKeysWith: { first, _ in first })
+        let choices = Choices<Int>(
+            layers: names.enumerated().map { ($1, $0, isDefault?[$0] ?? true) },
+            exact: { numbers[key(TensorName($0))] ?? numbers[key(TensorName(userWritten: $0))] },
+            unknown: {
+                let nearest = nearestNamesSentence(to: TensorName(userWritten: $0).text, among: names)
+                return FNEError(.unknownTensor, "there is no layer '\($0)'; \(nearest)")
+            },
+            whole: "list")
+        return try choices.resolve(selectors)
+    }
+
+    /// What there is to choose from.
+    private struct Choices<Layer: Hashable> {
+        /// What "all", "last" and globs choose from.
+        let layers: [(name: String, layer: Layer, isDefault: Bool)]
+        /// The layer of that very name.
+        let exact: (String) -> Layer?
+        /// The error for a name that is not there.
+        let unknown: (String) -> FNEError
+        /// What holds the layers, for messages.
+        let whole: String
+
+        func resolve(_ selectors: [String]) throws -> [Layer] {
+            guard !selectors.isEmpty else { return try nonEmpty(defaults) }
+            var chosen: [Layer] = []
+            var seen = Set<Layer>()
+            var named = Set<Layer>()
+            for selector in selectors {
+                let found: [Layer]
+                if let layer = exact(selector) {
+                    guard named.insert(layer).inserted else {
+                        throw FNEError(.invalidArgument, "the layer '\(selector)' is selected twice")
+                    }
+                    found = [layer]
+                } else {
+                    found = try matching(selector)
                 }
-                selected.append(tensor)
+                chosen += found.filter { seen.insert($0).inserted }
             }
+            return chosen
         }
-        return selected
-    }
 
-    private static func tensors(_ selector: String, in model: Model) throws -> [Selected] {
-        func selected(_ tensors: [Model.Tensor]) -> [Selected] {
-            tensors.map { Selected(name: TensorName(node: $0.name, output: 0), kind: $0.kind) }
-        }
-        // A tensor of that very name comes first, whatever characters it holds.
-        let exact = model.tensorName(selector)
-        if model.graph.index[exact.node] != nil {
-            let kind = model.tensors.first { $0.name == exact.node }?.kind ?? .other
-            return [Selected(name: exact, kind: kind)]
-        }
-        if selector == "all" { return try nonEmpty(selected(model.tensors.filter { $0.isDefault || $0.isClassifier })) }
-        if selector.hasPrefix("last:") { return try nonEmpty(selected(last(selector, of: model.defaultLayers))) }
-        if selector.contains(where: { "*?[".contains($0) }) {
+        private var defaults: [Layer] { layers.filter(\.isDefault).map(\.layer) }
+
+        /// The layers of a selector that is no name.
+        private func matching(_ selector: String) throws -> [Layer] {
+            if selector == "all" { return try nonEmpty(layers.map(\.layer)) }
+            if selector.hasPrefix("last:") { return try nonEmpty(last(selector)) }
+            guard selector.contains(where: { "*?[".contains($0) }) else { throw unknown(selector) }
             let pattern = selector.hasPrefix("import/") ? String(selector.dropFirst("import/".count)) : selector
-            let matching = model.tensors.filter {
-                ($0.isDefault || $0.isClassifier) && (matches(selector, $0.name) || matches(pattern, $0.name))
-            }
-            guard !matching.isEmpty else {
-                throw FNEError(.unknownTensor, "no layer of the graph matches '\(selector)'")
-            }
-            return selected(matching)
+            let found = layers.filter { LayerSelection.matches(selector, $0.name) || LayerSelection.matches(pattern, $0.name) }
+            guard !found.isEmpty else { throw FNEError(.unknownTensor, "no layer of the \(whole) matches '\(selector)'") }
+            return found.map(\.layer)
         }
-        _ = try model.node(exact, writtenAs: selector) // throws, with the nearest names
-        return []
-    }
 
-    private static func nonEmpty(_ tensors: [Selected]) throws -> [Selected] {
-        guard !tensors.isEmpty else {
-            throw FNEError(.unknownTensor, "the graph has no convolution and no dense layer; name the tensors to take")
+        /// "last:25%": the last ceil(0.25 L) of the L default layers.
+        private func last(_ selector: String) throws -> [Layer] {
+            let text = selector.dropFirst("last:".count)
+            guard text.hasSuffix("%"), let percent = Double(text.dropLast()), percent > 0, percent <= 100 else {
+                throw FNEError(.invalidArgument, "'\(selector)': write a share above 0 and up to 100, such as last:25%")
+            }
+            // The product comes first: it is exact for whole percents, so that no rounding error reaches the ceiling.
+            let count = Int((percent * Double(defaults.count) / 100).rounded(.up))
+            return defaults.suffix(count)
         }
-        return tensors
-    }
 
-    /// "last:25%": the last ceil(0.25 L) of L layers.
-    private static func last(_ selector: String, of layers: [Model.Tensor]) throws -> [Model.Tensor] {
-        let text = selector.dropFirst("last:".count)
-        guard text.hasSuffix("%"), let percent = Double(text.dropLast()), percent > 0, percent <= 100 else {
-            throw FNEError(.invalidArgument, "'\(selector)': write a share above 0 and up to 100, such as last:25%")
+        private func nonEmpty(_ found: [Layer]) throws -> [Layer] {
+            guard !found.isEmpty else {
+                throw FNEError(
+                    .unknownTensor, "the \(whole) has no convolution and no dense layer; name the tensors to take")
+            }
+            return found
         }
-        let count = Int((percent * Double(layers.count) / 100).rounded(.up))
-        return Array(layers.suffix(count))
     }
 
     /// Whether a glob matches a whole name: * any run of characters, ? one, [abc] and [a-c] one of a set, [!abc] one
@@ -71,7 +130,7 @@ enum LayerSelection {
         let name = Array(name.unicodeScalars)
         var p = 0
         var n = 0
-        var retry: (p: Int, n: Int)? // behind the last *, and how much of the name it has taken
+        var retry: (p: Int, n: Int)? // after the last *, and how much of the name it has taken
         while n < name.count {
             if p < pattern.count, pattern[p] == "*" {
                 p += 1

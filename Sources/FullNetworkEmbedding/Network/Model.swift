@@ -158,15 +158,16 @@ public final class Model: @unchecked Sendable {
     }
 
     /// The node of a tensor, or an error that lists the nearest names.
-    func node(_ tensor: TensorName, writtenAs text: String) throws -> GraphDefinition.Node {
-        guard let number = graph.index[tensor.node] else {
-            let nearest = nearestNames(to: tensor.node, among: tensors.map(\.name))
-            throw FNEError(
-                .unknownTensor,
-                "the graph has no tensor '\(text)'; the nearest names are "
-                    + nearest.map { "'\($0)'" }.joined(separator: ", "))
-        }
+    private func node(_ tensor: TensorName, writtenAs text: String) throws -> GraphDefinition.Node {
+        guard let number = graph.index[tensor.node] else { throw unknownTensor(text) }
         return graph.nodes[number]
+    }
+
+    /// The error for a name that no tensor has.
+    func unknownTensor(_ text: String) -> FNEError {
+        FNEError(
+            .unknownTensor,
+            "the graph has no tensor '\(text)'; " + nearestNamesSentence(to: tensorName(text).node, among: tensors.map(\.name)))
     }
 }
 

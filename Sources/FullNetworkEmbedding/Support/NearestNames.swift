@@ -21,3 +21,9 @@ func nearestNames(to name: String, among names: [String], count: Int = 5) -> [St
         .prefix(count)
         .map { $0.0 }
 }
+
+/// The end of an error's sentence about a name that is not there.
+func nearestNamesSentence(to name: String, among names: [String]) -> String {
+    guard !names.isEmpty else { return "there are no names at all" }
+    return "the nearest names are " + nearestNames(to: name, among: names).map { "'\($0)'" }.joined(separator: ", ")
+}

@@ -63,3 +63,7 @@ final class Locked<Value>: @unchecked Sendable {
 
     var current: Value { with { $0 } }
 }
+
+/// The checkout that these tests belong to.
+let repositoryRoot = URL(fileURLWithPath: #filePath)
+    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
