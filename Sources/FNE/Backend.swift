@@ -2,7 +2,7 @@ import FullNetworkEmbedding
 public import CFNE
 
 @c @implementation public func fne_backend_load(_ path: UnsafePointer<CChar>?) -> fne_status {
-    status { try TensorFlowLibrary.load(path: path.map { try text($0, "path") }) }
+    status { try Backend.load(path: path.map { try text($0, "path") }) }
 }
 
 /// The one copy that a process can load, once it is there.
@@ -11,7 +11,7 @@ private final class LoadedBackend: @unchecked Sendable {
     let path: CText
 
     init?() {
-        guard let library = TensorFlowLibrary.current else { return nil }
+        guard let library = Backend.loaded else { return nil }
         version = CText(library.version)
         path = CText(library.path)
     }
@@ -23,7 +23,7 @@ private final class LoadedBackend: @unchecked Sendable {
     _ version: UnsafeMutablePointer<UnsafePointer<CChar>?>?, _ path: UnsafeMutablePointer<UnsafePointer<CChar>?>?
 ) -> fne_status {
     status {
-        let backend = TensorFlowLibrary.current == nil ? nil : LoadedBackend.shared
+        let backend = Backend.loaded == nil ? nil : LoadedBackend.shared
         version?.pointee = backend?.version.pointer ?? emptyText.pointer
         path?.pointee = backend?.path.pointer ?? emptyText.pointer
     }

@@ -205,7 +205,8 @@ func mustBeZero(_ reserved: some BinaryInteger, _ name: String) throws {
 /// Objects that C holds are retained Swift objects.
 func handle(_ object: AnyObject) -> OpaquePointer { OpaquePointer(Unmanaged.passRetained(object).toOpaque()) }
 
-func object<Object: AnyObject>(_ handle: OpaquePointer?, _ name: String) throws -> Object {
+/// The object that a handle stands for.
+func referenced<Object: AnyObject>(_ handle: OpaquePointer?, _ name: String) throws -> Object {
     Unmanaged<Object>.fromOpaque(UnsafeRawPointer(try required(handle, name))).takeUnretainedValue()
 }
 

@@ -32,7 +32,7 @@ private func defaultOptions() -> fne_ternarize_options {
             required(x, "x"), required(mean, "mean"), required(std, "std"), required(codes, "codes")
         )
         try needCapacity(capacity, matrixSize(row_count, feature_count, "x"), "codes")
-        try discretization(options, "options").apply(
+        try readDiscretization(options, "options").apply(
             x, rows: Int(row_count), features: Int(feature_count), mean: mean, std: std, to: codes)
     }
 }
@@ -49,7 +49,7 @@ private func defaultOptions() -> fne_ternarize_options {
 }
 
 /// C's options as Swift's.
-func discretization(_ options: UnsafePointer<fne_ternarize_options>?, _ name: String) throws -> Discretization {
+func readDiscretization(_ options: UnsafePointer<fne_ternarize_options>?, _ name: String) throws -> Discretization {
     let given = try readOptions(options, defaults: defaultOptions(), name)
     try mustBeZero(given.reserved, name)
     return try Discretization(lower: given.lower, upper: given.upper, rules: choice(given.rules, "rules"))

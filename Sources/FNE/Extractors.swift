@@ -30,7 +30,7 @@ private func defaultOptions() -> fne_extractor_options {
     _ extractor: UnsafeMutablePointer<OpaquePointer?>?
 ) -> fne_status {
     status {
-        let object: ModelObject = try object(model, "model")
+        let object: ModelObject = try referenced(model, "model")
         let extractor = try required(extractor, "extractor")
         let opened = try Extractor(object.model, translated(options))
         extractor.pointee = handle(ExtractorObject(opened))
@@ -82,7 +82,7 @@ func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extr
     _ extractor: OpaquePointer?, _ count: UnsafeMutablePointer<UInt64>?
 ) -> fne_status {
     status {
-        let object: ExtractorObject = try object(extractor, "extractor")
+        let object: ExtractorObject = try referenced(extractor, "extractor")
         try required(count, "count").pointee = UInt64(object.extractor.featureCount)
     }
 }
@@ -91,7 +91,7 @@ func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extr
     _ extractor: OpaquePointer?, _ count: UnsafeMutablePointer<UInt64>?
 ) -> fne_status {
     status {
-        let object: ExtractorObject = try object(extractor, "extractor")
+        let object: ExtractorObject = try referenced(extractor, "extractor")
         try required(count, "count").pointee = UInt64(object.extractor.layers.count)
     }
 }
@@ -104,14 +104,14 @@ func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extr
     _ extractor: OpaquePointer?, _ index: UInt64, _ info: UnsafeMutablePointer<fne_layer_info>?
 ) -> fne_status {
     status {
-        let object: ExtractorObject = try object(extractor, "extractor")
+        let object: ExtractorObject = try referenced(extractor, "extractor")
         let value = try layerInfo(index, object.extractor.layers, object.layerNames)
         try fill(required(info, "info"), with: value, "info")
     }
 }
 
 /// A layer's place in the row, as C reads it.
-func layerInfo(_ index: UInt64, _ layers: [Extractor.Layer], _ names: [CText]) throws -> fne_layer_info {
+func layerInfo(_ index: UInt64, _ layers: [Layer], _ names: [CText]) throws -> fne_layer_info {
     let index = try element(index, of: layers.count, "layer")
     let layer = layers[index]
     return fne_layer_info(
@@ -127,7 +127,7 @@ func layerInfo(_ index: UInt64, _ layers: [Extractor.Layer], _ names: [CText]) t
     _ extractor: OpaquePointer?, _ info: UnsafeMutablePointer<fne_input_info>?
 ) -> fne_status {
     status {
-        let object: ExtractorObject = try object(extractor, "extractor")
+        let object: ExtractorObject = try referenced(extractor, "extractor")
         let value = fne_input_info(
             struct_size: 0, name: object.inputName.pointer, height: UInt32(object.extractor.height),
             width: UInt32(object.extractor.width), batch_size: UInt32(object.extractor.batchSize),
@@ -148,13 +148,13 @@ func layerInfo(_ index: UInt64, _ layers: [Extractor.Layer], _ names: [CText]) t
     _ features: UnsafeMutablePointer<Float>?, _ capacity: UInt64, _ run: UnsafeMutablePointer<fne_extract_run>?
 ) -> fne_status {
     extract(extractor, count, features, capacity, run) { extractor, count in
-        let files = try files(paths, UInt64(count))
+        let files = try filePaths(paths, UInt64(count))
         return { try extractor.extract(files: files, to: $0, rowsDone: &$1, reports: $2) }
     }
 }
 
 /// Paths in C's memory.
-func files(_ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, _ name: String = "paths") throws -> [FilePath] {
+func filePaths(_ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, _ name: String = "paths") throws -> [FilePath] {
     let paths = try required(paths, name)
     return try (0..<integer(count, "count")).map { try file(paths[$0], "\(name)[\($0)]") }
 }
@@ -165,7 +165,7 @@ func files(_ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, _ na
     _ std: UnsafeMutablePointer<Double>?, _ statistics_capacity: UInt64, _ run: UnsafeMutablePointer<fne_extract_run>?
 ) -> fne_status {
     status {
-        let object: ExtractorObject = try object(extractor, "extractor")
+        let object: ExtractorObject = try referenced(extractor, "extractor")
         let extractor = object.extractor
         let (codes, mean, std) = try (required(codes, "codes"), required(mean, "mean"), required(std, "std"))
         guard count > 0 else { throw FNEError(.invalidArgument, "count is 0: there are no images") }
@@ -176,9 +176,9 @@ func files(_ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, _ na
         guard given.codes == nil, given.packed == nil, given.mean == nil, given.std == nil else {
             throw FNEError(.invalidArgument, "run sets codes, packed, mean or std, which are arguments of fne_embed_files")
         }
-        let files = try files(paths, count)
-        let discretization = try discretization(given.ternarize_options, "run->ternarize_options")
-        let reports = try reports(of: given, count: files.count, skips: extractor.skipsBadImages)
+        let files = try filePaths(paths, count)
+        let discretization = try readDiscretization(given.ternarize_options, "run->ternarize_options")
+        let reports = try runReports(of: given, count: files.count, skips: extractor.skipsBadImages)
         var rowsDone = 0
         defer { store(UInt64(rowsDone), at: \.rows_done, of: run) }
         try extractor.embed(
@@ -247,7 +247,7 @@ private func translated(_ image: fne_pixel_image, _ name: String) throws -> Extr
     _ capacity: UInt64
 ) -> fne_status {
     status {
-        let object: ExtractorObject = try object(extractor, "extractor")
+        let object: ExtractorObject = try referenced(extractor, "extractor")
         let extractor = object.extractor
         let pixels = try translated(required(image, "image").pointee, "image")
         let fed = try required(fed, "fed")
@@ -266,17 +266,17 @@ private func extract(
     _ prepare: (Extractor, Int) throws -> Extraction
 ) -> fne_status {
     status {
-        let object: ExtractorObject = try object(extractorHandle, "extractor")
+        let object: ExtractorObject = try referenced(extractorHandle, "extractor")
         let extractor = object.extractor
         guard count > 0 else { throw FNEError(.invalidArgument, "count is 0: there are no images") }
         let rowSize = extractor.featureCount * (rowsPerImage ?? extractor.rowsPerImage)
         let run = try readOptions(UnsafePointer(runPointer), defaults: fne_extract_run(), "run")
-        let output = try output(
+        let output = try runOutput(
             features, capacity, run, size: matrixSize(count, UInt64(rowSize), "features"),
             featureCount: extractor.featureCount)
         let count = try integer(count, "count")
         let extraction = try prepare(extractor, count)
-        let reports = try reports(of: run, count: count, skips: extractor.skipsBadImages)
+        let reports = try runReports(of: run, count: count, skips: extractor.skipsBadImages)
         var rowsDone = 0
         defer { store(UInt64(rowsDone), at: \.rows_done, of: runPointer) }
         try extraction(output, &rowsDone, reports)
@@ -284,7 +284,7 @@ private func extract(
 }
 
 /// What a run reports to C. Its statuses become FNE_OK.
-private func reports(of run: fne_extract_run, count: Int, skips: Bool) throws -> Extractor.Reports {
+private func runReports(of run: fne_extract_run, count: Int, skips: Bool) throws -> Extractor.Reports {
     let (user, statuses) = (run.user, run.statuses)
     if statuses != nil { try needCapacity(run.statuses_capacity, count, "run->statuses") }
     statuses?.update(repeating: FNE_OK, count: count)
@@ -301,7 +301,7 @@ private func reports(of run: fne_extract_run, count: Int, skips: Bool) throws ->
 }
 
 /// Where the rows go: features, the run's codes, or both.
-private func output(
+private func runOutput(
     _ features: UnsafeMutablePointer<Float>?, _ capacity: UInt64, _ run: fne_extract_run, size: Int, featureCount: Int
 ) throws -> Extractor.Output {
     var output = Extractor.Output()
@@ -327,6 +327,6 @@ private func output(
     output.codes = run.codes
     output.packed = run.packed
     output.discretizer = try Discretizer(
-        discretization(run.ternarize_options, "run->ternarize_options"), features: featureCount, mean: mean, std: std)
+        readDiscretization(run.ternarize_options, "run->ternarize_options"), features: featureCount, mean: mean, std: std)
     return output
 }

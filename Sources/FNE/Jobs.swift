@@ -4,7 +4,7 @@ public import CFNE
 /// A job, with its strings as C reads them. C's promise that one thread at a time uses it is the caller's.
 final class JobObject {
     let job: Job
-    let layers: [Extractor.Layer]
+    let layers: [Layer]
     let layerNames: [CText]
 
     init(_ job: Job) throws {
@@ -26,7 +26,7 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
     try mustBeZero(given.reserved, "options")
     var result = try Job.Options()
     result.source = try given.source.map { try file($0, "options->source") }
-    if given.path_count > 0 { result.paths = try files(given.paths, given.path_count, "options->paths") }
+    if given.path_count > 0 { result.paths = try filePaths(given.paths, given.path_count, "options->paths") }
     result.root = try given.root.map { try file($0, "options->root") }
     result.shard = Shard(index: Int(given.shard_index), count: max(Int(given.shard_count), 1))
     result.keepsFeatures = try !flag(given.drop_features, "drop_features")
@@ -37,7 +37,7 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
     default: throw FNEError(.invalidArgument, "codes is \(given.codes), which is none of its values")
     }
     result.statistics = try given.statistics.map { try file($0, "options->statistics") }
-    result.discretization = try discretization(given.ternarize_options, "options->ternarize_options")
+    result.discretization = try readDiscretization(given.ternarize_options, "options->ternarize_options")
     result.failsOnBadImage = try flag(given.fail_on_bad_image, "fail_on_bad_image")
     result.acceptsOtherEngine = try flag(given.accept_other_engine, "accept_other_engine")
     if given.checkpoint_seconds > 0 { result.checkpointSeconds = Int(given.checkpoint_seconds) }
@@ -59,7 +59,7 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
         if model == nil {
             opened = try Job(existing: folder, options: translatedOptions)
         } else {
-            let object: ModelObject = try object(model, "model")
+            let object: ModelObject = try referenced(model, "model")
             opened = try Job(
                 folder: folder, model: object.model, extractor: translated(extractor_options), options: translatedOptions)
         }
@@ -76,7 +76,7 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
         let job = try required(job, "job")
         guard shard_count > 0 else { throw FNEError(.invalidArgument, "shard_count is 0: there are no shards") }
         let opened = try Job(
-            merging: files(shards, shard_count, "shards"), into: folder, options: translated(options))
+            merging: filePaths(shards, shard_count, "shards"), into: folder, options: translated(options))
         job.pointee = handle(try JobObject(opened))
     }
 }
@@ -93,7 +93,7 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
     _ job: OpaquePointer?, _ reports: UnsafePointer<fne_job_reports>?
 ) -> fne_status {
     status {
-        let object: JobObject = try object(job, "job")
+        let object: JobObject = try referenced(job, "job")
         let given = try readOptions(reports, defaults: fne_job_reports(), "reports")
         var reports = Job.Reports()
         let user = given.user
@@ -119,7 +119,7 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
     _ job: OpaquePointer?, _ info: UnsafeMutablePointer<fne_job_info>?
 ) -> fne_status {
     status {
-        let object: JobObject = try object(job, "job")
+        let object: JobObject = try referenced(job, "job")
         let info = try required(info, "info")
         let job = object.job
         let value = fne_job_info(
@@ -136,7 +136,7 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
     _ job: OpaquePointer?, _ index: UInt64, _ info: UnsafeMutablePointer<fne_layer_info>?
 ) -> fne_status {
     status {
-        let object: JobObject = try object(job, "job")
+        let object: JobObject = try referenced(job, "job")
         try fill(required(info, "info"), with: layerInfo(index, object.layers, object.layerNames), "info")
     }
 }
@@ -145,7 +145,7 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
     _ job: OpaquePointer?, _ statistics: UnsafeMutablePointer<OpaquePointer?>?
 ) -> fne_status {
     status {
-        let object: JobObject = try object(job, "job")
+        let object: JobObject = try referenced(job, "job")
         let statistics = try required(statistics, "statistics")
         statistics.pointee = handle(try object.job.statistics())
     }

@@ -56,7 +56,7 @@ private func allowsUnsafe(_ pointer: UnsafePointer<fne_model_options>?) throws -
     _ model: OpaquePointer?, _ count: UnsafeMutablePointer<UInt64>?
 ) -> fne_status {
     status {
-        let object: ModelObject = try object(model, "model")
+        let object: ModelObject = try referenced(model, "model")
         try required(count, "count").pointee = UInt64(object.model.tensors.count)
     }
 }
@@ -65,7 +65,7 @@ private func allowsUnsafe(_ pointer: UnsafePointer<fne_model_options>?) throws -
     _ model: OpaquePointer?, _ index: UInt64, _ info: UnsafeMutablePointer<fne_tensor_info>?
 ) -> fne_status {
     status {
-        let object: ModelObject = try object(model, "model")
+        let object: ModelObject = try referenced(model, "model")
         let info = try required(info, "info")
         let index = try element(index, of: object.model.tensors.count, "tensor")
         let tensor = object.model.tensors[index]

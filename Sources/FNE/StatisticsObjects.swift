@@ -18,7 +18,7 @@ public import CFNE
     _ statistics: OpaquePointer?, _ rows: UnsafePointer<Float>?, _ row_count: UInt64, _ feature_count: UInt64
 ) -> fne_status {
     status {
-        let object: Statistics = try object(statistics, "statistics")
+        let object: Statistics = try referenced(statistics, "statistics")
         guard feature_count == UInt64(object.featureCount) else {
             throw FNEError(
                 .shapeMismatch, "rows of \(feature_count) features were given to statistics of \(object.featureCount)")
@@ -33,8 +33,8 @@ public import CFNE
     _ statistics: OpaquePointer?, _ source: OpaquePointer?
 ) -> fne_status {
     status {
-        let target: Statistics = try object(statistics, "statistics")
-        try target.merge(object(source, "source"))
+        let target: Statistics = try referenced(statistics, "statistics")
+        try target.merge(referenced(source, "source"))
     }
 }
 
@@ -43,7 +43,7 @@ public import CFNE
     _ feature_count: UnsafeMutablePointer<UInt64>?
 ) -> fne_status {
     status {
-        let object: Statistics = try object(statistics, "statistics")
+        let object: Statistics = try referenced(statistics, "statistics")
         rows?.pointee = UInt64(object.count)
         feature_count?.pointee = UInt64(object.featureCount)
     }
@@ -54,7 +54,7 @@ public import CFNE
     _ capacity: UInt64, _ ddof: UInt32
 ) -> fne_status {
     status {
-        let object: Statistics = try object(statistics, "statistics")
+        let object: Statistics = try referenced(statistics, "statistics")
         try needCapacity(capacity, object.featureCount, "mean and std")
         try object.get(mean: mean, std: std, ddof: Int(ddof))
     }
@@ -64,7 +64,7 @@ public import CFNE
     _ statistics: OpaquePointer?, _ size: UnsafeMutablePointer<UInt64>?
 ) -> fne_status {
     status {
-        let object: Statistics = try object(statistics, "statistics")
+        let object: Statistics = try referenced(statistics, "statistics")
         try required(size, "size").pointee = UInt64(object.savedSize)
     }
 }
@@ -73,7 +73,7 @@ public import CFNE
     _ statistics: OpaquePointer?, _ bytes: UnsafeMutablePointer<UInt8>?, _ capacity: UInt64
 ) -> fne_status {
     status {
-        let object: Statistics = try object(statistics, "statistics")
+        let object: Statistics = try referenced(statistics, "statistics")
         let start = try required(bytes, "bytes")
         try needCapacity(capacity, object.savedSize, "bytes")
         try object.save(to: UnsafeMutableRawBufferPointer(start: start, count: object.savedSize))

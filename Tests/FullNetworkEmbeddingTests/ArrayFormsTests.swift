@@ -1,5 +1,12 @@
 import XCTest
 
+@testable import FNECodes
+@testable import FNEEmbedding
+@testable import FNEImage
+@testable import FNEJob
+@testable import FNENetwork
+@testable import FNEPipeline
+@testable import FNESupport
 @testable import FullNetworkEmbedding
 
 /// The functions on arrays against those on pointers, which have tests of their own, and by hand.
@@ -45,7 +52,7 @@ final class ArrayFormsTests: XCTestCase {
     func testFeaturesOfFiles() throws {
         var options = Extractor.Options()
         options.batchSize = 2
-        let layer = Extractor.Layer(name: "layer", kind: .dense, rank: 2, features: 0..<4)
+        let layer = Layer(name: "layer", kind: .dense, rank: 2, features: 0..<4)
         let extractor = Extractor(
             engine: FakeEngine(valueCount: 3), layers: [layer], preprocessing: Preprocessing(height: 1, width: 1), options: options)
         assertFails(.fileError, saying: "none.png") { try extractor.features(of: ["none.png"]) }

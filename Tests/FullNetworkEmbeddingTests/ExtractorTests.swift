@@ -1,12 +1,19 @@
 import XCTest
 
+@testable import FNECodes
+@testable import FNEEmbedding
+@testable import FNEImage
+@testable import FNEJob
+@testable import FNENetwork
+@testable import FNEPipeline
+@testable import FNESupport
 @testable import FullNetworkEmbedding
 
 /// The pipeline around a fake engine: pictures of one colour, 2 x 2 pixels fed, rows (r, g, b, 4 (r + g + b)).
 final class ExtractorTests: XCTestCase {
     private let layers = [
-        Extractor.Layer(name: "first", kind: .convolution, rank: 4, features: 0..<2),
-        Extractor.Layer(name: "second", kind: .dense, rank: 2, features: 2..<4),
+        Layer(name: "first", kind: .convolution, rank: 4, features: 0..<2),
+        Layer(name: "second", kind: .dense, rank: 2, features: 2..<4),
     ]
 
     private func extractor(
@@ -373,7 +380,7 @@ final class ExtractorTests: XCTestCase {
         XCTAssertEqual(extractor.width, 2)
         XCTAssertEqual(extractor.layers[1].features, 2..<4)
         XCTAssertNil(Extractor.Options().batchSize, "as the graph says")
-        XCTAssertEqual(Extractor.Options.defaultBatchSize, 4)
+        XCTAssertEqual(EngineDefaults.batchSize, 4)
     }
 
     // MARK: Streams

@@ -1,5 +1,12 @@
 import XCTest
 
+@testable import FNECodes
+@testable import FNEEmbedding
+@testable import FNEImage
+@testable import FNEJob
+@testable import FNENetwork
+@testable import FNEPipeline
+@testable import FNESupport
 @testable import FullNetworkEmbedding
 
 final class GraphDefinitionTests: XCTestCase {
@@ -25,11 +32,11 @@ final class GraphDefinitionTests: XCTestCase {
         XCTAssertEqual(mean.dataInputs.map(\.name), ["split", "axes"])
         XCTAssertTrue(mean.flag("keep_dims"))
         XCTAssertFalse(mean.flag("T"), "an attribute of another type is not a flag")
-        XCTAssertEqual(mean.type("T"), GraphDefinition.float32)
+        XCTAssertEqual(mean.type("T"), .float32)
         guard case .integer(-5)? = mean.attributes["N"] else { return XCTFail("N is not -5") }
         XCTAssertEqual(definition.nodes[0].shape("shape"), [-1, 8, 9, 3])
         let axes = try XCTUnwrap(definition.nodes[1].constant("value"))
-        XCTAssertEqual(axes.type, 3)
+        XCTAssertEqual(axes.type, .int32)
         XCTAssertEqual(axes.shape, [2])
     }
 

@@ -2,6 +2,13 @@ import CKernels
 import Foundation
 import XCTest
 
+@testable import FNECodes
+@testable import FNEEmbedding
+@testable import FNEImage
+@testable import FNEJob
+@testable import FNENetwork
+@testable import FNEPipeline
+@testable import FNESupport
 @testable import FullNetworkEmbedding
 
 /// Jobs with a fake engine; Tests/python/test_jobs.py runs them with TensorFlow, and kills them.
@@ -45,7 +52,7 @@ final class JobTests: XCTestCase {
         options.loaderThreads = 2
         options.onError = .skip
         options.padsBatches = true
-        let layer = Extractor.Layer(name: "layer", kind: .dense, rank: 2, features: 0..<4)
+        let layer = Layer(name: "layer", kind: .dense, rank: 2, features: 0..<4)
         return Extractor(
             engine: FakeEngine(valueCount: 3), layers: [layer], preprocessing: Preprocessing(height: 1, width: 1), options: options)
     }

@@ -1,6 +1,13 @@
 import CKernels
 import XCTest
 
+@testable import FNECodes
+@testable import FNEEmbedding
+@testable import FNEImage
+@testable import FNEJob
+@testable import FNENetwork
+@testable import FNEPipeline
+@testable import FNESupport
 @testable import FullNetworkEmbedding
 
 /// Comparisons with OpenCV itself are in the Python tests.

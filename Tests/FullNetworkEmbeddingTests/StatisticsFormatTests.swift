@@ -1,5 +1,12 @@
 import XCTest
 
+@testable import FNECodes
+@testable import FNEEmbedding
+@testable import FNEImage
+@testable import FNEJob
+@testable import FNENetwork
+@testable import FNEPipeline
+@testable import FNESupport
 @testable import FullNetworkEmbedding
 
 /// The saved form: magic[8] | version u32 | lanes a feature u32 | features u64 | rows u64 | lanes i64[...] | checksum.

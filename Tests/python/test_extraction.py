@@ -477,7 +477,7 @@ def test_a_bad_image_of_a_later_chunk_is_named(network, photographs, tmp_path, m
     with pytest.warns(fne.SkippedImagesWarning):
         own, own_stats = full_network_embedding(graph, paths, 8, None, taps, (48, 64), on_error="skip")
     np.testing.assert_array_equal(own, features)
-    np.testing.assert_array_equal(own_stats, stats)
+    np.testing.assert_allclose(own_stats, stats, rtol=1e-5, atol=1e-6)  # the batches are others, so last bits may be
 
 
 def test_memory_of_the_caller(network, photographs, tmp_path):

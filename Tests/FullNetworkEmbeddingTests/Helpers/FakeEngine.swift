@@ -1,9 +1,17 @@
+@testable import FNECodes
+@testable import FNEEmbedding
+@testable import FNEImage
+@testable import FNEJob
+@testable import FNENetwork
+@testable import FNEPipeline
+@testable import FNESupport
 @testable import FullNetworkEmbedding
 
 /// Stands for TensorFlow: the features of an image are its first pixel and the sum of all its values. It remembers the
 /// batches that it was given.
 final class FakeEngine: Engine {
     let featureCount = 4
+    let facts = [JSON.Member(name: "engine", value: .text("fake"))]
     let valueCount: Int
     /// Sees each image's row before it is returned: may change it or throw.
     let tamper: @Sendable (_ row: inout [Float]) throws -> Void

@@ -1,0 +1,19 @@
+import FNESupport
+
+// For Swift programs: the functions on pointers, with arrays, and with the sizes checked.
+extension Discretization {
+    /// Standardizes rows, float32 [n, mean.count], and discretizes them to -1, 0, 1.
+    ///
+    /// - Throws: `.shapeMismatch` unless these are whole rows and mean and std of one length; as `apply`.
+    public func codes(of rows: [Float], mean: [Double], std: [Double]) throws -> [Int8] {
+        guard mean.count == std.count else {
+            throw FNEError(.shapeMismatch, "mean has \(mean.count) features, std \(std.count)")
+        }
+        let count = try wholeRows(rows.count, mean.count, "rows")
+        return try [Int8](unsafeUninitializedCapacity: rows.count) { codes, initialized in
+            guard let start = codes.baseAddress else { return }
+            try apply(rows, rows: count, features: mean.count, mean: mean, std: std, to: start)
+            initialized = rows.count
+        }
+    }
+}

@@ -1,0 +1,102 @@
+import FNESupport
+
+/// Decoded pixels: RGB, uint8 [height, width, 3], dense.
+public final class Image: @unchecked Sendable {
+    /// What the header says, and whether the image is whole.
+    public let info: ImageInfo
+    public var height: Int { info.height }
+    public var width: Int { info.width }
+    private let bytes: Bytes
+
+    /// Decodes a JPEG or PNG file.
+    ///
+    /// - Throws: `FNEError` of status `.fileError`, `.unsupportedImage`, `.damagedImage`, `.imageLimit` or
+    ///   `.outOfMemory`, naming the file; `.invalidArgument` for options out of their range.
+    public convenience init(file path: FilePath, options: ImageOptions = ImageOptions()) throws {
+        try self.init(Self.open(path, options, Self.pixels))
+    }
+
+    /// Decodes a JPEG or PNG in memory.
+    public convenience init(encoded: UnsafeRawBufferPointer, options: ImageOptions = ImageOptions()) throws {
+        try self.init(Self.open(encoded, options, Self.pixels))
+    }
+
+    private init(_ decoded: (bytes: Bytes, info: ImageInfo)) { (bytes, info) = decoded }
+
+    private static func pixels(_ image: EncodedImage) throws -> (bytes: Bytes, info: ImageInfo) {
+        let bytes = try Bytes(count: image.byteCount)
+        return (bytes, try bytes.withNumbers(of: UInt8.self) { try image.decode(to: $0) })
+    }
+
+    /// height * width * 3 bytes.
+    public func withPixels<Result>(_ body: (UnsafePointer<UInt8>) throws -> Result) rethrows -> Result {
+        try bytes.withNumbers(of: UInt8.self) { try body(UnsafePointer($0)) }
+    }
+
+    // MARK: Without an object
+
+    /// Reads a file's header. Throws as `init(file:)`.
+    public static func probe(file path: FilePath, options: ImageOptions = ImageOptions()) throws -> ImageInfo {
+        try open(path, options, \.info)
+    }
+
+    /// Reads the header of an encoded image in memory.
+    public static func probe(
+        encoded: UnsafeRawBufferPointer, options: ImageOptions = ImageOptions()
+    ) throws -> ImageInfo {
+        try open(encoded, options, \.info)
+    }
+
+    /// Decodes into a caller's memory of `capacity` bytes; returns what was decoded.
+    public static func decode(
+        encoded: UnsafeRawBufferPointer, options: ImageOptions = ImageOptions(), to rgb: UnsafeMutablePointer<UInt8>,
+        capacity: Int
+    ) throws -> ImageInfo {
+        try open(encoded, options) { try decode($0, to: rgb, capacity: capacity) }
+    }
+
+    /// As `decode(encoded:to:capacity:)`, of a file.
+    public static func decode(
+        file path: FilePath, options: ImageOptions = ImageOptions(), to rgb: UnsafeMutablePointer<UInt8>, capacity: Int
+    ) throws -> ImageInfo {
+        try open(path, options) { try decode($0, to: rgb, capacity: capacity) }
+    }
+
+    private static func decode(
+        _ image: EncodedImage, to rgb: UnsafeMutablePointer<UInt8>, capacity: Int
+    ) throws -> ImageInfo {
+        guard capacity >= image.byteCount else {
+            throw FNEError(
+                .bufferTooSmall,
+                "the picture is \(image.info.height) x \(image.info.width) and needs \(image.byteCount) bytes, "
+                    + "the buffer has \(capacity)")
+        }
+        return try image.decode(to: rgb)
+    }
+
+    // MARK: Sources
+
+    /// Lends a file to the body; errors name the file.
+    private static func open<Result>(
+        _ path: FilePath, _ options: ImageOptions, _ body: (EncodedImage) throws -> Result
+    ) throws -> Result {
+        try options.check()
+        do {
+            return try Bytes(file: path, limit: options.maxBytes, over: .imageLimit).withBytes {
+                try body(EncodedImage($0, options, name: path.description))
+            }
+        } catch let error as FNEError {
+            throw error.about(path.description)
+        }
+    }
+
+    private static func open<Result>(
+        _ encoded: UnsafeRawBufferPointer, _ options: ImageOptions, _ body: (EncodedImage) throws -> Result
+    ) throws -> Result {
+        try options.check()
+        guard encoded.count <= options.maxBytes else {
+            throw FNEError(.imageLimit, "\(encoded.count) bytes are more than the limit of \(options.maxBytes)")
+        }
+        return try body(EncodedImage(encoded, options))
+    }
+}

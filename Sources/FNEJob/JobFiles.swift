@@ -1,0 +1,93 @@
+import FNESupport
+import Glibc
+
+/// The files of a job's folder. A matrix that is not finished has the name with `.part` behind it.
+struct JobFiles {
+    let folder: FilePath
+
+    static let list = "images.list"
+    static let images = "images.jsonl"
+    static let features = "features.npy"
+    static let status = "status.npy"
+    static let stats = "stats.npy"
+    static let statistics = "statistics.fne"
+    static let codes = "codes.npy"
+    static let packedCodes = "codes_packed.npy"
+    static let runs = "runs.jsonl"
+    static let checkpoint = "checkpoint"
+    static let failures = "failures.part"
+    static let lock = "lock"
+
+    static func unfinished(_ name: String) -> String { name + ".part" }
+
+    /// What there is while the job runs, and not afterwards.
+    private static let temporary = [failures, checkpoint, lock]
+
+    func path(_ name: String) -> FilePath { folder.appending(name) }
+
+    /// Where a matrix is: under its name if it is finished.
+    func data(_ name: String) -> FilePath { File.exists(path(name)) ? path(name) : path(Self.unfinished(name)) }
+
+    func finish(_ name: String) throws {
+        let unfinished = path(Self.unfinished(name))
+        guard File.exists(unfinished) else { return }
+        try File(unfinished, .writing).sync()
+        try File.move(unfinished, to: path(name))
+    }
+
+    func removeTemporary() { for name in Self.temporary { File.remove(path(name)) } }
+
+    /// What a run may leave that was killed, or failed, before it wrote its manifest.
+    private static let beginnings = [
+        ".", "..", lock, list, list + ".new", failures, runs, Manifest.fileName + ".new",
+    ]
+
+    /// Throws for a folder that holds something else than the beginnings of a job.
+    func mustBeFree() throws {
+        guard let handle = folder.withCString({ $0.flatMap(opendir) }) else { throw File.error("cannot read", folder) }
+        defer { closedir(handle) }
+        while let entry = readdir(handle) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            guard Self.beginnings.contains(name) else {
+                throw FNEError(
+                    .invalidArgument,
+                    "the folder '\(folder)' holds '\(name)' and no job; name an empty folder, or one that does not exist")
+            }
+        }
+    }
+
+    /// How the line of an image ends that was embedded.
+    static let goodEnd = Array(", \"status\": 0, \"reason\": null}".utf8)
+
+    /// A line for each image, as JSON: {"image": 3, "name": "a/b.jpg", "status": 0, "reason": null}.
+    func writeImages(_ list: ImageList, _ failures: Failures) throws {
+        let unfinished = path(Self.images + ".new")
+        let file = try File(unfinished, .writing)
+        try file.setSize(0)
+        var (lines, written): ([UInt8], Int) = ([], 0)
+        for image in 0..<list.count {
+            lines += Array("{\"image\": \(image), \"name\": ".utf8)
+            JSON.write(list.name(image), to: &lines)
+            let failure = failures.byImage[image]
+            lines += Array(", \"status\": \(failure?.status ?? 0), \"reason\": ".utf8)
+            if let failure { JSON.write(failure.reason.utf8, to: &lines) } else { lines += Array("null".utf8) }
+            lines += Array("}\n".utf8)
+            if lines.count > 1 << 20 || image == list.count - 1 {
+                try file.write(lines, at: written)
+                written += lines.count
+                lines.removeAll(keepingCapacity: true)
+            }
+        }
+        try file.sync()
+        try File.move(unfinished, to: path(Self.images))
+    }
+
+    func writeStatus(_ count: Int, _ failures: Failures) throws {
+        let bytes = try Bytes(zeros: count * MemoryLayout<Int32>.size)
+        try bytes.withNumbers(of: Int32.self) { statuses in
+            for (image, failure) in failures.byImage where image < count { statuses[image] = failure.status.littleEndian }
+            try NumPyFile.replace(
+                path(Self.status), .int32, [count], UnsafeRawBufferPointer(start: statuses, count: bytes.count))
+        }
+    }
+}

@@ -1,0 +1,59 @@
+import FNESupport
+
+/// A matrix in a .npy file (NumPy's format, version 1.0), written row by row at places of the caller's choice. Its numbers
+/// begin at byte 128.
+struct NumPyFile {
+    enum Element: String {
+        case float32 = "<f4"
+        case float64 = "<f8"
+        case int8 = "|i1"
+        case int32 = "<i4"
+        case uint64 = "<u8"
+
+        var size: Int {
+            switch self {
+            case .int8: 1
+            case .float32, .int32: 4
+            case .float64, .uint64: 8
+            }
+        }
+    }
+
+    let file: File
+    /// Bytes of a row.
+    let rowSize: Int
+
+    static let headerSize = 128
+
+    static func header(_ element: Element, _ shape: [Int]) -> [UInt8] {
+        let sizes = shape.map(String.init).joined(separator: ", ") + (shape.count == 1 ? "," : "")
+        let text = "{'descr': '\(element.rawValue)', 'fortran_order': False, 'shape': (\(sizes)), }"
+        let start: [UInt8] = [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(headerSize - 10), 0]
+        let space = max(headerSize - start.count - text.utf8.count - 1, 0)
+        return start + Array(text.utf8) + [UInt8](repeating: UInt8(ascii: " "), count: space) + [UInt8(ascii: "\n")]
+    }
+
+    /// A file that is there keeps its rows. The room for all rows is taken from the disk at once.
+    init(_ path: FilePath, _ element: Element, _ shape: [Int]) throws {
+        rowSize = try checkedProduct(shape.dropFirst().reduce(1, *), element.size, of: "a row")
+        let data = try checkedProduct(shape.first ?? 0, rowSize, of: "'\(path)'")
+        file = try File(path, .writing)
+        try file.reserve(Self.headerSize + data)
+        try file.write(Self.header(element, shape), at: 0)
+    }
+
+    func write(_ rows: UnsafeRawPointer, count: Int, at row: Int) throws {
+        try file.write(
+            UnsafeRawBufferPointer(start: rows, count: count * rowSize), at: Self.headerSize + row * rowSize)
+    }
+
+    func read(_ rows: UnsafeMutableRawPointer, count: Int, at row: Int) throws {
+        try file.read(
+            UnsafeMutableRawBufferPointer(start: rows, count: count * rowSize), at: Self.headerSize + row * rowSize)
+    }
+
+    /// A small matrix in one piece.
+    static func replace(_ path: FilePath, _ element: Element, _ shape: [Int], _ values: UnsafeRawBufferPointer) throws {
+        try File.replace(path, with: header(element, shape) + Array(values))
+    }
+}

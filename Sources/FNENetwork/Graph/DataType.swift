@@ -1,0 +1,41 @@
+/// TensorFlow's types of elements, with their numbers (tensorflow/core/framework/types.proto).
+package enum DataType: Int, Sendable {
+    /// No type, or one that this table does not know.
+    case unknown = 0
+    case float32 = 1
+    case float64 = 2
+    case int32 = 3
+    case uint8 = 4
+    case int16 = 5
+    case int8 = 6
+    case string = 7
+    case complex64 = 8
+    case int64 = 9
+    case bool = 10
+    case qint8 = 11
+    case quint8 = 12
+    case qint32 = 13
+    case bfloat16 = 14
+    case qint16 = 15
+    case quint16 = 16
+    case uint16 = 17
+    case complex128 = 18
+    case float16 = 19
+    case resource = 20
+    case variant = 21
+    case uint32 = 22
+    case uint64 = 23
+
+    package init(number: Int) { self = DataType(rawValue: number) ?? .unknown }
+
+    /// Bytes of an element; of a handle, what TensorFlow keeps of it at least.
+    var byteCount: Int {
+        switch self {
+        case .uint8, .int8, .bool, .qint8, .quint8: 1
+        case .int16, .uint16, .qint16, .quint16, .bfloat16, .float16: 2
+        case .float32, .int32, .uint32, .qint32, .unknown: 4
+        case .float64, .int64, .uint64, .complex64: 8
+        case .complex128, .string, .resource, .variant: 16
+        }
+    }
+}

@@ -1,0 +1,315 @@
+import FNESupport
+
+/// What libfne needs to know of a TensorFlow GraphDef (tensorflow/core/framework/graph.proto), read without TensorFlow:
+/// nodes, edges, the attributes that say what a layer is, the shapes of constants, and the operations in function
+/// bodies. Weights are skipped over.
+struct GraphDefinition {
+    struct Input {
+        let name: String
+        let output: Int
+        let isControl: Bool
+
+        /// As a NodeDef writes it.
+        var text: String { isControl ? "^" + name : output == 0 ? name : "\(name):\(output)" }
+    }
+
+    struct Node {
+        var name = ""
+        var operation = "" {
+            didSet { facts = Operation.named(operation) }
+        }
+        /// What is known of the operation.
+        private(set) var facts = Operation.unknown
+        var inputs: [Input] = []
+        /// Attributes by name, those that were understood.
+        var attributes: [String: Attribute] = [:]
+        fileprivate var attributeNames: Set<String> = []
+        /// Where the node's message lies in the serialized graph; empty for one in a function's body.
+        fileprivate(set) var range = 0..<0
+    }
+
+    enum Attribute {
+        case type(DataType)
+        case shape([Int]?)  // nil: unknown rank; -1: unknown dimension
+        case flag(Bool)
+        case integer(Int)
+        case number(Float)
+        case text(String)
+        case tensor(Constant)
+    }
+
+    /// A constant's type, shape, and values where these are a few integers, as sizes and axes are.
+    struct Constant {
+        var type = DataType.unknown
+        var shape: [Int]? = []
+        var integers: [Int] = []
+
+        /// More values than this are weights or indices, and are skipped.
+        static let fewIntegers = 64
+    }
+
+    /// An operation in the body of a function of the graph's library.
+    struct FunctionNode {
+        let function: String
+        let node: Node
+    }
+
+    private(set) var nodes: [Node] = []
+    private(set) var functionNodes: [FunctionNode] = []
+    private(set) var index: [String: Int] = [:]
+
+    init(_ bytes: UnsafeRawBufferPointer) throws {
+        try Self.recognize(bytes)
+        var reader = ProtobufReader(bytes)
+        while let (field, value) = try reader.next() {
+            switch field {
+            case 1:
+                var node = try Self.node(value.message())
+                node.range = try Self.range(of: value.message(), in: bytes)
+                nodes.append(node)
+            case 2: try readLibrary(value.message())
+            case 3: _ = try value.varint() // version
+            case 4, 5: _ = try value.message() // versions, debug information
+            default: throw FNEError(.invalidGraph, "is not a TensorFlow GraphDef (unknown field \(field))")
+            }
+        }
+        guard !nodes.isEmpty else { throw FNEError(.invalidGraph, "is not a TensorFlow GraphDef: it has no nodes") }
+        for (number, node) in nodes.enumerated() {
+            guard index.updateValue(number, forKey: node.name) == nil else {
+                throw FNEError(.invalidGraph, "two nodes are named '\(node.name)'")
+            }
+        }
+        for node in nodes {
+            for input in node.inputs where index[input.name] == nil {
+                throw FNEError(.invalidGraph, "node '\(node.name)' reads '\(input.name)', which the graph does not hold")
+            }
+        }
+    }
+
+    private static func range(of part: UnsafeRawBufferPointer, in whole: UnsafeRawBufferPointer) throws -> Range<Int> {
+        guard let start = part.baseAddress, let base = whole.baseAddress else {
+            throw FNEError(.invalidGraph, "a node is empty")
+        }
+        return start - base..<start - base + part.count
+    }
+
+    /// Says what other files are that users take for a GraphDef.
+    private static func recognize(_ bytes: UnsafeRawBufferPointer) throws {
+        func starts(_ text: [UInt8]) -> Bool { bytes.starts(with: text) }
+        let mistaken: String? =
+            starts([0x89] + Array("HDF".utf8)) ? "is an HDF5 file (Keras weights)"
+            : starts(Array("PK".utf8)) ? "is a ZIP archive (a .keras model?)"
+            : starts(Array("node {".utf8)) || starts(Array("node:".utf8)) ? "is a GraphDef in text format"
+            : starts([0x08, 0x01, 0x12]) ? "is a SavedModel"
+            : bytes.count >= 8 && bytes[4..<8].elementsEqual(Array("TFL3".utf8)) ? "is a TensorFlow Lite model" : nil
+        if let mistaken {
+            throw FNEError(.invalidGraph, "\(mistaken), not a GraphDef; freeze the model into a binary GraphDef first")
+        }
+    }
+
+    private mutating func readLibrary(_ bytes: UnsafeRawBufferPointer) throws {
+        var reader = ProtobufReader(bytes)
+        while let (field, value) = try reader.next() {
+            if field == 1 { try readFunction(value.message()) }
+        }
+    }
+
+    private mutating func readFunction(_ bytes: UnsafeRawBufferPointer) throws {
+        var name = ""
+        var body: [Node] = []
+        var reader = ProtobufReader(bytes)
+        var singular = SingularFields()
+        while let (field, value) = try reader.next() {
+            switch field {
+            case 1: // signature
+                try singular.take(field)
+                name = try Self.signatureName(value.message())
+            case 3: body.append(try Self.node(value.message()))
+            default: break
+            }
+        }
+        guard !name.isEmpty else { throw FNEError(.invalidGraph, "a function has no name") }
+        functionNodes += body.map { FunctionNode(function: name, node: $0) }
+    }
+
+    private static func signatureName(_ bytes: UnsafeRawBufferPointer) throws -> String {
+        var name = ""
+        var reader = ProtobufReader(bytes)
+        var singular = SingularFields()
+        while let (field, value) = try reader.next() {
+            guard field == 1 else { continue }
+            try singular.take(field)
+            name = try value.string()
+        }
+        return name
+    }
+
+    private static func node(_ bytes: UnsafeRawBufferPointer) throws -> Node {
+        var node = Node()
+        var reader = ProtobufReader(bytes)
+        var singular = SingularFields()
+        while let (field, value) = try reader.next() {
+            switch field {
+            case 1:
+                try singular.take(field)
+                node.name = try value.string()
+            case 2:
+                try singular.take(field)
+                node.operation = try value.string()
+            case 3: node.inputs.append(input(try value.string()))
+            case 5: try readAttribute(value.message(), of: &node)
+            default: break
+            }
+        }
+        guard !node.name.isEmpty, !node.operation.isEmpty else {
+            throw FNEError(.invalidGraph, "a node has no name or no operation")
+        }
+        return node
+    }
+
+    /// An entry of the map of attributes.
+    private static func readAttribute(_ bytes: UnsafeRawBufferPointer, of node: inout Node) throws {
+        var key = ""
+        var attribute: Attribute?
+        var reader = ProtobufReader(bytes)
+        var singular = SingularFields()
+        while let (field, value) = try reader.next() {
+            try singular.take(field)
+            if field == 1 { key = try value.string() }
+            if field == 2 { attribute = try Self.attribute(value.message()) }
+        }
+        guard node.attributeNames.insert(key).inserted else {
+            throw FNEError(.invalidGraph, "node '\(node.name)' has the attribute '\(key)' twice")
+        }
+        node.attributes[key] = attribute
+    }
+
+    /// "name", "name:1" or "^name".
+    private static func input(_ text: String) -> Input {
+        if text.utf8.first == 0x5e { return Input(name: String(text.dropFirst()), output: 0, isControl: true) }
+        let reference = TensorName(text)
+        return Input(name: reference.node, output: reference.output, isControl: false)
+    }
+
+    private static func attribute(_ bytes: UnsafeRawBufferPointer) throws -> Attribute? {
+        var reader = ProtobufReader(bytes)
+        var result: Attribute?
+        var singular = SingularFields()
+        while let (field, value) = try reader.next() {
+            try singular.take(1) // the value is one of its kinds
+            switch field {
+            case 2: result = .text(try value.string())
+            case 3: result = .integer(Int(truncatingIfNeeded: try value.varint()))
+            case 4:
+                guard case .fixed32(let bits) = value else { throw ProtobufReader.Value.wrongType }
+                result = .number(Float(bitPattern: bits))
+            case 5: result = .flag(try value.varint() != 0)
+            case 6: result = .type(DataType(number: Int(truncatingIfNeeded: try value.varint())))
+            case 7: result = .shape(try shape(value.message()))
+            case 8: result = .tensor(try constant(value.message()))
+            default: break
+            }
+        }
+        return result
+    }
+
+    private static func constant(_ bytes: UnsafeRawBufferPointer) throws -> Constant {
+        var constant = Constant()
+        var reader = ProtobufReader(bytes)
+        var singular = SingularFields()
+        var content: UnsafeRawBufferPointer?
+        while let (field, value) = try reader.next() {
+            switch field {
+            case 1:
+                try singular.take(field)
+                constant.type = DataType(number: Int(truncatingIfNeeded: try value.varint()))
+            case 2:
+                try singular.take(field)
+                constant.shape = try shape(value.message())
+            case 4:
+                try singular.take(field)
+                content = try value.message()
+            case 7, 10: // int_val, int64_val
+                try appendIntegers(value, to: &constant.integers)
+            default: break
+            }
+        }
+        if let content, !content.isEmpty { constant.integers = integers(content, type: constant.type) }
+        return constant
+    }
+
+    /// A repeated number: one of many, or many in a row.
+    private static func appendIntegers(_ value: ProtobufReader.Value, to integers: inout [Int]) throws {
+        switch value {
+        case .varint(let number):
+            if integers.count < Constant.fewIntegers { integers.append(Int(truncatingIfNeeded: number)) }
+        case .bytes(let packed):
+            var reader = ProtobufReader(packed)
+            while integers.count < Constant.fewIntegers, let number = try reader.nextPacked() {
+                integers.append(Int(truncatingIfNeeded: number))
+            }
+        default: throw FNEError(.invalidGraph, "a field has the wrong wire type")
+        }
+    }
+
+    /// Little-endian numbers of a constant's tensor_content.
+    private static func integers(_ content: UnsafeRawBufferPointer, type: DataType) -> [Int] {
+        switch type {
+        case .int32 where content.count <= 4 * Constant.fewIntegers:
+            (0..<content.count / 4).map {
+                Int(Int32(littleEndian: content.loadUnaligned(fromByteOffset: 4 * $0, as: Int32.self)))
+            }
+        case .int64 where content.count <= 8 * Constant.fewIntegers:
+            (0..<content.count / 8).map {
+                Int(Int64(littleEndian: content.loadUnaligned(fromByteOffset: 8 * $0, as: Int64.self)))
+            }
+        default: []
+        }
+    }
+
+    private static func shape(_ bytes: UnsafeRawBufferPointer) throws -> [Int]? {
+        var dimensions: [Int] = []
+        var reader = ProtobufReader(bytes)
+        while let (field, value) = try reader.next() {
+            if field == 3, try value.varint() != 0 { return nil }
+            guard field == 2 else { continue }
+            var size = 0
+            var parts = ProtobufReader(try value.message())
+            while let (part, value) = try parts.next() {
+                if part == 1 { size = Int(truncatingIfNeeded: try value.varint()) }
+            }
+            dimensions.append(size)
+        }
+        return dimensions
+    }
+}
+
+extension GraphDefinition.Node {
+    /// Inputs that carry data.
+    var dataInputs: [GraphDefinition.Input] { inputs.filter { !$0.isControl } }
+
+    func text(_ name: String) -> String? { if case .text(let value)? = attributes[name] { value } else { nil } }
+
+    func flag(_ name: String) -> Bool { if case .flag(let value)? = attributes[name] { value } else { false } }
+
+    func integer(_ name: String) -> Int? { if case .integer(let value)? = attributes[name] { value } else { nil } }
+
+    func number(_ name: String) -> Float? { if case .number(let value)? = attributes[name] { value } else { nil } }
+
+    func type(_ name: String) -> DataType? { if case .type(let value)? = attributes[name] { value } else { nil } }
+
+    /// Whether the operation has one of the traits.
+    func isAny(_ traits: Operation.Traits) -> Bool { !facts.traits.isDisjoint(with: traits) }
+
+    /// Whether the operation computes float32, by its attribute T; float32 is also what an operation without it computes.
+    var isFloat32: Bool { (type("T") ?? .float32) == .float32 }
+
+    func shape(_ name: String) -> [Int]? { if case .shape(let value)? = attributes[name] { value } else { nil } }
+
+    /// Whether the node has an attribute, understood or not.
+    func has(_ name: String) -> Bool { attributeNames.contains(name) }
+
+    func constant(_ name: String) -> GraphDefinition.Constant? {
+        if case .tensor(let value)? = attributes[name] { value } else { nil }
+    }
+}

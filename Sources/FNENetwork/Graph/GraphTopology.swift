@@ -1,0 +1,103 @@
+import FNESupport
+
+/// Which nodes of a graph read which, in what order they can be computed, and which of them constants alone decide.
+package struct GraphTopology: Sendable {
+    /// Node numbers so that each comes after its inputs; as they stand in the file where that is such an order.
+    let order: [Int]
+    /// Data edges: whose outputs a node reads, and who reads any output of a node, in order.
+    let inputs: [[Int]]
+    let readers: [[Int]]
+    /// Nodes that wait for a node without reading from it.
+    let controlReaders: [Int: [Int]]
+    /// Whether a node's value is known from constants alone.
+    let isConstant: [Bool]
+
+    private let graph: GraphDefinition
+
+    /// - Throws: `.invalidGraph` for a cycle.
+    init(_ graph: GraphDefinition) throws {
+        self.graph = graph
+        let order = try Self.order(graph)
+        let inputs = graph.nodes.map { node in node.inputs.compactMap { $0.isControl ? nil : graph.index[$0.name] } }
+        var readers = [[Int]](repeating: [], count: graph.nodes.count)
+        var isConstant = [Bool](repeating: false, count: graph.nodes.count)
+        for number in order {
+            let operation = graph.nodes[number].operation
+            for input in inputs[number] { readers[input].append(number) }
+            isConstant[number] =
+                operation == "Const"
+                || (!inputs[number].isEmpty && operation != "PlaceholderWithDefault"
+                    && inputs[number].allSatisfy { isConstant[$0] })
+        }
+        var controlReaders: [Int: [Int]] = [:]
+        for (number, node) in graph.nodes.enumerated() {
+            for input in node.inputs where input.isControl {
+                if let awaited = graph.index[input.name] { controlReaders[awaited, default: []].append(number) }
+            }
+        }
+        self.order = order
+        self.inputs = inputs
+        self.readers = readers
+        self.isConstant = isConstant
+        self.controlReaders = controlReaders
+    }
+
+    /// The nodes themselves and all that they need, control inputs included.
+    func ancestors(of nodes: Set<Int>) -> Set<Int> {
+        var found = nodes
+        var pending = Array(nodes)
+        while let number = pending.popLast() {
+            for input in graph.nodes[number].inputs {
+                if let next = graph.index[input.name], found.insert(next).inserted { pending.append(next) }
+            }
+        }
+        return found
+    }
+
+    /// The Const node whose values a node hands on to the bit.
+    func storedConstant(_ number: Int) -> Int? {
+        var number = number
+        for _ in 0..<16 {
+            let node = graph.nodes[number]
+            if node.operation == "Const" { return number }
+            guard node.isAny(.keepsBits), let input = node.dataInputs.first, input.output == 0,
+                let next = graph.index[input.name]
+            else { return nil }
+            number = next
+        }
+        return nil
+    }
+
+    /// Depth first from each node in file order, so that a file in topological order keeps it. Loops of the old control
+    /// flow are cut where they close, after a NextIteration; any other cycle is an error.
+    private static func order(_ graph: GraphDefinition) throws -> [Int] {
+        var order: [Int] = []
+        order.reserveCapacity(graph.nodes.count)
+        var state = [UInt8](repeating: 0, count: graph.nodes.count) // 0 new, 1 being visited, 2 done
+        for root in graph.nodes.indices where state[root] == 0 {
+            var stack: [(node: Int, next: Int)] = [(root, 0)]
+            state[root] = 1
+            while let (node, next) = stack.last {
+                let inputs = graph.nodes[node].inputs
+                guard next < inputs.count else {
+                    state[node] = 2
+                    order.append(node)
+                    stack.removeLast()
+                    continue
+                }
+                stack[stack.count - 1].next += 1
+                guard let input = graph.index[inputs[next].name], graph.nodes[input].operation != "NextIteration" else {
+                    continue
+                }
+                if state[input] == 1 {
+                    throw FNEError(.invalidGraph, "the graph has a cycle through '\(graph.nodes[node].name)'")
+                }
+                if state[input] == 0 {
+                    state[input] = 1
+                    stack.append((input, 0))
+                }
+            }
+        }
+        return order
+    }
+}

@@ -1,0 +1,176 @@
+import FNESupport
+
+/// Turns what a user writes into layers: exact names, "all", "last:25%", globs. This is the grammar's only home: networks,
+/// jobs and packed codes are all selected from by it.
+///
+/// A name always comes first, whatever characters it holds. It is looked for as it is written, and then without a leading
+/// "import/" and a trailing ":0". The layers come in the order of the selectors, and within a selector in the order of the
+/// list. A layer that several selectors choose is taken once, at its first place. Its exact name may be given once only.
+public enum LayerSelection {
+    /// A tensor of a network that is to be a layer of the row.
+    package struct Selected {
+        package let name: TensorName
+        package let kind: TensorKind
+    }
+
+    /// Selects from a network. "all" and globs choose from the default layers and the classifier's; exact names may be
+    /// those of any tensor.
+    ///
+    /// - Parameter selectors: empty means all default layers.
+    /// - Returns: at least one tensor, none twice.
+    /// - Throws: `.unknownTensor`, `.invalidArgument`.
+    package static func resolve(_ selectors: [String], in model: Model) throws -> [Selected] {
+        let layers = model.tensors.filter { $0.isDefault || $0.isClassifier }
+        let choices = Choices<TensorName>(
+            layers: layers.map { ($0.name, TensorName(node: $0.name, output: 0), $0.isDefault) },
+            exact: { text in
+                let name = model.tensorName(text)
+                return model.graph.index[name.node] == nil ? nil : name
+            },
+            unknown: model.unknownTensor, whole: "graph")
+        let kinds = Dictionary(model.tensors.map { ($0.name, $0.kind) }, uniquingKeysWith: { first, _ in first })
+        return try choices.resolve(selectors).map { name in
+            Selected(name: name, kind: kinds[name.node] ?? .other)
+        }
+    }
+
+    /// Selects from a list of layers, such as those of a job.
+    ///
+    /// - Parameters:
+    ///   - selectors: empty means all default layers.
+    ///   - names: of all layers, in the order of their columns
+    ///   - isDefault: which of them are default layers; nil: all
+    /// - Returns: numbers of `names`, at least one, none twice.
+    /// - Throws: `.unknownTensor`, `.invalidArgument`.
+    public static func indices(_ selectors: [String], among names: [String], isDefault: [Bool]? = nil) throws -> [Int] {
+        if let isDefault, isDefault.count != names.count {
+            throw FNEError(.invalidArgument, "there are \(names.count) names, but \(isDefault.count) flags")
+        }
+        // Names are compared as bytes: String's equality takes different bytes for the same name.
+        func key(_ name: TensorName) -> [UInt8] { Array(name.text.utf8) }
+        let numbers = Dictionary(
+            names.enumerated().map { (key(TensorName($1)), $0) }, uniquingKeysWith: { first, _ in first })
+        let choices = Choices<Int>(
+            layers: names.enumerated().map { ($1, $0, isDefault?[$0] ?? true) },
+            exact: { numbers[key(TensorName($0))] ?? numbers[key(TensorName(userWritten: $0))] },
+            unknown: {
+                let nearest = nearestNamesSentence(to: TensorName(userWritten: $0).text, among: names)
+                return FNEError(.unknownTensor, "there is no layer '\($0)'; \(nearest)")
+            },
+            whole: "list")
+        return try choices.resolve(selectors)
+    }
+
+    /// What there is to choose from.
+    private struct Choices<Layer: Hashable> {
+        /// What "all", "last" and globs choose from.
+        let layers: [(name: String, layer: Layer, isDefault: Bool)]
+        /// The layer of that very name.
+        let exact: (String) -> Layer?
+        /// The error for a name that is not there.
+        let unknown: (String) -> FNEError
+        /// What holds the layers, for messages.
+        let whole: String
+
+        func resolve(_ selectors: [String]) throws -> [Layer] {
+            guard !selectors.isEmpty else { return try nonEmpty(defaults) }
+            var chosen: [Layer] = []
+            var seen = Set<Layer>()
+            var named = Set<Layer>()
+            for selector in selectors {
+                let found: [Layer]
+                if let layer = exact(selector) {
+                    guard named.insert(layer).inserted else {
+                        throw FNEError(.invalidArgument, "the layer '\(selector)' is selected twice")
+                    }
+                    found = [layer]
+                } else {
+                    found = try matching(selector)
+                }
+                chosen += found.filter { seen.insert($0).inserted }
+            }
+            return chosen
+        }
+
+        private var defaults: [Layer] { layers.filter(\.isDefault).map(\.layer) }
+
+        /// The layers of a selector that is no name.
+        private func matching(_ selector: String) throws -> [Layer] {
+            if selector == "all" { return try nonEmpty(layers.map(\.layer)) }
+            if selector.hasPrefix("last:") { return try nonEmpty(last(selector)) }
+            guard selector.contains(where: { "*?[".contains($0) }) else { throw unknown(selector) }
+            let pattern = selector.hasPrefix("import/") ? String(selector.dropFirst("import/".count)) : selector
+            let found = layers.filter { LayerSelection.matches(selector, $0.name) || LayerSelection.matches(pattern, $0.name) }
+            guard !found.isEmpty else { throw FNEError(.unknownTensor, "no layer of the \(whole) matches '\(selector)'") }
+            return found.map(\.layer)
+        }
+
+        /// "last:25%": the last ceil(0.25 L) of the L default layers.
+        private func last(_ selector: String) throws -> [Layer] {
+            let text = selector.dropFirst("last:".count)
+            guard text.hasSuffix("%"), let percent = Double(text.dropLast()), percent > 0, percent <= 100 else {
+                throw FNEError(.invalidArgument, "'\(selector)': write a share above 0 and up to 100, such as last:25%")
+            }
+            // The product comes first: it is exact for whole percents, so that no rounding error reaches the ceiling.
+            let count = Int((percent * Double(defaults.count) / 100).rounded(.up))
+            return defaults.suffix(count)
+        }
+
+        private func nonEmpty(_ found: [Layer]) throws -> [Layer] {
+            guard !found.isEmpty else {
+                throw FNEError(
+                    .unknownTensor, "the \(whole) has no convolution and no dense layer; name the tensors to take")
+            }
+            return found
+        }
+    }
+
+    /// Whether a glob matches a whole name: * any run of characters, ? one, [abc] and [a-c] one of a set, [!abc] one
+    /// that is not of it.
+    static func matches(_ pattern: String, _ name: String) -> Bool {
+        let pattern = Array(pattern.unicodeScalars)
+        let name = Array(name.unicodeScalars)
+        var p = 0
+        var n = 0
+        var retry: (p: Int, n: Int)? // after the last *, and how much of the name it has taken
+        while n < name.count {
+            if p < pattern.count, pattern[p] == "*" {
+                p += 1
+                retry = (p, n)
+            } else if let end = one(pattern, p, name[n]) {
+                p = end
+                n += 1
+            } else if let (star, taken) = retry {
+                retry = (star, taken + 1)
+                (p, n) = (star, taken + 1)
+            } else {
+                return false
+            }
+        }
+        return pattern[p...].allSatisfy { $0 == "*" }
+    }
+
+    /// Where the pattern goes on when its element at p matches the character; nil when it does not match.
+    private static func one(_ pattern: [Unicode.Scalar], _ p: Int, _ character: Unicode.Scalar) -> Int? {
+        guard p < pattern.count else { return nil }
+        if pattern[p] == "?" { return p + 1 }
+        guard pattern[p] == "[", let end = pattern[(p + 1)...].dropFirst().firstIndex(of: "]") else {
+            return pattern[p] == character ? p + 1 : nil
+        }
+        var members = pattern[(p + 1)..<end]
+        let negated = members.first == "!"
+        if negated { members.removeFirst() }
+        var found = false
+        var i = members.startIndex
+        while i < members.endIndex {
+            if i + 2 < members.endIndex, members[i + 1] == "-" {
+                found = found || (members[i]...max(members[i], members[i + 2])).contains(character)
+                i += 3
+            } else {
+                found = found || members[i] == character
+                i += 1
+            }
+        }
+        return found != negated ? end + 1 : nil
+    }
+}

@@ -1,0 +1,182 @@
+import FNESupport
+
+/// A frozen TensorFlow GraphDef: its bytes, and a table of its tensors. Needs no TensorFlow. Immutable, so any number of
+/// threads may use it.
+public final class Model: @unchecked Sendable {
+    /// A row of the table.
+    public struct Tensor: Sendable {
+        /// Without "import/" and ":0".
+        public let name: String
+        /// TensorFlow's operation, such as "Conv2D".
+        public let operation: String
+        /// Of the layer that this tensor is the output of, else of the operation.
+        public let kind: TensorKind
+        /// Nil where the graph does not say it outright.
+        public let rank: Int?
+        public let channels: Int?
+        /// Taken when no layer is selected.
+        public let isDefault: Bool
+        /// Output of a classifier's last layer; left out unless it is asked for.
+        public let isClassifier: Bool
+        /// What a classifier's last layer reads, in front of changes of shape: often the globally pooled last map.
+        public let isClassifierInput: Bool
+    }
+
+    /// The first output of every node that is no constant, in graph order.
+    public let tensors: [Tensor]
+
+    package let serialized: Bytes
+    let graph: GraphDefinition
+    let topology: GraphTopology
+    let analysis: LayerAnalysis
+
+    /// Reads and checks a GraphDef file.
+    ///
+    /// - Parameter allowUnsafe: take operations that are not on the list of allowed ones. A graph is a program: with
+    ///   this it may read and write files.
+    /// - Throws: `FNEError` of status `.fileError`, `.invalidGraph` or `.unsafeGraph`, naming the file.
+    public convenience init(file path: FilePath, allowUnsafe: Bool = false) throws {
+        do {
+            try self.init(Bytes(file: path), allowUnsafe: allowUnsafe)
+        } catch let error as FNEError {
+            throw error.about(path.description)
+        }
+    }
+
+    /// Reads and checks a serialized GraphDef in memory, which is copied.
+    public convenience init(copying bytes: UnsafeRawBufferPointer, allowUnsafe: Bool = false) throws {
+        guard bytes.count > 0 else { throw FNEError(.invalidGraph, "the GraphDef is empty") }
+        try self.init(Bytes(copying: bytes), allowUnsafe: allowUnsafe)
+    }
+
+    private init(_ bytes: Bytes, allowUnsafe: Bool) throws {
+        serialized = bytes
+        graph = try bytes.withBytes { try GraphDefinition($0) }
+        if !allowUnsafe { try GraphSafety.check(graph) }
+        try GraphConsistency.check(graph)
+        try GraphSizes.check(graph, size: bytes.count)
+        topology = try GraphTopology(graph)
+        analysis = LayerAnalysis(graph, topology)
+        tensors = Self.table(graph, topology, analysis)
+    }
+
+    private static func table(
+        _ graph: GraphDefinition, _ topology: GraphTopology, _ analysis: LayerAnalysis
+    ) -> [Tensor] {
+        var layerOf: [Int: LayerAnalysis.Layer] = [:]
+        for layer in analysis.layers {
+            layerOf[layer.output] = layer
+            if layerOf[layer.operation] == nil { layerOf[layer.operation] = layer }
+        }
+        return topology.order.filter { !topology.isConstant[$0] }.map { number in
+            let node = graph.nodes[number]
+            let layer = layerOf[number]
+            let isOutput = layer?.output == number
+            let placeholder = node.isAny(.placeholder) ? node.shape("shape") : nil
+            let kind = layer?.kind ?? (node.isAny(.placeholder) ? .input : .other)
+            let rank: Int? =
+                switch layer?.kind {
+                case .convolution, .depthwise: node.operation == "Conv3D" ? 5 : 4
+                case .dense: 2
+                default: placeholder?.count
+                }
+            let channels = layer?.channels ?? placeholder?.last.flatMap { $0 > 0 ? $0 : nil }
+            return Tensor(
+                name: node.name, operation: node.operation, kind: kind, rank: rank, channels: channels,
+                isDefault: isOutput && layer?.isClassifier == false,
+                isClassifier: isOutput && layer?.isClassifier == true,
+                isClassifierInput: analysis.classifierInputs.contains(number))
+        }
+    }
+
+    /// The default layers' outputs, in graph order.
+    var defaultLayers: [Tensor] { tensors.filter(\.isDefault) }
+
+    // MARK: Input
+
+    /// The tensor that images are fed to, and the batch size, height and width that the graph fixes, if any.
+    package struct Input {
+        package let name: TensorName
+        package let batch: Int?
+        package let height: Int?
+        package let width: Int?
+    }
+
+    /// - Parameter name: as a user writes it; nil: the graph's only float placeholder.
+    package func input(named name: String?) throws -> Input {
+        guard let name else {
+            let candidates = graph.nodes.filter {
+                $0.operation == "Placeholder" && $0.type("dtype") == .float32
+            }
+            guard let only = candidates.first else {
+                throw FNEError(.unknownTensor, "the graph has no float32 placeholder; name the input tensor")
+            }
+            guard candidates.count == 1 else {
+                let names = candidates.map { "'\($0.name)'" }.joined(separator: ", ")
+                throw FNEError(.unknownTensor, "the graph has several inputs (\(names)); name the input tensor")
+            }
+            return try input(only, TensorName(node: only.name, output: 0))
+        }
+        let tensor = tensorName(name)
+        return try input(node(tensor, writtenAs: name), tensor)
+    }
+
+    private func input(_ node: GraphDefinition.Node, _ name: TensorName) throws -> Input {
+        guard node.isAny(.placeholder) else {
+            return Input(name: name, batch: nil, height: nil, width: nil)
+        }
+        guard name.output == 0 else {
+            throw FNEError(.unknownTensor, "the operation '\(node.name)' has 1 output; there is no '\(name.text)'")
+        }
+        if let type = node.type("dtype"), type != .float32 {
+            throw FNEError(
+                .unsupportedTensor,
+                "the input '\(node.name)' is not float32; name the float32 tensor behind it as the input")
+        }
+        guard let shape = node.shape("shape"), !shape.isEmpty else {
+            return Input(name: name, batch: nil, height: nil, width: nil)
+        }
+        guard shape.count == 4, shape[3] == 3 || shape[3] == -1 else {
+            throw FNEError(
+                .unsupportedTensor,
+                "the input '\(node.name)' has shape \(describe(shape)); images need [batch, height, width, 3]")
+        }
+        func fixed(_ dimension: Int) -> Int? { dimension > 0 ? dimension : nil }
+        return Input(name: name, batch: fixed(shape[0]), height: fixed(shape[1]), width: fixed(shape[2]))
+    }
+
+    /// The tensor that a user names: the graph's tensor of that very name, else the one without "import/".
+    func tensorName(_ text: String) -> TensorName {
+        let exact = TensorName(text)
+        return graph.index[exact.node] != nil ? exact : TensorName(userWritten: text)
+    }
+
+    /// Throws for a graph whose maps are [n, channels, height, width]: the pooling would average the wrong axes.
+    package func checkLayout() throws {
+        for node in graph.nodes {
+            guard let layout = node.text("data_format"), layout.hasPrefix("NC") else { continue }
+            throw FNEError(
+                .unsupportedTensor,
+                "node '\(node.name)' works in the layout \(layout); layers must be [n, height, width, channels]. "
+                    + "Convert the network to NHWC")
+        }
+    }
+
+    /// The node of a tensor, or an error that lists the nearest names.
+    private func node(_ tensor: TensorName, writtenAs text: String) throws -> GraphDefinition.Node {
+        guard let number = graph.index[tensor.node] else { throw unknownTensor(text) }
+        return graph.nodes[number]
+    }
+
+    /// The error for a name that no tensor has.
+    func unknownTensor(_ text: String) -> FNEError {
+        FNEError(
+            .unknownTensor,
+            "the graph has no tensor '\(text)'; " + nearestNamesSentence(to: tensorName(text).node, among: tensors.map(\.name)))
+    }
+}
+
+/// "[?, 224, 224, 3]".
+func describe(_ shape: [Int]) -> String {
+    "[" + shape.map { $0 < 0 ? "?" : String($0) }.joined(separator: ", ") + "]"
+}

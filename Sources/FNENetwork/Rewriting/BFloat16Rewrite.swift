@@ -1,0 +1,344 @@
+import CKernels
+import FNESupport
+
+/// Rewrites a graph so that its layers compute in bfloat16, all but the first few, whose rounding errors every later layer
+/// would inherit.
+///
+/// Bias and normalization with constants are folded into a layer's weights first, in float64. Then its weights are rounded
+/// so that the sum of each output channel's weights is kept (`ck_round_bf16`): inputs after an activation are positive and
+/// rise and fall together, so what matters most of the weights' errors is their sum. Operations between layers that move or
+/// compare values follow the type of what they read; all others stay float32, and casts stand at the borders.
+struct BFloat16Rewrite {
+    private let model: Model
+    private let needed: Set<Int>
+    private let tapped: Set<Int>
+    private let float32Layers: Int
+    private let hasOwnOperations: Bool
+    private let feedsLargeWeights: Bool
+    private var constants: ConstantValues
+
+    /// Nodes whose first output is bfloat16 now.
+    private var converted = Set<Int>()
+    /// Nodes that were folded into the layer before them.
+    private var folded = Set<Int>()
+    /// How many readers of a constant read something else now.
+    private var forgotten: [Int: Int] = [:]
+    private var casts: [Cast: String] = [:]
+    private(set) var fed: [FedWeights] = []
+
+    private struct Cast: Hashable {
+        let tensor: TensorName
+        let type: DataType
+    }
+
+    init(
+        _ model: Model, needed: Set<Int>, tapped: Set<Int>, float32Layers: Int, hasOwnOperations: Bool,
+        feedsLargeWeights: Bool, constants: ConstantValues
+    ) {
+        self.model = model
+        self.needed = needed
+        self.tapped = tapped
+        self.float32Layers = float32Layers
+        self.hasOwnOperations = hasOwnOperations
+        self.feedsLargeWeights = feedsLargeWeights
+        self.constants = constants
+    }
+
+    private var graph: GraphDefinition { model.graph }
+    private var topology: GraphTopology { model.topology }
+
+    /// Whether another node waits for a node without reading from it.
+    private func isAwaited(_ number: Int) -> Bool {
+        topology.controlReaders[number, default: []].contains(where: needed.contains)
+    }
+
+    mutating func apply(to editor: inout GraphEditor) throws {
+        var layers = 0
+        for number in topology.order where needed.contains(number) && !folded.contains(number) {
+            guard !topology.isConstant[number] else { continue }
+            if model.analysis.isLayer(number) {
+                layers += 1
+                if layers > float32Layers, try convertLayer(number, &editor) { continue }
+            }
+            if try follow(number, &editor) { continue }
+            try castInputs(number, &editor)
+        }
+        dropForgotten(&editor)
+    }
+
+    // MARK: Layers
+
+    /// What follows a layer's operation and can be taken into its weights: y = product * scale + shift, one scale and one shift per channel.
+    private struct Affine {
+        /// The operations, in order.
+        var nodes: [Int] = []
+        var scale: [Double]
+        var shift: [Double]
+        /// Of the layer's output.
+        let rank: Int
+    }
+
+    /// - Returns: whether the layer could be converted.
+    private mutating func convertLayer(_ number: Int, _ editor: inout GraphEditor) throws -> Bool {
+        let node = graph.nodes[number]
+        let inputs = node.dataInputs
+        guard ["Conv2D", "DepthwiseConv2dNative", "MatMul"].contains(node.operation), inputs.count == 2,
+            node.isFloat32, !node.flag("transpose_a"),
+            let weightsNode = graph.index[inputs[1].name], inputs[1].output == 0,
+            let dataNode = graph.index[inputs[0].name], !topology.isConstant[dataNode],
+            let shape = try constants.shape(weightsNode), !shape.contains(0)
+        else { return false }
+        // Weights as [inputs, channels], or [channels, inputs].
+        let channelsFirst = node.operation == "MatMul" && node.flag("transpose_b")
+        let channels: Int
+        switch (node.operation, shape.count) {
+        case ("Conv2D", 4): channels = shape[3]
+        case ("DepthwiseConv2dNative", 4): channels = shape[2] * shape[3]
+        case ("MatMul", 2): channels = shape[channelsFirst ? 0 : 1]
+        default: return false
+        }
+        let affine = try foldable(after: number, channels: channels, rank: shape.count)
+
+        let rounded = try round(
+            weightsNode, shape, channels: channels, channelsFirst: channelsFirst,
+            scale: affine.scale.allSatisfy { $0 == 1 } ? nil : affine.scale)
+        let weightsName: String
+        if feedsLargeWeights, node.operation == "MatMul", rounded.count >= FedWeights.threshold {
+            weightsName = editor.add(
+                "fne/weights/" + node.name, operation: "Placeholder",
+                attributes: FedWeights.placeholder(.bfloat16, shape))
+            fed.append(.init(node: weightsName, type: .bfloat16, shape: shape, values: rounded))
+        } else {
+            weightsName = constant("fne/weights/" + node.name, shape, rounded, &editor)
+        }
+        let data = cast(inputs[0], to: .bfloat16, &editor)
+        let controls = node.inputs.filter(\.isControl).map(\.text)
+        try editor.edit(number, inputs: [data, weightsName] + controls, attributes: ["T": AttributeValue.type(.bfloat16)])
+        converted.insert(number)
+        forget(weightsNode)
+        guard let end = affine.nodes.last else { return true }
+
+        for folded in affine.nodes {
+            if folded != end { editor.drop(folded) }
+            for input in topology.inputs[folded] where topology.isConstant[input] { forget(input) }
+        }
+        let shift = affine.shift.map { Float($0) }
+        let bias = try Bytes(count: channels * 2)
+        bias.withNumbers(of: UInt16.self) { ck_round_bf16_nearest(shift, channels, $0) }
+        let biasName = constant("fne/bias/" + node.name, [channels], bias, &editor)
+        editor.replace(
+            end, operation: "BiasAdd", inputs: [node.name, biasName], attributes: ["T": AttributeValue.type(.bfloat16)])
+        converted.insert(end)
+        return true
+    }
+
+    /// One reader of a constant less.
+    private mutating func forget(_ constant: Int) { forgotten[constant, default: 0] += 1 }
+
+    /// Drops the constants that nothing reads any more.
+    private mutating func dropForgotten(_ editor: inout GraphEditor) {
+        var pending = Array(forgotten.keys)
+        var dropped = Set<Int>()
+        while let number = pending.popLast() {
+            let readers = topology.readers[number].count { needed.contains($0) }
+            guard forgotten[number] == readers, !tapped.contains(number), !isAwaited(number),
+                dropped.insert(number).inserted
+            else { continue }
+            editor.drop(number)
+            for input in topology.inputs[number] {
+                forget(input)
+                pending.append(input)
+            }
+        }
+    }
+
+    private func constant(_ name: String, _ shape: [Int], _ bfloat16s: Bytes, _ editor: inout GraphEditor) -> String {
+        let value = bfloat16s.withBytes { AttributeValue.tensor(type: .bfloat16, shape: shape, content: $0) }
+        return editor.add(name, operation: "Const", attributes: ["dtype": AttributeValue.type(.bfloat16), "value": value])
+    }
+
+    /// Weights as bfloat16, the sum of each output channel kept.
+    private mutating func round(
+        _ weights: Int, _ shape: [Int], channels: Int, channelsFirst: Bool, scale: [Double]?
+    ) throws -> Bytes {
+        let count = try elementCount(shape)
+        let result = try Bytes(count: count * 2)
+        try constants.withValues(weights) { values in
+            let failed = result.withNumbers(of: UInt16.self) {
+                ck_round_bf16(values, count / channels, channels, channelsFirst ? 1 : 0, scale, $0)
+            }
+            guard failed == 0 else { throw FNEError(.outOfMemory, "cannot allocate a layer's weights") }
+        }
+        return result
+    }
+
+    /// Follows a layer's operation over sums and products with constants and normalizations with constants, as long as
+    /// nothing else reads what is between.
+    private mutating func foldable(after number: Int, channels: Int, rank: Int) throws -> Affine {
+        var result = Affine(
+            scale: [Double](repeating: 1, count: channels), shift: [Double](repeating: 0, count: channels),
+            rank: rank)
+        var end = number
+        while !tapped.contains(end) {
+            let readers = topology.readers[end].filter(needed.contains)
+            guard readers.count == 1, let reader = readers.first, try fold(reader, of: end, into: &result, channels) else {
+                break
+            }
+            folded.insert(reader)
+            result.nodes.append(reader)
+            end = reader
+        }
+        return result
+    }
+
+    /// - Returns: false where the node is no such operation.
+    private mutating func fold(
+        _ number: Int, of source: Int, into affine: inout Affine, _ channels: Int
+    ) throws -> Bool {
+        let node = graph.nodes[number]
+        let inputs = node.dataInputs
+        guard !node.inputs.contains(where: \.isControl), !isAwaited(number), !isAwaited(source)
+        else { return false }
+        if node.isAny(.normalization) {
+            return try foldNormalization(number, of: source, into: &affine, channels)
+        }
+        guard inputs.count == 2,
+            let position = inputs.firstIndex(where: { graph.index[$0.name] == source && $0.output == 0 }),
+            let other = graph.index[inputs[1 - position].name], other != source,
+            let values = try perChannel(other, channels, rank: affine.rank)
+        else { return false }
+        switch node.operation {
+        case _ where node.isAny(.addition):
+            for c in 0..<channels { affine.shift[c] += values[c] }
+        case "Sub" where position == 0:
+            for c in 0..<channels { affine.shift[c] -= values[c] }
+        case "Mul":
+            for c in 0..<channels {
+                affine.scale[c] *= values[c]
+                affine.shift[c] *= values[c]
+            }
+        case "RealDiv", "Div":
+            guard position == 0, !values.contains(0) else { return false }
+            for c in 0..<channels {
+                affine.scale[c] /= values[c]
+                affine.shift[c] /= values[c]
+            }
+        default: return false
+        }
+        return true
+    }
+
+    private mutating func foldNormalization(
+        _ number: Int, of source: Int, into affine: inout Affine, _ channels: Int
+    ) throws -> Bool {
+        let node = graph.nodes[number]
+        let inputs = node.dataInputs
+        guard inputs.count == 5, node.operation.hasPrefix("FusedBatchNorm"), node.has("is_training"),
+            !node.flag("is_training"), graph.index[inputs[0].name] == source, inputs[0].output == 0
+        else { return false }
+        var parts: [[Double]] = []
+        for input in inputs[1...] {
+            guard let number = graph.index[input.name], let values = try perChannel(number, channels, rank: 1) else {
+                return false
+            }
+            parts.append(values)
+        }
+        // y = (x - mean) / sqrt(variance + epsilon) * scale + offset
+        let epsilon = Double(node.number("epsilon") ?? 0.0001)
+        let factors = (0..<channels).map { parts[0][$0] / (parts[3][$0] + epsilon).squareRoot() }
+        guard factors.allSatisfy(\.isFinite) else { return false }
+        for (c, factor) in factors.enumerated() {
+            affine.scale[c] *= factor
+            affine.shift[c] = (affine.shift[c] - parts[2][c]) * factor + parts[1][c]
+        }
+        return true
+    }
+
+    /// A constant that is one number, or one per channel along the last axis, and has no more axes than what it is added to
+    /// or multiplied with.
+    private mutating func perChannel(_ number: Int, _ channels: Int, rank: Int) throws -> [Double]? {
+        guard let constant = try constants.value(number), constant.shape.count <= rank else { return nil }
+        if constant.values.count == 1, let value = constant.values.first {
+            return [Double](repeating: Double(value), count: channels)
+        }
+        guard constant.values.count == channels, constant.shape.last == channels else { return nil }
+        return constant.values.map(Double.init)
+    }
+
+    // MARK: Between layers
+
+    /// Gives an operation between layers the type of what it reads.
+    private mutating func follow(_ number: Int, _ editor: inout GraphEditor) throws -> Bool {
+        let node = graph.nodes[number]
+        let data = node.dataInputs
+        let typed = node.facts.follows.count(of: data.count)
+        guard node.isFloat32, typed >= 1,
+            data[..<typed].contains(where: isBFloat16)
+        else { return false }
+        if node.operation == "LRN", !hasOwnOperations { return false }
+        if hasOwnOperations, data.count == 2, node.operation == "AddV2" || node.operation == "Add" {
+            try convertSum(number, &editor)
+            return true
+        }
+        var position = 0
+        let inputs = node.inputs.map { input -> String in
+            guard !input.isControl else { return input.text }
+            defer { position += 1 }
+            let isTyped = position < typed && !(node.operation == "PadV2" && position == 1)
+            return isTyped ? cast(input, to: .bfloat16, &editor) : input.text
+        }
+        try editor.edit(
+            number, operation: node.operation == "LRN" ? "FneLRN" : nil, inputs: inputs,
+            attributes: ["T": AttributeValue.type(.bfloat16)])
+        converted.insert(number)
+        return true
+    }
+
+    /// A sum of two, as at the end of a residual block, runs on libfne's own operation, together with the Relu after it
+    /// where nothing else reads the sum: TensorFlow adds bfloat16 at less than half the speed of float32.
+    private mutating func convertSum(_ number: Int, _ editor: inout GraphEditor) throws {
+        let node = graph.nodes[number]
+        let inputs = node.inputs.map { $0.isControl ? $0.text : cast($0, to: .bfloat16, &editor) }
+        let readers = topology.readers[number].filter(needed.contains)
+        let bfloat16 = AttributeValue.type(.bfloat16)
+        if readers.count == 1, let relu = readers.first, graph.nodes[relu].operation == "Relu",
+            graph.nodes[relu].inputs.count == 1, graph.nodes[relu].isFloat32,
+            !tapped.contains(number), !isAwaited(number)
+        {
+            editor.drop(number)
+            editor.replace(
+                relu, operation: "FneAdd", inputs: inputs, attributes: ["T": bfloat16, "relu": AttributeValue.flag(true)])
+            folded.insert(relu)
+            converted.insert(relu)
+        } else {
+            try editor.edit(number, operation: "FneAdd", inputs: inputs, attributes: ["T": bfloat16])
+            converted.insert(number)
+        }
+    }
+
+    /// An operation that stays float32 reads casts of what is bfloat16.
+    private mutating func castInputs(_ number: Int, _ editor: inout GraphEditor) throws {
+        let node = graph.nodes[number]
+        let isNormalization = node.operation == "LRN" && hasOwnOperations && node.isFloat32
+        guard node.dataInputs.contains(where: isBFloat16) || isNormalization else { return }
+        let inputs = node.inputs.map { $0.isControl ? $0.text : cast($0, to: .float32, &editor) }
+        try editor.edit(number, operation: isNormalization ? "FneLRN" : nil, inputs: inputs)
+    }
+
+    private func isBFloat16(_ input: GraphDefinition.Input) -> Bool {
+        input.output == 0 && graph.index[input.name].map(converted.contains) ?? false
+    }
+
+    /// The name of a tensor in the wanted type, float32 or bfloat16.
+    private mutating func cast(_ input: GraphDefinition.Input, to type: DataType, _ editor: inout GraphEditor) -> String {
+        let present = isBFloat16(input) ? DataType.bfloat16 : .float32
+        guard present != type else { return input.text }
+        let key = Cast(tensor: TensorName(node: input.name, output: input.output), type: type)
+        if let name = casts[key] { return name }
+        let name = editor.add(
+            "fne/\(type)/" + input.name, operation: "Cast", inputs: [input.text],
+            attributes: ["SrcT": AttributeValue.type(present), "DstT": AttributeValue.type(type)])
+        casts[key] = name
+        return name
+    }
+}

@@ -1,0 +1,163 @@
+import FNESupport
+import Glibc
+
+/// Changes to a graph: nodes dropped, nodes written anew, nodes added. What is not changed is copied as it is, byte for
+/// byte.
+struct GraphEditor {
+    /// AttrValue messages by the attributes' names.
+    typealias Attributes = [String: [UInt8]]
+
+    private let model: Model
+    private var replaced: [Int: [UInt8]] = [:]
+    private var dropped = Set<Int>()
+    private var added: [[UInt8]] = []
+    private var addedNames = Set<String>()
+
+    init(_ model: Model) { self.model = model }
+
+    var isEmpty: Bool { replaced.isEmpty && dropped.isEmpty && added.isEmpty }
+
+    mutating func drop(_ number: Int) { dropped.insert(number) }
+
+    /// Writes a node anew; nil keeps what it has, and so do attributes that are not given.
+    mutating func edit(
+        _ number: Int, operation: String? = nil, inputs: [String]? = nil, attributes: Attributes = [:]
+    ) throws {
+        let node = model.graph.nodes[number]
+        var writer = ProtobufWriter()
+        writer.text(1, node.name)
+        writer.text(2, operation ?? node.operation)
+        for input in inputs ?? node.inputs.map(\.text) { writer.text(3, input) }
+        try model.serialized.withBytes { bytes in
+            var reader = ProtobufReader(UnsafeRawBufferPointer(rebasing: bytes[node.range]))
+            while let (field, value) = try reader.next() {
+                switch field {
+                case 1, 2, 3: break
+                case 5:
+                    guard try attributes[Self.key(of: value.message())] == nil else { break }
+                    writer.field(field, value)
+                default: writer.field(field, value)
+                }
+            }
+        }
+        for (key, value) in attributes.sorted(by: { $0.key < $1.key }) { Self.write(key, value, to: &writer) }
+        replaced[number] = writer.bytes
+    }
+
+    /// Writes another node in the place of one: same name, nothing else kept.
+    mutating func replace(_ number: Int, operation: String, inputs: [String], attributes: Attributes) {
+        replaced[number] = Self.node(
+            model.graph.nodes[number].name, operation: operation, inputs: inputs, attributes: attributes)
+    }
+
+    /// - Returns: the name, which is changed where the graph has a node of that name.
+    mutating func add(
+        _ name: String, operation: String, inputs: [String] = [], attributes: Attributes
+    ) -> String {
+        var free = name
+        while model.graph.index[free] != nil || addedNames.contains(free) { free += "_" }
+        addedNames.insert(free)
+        added.append(Self.node(free, operation: operation, inputs: inputs, attributes: attributes))
+        return free
+    }
+
+    private static func node(
+        _ name: String, operation: String, inputs: [String], attributes: Attributes
+    ) -> [UInt8] {
+        var writer = ProtobufWriter()
+        writer.text(1, name)
+        writer.text(2, operation)
+        for input in inputs { writer.text(3, input) }
+        for (key, value) in attributes.sorted(by: { $0.key < $1.key }) { write(key, value, to: &writer) }
+        return writer.bytes
+    }
+
+    private static func write(_ key: String, _ value: [UInt8], to writer: inout ProtobufWriter) {
+        writer.message(5) {
+            $0.text(1, key)
+            $0.bytes(2, value)
+        }
+    }
+
+    private static func key(of entry: UnsafeRawBufferPointer) throws -> String {
+        var reader = ProtobufReader(entry)
+        while let (field, value) = try reader.next() {
+            if field == 1 { return try value.string() }
+        }
+        return ""
+    }
+
+    /// The changed graph.
+    func serialized() throws -> Bytes {
+        try model.serialized.withBytes { original in
+            var pieces: [(header: [UInt8], content: UnsafeRawBufferPointer?, bytes: [UInt8])] = []
+            func append(_ field: Int, _ content: UnsafeRawBufferPointer) {
+                var header = ProtobufWriter()
+                header.header(field, length: content.count)
+                pieces.append((header.bytes, content, []))
+            }
+            func append(_ bytes: [UInt8]) {
+                var header = ProtobufWriter()
+                header.header(1, length: bytes.count)
+                pieces.append((header.bytes, nil, bytes))
+            }
+            var number = 0
+            var reader = ProtobufReader(original)
+            while let (field, value) = try reader.next() {
+                guard field == 1 else {
+                    if case .bytes(let content) = value { append(field, content) } // the library of functions, the versions
+                    continue
+                }
+                defer { number += 1 }
+                if dropped.contains(number) { continue }
+                if let bytes = replaced[number] { append(bytes) } else { append(1, try value.message()) }
+            }
+            added.forEach(append)
+
+            let size = pieces.reduce(0) { $0 + $1.header.count + ($1.content?.count ?? $1.bytes.count) }
+            let result = try Bytes(count: size)
+            result.withNumbers(of: UInt8.self) { target in
+                var position = 0
+                func copy(_ bytes: UnsafeRawBufferPointer) {
+                    if let start = bytes.baseAddress { memcpy(target + position, start, bytes.count) }
+                    position += bytes.count
+                }
+                for piece in pieces {
+                    piece.header.withUnsafeBytes(copy)
+                    if let content = piece.content { copy(content) } else { piece.bytes.withUnsafeBytes(copy) }
+                }
+            }
+            return result
+        }
+    }
+}
+
+/// AttrValue messages (tensorflow/core/framework/attr_value.proto).
+enum AttributeValue {
+    static func type(_ type: DataType) -> [UInt8] { message { $0.number(6, type.rawValue) } }
+
+    static func flag(_ flag: Bool) -> [UInt8] { message { $0.number(5, flag ? 1 : 0) } }
+
+    static func shape(_ dimensions: [Int]) -> [UInt8] { message { $0.message(7) { writeShape(dimensions, to: &$0) } } }
+
+    /// A constant's TensorProto with its values as little-endian bytes.
+    static func tensor(type: DataType, shape: [Int], content: some Collection<UInt8>) -> [UInt8] {
+        message {
+            $0.message(8) {
+                $0.number(1, type.rawValue)
+                $0.message(2) { writeShape(shape, to: &$0) }
+                $0.bytes(4, content)
+            }
+        }
+    }
+
+    private static func writeShape(_ dimensions: [Int], to writer: inout ProtobufWriter) {
+        for size in dimensions { writer.message(2) { $0.number(1, size) } }
+    }
+
+    private static func message(_ write: (inout ProtobufWriter) -> Void) -> [UInt8] {
+        var writer = ProtobufWriter()
+        write(&writer)
+        return writer.bytes
+    }
+}

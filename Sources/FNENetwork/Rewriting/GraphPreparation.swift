@@ -1,0 +1,95 @@
+import FNESupport
+
+/// What a graph becomes before an engine runs it.
+///
+/// - Nodes that no selected layer needs are left out.
+/// - Local response normalization, and sums of bfloat16, run on libfne's own operations, where they are registered.
+/// - With bfloat16, layers are rewritten (`BFloat16Rewrite`).
+/// - Large weights of dense layers leave the graph and are fed with each run (`FedWeights`).
+struct GraphPreparation {
+    /// What the engine can do.
+    struct Target {
+        /// It has libfne's own operations.
+        var hasOwnOperations: Bool
+        /// Weights can be fed without a copy: not on a GPU, which would be sent them with each run.
+        var takesFedWeights: Bool
+        /// Computes what the graph computes from constants.
+        var constants: any ConstantEvaluator
+    }
+
+    let serialized: Bytes
+    let fed: [FedWeights]
+    /// The nodes that the selected layers need.
+    let needed: Set<Int>
+
+    /// - Parameters:
+    ///   - float32Layers: with bfloat16, how many layers, from the first on, stay float32
+    init(
+        _ model: Model, input: TensorName, taps: [TensorName], precision: Precision, float32Layers: Int, for target: Target
+    ) throws {
+        let graph = model.graph
+        var editor = GraphEditor(model)
+        let tapped = Set(taps.compactMap { graph.index[$0.node] })
+        let roots = tapped.union(graph.index[input.node].map { [$0] } ?? [])
+        needed = model.topology.ancestors(of: roots)
+        for number in graph.nodes.indices where !needed.contains(number) { editor.drop(number) }
+        switch precision {
+        case .float32:
+            if target.hasOwnOperations {
+                for number in needed where graph.nodes[number].operation == "LRN" && graph.nodes[number].isFloat32 {
+                    try editor.edit(number, operation: "FneLRN")
+                }
+            }
+            fed = target.takesFedWeights ? try Self.feedLargeWeights(of: model, needed, &editor) : []
+        case .bfloat16:
+            var rewrite = BFloat16Rewrite(
+                model, needed: needed, tapped: tapped, float32Layers: float32Layers,
+                hasOwnOperations: target.hasOwnOperations, feedsLargeWeights: target.takesFedWeights,
+                constants: ConstantValues(model, target.constants))
+            try rewrite.apply(to: &editor)
+            fed = rewrite.fed
+        }
+        serialized = editor.isEmpty ? model.serialized : try editor.serialized()
+    }
+
+    /// Makes placeholders of large constants that matrix products alone read.
+    private static func feedLargeWeights(
+        of model: Model, _ needed: Set<Int>, _ editor: inout GraphEditor
+    ) throws -> [FedWeights] {
+        let graph = model.graph
+        var fed: [FedWeights] = []
+        for number in needed.sorted() where graph.nodes[number].operation == "Const" {
+            let node = graph.nodes[number]
+            guard let constant = node.constant("value"), constant.type == .float32,
+                let shape = constant.shape, shape.count == 2, node.inputs.isEmpty,
+                isReadByProductsAlone(number, in: model, needed)
+            else { continue }
+            let values: Bytes? = try model.serialized.withBytes { bytes in
+                guard let content = try ConstantValues.content(number, in: bytes, of: model),
+                    content.count >= FedWeights.threshold, content.count == (try elementCount(shape)) * 4
+                else { return nil }
+                return try Bytes(copying: content)
+            }
+            guard let values else { continue }
+            editor.replace(
+                number, operation: "Placeholder", inputs: [], attributes: FedWeights.placeholder(.float32, shape))
+            fed.append(FedWeights(node: node.name, type: .float32, shape: shape, values: values))
+        }
+        return fed
+    }
+
+    private static func isReadByProductsAlone(_ constant: Int, in model: Model, _ needed: Set<Int>) -> Bool {
+        var pending = [constant]
+        var products = 0
+        while let number = pending.popLast() {
+            for reader in model.topology.readers[number] where needed.contains(reader) {
+                switch model.graph.nodes[reader].operation {
+                case "MatMul": products += 1
+                case "Identity": pending.append(reader)
+                default: return false
+                }
+            }
+        }
+        return products > 0
+    }
+}

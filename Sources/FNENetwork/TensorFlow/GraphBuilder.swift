@@ -1,0 +1,141 @@
+import CTensorFlow
+import FNESupport
+import Glibc
+
+/// Adds operations to a TensorFlow graph.
+struct GraphBuilder {
+    let library: TensorFlowLibrary
+    let graph: OpaquePointer
+    var usesOwnOperations = false
+
+    // MARK: What FNE needs
+
+    /// A layer as [n, C]: averaged over height and width, or as it is.
+    ///
+    /// - Returns: the tensor, the layer's rank and its number of channels.
+    func pooled(_ tensor: TF_Output, layer: String, number: Int) throws -> (TF_Output, rank: Int, channels: Int) {
+        let type = library.api.OperationOutputType(tensor)
+        guard type == CTF_FLOAT || type == CTF_BFLOAT16 else {
+            throw FNEError(.unsupportedTensor, "the tensor '\(layer)' is not float32")
+        }
+        guard let shape = try inferredShape(of: tensor) else {
+            throw FNEError(.unsupportedTensor, "the rank of the tensor '\(layer)' is unknown; 2 or 4 is needed")
+        }
+        guard shape.count == 2 || shape.count == 4, let channels = shape.last,
+            channels > 0, channels <= Int64(Int32.max)
+        else {
+            throw FNEError(
+                .unsupportedTensor,
+                "the tensor '\(layer)' has shape \(describe(shape.map(Int.init))); "
+                    + "[n, height, width, channels] or [n, features] with a known last dimension is needed")
+        }
+        let name = "fne/pool\(number)"
+        guard shape.count == 4 else { return (try asFloat(tensor, name + "/float32"), 2, Int(channels)) }
+        if usesOwnOperations {
+            return (try operation("FneMapMean", name, [tensor]) { library.api.SetAttrType($0, "T", type) }, 4, Int(channels))
+        }
+        let map = try asFloat(tensor, name + "/float32")
+        let axes = try constant([1, 2], name: name + "/axes")
+        return (try operation("Mean", name, [map, axes]) { setFloat($0, "T") }, 4, Int(channels))
+    }
+
+    /// a - b, b being [C].
+    func difference(_ a: TF_Output, _ b: TF_Output, _ name: String) throws -> TF_Output {
+        try operation("Sub", name, [a, b]) { setFloat($0, "T") }
+    }
+
+    private func asFloat(_ tensor: TF_Output, _ name: String) throws -> TF_Output {
+        let type = library.api.OperationOutputType(tensor)
+        guard type != CTF_FLOAT else { return tensor }
+        return try operation("Cast", name, [tensor]) {
+            library.api.SetAttrType($0, "SrcT", type)
+            library.api.SetAttrType($0, "DstT", Int32(CTF_FLOAT))
+        }
+    }
+
+    /// [n, F] of [n, C] each.
+    func concatenated(_ parts: [TF_Output]) throws -> TF_Output {
+        if parts.count == 1, let only = parts.first { // a fetch of its own, also where the layer is the input itself
+            return try operation("Identity", "fne/features", [only]) { setFloat($0, "T") }
+        }
+        let axis = try constant(1, name: "fne/axis")
+        return try operation("ConcatV2", "fne/features") { description in
+            library.api.AddInputList(description, parts, Int32(parts.count))
+            library.api.AddInput(description, axis)
+            setFloat(description, "T")
+        }
+    }
+
+    func placeholder(_ name: String, shape: [Int64]) throws -> TF_Output {
+        try operation("Placeholder", name) { description in
+            setFloat(description, "dtype")
+            library.api.SetAttrShape(description, "shape", shape, Int32(shape.count))
+        }
+    }
+
+    /// A tensor of the imported graph.
+    func output(_ name: TensorName, prefix: String) throws -> TF_Output {
+        guard let found = library.api.GraphOperationByName(graph, prefix + "/" + name.node) else {
+            throw FNEError(.unknownTensor, "the graph has no tensor '\(name.text)'")
+        }
+        let count = Int(library.api.OperationNumOutputs(found))
+        guard name.output < count else {
+            throw FNEError(
+                .unknownTensor, "the operation '\(name.node)' has \(count) outputs; there is no '\(name.text)'")
+        }
+        return TF_Output(oper: found, index: Int32(name.output))
+    }
+
+    /// Nil where the rank is unknown; -1 for an unknown dimension.
+    private func inferredShape(of tensor: TF_Output) throws -> [Int64]? {
+        let rank = try library.checked("asking for a rank") { library.api.GraphGetTensorNumDims(graph, tensor, $0) }
+        guard rank >= 0 else { return nil }
+        var shape = [Int64](repeating: -1, count: Int(rank))
+        try library.checked("asking for a shape") { library.api.GraphGetTensorShape(graph, tensor, &shape, rank, $0) }
+        return shape
+    }
+
+    // MARK: Operations
+
+    private func setFloat(_ description: OpaquePointer, _ attribute: String) {
+        library.api.SetAttrType(description, attribute, Int32(CTF_FLOAT))
+    }
+
+    private func operation(
+        _ kind: String, _ name: String, _ inputs: [TF_Output] = [], _ attributes: (OpaquePointer) throws -> Void
+    ) throws -> TF_Output {
+        guard let description = library.api.NewOperation(graph, kind, name) else {
+            throw FNEError(.outOfMemory, "TensorFlow gave no operation")
+        }
+        for input in inputs { library.api.AddInput(description, input) }
+        try attributes(description)
+        let made = try library.checked("adding \(name)") { library.api.FinishOperation(description, $0) }
+        guard let made else { throw FNEError(.backendError, "TensorFlow added no operation for \(name)") }
+        return TF_Output(oper: made, index: 0)
+    }
+
+    /// A vector of int32.
+    private func constant(_ values: [Int32], name: String) throws -> TF_Output {
+        try constant(values, shape: [Int64(values.count)], name: name)
+    }
+
+    /// A scalar int32.
+    private func constant(_ value: Int32, name: String) throws -> TF_Output {
+        try constant([value], shape: [], name: name)
+    }
+
+    private func constant(_ values: [Int32], shape: [Int64], name: String) throws -> TF_Output {
+        let size = values.count * MemoryLayout<Int32>.size
+        guard let tensor = library.api.AllocateTensor(Int32(CTF_INT32), shape, Int32(shape.count), size),
+            let memory = library.api.TensorData(tensor)
+        else { throw FNEError(.outOfMemory, "TensorFlow gave no tensor") }
+        defer { library.api.DeleteTensor(tensor) }
+        values.withUnsafeBytes { bytes in
+            if let start = bytes.baseAddress { memcpy(memory, start, size) }
+        }
+        return try operation("Const", name) { description in
+            library.api.SetAttrType(description, "dtype", Int32(CTF_INT32))
+            try library.checked("adding \(name)") { library.api.SetAttrTensor(description, "value", tensor, $0) }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+import CTensorFlow
+import FNESupport
+
+/// Has TensorFlow compute what a graph computes from constants.
+struct TensorFlowConstants: ConstantEvaluator {
+    let library: TensorFlowLibrary
+
+    private static let prefix = "constants"
+
+    func evaluate(_ serialized: Bytes, _ nodes: [String]) throws -> [String: ConstantValues.Value] {
+        let session = try TensorFlowSession(library, .init(threads: 1, optimizesGraph: false, device: .cpu)) { handle in
+            try TensorFlowSession.importGraph(serialized, into: handle, library: library, prefix: Self.prefix)
+        }
+        let builder = GraphBuilder(library: library, graph: session.graph)
+        let fetched = try nodes.map { ($0, try builder.output(TensorName(node: $0, output: 0), prefix: Self.prefix)) }
+            .filter { library.api.OperationOutputType($0.1) == CTF_FLOAT }
+        var result: [String: ConstantValues.Value] = [:]
+        try session.run([], [], fetching: fetched.map(\.1), "computing constants") { tensors in
+            for (index, tensor) in tensors.enumerated() {
+                let shape = (0..<library.api.NumDims(tensor)).map { Int(library.api.Dim(tensor, $0)) }
+                guard let data = library.api.TensorData(tensor) else { continue }
+                let values = UnsafeBufferPointer(
+                    start: data.assumingMemoryBound(to: Float.self), count: try elementCount(shape))
+                result[fetched[index].0] = ConstantValues.Value(shape: shape, values: Array(values))
+            }
+        }
+        return result
+    }
+}

@@ -1,0 +1,169 @@
+import CKernels
+import CTensorFlow
+import FNESupport
+import Glibc
+
+/// A model's graph in a TensorFlow session, with the pooling of each layer and the concatenation added to it: one run
+/// for a batch gives one float32 [n, F] matrix, and no activation map leaves TensorFlow.
+final class TensorFlowEngine: Engine, @unchecked Sendable {
+    let layers: [Layer]
+    let featureCount: Int
+
+    private let library: TensorFlowLibrary
+    private let session: TensorFlowSession
+    /// The images' tensor, then the weights that are fed.
+    private let inputs: [TF_Output]
+    private let weights: [FedTensor]
+    private let output: TF_Output
+    /// The only batch size that the graph takes, if it fixes one.
+    private let fixedBatch: Int?
+    private let height: Int
+    private let width: Int
+    private let runsOnGPU: Bool
+
+    /// The prefix under which the model's graph is imported, as in the original function.
+    private static let prefix = "import"
+
+    /// Graphs of more bytes are not optimized by TensorFlow, which copies them several times for it.
+    private static let largeGraph = 256 << 20
+
+    /// What was chosen for the network.
+    struct Setup {
+        var batch: Int?
+        var height: Int
+        var width: Int
+        var session = SessionConfiguration(threads: 1)
+        /// What libfne does for the CPU's sake is left: own operations, weights that are fed.
+        var runsOnGPU = false
+        var precision = Precision.float32
+        /// The first layers, which stay float32 with any precision.
+        var float32Layers = 0
+    }
+
+    init(
+        _ library: TensorFlowLibrary, model: Model, input inputName: TensorName,
+        layers selected: [LayerSelection.Selected], _ setup: Setup
+    ) throws {
+        let prepared = try GraphPreparation(
+            model, input: inputName, taps: selected.map(\.name), precision: setup.precision,
+            float32Layers: setup.float32Layers,
+            for: GraphPreparation.Target(
+                hasOwnOperations: library.hasOwnOperations && !setup.runsOnGPU, takesFedWeights: !setup.runsOnGPU,
+                constants: TensorFlowConstants(library: library)))
+        var configuration = setup.session
+        configuration.optimizesGraph = prepared.serialized.count <= Self.largeGraph
+        var inputs: [TF_Output] = []
+        var layers: [Layer] = []
+        var parts: [TF_Output] = []
+        var output = TF_Output()
+        session = try TensorFlowSession(library, configuration) { graph in
+            let builder = GraphBuilder(
+                library: library, graph: graph, usesOwnOperations: library.hasOwnOperations && !setup.runsOnGPU)
+            let input = try builder.placeholder(
+                "fne/input", shape: [Int64(setup.batch ?? -1), Int64(setup.height), Int64(setup.width), 3])
+            try TensorFlowSession.importGraph(
+                prepared.serialized, into: graph, library: library, prefix: Self.prefix, mapping: (inputName, input))
+            inputs = [input]
+            for fed in prepared.fed {
+                inputs.append(try builder.output(TensorName(node: fed.node, output: 0), prefix: Self.prefix))
+            }
+            var first = 0
+            for (number, layer) in selected.enumerated() {
+                let moved = setup.precision == .float32 ? MovedTap(layer.name, in: model, needed: prepared.needed) : nil
+                let name = moved?.tensor ?? layer.name
+                let tap = name == inputName ? input : try builder.output(name, prefix: Self.prefix)
+                var (pooled, rank, channels) = try builder.pooled(tap, layer: layer.name.text, number: number)
+                if let moved {
+                    pooled = try builder.difference(
+                        pooled, try builder.output(moved.bias, prefix: Self.prefix), "fne/unbiased\(number)")
+                }
+                parts.append(pooled)
+                layers.append(
+                    Layer(name: layer.name.text, kind: layer.kind, rank: rank, features: first..<first + channels))
+                first += channels
+                guard first <= Int(Int32.max) else {
+                    throw FNEError(.unsupportedTensor, "these layers have more features than \(Int32.max)")
+                }
+            }
+            output = try builder.concatenated(parts)
+        }
+        self.inputs = inputs
+        self.layers = layers
+        self.output = output
+        weights = try prepared.fed.map { try FedTensor(library, $0.values, type: $0.type, shape: $0.shape) }
+        featureCount = layers.last?.features.upperBound ?? 0
+        self.library = library
+        fixedBatch = setup.batch
+        height = setup.height
+        runsOnGPU = setup.runsOnGPU
+        width = setup.width
+    }
+
+    var facts: [JSON.Member] {
+        func variable(_ name: String) -> JSON.Member {
+            JSON.Member(name: name, value: getenv(name).map { .text(String(cString: $0)) } ?? .null)
+        }
+        return [
+            JSON.Member(name: "tensorflow", value: .text(library.version)),
+            JSON.Member(name: "device", value: .text(runsOnGPU ? "gpu" : "cpu")),
+            JSON.Member(name: "processor", value: .text(String(cString: ck_processor_features()))),
+            variable("TF_ENABLE_ONEDNN_OPTS"), variable("ONEDNN_MAX_CPU_ISA"),
+        ]
+    }
+
+    func run(_ values: UnsafeMutablePointer<Float>, count: Int, to rows: UnsafeMutablePointer<Float>) throws {
+        guard let fixedBatch, count != fixedBatch else { return try run(values, count, firstRows: count, to: rows) }
+        let images = height * width * 3
+        let padded = try Bytes(zeros: fixedBatch * images * MemoryLayout<Float>.size)
+        try padded.withNumbers(of: Float.self) { full in
+            full.update(from: values, count: count * images)
+            try run(full, fixedBatch, firstRows: count, to: rows)
+        }
+    }
+
+    private func run(
+        _ values: UnsafeMutablePointer<Float>, _ count: Int, firstRows: Int, to rows: UnsafeMutablePointer<Float>
+    ) throws {
+        let api = library.api
+        let shape = [Int64(count), Int64(height), Int64(width), 3]
+        let size = count * height * width * 3 * MemoryLayout<Float>.size
+        // The memory stays the caller's: TensorFlow reads it during the run and drops it.
+        guard let fed = api.NewTensor(Int32(CTF_FLOAT), shape, 4, values, size, { _, _, _ in }, nil) else {
+            throw FNEError(.outOfMemory, "TensorFlow gave no tensor for the batch")
+        }
+        defer { api.DeleteTensor(fed) }
+        try session.run(inputs, [fed] + weights.map(\.tensor), fetching: [output], "running the network") { results in
+            guard let result = results.first, api.NumDims(result) == 2, api.TensorType(result) == CTF_FLOAT,
+                api.Dim(result, 1) == Int64(featureCount), let features = api.TensorData(result)
+            else {
+                throw FNEError(.backendError, "TensorFlow returned a tensor of another shape than \(featureCount) columns")
+            }
+            guard api.Dim(result, 0) == Int64(count) else {
+                throw FNEError(
+                    .unsupportedTensor,
+                    "\(count) images gave \(api.Dim(result, 0)) rows; a layer's first dimension must be the images'")
+            }
+            memcpy(rows, features, firstRows * featureCount * MemoryLayout<Float>.size)
+        }
+    }
+}
+
+/// A tensor that many runs are fed with, on memory that it keeps.
+private final class FedTensor {
+    let tensor: OpaquePointer
+    private let values: Bytes
+    private let library: TensorFlowLibrary
+
+    init(_ library: TensorFlowLibrary, _ values: Bytes, type: DataType, shape: [Int]) throws {
+        let made = values.withNumbers(of: UInt8.self) {
+            library.api.NewTensor(
+                Int32(type.rawValue), shape.map(Int64.init), Int32(shape.count), $0, values.count, { _, _, _ in }, nil)
+        }
+        guard let made else { throw FNEError(.outOfMemory, "TensorFlow gave no tensor for weights") }
+        tensor = made
+        self.values = values
+        self.library = library
+    }
+
+    deinit { library.api.DeleteTensor(tensor) }
+}

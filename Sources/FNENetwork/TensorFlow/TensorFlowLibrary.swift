@@ -1,0 +1,159 @@
+import CTensorFlow
+import CTensorFlowOperations
+import FNESupport
+import Glibc
+
+/// The TensorFlow C library, loaded at run time and at most once in a process: two copies in one process break each
+/// other. It is never unloaded.
+public final class TensorFlowLibrary: @unchecked Sendable {
+    /// Such as "2.21.0".
+    public let version: String
+    /// The file.
+    public let path: String
+    let api: ctf_api
+    /// Whether graphs may hold libfne's own operations.
+    let hasOwnOperations: Bool
+    private let process = getpid()
+    /// False in a forked child, where TensorFlow's threads are not, and its locks may be held for ever.
+    var isOfThisProcess: Bool { process == getpid() }
+
+    private var threads: Int?
+
+    private static let monitor = Monitor()
+    nonisolated(unsafe) private static var loaded: TensorFlowLibrary?
+
+    /// The copy that is in use, if one was loaded.
+    public static var current: TensorFlowLibrary? { monitor.locked { loaded } }
+
+    /// Threads that one operation is spread over, in a pool that all sessions share: what is asked for first stands.
+    package func operationThreads(asked: Int) -> Int {
+        Self.monitor.locked {
+            let result = threads ?? asked
+            threads = result
+            return result
+        }
+    }
+
+    /// Loads TensorFlow, or returns the copy that is loaded.
+    ///
+    /// - Parameter path: a library file or a folder that holds one; nil searches `FNE_TENSORFLOW`, a copy in the process,
+    ///   and the system's library path.
+    /// - Throws: `.backendUnavailable` with what was tried; `.backendConflict` when another copy is in the process.
+    @discardableResult
+    public static func load(path: String? = nil) throws -> TensorFlowLibrary {
+        Monitor.holdAcrossFork(monitor)
+        let (library, lines) = try loadOnce(path)
+        for line in lines { Log.write(line.level, line.text) }
+        return library
+    }
+
+    /// The library, and what there is to log when it was loaded by this call.
+    private static func loadOnce(_ path: String?) throws -> (TensorFlowLibrary, [LoadingLog.Line]) {
+        try monitor.locked {
+            let wanted = path ?? getenv("FNE_TENSORFLOW").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+            if let loaded {
+                guard loaded.isOfThisProcess else {
+                    throw FNEError(
+                        .forked,
+                        "TensorFlow was loaded before the process forked, and its threads are not in the child; start "
+                            + "workers with spawn, or load TensorFlow in the child first")
+                }
+                if let path { try loaded.mustBe(path) }
+                return (loaded, [])
+            }
+            let (result, said) = LoadingLog.capture { try open(wanted) }
+            let library = try result.get()
+            loaded = library
+            return (library, [(.info, "TensorFlow \(library.version) from \(library.path)")] + said)
+        }
+    }
+
+    /// File names of the C library: of the Python wheel, and of the C distribution.
+    private static let fileNames = ["libtensorflow_cc.so.2", "libtensorflow.so.2", "libtensorflow.so"]
+
+    private static func open(_ wanted: String?) throws -> TensorFlowLibrary {
+        // TensorFlow reads both once, when its code is loaded; what the user has set stays. Its wheels use oneDNN by
+        // themselves only on processors with AVX-512 VNNI, but it is faster on those with AVX2 too (docs/numerics.md).
+        setenv("TF_CPP_MIN_LOG_LEVEL", "3", 0)
+        #if arch(x86_64)
+        setenv("TF_ENABLE_ONEDNN_OPTS", "1", 0)
+        #endif
+        if let present = openPresent() {
+            let library = try TensorFlowLibrary(handle: present)
+            if let wanted { try library.mustBe(wanted) }
+            return library
+        }
+        var tried: [String] = []
+        for candidate in wanted.map(candidates) ?? fileNames {
+            if let handle = dlopen(candidate, RTLD_NOW | RTLD_LOCAL) { return try TensorFlowLibrary(handle: handle) }
+            tried.append(dlerror().map { String(cString: $0) } ?? candidate)
+        }
+        throw FNEError(
+            .backendUnavailable,
+            "TensorFlow's C library was not found. Tried: \(tried.joined(separator: "; ")). Install it with "
+                + "'pip install tensorflow-cpu' or from tensorflow.org/install/lang_c, then set FNE_TENSORFLOW to the "
+                + "file (libtensorflow_cc.so.2 of the wheel, or libtensorflow.so.2) or to its folder")
+    }
+
+    /// A copy that another part of the process has loaded, such as Python's tensorflow.
+    private static func openPresent() -> UnsafeMutableRawPointer? {
+        for name in fileNames {
+            if let handle = dlopen(name, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD) { return handle }
+        }
+        return nil
+    }
+
+    /// The file itself, or the library files of a folder.
+    private static func candidates(_ path: String) -> [String] {
+        var facts = stat()
+        guard stat(path, &facts) == 0, facts.st_mode & S_IFMT == S_IFDIR else {
+            return [path.contains("/") ? path : "./" + path]
+        }
+        return fileNames.map { path + "/" + $0 }
+    }
+
+    private init(handle: UnsafeMutableRawPointer) throws {
+        var api = ctf_api()
+        path = ctf_library_path(handle).map { String(cString: $0) } ?? ""
+        if let missing = ctf_bind(handle, &api) {
+            throw FNEError(
+                .backendUnavailable, "\(path) has no function \(String(cString: missing)); it is not TensorFlow 2's C library")
+        }
+        self.api = api
+        hasOwnOperations = cto_register(handle) == nil
+        version = api.Version().map { String(cString: $0) } ?? ""
+    }
+
+    /// Throws unless `wanted` names this copy.
+    private func mustBe(_ wanted: String) throws {
+        func identity(_ path: String) -> [UInt]? {
+            var facts = stat()
+            return stat(path, &facts) == 0 ? [UInt(facts.st_dev), UInt(facts.st_ino)] : nil
+        }
+        let own = identity(path)
+        let named = Self.candidates(wanted).compactMap(identity)
+        guard !named.isEmpty else {
+            throw FNEError(.backendUnavailable, "there is no TensorFlow library at '\(wanted)'")
+        }
+        guard let own, named.contains(own) else {
+            throw FNEError(
+                .backendConflict,
+                "TensorFlow \(version) is loaded from \(path); '\(wanted)' is another copy, and a process can use "
+                    + "only one. Name the loaded one, or load '\(wanted)' first")
+        }
+    }
+}
+
+/// Calls into TensorFlow that report through a TF_Status.
+extension TensorFlowLibrary {
+    func checked<Result>(_ doing: String, _ body: (OpaquePointer) -> Result) throws -> Result {
+        guard let status = api.NewStatus() else { throw FNEError(.outOfMemory, "TensorFlow gave no status object") }
+        defer { api.DeleteStatus(status) }
+        let result = body(status)
+        guard api.GetCode(status) == CTF_CODE_OK else {
+            let words = api.Message(status).map { String(cString: $0) } ?? ""
+            throw FNEError(.backendError, "TensorFlow failed while \(doing): \(words)")
+        }
+        return result
+    }
+}

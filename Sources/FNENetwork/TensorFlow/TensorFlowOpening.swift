@@ -1,0 +1,57 @@
+import CKernels
+import FNESupport
+
+extension TensorFlowEngine {
+    /// Loads TensorFlow if it is not yet, chooses what the options leave open, and opens an engine.
+    static func open(
+        _ model: Model, input: Model.Input, layers selected: [LayerSelection.Selected], height: Int, width: Int,
+        _ options: EngineOptions
+    ) throws -> PreparedNetwork {
+        let library = try TensorFlowLibrary.load()
+        let wantedThreads = options.engineThreads ?? 1
+        let threads = library.operationThreads(asked: wantedThreads)
+        if options.engineThreads != nil, threads != wantedThreads {
+            Log.write(
+                .warning, "engine_threads is \(wantedThreads), but the first extractor of the process has made it \(threads)")
+        }
+        let session = SessionConfiguration(
+            threads: threads, device: options.device, growsGPUMemory: options.growsGPUMemory)
+        let runsOnGPU = try usesGPU(library, session)
+        if !runsOnGPU { try check(options.precision) }
+        let batchSize =
+            options.batchSize ?? input.batch ?? (runsOnGPU ? EngineDefaults.gpuBatchSize : EngineDefaults.batchSize)
+        var arithmetic = Arithmetic()
+        arithmetic.precision = options.precision
+        arithmetic.float32Layers = options.float32Layers ?? EngineDefaults.float32Layers
+        arithmetic.engineThreads = threads
+        let engine = try TensorFlowEngine(
+            library, model: model, input: input.name, layers: selected,
+            Setup(
+                batch: options.padsBatches ? batchSize : input.batch, height: height, width: width, session: session,
+                runsOnGPU: runsOnGPU, precision: arithmetic.precision, float32Layers: arithmetic.float32Layers))
+        return PreparedNetwork(
+            engine: engine, layers: engine.layers, arithmetic: arithmetic, batchSize: batchSize,
+            streams: options.streams
+                ?? (runsOnGPU ? EngineDefaults.gpuStreams : EngineDefaults.streams(engineThreads: threads)))
+    }
+
+    private static func usesGPU(_ library: TensorFlowLibrary, _ session: SessionConfiguration) throws -> Bool {
+        guard session.device != .cpu else { return false }
+        let hasGPU = try TensorFlowSession(library, session) { _ in }.deviceTypes().contains("GPU")
+        if case .gpu(let number) = session.device, !hasGPU {
+            throw FNEError(.invalidArgument, "device is 'gpu:\(number)', but TensorFlow \(library.version) has no such GPU here")
+        }
+        return hasGPU
+    }
+
+    private static func check(_ precision: Precision) throws {
+        guard precision == .bfloat16 else { return }
+        switch ck_bfloat16_support() {
+        case 0:
+            throw FNEError(
+                .invalidArgument, "precision is bfloat16, which TensorFlow computes on processors with AVX-512 only")
+        case 1: Log.write(.info, "this processor has no bfloat16 instructions; float32 may be faster")
+        default: break
+        }
+    }
+}

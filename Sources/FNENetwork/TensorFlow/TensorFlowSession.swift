@@ -1,0 +1,107 @@
+import CTensorFlow
+import FNESupport
+import Glibc
+
+/// A TF_Graph and the session that runs it.
+package final class TensorFlowSession: @unchecked Sendable {
+    let graph: OpaquePointer
+    private let session: OpaquePointer
+    private let library: TensorFlowLibrary
+    private let monitor = Monitor()
+    private var hasRun = false
+
+    /// - Parameter build: puts the operations into the graph
+    package init(
+        _ library: TensorFlowLibrary, _ configuration: SessionConfiguration, build: (OpaquePointer) throws -> Void
+    ) throws {
+        guard let graph = library.api.NewGraph() else { throw FNEError(.outOfMemory, "TensorFlow gave no graph") }
+        var keep = false
+        defer { if !keep { library.api.DeleteGraph(graph) } }
+        try build(graph)
+        guard let options = library.api.NewSessionOptions() else {
+            throw FNEError(.outOfMemory, "TensorFlow gave no session options")
+        }
+        defer { library.api.DeleteSessionOptions(options) }
+        let configuration = configuration.serialized
+        try library.checked("reading the session's configuration") { status in
+            configuration.withUnsafeBytes { library.api.SetConfig(options, $0.baseAddress, $0.count, status) }
+        }
+        let session = try library.checked("opening a session") { library.api.NewSession(graph, options, $0) }
+        guard let session else { throw FNEError(.backendError, "TensorFlow gave no session") }
+        self.library = library
+        self.graph = graph
+        self.session = session
+        keep = true
+    }
+
+    deinit {
+        guard library.isOfThisProcess else { return }
+        if let status = library.api.NewStatus() {
+            library.api.CloseSession(session, status)
+            library.api.DeleteSession(session, status)
+            library.api.DeleteStatus(status)
+        }
+        library.api.DeleteGraph(graph)
+    }
+
+    /// The types of the devices that the session can use, such as "CPU" and "GPU".
+    package func deviceTypes() throws -> [String] {
+        let api = library.api
+        let list = try library.checked("listing devices") { api.SessionListDevices(session, $0) }
+        guard let list else { return [] }
+        defer { api.DeleteDeviceList(list) }
+        return try (0..<api.DeviceListCount(list)).map { index in
+            let type = try library.checked("asking for a device's type") { api.DeviceListType(list, index, $0) }
+            return type.map { String(cString: $0) } ?? ""
+        }
+    }
+
+    /// - Parameter mapping: a tensor of the imported graph whose readers read another one
+    static func importGraph(
+        _ serialized: Bytes, into graph: OpaquePointer, library: TensorFlowLibrary, prefix: String,
+        mapping: (from: TensorName, to: TF_Output)? = nil
+    ) throws {
+        guard let options = library.api.NewImportGraphDefOptions() else {
+            throw FNEError(.outOfMemory, "TensorFlow gave no import options")
+        }
+        defer { library.api.DeleteImportGraphDefOptions(options) }
+        library.api.ImportGraphDefOptionsSetPrefix(options, prefix)
+        if let (from, to) = mapping {
+            guard let output = Int32(exactly: from.output) else {
+                throw FNEError(.unknownTensor, "the graph has no tensor '\(from.text)'")
+            }
+            library.api.ImportGraphDefOptionsAddInputMapping(options, from.node, output, to)
+        }
+        try serialized.withBytes { bytes in
+            var buffer = TF_Buffer(data: bytes.baseAddress, length: bytes.count, data_deallocator: nil)
+            try library.checked("importing the graph") { library.api.GraphImportGraphDef(graph, &buffer, options, $0) }
+        }
+    }
+
+    /// Runs the graph. May be called from several threads at once; the first run is alone: TensorFlow prepares the graph in
+    /// it, and would do so again in each run that begins before it has ended. The fetched tensors live as long as the body.
+    func run(
+        _ inputs: [TF_Output], _ values: [OpaquePointer?], fetching outputs: [TF_Output], _ doing: String,
+        _ body: ([OpaquePointer]) throws -> Void
+    ) throws {
+        var results = [OpaquePointer?](repeating: nil, count: outputs.count)
+        defer { for case let result? in results { library.api.DeleteTensor(result) } }
+        func runOnce() throws {
+            try library.checked(doing) { status in
+                library.api.SessionRun(
+                    session, nil, inputs, values, Int32(inputs.count), outputs, &results, Int32(outputs.count), nil, 0, nil,
+                    status)
+            }
+        }
+        let isFirst = try monitor.locked {
+            guard !hasRun else { return false }
+            try runOnce()
+            hasRun = true
+            return true
+        }
+        if !isFirst { try runOnce() }
+        let fetched = results.compactMap { $0 }
+        guard fetched.count == outputs.count else { throw FNEError(.backendError, "TensorFlow returned no tensor") }
+        try body(fetched)
+    }
+}

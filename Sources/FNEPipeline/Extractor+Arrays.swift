@@ -1,0 +1,17 @@
+import FNESupport
+
+// For Swift programs: the functions on pointers, with arrays, and with the sizes checked.
+extension Extractor {
+    /// The pooled features of image files: float32 [paths.count * rowsPerImage, featureCount], row after row.
+    ///
+    /// - Throws: as `extract(files:to:rowsDone:reports:)`.
+    public func features(of paths: [FilePath], reports: Reports = Reports()) throws -> [Float] {
+        let count = try checkedProduct(paths.count, rowsPerImage, featureCount, of: "the features")
+        return try [Float](unsafeUninitializedCapacity: count) { rows, initialized in
+            rows.initialize(repeating: 0)
+            initialized = count
+            var rowsDone = 0
+            try extract(files: paths, to: Output(features: rows.baseAddress), rowsDone: &rowsDone, reports: reports)
+        }
+    }
+}

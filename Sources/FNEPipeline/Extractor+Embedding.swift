@@ -1,0 +1,53 @@
+import FNEEmbedding
+import FNESupport
+
+extension Extractor {
+    /// Embeds image files by their own statistics. The float32 rows wait in memory until the last image is read.
+    ///
+    /// - Parameters:
+    ///   - codes: receives int8 [files.count * rowsPerImage, F]; a skipped image's rows are `Discretization.skippedCode`
+    ///   - mean, std: receive float64 [F]
+    ///   - rowsDone: all rows once they are final, else 0
+    /// - Throws: as `extract(files:)`; where no image is good, the first one's error.
+    public func embed(
+        files paths: [FilePath], _ discretization: Discretization, to codes: UnsafeMutablePointer<Int8>,
+        mean: UnsafeMutablePointer<Double>, std: UnsafeMutablePointer<Double>, rowsDone: inout Int,
+        reports: Reports = Reports()
+    ) throws {
+        rowsDone = 0
+        let rowSize = rowsPerImage * featureCount
+        let waiting = try Bytes(
+            count: checkedProduct(paths.count, rowSize, MemoryLayout<Float>.size, of: "images x features"))
+        let statistics = try Statistics(featureCount: featureCount)
+        var bad: [Int: FNEError] = [:]
+        try waiting.withNumbers(of: Float.self) { rows in
+            var output = Output(features: rows)
+            output.sink = { images, rows in
+                for (offset, image) in images.enumerated() where bad[image] == nil {
+                    try statistics.update(rows + offset * rowSize, rowCount: self.rowsPerImage)
+                }
+            }
+            var reports = reports
+            reports.imageError = { [report = reports.imageError] image, error in
+                bad[image] = error
+                report?(image, error)
+            }
+            var extracted = 0
+            try extract(files: paths, to: output, rowsDone: &extracted, reports: reports)
+            if statistics.count == 0, let first = bad[0] {
+                throw first.about("none of the \(paths.count) images could be embedded")
+            }
+            try statistics.get(mean: mean, std: std)
+            let discretizer = try Discretizer(discretization, features: featureCount, mean: mean, std: std)
+            for image in paths.indices {
+                let target = codes + image * rowSize
+                if bad[image] == nil {
+                    try discretizer.apply(rows + image * rowSize, rows: rowsPerImage, to: target)
+                } else {
+                    target.update(repeating: Discretization.skippedCode, count: rowSize)
+                }
+            }
+        }
+        rowsDone = paths.count * rowsPerImage
+    }
+}

@@ -1,0 +1,146 @@
+import CKernels
+import Glibc
+
+/// A file that is read and written at places of the caller's choice. Errors name it and say what to do.
+package final class File {
+    package let path: FilePath
+    private let descriptor: Int32
+
+    package enum Use {
+        case reading
+        /// Made where it does not exist; what it holds stays.
+        case writing
+    }
+
+    package init(_ path: FilePath, _ use: Use) throws {
+        let flags = use == .reading ? O_RDONLY : O_RDWR | O_CREAT
+        descriptor = path.systemCall { open($0, flags | O_CLOEXEC, 0o666) }
+        self.path = path
+        guard descriptor >= 0 else { throw Self.error("cannot open", path) }
+    }
+
+    deinit { close(descriptor) }
+
+    package static func error(_ doing: String, _ path: FilePath) -> FNEError {
+        let reason = lastSystemError()
+        let way = errno == ENOSPC || errno == EDQUOT ? "; make room and run it again: nothing that was done is lost" : ""
+        return FNEError(.fileError, "\(doing) '\(path)': \(reason)\(way)")
+    }
+
+    package func size() throws -> Int {
+        var facts = stat()
+        guard fstat(descriptor, &facts) == 0 else { throw Self.error("cannot look at", path) }
+        return Int(facts.st_size)
+    }
+
+    /// Cuts the file, or lengthens it with zeros.
+    package func setSize(_ size: Int) throws {
+        guard ftruncate(descriptor, off_t(size)) == 0 else { throw Self.error("cannot set the size of", path) }
+    }
+
+    /// Takes the room on the disk now instead of when it is written to, where the file system can.
+    package func reserve(_ size: Int) throws {
+        guard try size > self.size() else { return }
+        guard ck_reserve(descriptor, Int64(size)) == 0 else { throw Self.error("cannot reserve \(size) bytes for", path) }
+    }
+
+    package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
+        var done = 0
+        while done < bytes.count {
+            guard let start = bytes.baseAddress else { return }
+            let wrote = pwrite(descriptor, start + done, bytes.count - done, off_t(offset + done))
+            if wrote < 0, errno == EINTR { continue }
+            guard wrote > 0 else { throw Self.error("cannot write", path) }
+            done += wrote
+        }
+    }
+
+    package func write(_ bytes: [UInt8], at offset: Int) throws { try bytes.withUnsafeBytes { try write($0, at: offset) } }
+
+    /// Fills the memory.
+    package func read(_ bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+        var done = 0
+        while done < bytes.count {
+            guard let start = bytes.baseAddress else { return }
+            let got = pread(descriptor, start + done, bytes.count - done, off_t(offset + done))
+            if got < 0, errno == EINTR { continue }
+            guard got >= 0 else { throw Self.error("cannot read", path) }
+            guard got > 0 else {
+                throw FNEError(.invalidData, "'\(path)' ends too early: \(offset + bytes.count) bytes are needed")
+            }
+            done += got
+        }
+    }
+
+    /// Returns when what was written is on the disk.
+    package func sync() throws {
+        guard fdatasync(descriptor) == 0 || errno == EINVAL else { throw Self.error("cannot write", path) }
+    }
+
+    /// Keeps other processes out until the object goes. False where one holds the file.
+    package func lock() throws -> Bool {
+        if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return true }
+        guard errno == EWOULDBLOCK else { throw Self.error("cannot lock (a file system without locks?)", path) }
+        return false
+    }
+
+    // MARK: Whole files
+
+    package static func exists(_ path: FilePath) -> Bool { path.systemCall { access($0, F_OK) } == 0 }
+
+    /// Writes a file whole or not at all: under another name, which then takes the place of the old file.
+    package static func replace(_ path: FilePath, with bytes: UnsafeRawBufferPointer) throws {
+        let unfinished = FilePath(bytes: path.text + Array(".new".utf8))
+        do {
+            let file = try File(unfinished, .writing)
+            try file.setSize(0)
+            try file.write(bytes, at: 0)
+            try file.sync()
+        } catch {
+            remove(unfinished)
+            throw error
+        }
+        try move(unfinished, to: path)
+    }
+
+    package static func replace(_ path: FilePath, with bytes: [UInt8]) throws { try bytes.withUnsafeBytes { try replace(path, with: $0) } }
+
+    package static func contents(_ path: FilePath) throws -> [UInt8] { try read(path, Array.init) }
+
+    /// What the body makes of a whole file; its errors name the file.
+    package static func read<Result>(_ path: FilePath, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
+        do {
+            return try Bytes(file: path).withBytes(body)
+        } catch let error as FNEError {
+            throw error.about("'\(path)'")
+        }
+    }
+
+    package static func move(_ path: FilePath, to target: FilePath) throws {
+        let failed = path.withCString { from in target.systemCall { to in from.map { rename($0, to) } ?? -1 } }
+        guard failed == 0 else { throw error("cannot rename to", target) }
+        try syncFolder(target.parent)
+    }
+
+    package static func remove(_ path: FilePath) { _ = path.systemCall { unlink($0) } }
+
+    /// Returns when the folder's names are on the disk.
+    package static func syncFolder(_ path: FilePath) throws {
+        let folder = path.systemCall { open($0, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+        guard folder >= 0 else { throw error("cannot open", path) }
+        defer { close(folder) }
+        guard fsync(folder) == 0 || errno == EINVAL else { throw error("cannot write", path) }
+    }
+
+    /// Makes a folder, and those that it is in.
+    package static func makeFolder(_ path: FilePath) throws {
+        var facts = stat()
+        if path.systemCall({ stat($0, &facts) }) == 0 {
+            guard facts.st_mode & S_IFMT == S_IFDIR else { throw FNEError(.fileError, "'\(path)' is a file, not a folder") }
+            return
+        }
+        let parent = path.parent
+        if parent.text != path.text { try makeFolder(parent) }
+        guard path.systemCall({ mkdir($0, 0o777) }) == 0 || errno == EEXIST else { throw error("cannot make the folder", path) }
+    }
+}

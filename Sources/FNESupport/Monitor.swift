@@ -1,0 +1,95 @@
+import Glibc
+
+/// A POSIX mutex with one condition. The library uses no Swift concurrency and no Dispatch: their thread pools do not
+/// survive a fork.
+package final class Monitor: @unchecked Sendable {
+    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    private let condition: UnsafeMutablePointer<pthread_cond_t>
+
+    package init() {
+        mutex = .allocate(capacity: 1)
+        condition = .allocate(capacity: 1)
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(condition, nil)
+    }
+
+    deinit {
+        pthread_cond_destroy(condition)
+        pthread_mutex_destroy(mutex)
+        condition.deallocate()
+        mutex.deallocate()
+    }
+
+    package func locked<Result>(_ body: () throws -> Result) rethrows -> Result {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return try body()
+    }
+
+    /// Inside `locked`: gives the lock up while the body runs.
+    package func unlocked(_ body: () -> Void) {
+        pthread_mutex_unlock(mutex)
+        defer { pthread_mutex_lock(mutex) }
+        body()
+    }
+
+    /// Inside `locked`: gives the lock up until `notifyAll`, then takes it again. Wakes without reason too: loop.
+    package func wait() { pthread_cond_wait(condition, mutex) }
+
+    package func notifyAll() { pthread_cond_broadcast(condition) }
+
+    // MARK: Fork
+
+    nonisolated(unsafe) private static var heldAcrossFork: [Monitor] = []
+    private static let registry = Monitor()
+    private static let handlers: Void = {
+        pthread_atfork(
+            { for monitor in Monitor.heldAcrossFork { pthread_mutex_lock(monitor.mutex) } },
+            { for monitor in Monitor.heldAcrossFork.reversed() { pthread_mutex_unlock(monitor.mutex) } },
+            { for monitor in Monitor.heldAcrossFork.reversed() { pthread_mutex_unlock(monitor.mutex) } })
+    }()
+
+    /// From now on a fork waits until no thread is inside the monitor, so that the child finds it free. For monitors
+    /// that live as long as the process.
+    package static func holdAcrossFork(_ monitor: Monitor) {
+        registry.locked {
+            guard !heldAcrossFork.contains(where: { $0 === monitor }) else { return }
+            heldAcrossFork.append(monitor)
+        }
+        _ = handlers
+    }
+}
+
+/// A joinable thread that runs one closure with all signals blocked, so that a signal meant for the host program (Ctrl-C
+/// in Python) is delivered to one of its own threads.
+package struct Worker {
+    private var thread: pthread_t
+
+    private final class Body {
+        let run: () -> Void
+        init(_ run: @escaping () -> Void) { self.run = run }
+    }
+
+    /// Nil when the system gives no further thread.
+    package init?(_ run: @escaping () -> Void) {
+        var all = sigset_t()
+        var before = sigset_t()
+        sigfillset(&all)
+        pthread_sigmask(SIG_BLOCK, &all, &before)
+        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+        let body = Unmanaged.passRetained(Body(run))
+        var started = pthread_t()
+        let failed = pthread_create(&started, nil, { argument in
+            guard let argument else { return nil }
+            Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
+            return nil
+        }, body.toOpaque())
+        guard failed == 0 else {
+            body.release()
+            return nil
+        }
+        thread = started
+    }
+
+    package func join() { pthread_join(thread, nil) }
+}
