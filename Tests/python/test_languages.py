@@ -40,7 +40,7 @@ def example(request):
     if not there(probe):
         absent = pytest.fail if (ROOT / ".venv/extras").exists() else pytest.skip
         absent(f"{' '.join(probe)} does not run")
-    source = ROOT / "bindings" / request.param / name
+    source = ROOT / "examples/languages" / name
     environment = dict(ENVIRONMENT, FNE_TENSORFLOW=os.path.dirname(tensorflow_library()))
     if interpreter is None:
         # The line of its comment, which may go on in the next one.
