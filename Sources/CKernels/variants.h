@@ -41,8 +41,8 @@ INLINE void store_f32(float *p, ck_vector v) { memcpy(p, &v, sizeof v); }
 
 enum { BLOCK = 4096 };
 
-// The first value whose bits, without the sign, are `least` or more. Whole blocks are tested without a branch per value;
-// the block that fails is searched.
+// The first value whose bits, without the sign, are `least` or more. Whole blocks are tested without a branch per
+// value; the block that fails is searched.
 INLINE size_t first_with_bits(const float *values, size_t count, const uint32_t least) {
     for (size_t start = 0; start < count; start += BLOCK) {
         size_t end = count - start < BLOCK ? count : start + BLOCK;
