@@ -1,34 +1,18 @@
-# Each target sets up what it needs.
-#
-#   make demo [IMAGES=folder]   embeds photographs with the default network
-#   make test                   runs every test
-#   make build                  build/lib/libfne.so and build/include
-#   make venv                   .venv, in which `import fne` works with that library
-#   make extras                 adds Ray, Spark and what else optional parts need to .venv, and the compilers of the examples in other
-#                               languages; make test then tests them too
-#   make ranges [PYTHONS=...]   the main job on the oldest and the newest NumPy and TensorFlow
-#   make fuzz [SECONDS=60]      runs each fuzzer for so long; make fuzz-coverage, fuzz-planted: what they reach and find
-#   make aarch64                compiles for aarch64, runs kernels and codecs under qemu, compares the bytes
-#   make sanitize               runs the tests under AddressSanitizer, ThreadSanitizer and valgrind
-#   make reproduce              the evaluation on scikit-learn's digits, which needs no download
-#   make wheel, make sdist      build/wheel: the Python package with the library inside, and its source
-#   make api, make docs         build/api: the reference of the Python package; build/docs: that of the C and C++ headers
-#   make install [PREFIX=/usr/local] [DESTDIR=] [LIBDIR=] [INCLUDEDIR=], make uninstall
-#   make deb                    build/deb: Debian packages
-#   make bench [ASSETS=folder]  prints the figures that README quotes
-#   make clean
+# `make help` prints the targets. Each sets up what it needs.
 
 SWIFT ?= swift
 PYTHON ?= python3
+# The release. docs/releasing.md lists the files that must say the same. Its first number is the binary interface's.
 VERSION := 2.0.0
-ABI := 2
+ABI := $(firstword $(subst ., ,$(VERSION)))
 
 LIB := build/lib/libfne.so.$(VERSION)
 VENV := .venv
 VENV_PYTHON := $(VENV)/bin/python
 
 # The Swift runtime goes into the library: static, and without the modules that would bring threads of their own. Only
-# what include/fne.h declares is exported: lld leaves the rest out of the symbol table, where gold keeps some of it. The library stays loaded once it is: TensorFlow and the runtime keep state.
+# what include/fne.h declares is exported: lld leaves the rest out of the symbol table, where gold keeps some of it. The
+# library stays loaded once it is, because TensorFlow and the runtime keep state.
 LIBRARY_FLAGS := \
 	-Xswiftc -static-stdlib \
 	-Xswiftc -use-ld=lld \
@@ -42,16 +26,24 @@ LIBRARY_FLAGS := \
 	-Xlinker -s \
 	--disable-local-rpath
 
-.PHONY: all build venv extras demo test test-swift test-python bench bench-peers clean packages wheel sdist api docs \
-	reproduce install uninstall deb abi aarch64 ranges fuzz fuzz-coverage fuzz-planted fuzz-corpus sanitize sanitize-address sanitize-thread sanitize-valgrind
+.PHONY: all build help venv extras demo packages format lint test test-swift test-python ranges aarch64 fuzz-corpus \
+	fuzz fuzz-coverage fuzz-planted sanitize sanitize-address sanitize-thread sanitize-valgrind bench bench-peers \
+	reproduce install uninstall deb wheel sdist docs api abi clean
 
 all: build
+
+# Prints the lines "# ---- SECTION" and "TARGET: NEEDS ## TEXT" of this file.
+help: ## prints this list
+	@awk 'BEGIN { FS = ":.*## " } /^# ---- / { print "\n" substr($$0, 8) } \
+		/^[a-z][a-z0-9-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ---- build and try
 
 packages:
 	@SWIFT="$(SWIFT)" scripts/system-packages
 
 # SwiftPM knows what is out of date.
-build: packages
+build: packages ## the library: build/lib/libfne.so, build/include (also without a target)
 	$(SWIFT) build -c release --product fne --scratch-path .build/library $(LIBRARY_FLAGS)
 	@mkdir -p build/lib build/include
 	@cmp -s .build/library/release/libfne.so $(LIB) || install -m 755 .build/library/release/libfne.so $(LIB)
@@ -59,7 +51,7 @@ build: packages
 	@ln -sf libfne.so.$(ABI) build/lib/libfne.so
 	@cp include/fne.h bindings/cpp/fne.hpp build/include
 
-venv: build $(VENV)/installed
+venv: build $(VENV)/installed ## .venv, in which `import fne` works with that library
 
 $(VENV)/installed: requirements.txt bindings/python/pyproject.toml
 	test -x $(VENV_PYTHON) || $(PYTHON) -m venv $(VENV)
@@ -67,7 +59,7 @@ $(VENV)/installed: requirements.txt bindings/python/pyproject.toml
 	$(VENV_PYTHON) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e bindings/python
 	@touch $@
 
-extras: venv $(VENV)/extras
+extras: venv $(VENV)/extras ## adds what optional parts need, such as Ray and Spark, so that their tests run
 
 $(VENV)/extras: requirements-extras.txt scripts/system-packages
 	@SWIFT="$(SWIFT)" scripts/system-packages java languages
@@ -75,26 +67,50 @@ $(VENV)/extras: requirements-extras.txt scripts/system-packages
 	$(VENV_PYTHON) -m pip install -q --disable-pip-version-check --no-deps --upgrade --target .build/original fne==1.1.1
 	@touch $@
 
-demo: venv
+demo: venv ## embeds sample photographs; IMAGES=folder for your own
 	$(VENV_PYTHON) examples/demo.py $(if $(IMAGES),--images "$(IMAGES)")
 
-test: test-swift test-python
+clean: ## removes all that was built
+	rm -rf .build build $(VENV)
 
-test-swift: packages
+# ---- format and lint
+
+LINT := .build/lint
+
+$(LINT)/installed: requirements-lint.txt | packages
+	test -x $(LINT)/bin/python || $(PYTHON) -m venv $(LINT)
+	$(LINT)/bin/python -m pip install -q --disable-pip-version-check -r requirements-lint.txt
+	@touch $@
+
+format: $(LINT)/installed ## formats all Swift, C, C++ and Python files
+	@SWIFT="$(SWIFT)" scripts/lint $(LINT)/bin format
+
+lint: $(LINT)/installed ## says what is not formatted, and what the linters find
+	@SWIFT="$(SWIFT)" scripts/lint $(LINT)/bin
+
+# ---- test
+
+test: test-swift test-python ## every test; names the optional parts that are not installed
+
+test-swift: packages ## the Swift tests
 	$(SWIFT) test --scratch-path .build/tests
 
-# PyTorch and TensorFlow in one process abort unless PyTorch comes first (both carry LLVM): its tests are a process of their own.
-# Status 5: they were left out.
-test-python: venv
+# PyTorch and TensorFlow in one process abort unless PyTorch comes first, as both carry LLVM. So PyTorch's tests are a
+# process of their own. Status 5: they were left out.
+test-python: venv ## the Python tests; they run the C, C++ and other programs too
 	@SWIFT="$(SWIFT)" scripts/system-packages cmake abidiff dpkg-dev
 	$(VENV_PYTHON) -m pytest Tests/python --ignore=Tests/python/test_fne_torch.py
 	$(VENV_PYTHON) -m pytest Tests/python/test_fne_torch.py || test $$? = 5
 
 # The main job with the oldest supported NumPy and TensorFlow and with the newest, on each Python of PYTHONS.
-ranges: venv
+ranges: venv ## the main job on the oldest and newest NumPy and TensorFlow; PYTHONS="python3.10 python3.13"
 	PYTHONS="$(PYTHONS)" Tests/ranges/run
 
-# ---- hostile input
+# Installs a cross compiler and qemu; libjpeg and libpng for arm64 are unpacked into .build/aarch64.
+aarch64: packages ## kernels and codecs for aarch64, run under qemu and compared byte by byte
+	SWIFT="$(SWIFT)" Tests/aarch64/run
+
+# ---- test with hostile input
 
 SECONDS ?= 60
 FUZZ := .build/fuzz
@@ -104,94 +120,91 @@ fuzz-corpus: venv
 	@mkdir -p $(FUZZ)
 	$(VENV_PYTHON) Tests/fuzz/corpus.py $(CORPUS)
 
-fuzz: fuzz-corpus
+fuzz: fuzz-corpus ## runs each fuzzer for SECONDS=60
 	SWIFT="$(SWIFT)" Tests/fuzz/build . $(CURDIR)/$(FUZZ)/address address
 	Tests/fuzz/run $(CURDIR)/$(FUZZ)/address $(CORPUS) $(SECONDS)
 
-fuzz-coverage: fuzz-corpus
+fuzz-coverage: fuzz-corpus ## which lines of codecs and parsers the fuzzers reach
 	SWIFT="$(SWIFT)" Tests/fuzz/build . $(CURDIR)/$(FUZZ)/coverage coverage
 	SWIFT="$(SWIFT)" Tests/fuzz/coverage $(CURDIR)/$(FUZZ) $(CORPUS)
 
-fuzz-planted: fuzz-corpus
+fuzz-planted: fuzz-corpus ## whether the fuzzers find bugs planted in a copy of the sources
 	SWIFT="$(SWIFT)" Tests/fuzz/planted $(CURDIR)/$(FUZZ)/planted $(CORPUS)
 
-sanitize: sanitize-address sanitize-thread sanitize-valgrind
+sanitize: sanitize-address sanitize-thread sanitize-valgrind ## AddressSanitizer, ThreadSanitizer, valgrind
 
-# The Swift tests (XCTest itself leaks: leaks are looked for in the C programs), and the C programs against a library that
-# is built for it.
+# The Swift tests, and the C programs against a library that is built for it. XCTest itself leaks, so leaks are looked
+# for in the C programs.
 sanitize-address: fuzz-corpus
 	ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=0 $(SWIFT) test --sanitize=address --scratch-path .build/address
 	$(SWIFT) build --sanitize=address --product fne --scratch-path .build/address-library -Xswiftc -use-ld=lld
 	SWIFT="$(SWIFT)" Tests/c/run-with-address-sanitizer .build/address-library/debug $(CORPUS)
 
 # TensorFlow is not instrumented and would be reported: these tests run a fake engine.
+THREAD_TESTS := BatchLoader Extractor Preprocessing Image Resize Crops Orientation EXIF Log Statistics \
+	StatisticsFormat ExactStatistics Discretization Model Job JSON PackedCodes
+
 sanitize-thread: packages
 	TSAN_OPTIONS=allocator_may_return_null=1 $(SWIFT) test --sanitize=thread --scratch-path .build/thread \
-		--filter '(BatchLoader|Extractor|Preprocessing|Image|Resize|Crops|Orientation|EXIF|Log|Statistics|StatisticsFormat|ExactStatistics|Discretization|Model|Job|JSON|PackedCodes)Tests'
+		--filter '($(subst $() ,|,$(THREAD_TESTS)))Tests'
 
 sanitize-valgrind: fuzz-corpus
 	@SWIFT="$(SWIFT)" scripts/system-packages valgrind
 	Tests/c/run-with-valgrind $(CORPUS)
 
-# Installs a cross compiler and qemu; libjpeg and libpng for arm64 are unpacked into .build/aarch64.
-aarch64: packages
-	SWIFT="$(SWIFT)" Tests/aarch64/run
+# ---- measure
 
-bench: venv
+bench: venv ## prints the figures of docs/speed.md; ASSETS=folder adds networks, ONLY=speed is a part
 	$(VENV_PYTHON) Benchmarks/bench.py $(if $(ASSETS),--assets "$(ASSETS)") $(foreach part,$(ONLY),--only $(part))
 
-# The evaluation on scikit-learn's digits, which needs no download.
-reproduce: venv
+reproduce: venv ## the evaluation on scikit-learn's digits, which needs no download
 	$(VENV_PYTHON) Benchmarks/reproduce.py
 
-# What `make bench` compares with; about 6 GB.
-bench-peers:
+bench-peers: ## installs what bench compares with, about 6 GB
 	test -x .build/peers/bin/python || $(PYTHON) -m venv .build/peers
 	.build/peers/bin/python -m pip install -q --disable-pip-version-check -r Benchmarks/requirements.txt
 
-# ---- packaging
+# ---- package
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 
-PLACES = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" DESTDIR="$(DESTDIR)" VERSION=$(VERSION) ABI=$(ABI)
+PLACES = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" INCLUDEDIR="$(INCLUDEDIR)" DESTDIR="$(DESTDIR)" \
+	VERSION=$(VERSION) ABI=$(ABI)
 
 # What is built already is installed as it is: `make`, then `sudo make install`.
-install:
+install: ## PREFIX=/usr/local, LIBDIR, INCLUDEDIR, DESTDIR
 	@test -f $(LIB) || $(MAKE) build
 	@$(PLACES) scripts/install install
 
-uninstall:
+uninstall: ## takes the same settings
 	@$(PLACES) scripts/install uninstall
 
-deb: build
+deb: build ## build/deb: Debian packages
 	@SWIFT="$(SWIFT)" scripts/system-packages dpkg-dev
 	SWIFT="$(SWIFT)" VERSION=$(VERSION) ABI=$(ABI) scripts/deb build/deb
 
 WHEEL := build/wheel
 
-wheel: venv
-	SWIFT="$(SWIFT)" scripts/wheel $(VENV_PYTHON) $(LIB) $(WHEEL)
+wheel: venv ## build/wheel: the Python package with the library inside
+	SWIFT="$(SWIFT)" ABI=$(ABI) scripts/wheel $(VENV_PYTHON) $(LIB) $(WHEEL)
 
-sdist: venv
+sdist: venv ## build/wheel: the Python package's source
 	scripts/sdist $(VENV_PYTHON) $(WHEEL)
 
-# The reference of the Python package, as HTML.
-api: venv
+# ---- document
+
+api: venv ## build/api: the reference of the Python package
 	$(VENV_PYTHON) -m pdoc -o build/api fne fne.zoo fne.errors fne.sklearn '!fne._ffi'
 	@echo "build/api/index.html"
 
-# The reference of the C and C++ headers, as HTML.
-docs:
+docs: ## build/docs: the reference of the C and C++ headers
 	@SWIFT="$(SWIFT)" scripts/system-packages doxygen
 	@scripts/docs
 
-# The record of the binary interface, after a change of the header was read against docs/abi.md.
-abi: build
+# After a change of the header was read against docs/abi.md.
+abi: build ## records the binary interface, and says what breaks
 	@SWIFT="$(SWIFT)" scripts/system-packages abidiff
 	scripts/abi record
 	scripts/abi compare
-
-clean:
-	rm -rf .build build $(VENV)

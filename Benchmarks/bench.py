@@ -6,9 +6,9 @@
     make bench-peers               installs what libfne is compared with (PyTorch, ONNX Runtime, OpenVINO, ...)
     make bench ONLY=speed          one part: library agreement speed cold start postprocess memory precision jobs codes
 
-Implementation A is the documented function, run by TensorFlow's Python (Tests/python/implementation_a.py). Speeds are medians;
-ratios are medians of the ratios of neighbouring runs, so that they hold on a noisy machine. Each engine of the table is a
-process of its own, and takes turns with libfne.
+Implementation A is the documented function, run by TensorFlow's Python (Tests/python/implementation_a.py). Speeds are
+medians. Ratios are medians of the ratios of neighbouring runs, so that they hold on a noisy machine. Each engine of the
+table is a process of its own, and takes turns with libfne.
 """
 
 from __future__ import annotations
@@ -194,9 +194,14 @@ def speed(network: Network, paths: list[str], rounds: int) -> list[dict[str, Any
         )
     libfne.close()
     results.append(
-        {"engine": "libfne, float32", "scope": FILES, "speed": len(paths) / statistics.median(own), "ratio": 1.0,
-         "ratios": [1.0]}
-    )  # fmt: skip
+        {
+            "engine": "libfne, float32",
+            "scope": FILES,
+            "speed": len(paths) / statistics.median(own),
+            "ratio": 1.0,
+            "ratios": [1.0],
+        }
+    )
     if not PEERS.exists():
         print("  the table is incomplete: no peers are installed (make bench-peers)")
     a = next((row["ratio"] for row in results if row["engine"].startswith("implementation A")), None)
@@ -251,11 +256,16 @@ def whole_process(
 ) -> tuple[float, float]:
     """Seconds from the start of a process to its end, and its peak of resident memory in GB."""
     text = program.format(
-        tests=str(ROOT / "Tests/python"), graph=str(network.path), layers=network.layers, paths=paths, size=SIZE,
-        out=str(folder / "cold.npy"), bfloat16=bfloat16,
-    ) + PEAK + "print('PEAK', peak())\n"  # fmt: skip
+        tests=str(ROOT / "Tests/python"),
+        graph=str(network.path),
+        layers=network.layers,
+        paths=paths,
+        size=SIZE,
+        out=str(folder / "cold.npy"),
+        bfloat16=bfloat16,
+    )
     script = folder / "cold.py"
-    script.write_text(text)
+    script.write_text(text + PEAK + "print('PEAK', peak())\n")
     start = time.perf_counter()
     out = subprocess.run(
         [sys.executable, script], check=True, stderr=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
@@ -387,7 +397,8 @@ def precision(network: Network, paths: list[str]) -> None:
         _, _, plain = embedded()
         rows, (own_mean, own_std, _), seconds = embedded(precision="bfloat16", float32_layers=first)
         fast = fne.ternarize(rows, own_mean, own_std)
-        line = f"  first {first:2d} layers float32: {plain / seconds:.2f} times as fast, {np.mean(fast == codes):.2%} equal"
+        equal = np.mean(fast == codes)
+        line = f"  first {first:2d} layers float32: {plain / seconds:.2f} times as fast, {equal:.2%} equal"
         if accuracy:
             line += f", SVM {_accuracy(fast, labels):.2%}"
         print(line)
@@ -402,10 +413,8 @@ def precision(network: Network, paths: list[str]) -> None:
         z = np.abs((exact - mean) / np.where(std > 0, std, 1))[..., None] - [0.25, 0.15]
         near = np.abs(z).min(-1)
         for limit in (0.01, 0.03, 0.1):
-            share = np.mean(near <= limit)
-            print(
-                f"    within {limit} of a threshold: {share:.1%} of the values, {flips[near <= limit].sum() / flips.sum():.1%} of the flips"
-            )
+            share, flipped = np.mean(near <= limit), flips[near <= limit].sum() / flips.sum()
+            print(f"    within {limit} of a threshold: {share:.1%} of the values, {flipped:.1%} of the flips")
         spread = std / np.maximum(np.abs(mean), 1e-30)
         constant = spread <= np.quantile(spread, 0.1)
         print(
@@ -445,7 +454,8 @@ for axis, (title, rows) in zip(axes if len(results) > 1 else [axes], results.ite
     axis.margins(x=0.15)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
-figure.supxlabel("images a second; * from JPEG files to ternary codes, others from tensors in memory to pooled features", fontsize=9)
+scopes = "* from JPEG files to ternary codes, others from tensors in memory to pooled features"
+figure.supxlabel(f"images per second; {scopes}", fontsize=9)
 figure.savefig(sys.argv[2], dpi=110)
 """
 

@@ -1,5 +1,6 @@
-"""Search among packed codes beside faiss and NumPy: run by bench.py in the peers' Python (make bench-peers), or alone in any that has
-numpy (and faiss-cpu, scikit-learn). Prints medians of interleaved rounds."""
+"""Search among packed codes beside faiss and NumPy. bench.py runs it in the peers' Python (make bench-peers). It also
+runs alone in any Python that has numpy, and uses faiss-cpu and scikit-learn where they are. It prints medians of
+interleaved rounds."""
 
 from __future__ import annotations
 
@@ -15,9 +16,9 @@ for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
     os.environ.pop(variable, None)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bindings/python"))
 
-import numpy as np
+import numpy as np  # noqa: E402  (reads the variables above)
 
-from fne import PackedCodes
+from fne import PackedCodes  # noqa: E402  (found on the path above)
 
 FEATURES, BASE, QUERIES, K = 12_416, 100_000, 100, 10  # VGG16's features
 
@@ -73,9 +74,8 @@ def main(rounds: int) -> None:
             way()
             times[name].append(time.perf_counter() - start)
     ours = times["libfne, 100 queries"]
-    print(
-        f"search of {BASE} codes of {FEATURES} features, k = {K}: {base.words.nbytes / 1e6:.0f} MB packed, {dense.nbytes / 1e9:.2f} GB float32"
-    )
+    sizes = f"{base.words.nbytes / 1e6:.0f} MB packed, {dense.nbytes / 1e9:.2f} GB float32"
+    print(f"search of {BASE} codes of {FEATURES} features, k = {K}: {sizes}")
     for name, taken in times.items():
         median = statistics.median(taken[1:])
         ratio = statistics.median(a / b for a, b in zip(taken[1:], ours[1:], strict=True))
@@ -88,9 +88,8 @@ def main(rounds: int) -> None:
         return statistics.median(x / y for x, y in zip(a, b, strict=True))
 
     one, total = speed("libfne, 1 query", base.words.nbytes), speed("numpy sum of the same bytes", base.words.nbytes)
-    print(
-        f"  bytes a second, one query: {statistics.median(one) / 1e9:.1f} GB/s, {relation(one, total):.2f} of numpy's sum"
-    )
+    gigabytes = statistics.median(one) / 1e9
+    print(f"  bytes per second, one query: {gigabytes:.1f} GB/s, {relation(one, total):.2f} of numpy's sum")
     if "faiss IndexBinaryFlat, one plane, 100 queries" in times:
         size = BASE * FEATURES // 8
         many = relation(
@@ -98,11 +97,10 @@ def main(rounds: int) -> None:
             speed("faiss IndexBinaryFlat, one plane, 100 queries", size),
         )
         single = relation(one, speed("faiss IndexBinaryFlat, one plane, 1 query", size))
-        print(f"  bytes read a second, of faiss' binary index: {many:.2f} (100 queries), {single:.2f} (1 query)")
-    bytes_packed = base.words.nbytes / BASE
-    print(
-        f"  bytes an image: {bytes_packed:.0f}; float64 {8 * FEATURES / bytes_packed:.1f} times, int8 {FEATURES / bytes_packed:.2f} times"
-    )
+        print(f"  bytes read per second, of faiss' binary index: {many:.2f} (100 queries), {single:.2f} (1 query)")
+    packed = base.words.nbytes / BASE
+    float64, int8 = 8 * FEATURES / packed, FEATURES / packed
+    print(f"  bytes per image: {packed:.0f}; float64 {float64:.1f} times, int8 {int8:.2f} times")
     classifier(rounds)
 
 
@@ -150,10 +148,9 @@ def classifier(rounds: int) -> None:
         print(f"a linear SVM, {half} training images of 17 classes, fit and predict of as many:")
         exact = results["SVC(linear) on float64"][1]
         for name, (taken, predicted) in results.items():
-            print(
-                f"  {name:28s} {statistics.median(taken) * 1000:8.0f} ms, accuracy {np.mean(predicted == labels[half:]):.3f}, equal to "
-                f"SVC(linear) {np.mean(predicted == exact):.4f}"
-            )
+            accuracy, equal = np.mean(predicted == labels[half:]), np.mean(predicted == exact)
+            milliseconds = statistics.median(taken) * 1000
+            print(f"  {name:28s} {milliseconds:8.0f} ms, accuracy {accuracy:.3f}, equal to SVC(linear) {equal:.4f}")
 
 
 if __name__ == "__main__":

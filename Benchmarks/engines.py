@@ -1,5 +1,5 @@
-"""A process that embeds the same photographs once for each line that it reads, and answers with the seconds: one engine of
-the benchmark's table. Runs in the project's Python, or in the peers'."""
+"""A process that embeds the same photographs once for each line that it reads, and answers with the seconds. It is one
+engine of the benchmark's table, and runs in the project's Python or in the peers'."""
 
 from __future__ import annotations
 
@@ -61,10 +61,13 @@ def original_torch(job: dict[str, Any]) -> Run:
     import numpy as np
     import torch
     import torchvision
+
     from fne.fne_torch import FullNetworkEmbedding
 
     model = _twin(job["twin"])
-    layers = [n for n, m in model.named_modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear)) and "aux" not in n]
+    layers = [
+        n for n, m in model.named_modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear)) and "aux" not in n
+    ]
 
     class Photographs(torch.utils.data.Dataset):  # type: ignore[type-arg]
         def __len__(self) -> int:

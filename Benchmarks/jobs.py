@@ -51,9 +51,8 @@ def job_figures(graph: Path, title: str, size: int, photographs: list[str], roun
         share = statistics.median(a / b for a, b in zip(times["statistics"][1:], times["job"][1:], strict=True))
         ratio = statistics.median(a / b for a, b in zip(times["job"][1:], times["extract"][1:], strict=True))
         speed = len(paths) / statistics.median(times["job"][1:])
-        print(
-            f"a job, {title}: {len(paths)} images, {job.feature_count} features, {speed:.0f} images/s from files to the folder"
-        )
+        what = f"{len(paths)} images, {job.feature_count} features"
+        print(f"a job, {title}: {what}, {speed:.0f} images/s from files to the folder")
         print(f"  {ratio:.2f} of the time of extract alone; the exact statistics are {share:.1%} of the job")
         peaks = []
         for count in (500, 5000):

@@ -85,8 +85,9 @@ def networks(assets: Path | None) -> list[Network]:
     FOLDER.mkdir(parents=True, exist_ok=True)
     result = []
     if assets is not None:
+        caffe = '{"channel_order": "bgr", "mean": [103.939, 116.779, 123.68]}'
         for name, title, twin, options in (
-            ("bvlc_googlenet", "GoogLeNet", "googlenet", '{"channel_order": "bgr", "mean": [103.939, 116.779, 123.68]}'),
+            ("bvlc_googlenet", "GoogLeNet", "googlenet", caffe),
             ("mobilenet_v2_1.0_224", "MobileNet V2", "mobilenet_v2", '{"mean": 127.5, "scale": 0.00784313725490196}'),
         ):
             path = assets / "models" / (name + ".pb")

@@ -2,6 +2,8 @@
 
     make demo                    the sample photographs of scikit-learn and scikit-image
     make demo IMAGES=folder      your own JPEG and PNG files
+
+It prints the layers, the speed, and how many codes are -1, 0 and 1.
 """
 
 from __future__ import annotations
@@ -46,8 +48,9 @@ def main() -> None:
     start = time.perf_counter()
     extraction = extractor.extract(paths, progress=fne.ProgressLine())
     seconds = time.perf_counter() - start
-    print(f"images      {len(paths)} in {seconds:.2f} s: {len(paths) / seconds:.1f} images/s, the network's first run included")
-    for index, reason in extraction.reasons.items():
+    speed = len(paths) / seconds
+    print(f"images      {len(paths)} in {seconds:.2f} s: {speed:.1f} images/s, the network's first run included")
+    for reason in extraction.reasons.values():
         warnings.warn(f"skipped: {reason}", stacklevel=1)
     pooled = extraction.features[extraction.ok]
     paths = [path for path, ok in zip(paths, extraction.ok, strict=True) if ok]

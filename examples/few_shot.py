@@ -2,8 +2,9 @@
 
     .venv/bin/python examples/few_shot.py FOLDER [--images 10]      FOLDER has a folder of photographs for each class
 
-Embeds the photographs with the default network (about 100 images/s on two cores; the second run starts at once), trains a linear SVM
-on some of each class and says how well it does on the rest. Photographs outside of the classes' folders are left out.
+Embeds the photographs with the default network (about 100 images/s on two cores; the second run starts at once), trains
+a linear SVM on some of each class and says how well it does on the rest. Photographs outside of the classes' folders
+are left out.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def main() -> None:
     classes, counts = numpy.unique(names, return_counts=True)
     if len(classes) < 2:
         parser.error(f"{given.folder} has photographs in {len(classes)} folders; two classes are needed")
-    # Layers and C are chosen in folds of the training photographs: each class has one in each fold, three where they suffice.
+    # Layers and C are chosen in folds of the training photographs: each class has one in each fold, three where they
+    # suffice.
     folds = min(3, given.images, counts.min())
     if folds < 2:
         fewest = f"; {classes[counts.argmin()]} has {counts.min()}" if counts.min() < 2 else ""
@@ -52,9 +54,7 @@ def main() -> None:
     classifier = make_pipeline(FullNetworkEmbedder(cache=given.cache), LinearSVC(dual=True))
     grid = {"linearsvc__C": [1e-4, 1e-3, 1e-2], "fullnetworkembedder__layers": [None, "last:50%"]}
     search = GridSearchCV(classifier, grid, cv=folds).fit(files[training], names[training])
-    print(
-        f"{training.sum()} training photographs of {len(classes)} classes; the training folds prefer {search.best_params_}"
-    )
+    print(f"{training.sum()} training photographs of {len(classes)} classes; the folds prefer {search.best_params_}")
     print(classification_report(names[~training], search.predict(files[~training]), digits=3))
 
 

@@ -1,10 +1,10 @@
 """Photographs that are there twice, and those whose label their neighbours doubt.
 
-    .venv/bin/python examples/find_duplicates.py FOLDER [--job JOB]     FOLDER has a folder of photographs for each class
+    .venv/bin/python examples/find_duplicates.py FOLDER [--job JOB]   FOLDER has a folder of photographs for each class
 
-Two photographs are duplicates where the cosine of their codes is above a threshold (--duplicate); every such pair is listed, however
-many copies there are. A label is doubtful where most of the nearest photographs have another one; photographs outside of the classes'
-folders have none.
+Two photographs are duplicates where the cosine of their codes is above a threshold (--duplicate); every such pair is
+listed, however many copies there are. A label is doubtful where most of the nearest photographs have another one;
+photographs outside of the classes' folders have none.
 """
 
 from __future__ import annotations

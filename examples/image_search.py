@@ -2,10 +2,10 @@
 
     .venv/bin/python examples/image_search.py FOLDER QUERY... [--sheet sheet.png]
 
-Embeds the photographs of a folder with the default network into a job (killed, it goes on; the second run starts at once), and finds for
-each query those whose ternary codes are nearest, by cosine. Codes take 2 bits a feature: a million photographs are 5 GB, and a query
-reads them at memory speed. Each folder has a job of its own; where photographs came or went, remove it or name another with --job.
-`fne search` does the same from the command line.
+Embeds the photographs of a folder with the default network into a job (killed, it goes on; the second run starts at
+once), and finds for each query those whose ternary codes are nearest, by cosine. Codes take 2 bits a feature: a million
+photographs are 5 GB, and a query reads them at memory speed. Each folder has a job of its own; where photographs came
+or went, remove it or name another with --job. `fne search` does the same from the command line.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     .venv/bin/python examples/image_text.py CAPTIONS [--query "a yellow flower"] [-k 5]
 
-CAPTIONS is a file of lines "photograph<tab>sentence", photographs relative to it; a photograph may have several lines. A ridge regression
-maps the ternary embedding of a photograph to the embedding of its sentences, here TF-IDF reduced by a singular value decomposition
-(latent semantic analysis); any sentence encoder can take its place. One photograph in five is held out, and the program says how often
-a right one is among the first.
+CAPTIONS is a file of lines "photograph<tab>sentence", photographs relative to it; a photograph may have several lines.
+A ridge regression maps the ternary embedding of a photograph to the embedding of its sentences, here TF-IDF reduced by
+a singular value decomposition (latent semantic analysis); any sentence encoder can take its place. One photograph in
+five is held out, and the program says how often a right one is among the first.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ int main(int argc, char **argv) {
     size_t rows, words;
     FILE *file = argc == 4 ? fopen(argv[1], "rb") : NULL;
     if (file == NULL || fread(header, 1, 128, file) != 128 || memcmp(header, "\x93NUMPY\x01\x00\x76\x00", 10) != 0 ||
-        strstr(header + 10, "'<u8'") == NULL || sscanf(strstr(header + 10, "'shape': ("), "'shape': (%zu, 2, %zu)", &rows, &words) != 2) {
+        strstr(header + 10, "'<u8'") == NULL ||
+        sscanf(strstr(header + 10, "'shape': ("), "'shape': (%zu, 2, %zu)", &rows, &words) != 2) {
         fprintf(stderr, "usage: read_packed_codes codes_packed.npy ROW ROW\n");
         return 1;
     }

@@ -19,8 +19,7 @@ typedef struct {
 
 static int code_of(int jpeg_message) {
     switch (jpeg_message) {
-    case JERR_OUT_OF_MEMORY:
-        return CIC_NO_MEMORY;
+    case JERR_OUT_OF_MEMORY: return CIC_NO_MEMORY;
     case JERR_SOF_UNSUPPORTED:
     case JERR_BAD_PRECISION:
     case JERR_ARITH_NOTIMPL:
@@ -29,12 +28,9 @@ static int code_of(int jpeg_message) {
     case JERR_CONVERSION_NOTIMPL:
     case JERR_CCIR601_NOTIMPL:
     case JERR_FRACT_SAMPLE_NOTIMPL:
-    case JERR_COMPONENT_COUNT:
-        return CIC_UNSUPPORTED;
-    case JERR_IMAGE_TOO_BIG:
-        return CIC_LIMIT;
-    default:
-        return CIC_DAMAGED;
+    case JERR_COMPONENT_COUNT: return CIC_UNSUPPORTED;
+    case JERR_IMAGE_TOO_BIG: return CIC_LIMIT;
+    default: return CIC_DAMAGED;
     }
 }
 
@@ -54,10 +50,8 @@ static int is_damage(int jpeg_message) {
     case JWRN_HUFF_BAD_CODE:
     case JWRN_ARITH_BAD_CODE:
     case JWRN_MUST_RESYNC:
-    case JWRN_BOGUS_PROGRESSION:
-        return 1;
-    default:
-        return 0;
+    case JWRN_BOGUS_PROGRESSION: return 1;
+    default: return 0;
     }
 }
 

@@ -20,9 +20,9 @@ typedef struct {
 static void on_error(png_structp png, png_const_charp text) {
     png_reader *reader = png_get_error_ptr(png);
     if (reader->base.code == CIC_OK || reader->base.code == CIC_PARTIAL) {
-        reader->base.code = strstr(text, "memory") != NULL ? CIC_NO_MEMORY
-                          : strstr(text, "limit") != NULL  ? CIC_LIMIT
-                                                           : CIC_DAMAGED;
+        reader->base.code = strstr(text, "memory") != NULL  ? CIC_NO_MEMORY
+                            : strstr(text, "limit") != NULL ? CIC_LIMIT
+                                                            : CIC_DAMAGED;
         snprintf(reader->base.message, CIC_MESSAGE_SIZE, "%s", text);
     }
     png_longjmp(png, 1);
@@ -50,8 +50,8 @@ static int read_rows(cic_reader *base, uint8_t *rgb, size_t stride) {
     if (setjmp(png_jmpbuf(reader->png)) != 0) {
         return base->tolerant && base->code == CIC_DAMAGED && reader->rows_read > 0 ? CIC_PARTIAL : base->code;
     }
-    png_set_expand(reader->png);     // palettes to RGB, grey of 1, 2, 4 bits to 8
-    png_set_strip_16(reader->png);   // the high byte
+    png_set_expand(reader->png);   // palettes to RGB, grey of 1, 2, 4 bits to 8
+    png_set_strip_16(reader->png); // the high byte
     png_set_gray_to_rgb(reader->png);
     png_set_strip_alpha(reader->png);
     int passes = png_set_interlace_handling(reader->png);

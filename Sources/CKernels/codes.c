@@ -13,7 +13,8 @@ size_t ck_first_bad_code(const int8_t *codes, size_t count) {
     for (size_t start = 0; start < count; start += BLOCK) {
         const size_t end = count - start < BLOCK ? count : start + BLOCK;
         uint8_t bad = 0; // without a branch, so that it is done for many at once
-        for (size_t i = start; i < end; ++i) bad |= (uint8_t)((uint8_t)(codes[i] + 1) > 2) & (uint8_t)(codes[i] != INT8_MIN);
+        for (size_t i = start; i < end; ++i)
+            bad |= (uint8_t)((uint8_t)(codes[i] + 1) > 2) & (uint8_t)(codes[i] != INT8_MIN);
         for (size_t i = start; bad && i < end; ++i) {
             if ((codes[i] < -1 || codes[i] > 1) && codes[i] != INT8_MIN) return i;
         }
@@ -60,8 +61,8 @@ void ck_unpack(const uint64_t *nonzero, const uint64_t *negative, size_t feature
     }
 }
 
-void ck_packed_counts(const uint64_t *queries, size_t query_count, const uint64_t *base, size_t rows, size_t words, size_t stride,
-                      int32_t *both, int32_t *opposite) {
+void ck_packed_counts(const uint64_t *queries, size_t query_count, const uint64_t *base, size_t rows, size_t words,
+                      size_t stride, int32_t *both, int32_t *opposite) {
     for (size_t q = 0; q < query_count; q += CK_QUERIES) {
         const size_t count = query_count - q < CK_QUERIES ? query_count - q : CK_QUERIES;
         ck_current_loops()->packed_counts(queries + 2 * words * q, count, base, rows, words, stride, both + q * stride,

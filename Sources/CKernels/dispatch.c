@@ -21,7 +21,9 @@ static int runs(const ck_loops *loops) {
 
 static const ck_loops *const variants[] = {
 #if defined(__x86_64__)
-    &ck_loops_vpopcntdq, &ck_loops_avx512, &ck_loops_avx2,
+    &ck_loops_vpopcntdq,
+    &ck_loops_avx512,
+    &ck_loops_avx2,
 #endif
     &ck_loops_baseline,
 };

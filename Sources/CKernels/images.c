@@ -84,9 +84,9 @@ int ck_resize_bilinear(const uint8_t *rgb, size_t stride, size_t height, size_t 
 
 // ---- antialiased
 
-// Pillow's BILINEAR (src/libImaging/Resample.c): a triangle over all the source samples that a destination sample covers,
-// its weights normalized in double and rounded to 22 bits; a horizontal, then a vertical pass, each rounded to uint8.
-// Rounding each of very many weights would lose their sum, and so the brightness.
+// Pillow's BILINEAR (src/libImaging/Resample.c): a triangle over all the source samples that a destination sample
+// covers, its weights normalized in double and rounded to 22 bits; a horizontal, then a vertical pass, each rounded to
+// uint8. Rounding each of very many weights would lose their sum, and so the brightness.
 enum { MANY_WEIGHTS = 4096 };
 
 static void round_weights(double *exact, size_t count, double sum, int32_t *weights) {

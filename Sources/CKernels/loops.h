@@ -1,5 +1,5 @@
-// The innermost loops. Each is compiled once for each instruction set (see variants.h), and every variant gives the same
-// bits: no contraction, no reassociation.
+// The innermost loops. Each is compiled once for each instruction set (see variants.h), and every variant gives the
+// same bits: no contraction, no reassociation.
 #ifndef CK_LOOPS_H
 #define CK_LOOPS_H
 
@@ -48,17 +48,18 @@ typedef struct {
     // mean [channels] over a map [height, width, channels]; sums is scratch of channels + 16 floats.
     void (*map_mean)(const float *map, size_t height, size_t width, size_t channels, float *sums, float *mean);
     void (*map_mean_bf16)(const uint16_t *map, size_t height, size_t width, size_t channels, float *sums, float *mean);
-    // Local response normalization of positions of channels values; squares is scratch of channels + 2 radius + 16 floats.
+    // Local response normalization of positions of channels values; squares is scratch of channels + 2 radius + 16
+    // floats.
     void (*lrn)(const float *x, size_t positions, size_t channels, const ck_lrn *options, float *squares, float *y);
     void (*lrn_bf16)(const uint16_t *x, size_t positions, size_t channels, const ck_lrn *options, float *squares,
                      uint16_t *y);
     // a + b, with relu at least 0. y may be a or b.
     void (*add_bf16)(const uint16_t *a, const uint16_t *b, size_t count, int relu, uint16_t *y);
 
-    // Of count queries (1 to CK_QUERIES) and rows of packed codes, each of two planes of words: how many features are set in
-    // both, and how many of these have opposite signs. Query q's numbers are at q * stride.
-    void (*packed_counts)(const uint64_t *queries, size_t count, const uint64_t *base, size_t rows, size_t words, size_t stride,
-                          int32_t *both, int32_t *opposite);
+    // Of count queries (1 to CK_QUERIES) and rows of packed codes, each of two planes of words: how many features are
+    // set in both, and how many of these have opposite signs. Query q's numbers are at q * stride.
+    void (*packed_counts)(const uint64_t *queries, size_t count, const uint64_t *base, size_t rows, size_t words,
+                          size_t stride, int32_t *both, int32_t *opposite);
 
     // A row of RGB resized over its width: sixteenths of 1/2048 of the weighted sum, which fit int16. size is the
     // row's number of pixels.

@@ -41,23 +41,30 @@ INLINE void store_f32(float *p, ck_vector v) { memcpy(p, &v, sizeof v); }
 
 enum { BLOCK = 4096 };
 
-// Whole blocks are tested without a branch a value; the block that fails is searched.
-#define FIRST_THAT(name, test)                                          \
-    static size_t name(const float *values, size_t count) {             \
-        for (size_t start = 0; start < count; start += BLOCK) {         \
-            size_t end = count - start < BLOCK ? count : start + BLOCK; \
-            uint32_t found = 0;                                         \
-            for (size_t i = start; i < end; ++i) found |= test;         \
-            if (!found) continue;                                       \
-            for (size_t i = start; i < end; ++i) {                      \
-                if (test) return i;                                     \
-            }                                                           \
-        }                                                               \
-        return count;                                                   \
+// The first value whose bits, without the sign, are `least` or more. Whole blocks are tested without a branch per
+// value; the block that fails is searched.
+INLINE size_t first_with_bits(const float *values, size_t count, const uint32_t least) {
+    for (size_t start = 0; start < count; start += BLOCK) {
+        size_t end = count - start < BLOCK ? count : start + BLOCK;
+        uint32_t found = 0;
+        for (size_t i = start; i < end; ++i) found |= (bits_of(values[i]) & 0x7fffffffu) >= least;
+        if (!found) continue;
+        for (size_t i = start; i < end; ++i) {
+            if ((bits_of(values[i]) & 0x7fffffffu) >= least) return i;
+        }
     }
+    return count;
+}
 
-FIRST_THAT(first_not_finite, ((bits_of(values[i]) & 0x7fffffffu) >= 0x7f800000u))
-FIRST_THAT(first_nan, ((bits_of(values[i]) & 0x7fffffffu) > 0x7f800000u))
+enum { BITS_OF_INFINITY = 0x7f800000 }; // those of NaN are greater
+
+static size_t first_not_finite(const float *values, size_t count) {
+    return first_with_bits(values, count, BITS_OF_INFINITY);
+}
+
+static size_t first_nan(const float *values, size_t count) {
+    return first_with_bits(values, count, BITS_OF_INFINITY + 1);
+}
 
 static void standardize(const float *x, size_t rows, size_t features, const double *mean, const double *std,
                         double *z) {
@@ -69,8 +76,8 @@ static void standardize(const float *x, size_t rows, size_t features, const doub
     }
 }
 
-// The codes of some neighbouring rows' first features, a vector at a time, and whether there was a NaN among them. The cuts
-// are loaded once for all the rows.
+// The codes of some neighbouring rows' first features, a vector at a time, and whether there was a NaN among them. The
+// cuts are loaded once for all the rows.
 INLINE size_t ternarize_vectors(const float *restrict x, size_t features, const float *restrict low,
                                 const float *restrict high, int8_t *restrict codes, uint32_t *nan, const int rows) {
     ck_masks unordered = {0};
@@ -161,98 +168,19 @@ static inline uint16_t rounded_bf16(float value) {
     return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-enum { MOST_VECTORS = 8 };
+enum { MOST_VECTORS = 8 }; // of channels whose sums are in registers at once
 
-// Sums rows first, then the rows' sums: rounding errors grow with width + height instead of width * height. Each group of
-// up to eight vectors of channels stays in registers along a row.
-#define MAP_MEAN(type, name)                                                                                     \
-    INLINE void add_row_##name(                                                                                  \
-        const type *p, size_t width, size_t channels, float *total, const int vectors) {                         \
-        ck_vector sums[MOST_VECTORS];                                                                            \
-        for (int i = 0; i < vectors; ++i) sums[i] = (ck_vector){0};                                              \
-        for (size_t x = 0; x < width; ++x, p += channels) {                                                      \
-            _Pragma("clang loop unroll(full)") for (int i = 0; i < vectors; ++i) sums[i] += load_##name(p + LANES * i); \
-        }                                                                                                        \
-        for (int i = 0; i < vectors; ++i) store_f32(total + LANES * i, load_f32(total + LANES * i) + sums[i]);   \
-    }                                                                                                            \
-                                                                                                                 \
-    static void add_vectors_##name(const type *p, size_t width, size_t channels, float *total, size_t vectors) { \
-        switch (vectors) {                                                                                       \
-        case 1: add_row_##name(p, width, channels, total, 1); break;                                             \
-        case 2: add_row_##name(p, width, channels, total, 2); break;                                             \
-        case 3: add_row_##name(p, width, channels, total, 3); break;                                             \
-        case 4: add_row_##name(p, width, channels, total, 4); break;                                             \
-        case 5: add_row_##name(p, width, channels, total, 5); break;                                             \
-        case 6: add_row_##name(p, width, channels, total, 6); break;                                             \
-        case 7: add_row_##name(p, width, channels, total, 7); break;                                             \
-        default: add_row_##name(p, width, channels, total, MOST_VECTORS);                                        \
-        }                                                                                                        \
-    }                                                                                                            \
-                                                                                                                 \
-    static void map_mean_##name(                                                                                 \
-        const type *map, size_t height, size_t width, size_t channels, float *sums, float *mean) {               \
-        const size_t vectors = channels / LANES, groups = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;           \
-        const size_t rest = channels % LANES;                                                                    \
-        float *last = sums + channels; /* of the last LANES channels, where these are no whole vectors */        \
-        memset(sums, 0, (channels + LANES) * sizeof *sums);                                                      \
-        for (size_t y = 0; y < height; ++y, map += width * channels) {                                           \
-            for (size_t group = groups, k = 0, left = vectors; group > 0; --group) {                             \
-                size_t count = (left + group - 1) / group;                                                       \
-                add_vectors_##name(map + k, width, channels, sums + k, count);                                   \
-                k += LANES * count;                                                                              \
-                left -= count;                                                                                   \
-            }                                                                                                    \
-            if (rest != 0 && vectors > 0) add_row_##name(map + channels - LANES, width, channels, last, 1);      \
-            for (size_t k = 0; vectors == 0 && k < channels; ++k) {                                              \
-                float row = 0;                                                                                   \
-                for (size_t x = 0; x < width; ++x) row += value_##name(map[x * channels + k]);                   \
-                sums[k] += row;                                                                                  \
-            }                                                                                                    \
-        }                                                                                                        \
-        const float positions = (float)(height * width);                                                         \
-        for (size_t k = 0; k < channels; ++k) mean[k] = sums[k] / positions;                                     \
-        for (size_t k = channels - rest; vectors > 0 && k < channels; ++k) {                                     \
-            mean[k] = last[k + LANES - channels] / positions;                                                    \
-        }                                                                                                        \
-    }
+#define VALUE float
+#define OF_VALUE(name) name##_f32
+#include "maps.h"
+#undef VALUE
+#undef OF_VALUE
 
-MAP_MEAN(float, f32)
-MAP_MEAN(uint16_t, bf16)
-
-// y = x * (bias + alpha * sum of x^2 over the channels within the radius)^-beta. With beta 0.75, the published networks',
-// u^-0.75 = 1 / (sqrt(u) * sqrt(sqrt(u))).
-#define LRN(type, name)                                                                                            \
-    static void lrn_##name(                                                                                        \
-        const type *x, size_t positions, size_t channels, const ck_lrn *options, float *squares, type *y) {        \
-        const size_t radius = options->radius;                                                                     \
-        const float bias = options->bias, alpha = options->alpha, beta = options->beta;                            \
-        const int roots = beta == 0.75f;                                                                           \
-        memset(squares, 0, (channels + 2 * radius + LANES) * sizeof *squares);                                     \
-        for (size_t i = 0; i < positions; ++i, x += channels, y += channels) {                                     \
-            size_t k = 0;                                                                                          \
-            for (; k + LANES <= channels; k += LANES) {                                                            \
-                ck_vector v = load_##name(x + k);                                                                  \
-                store_f32(squares + radius + k, v * v);                                                            \
-            }                                                                                                      \
-            for (; k < channels; ++k) squares[radius + k] = value_##name(x[k]) * value_##name(x[k]);               \
-            for (k = 0; roots && k + LANES <= channels; k += LANES) {                                              \
-                ck_vector sum = load_f32(squares + k);                                                             \
-                for (size_t r = 1; r <= 2 * radius; ++r) sum += load_f32(squares + k + r);                         \
-                ck_vector root = __builtin_elementwise_sqrt(bias + alpha * sum);                                   \
-                store_##name(y + k, load_##name(x + k) / (root * __builtin_elementwise_sqrt(root)));               \
-            }                                                                                                      \
-            for (; k < channels; ++k) {                                                                            \
-                float sum = squares[k];                                                                            \
-                for (size_t r = 1; r <= 2 * radius; ++r) sum += squares[k + r];                                    \
-                const float u = bias + alpha * sum, root = sqrtf(u);                                               \
-                y[k] = rounded_##name(roots ? value_##name(x[k]) / (root * sqrtf(root))                            \
-                                            : value_##name(x[k]) * powf(u, -beta));                                \
-            }                                                                                                      \
-        }                                                                                                          \
-    }
-
-LRN(float, f32)
-LRN(uint16_t, bf16)
+#define VALUE uint16_t
+#define OF_VALUE(name) name##_bf16
+#include "maps.h"
+#undef VALUE
+#undef OF_VALUE
 
 // A NaN stays.
 INLINE ck_vector at_least_zero(ck_vector v) {
@@ -278,7 +206,8 @@ static void add_bf16(const uint16_t *a, const uint16_t *b, size_t count, int rel
 
 // ---- codes
 
-// How many bits are set: by POPCNT of whole words, by tables of half bytes in registers of 32 and of 64 bytes, or by VPOPCNTDQ.
+// How many bits are set: by POPCNT of whole words, by tables of half bytes in registers of 32 and of 64 bytes, or by
+// VPOPCNTDQ.
 #if CK_POPCOUNT == CK_POPCOUNT_VPOPCNTDQ || CK_POPCOUNT == CK_POPCOUNT_AVX512
 
 typedef __m512i ck_bits;
@@ -313,14 +242,17 @@ INLINE ck_bits load_bits(const uint64_t *p, size_t left) {
     return _mm256_maskload_epi64((const long long *)p, mask);
 }
 INLINE ck_bits count_bits(ck_bits counts, ck_bits x) {
-    const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+    const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2,
+                                           2, 3, 2, 3, 3, 4);
     const __m256i half = _mm256_set1_epi8(15);
     const __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(x, half));
     const __m256i high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(x, 4), half));
     return _mm256_add_epi64(counts, _mm256_sad_epu8(_mm256_add_epi8(low, high), _mm256_setzero_si256()));
 }
 INLINE ck_bits both_bits(ck_bits a, ck_bits b) { return _mm256_and_si256(a, b); }
-INLINE ck_bits opposite_bits(ck_bits both, ck_bits s, ck_bits t) { return _mm256_and_si256(both, _mm256_xor_si256(s, t)); }
+INLINE ck_bits opposite_bits(ck_bits both, ck_bits s, ck_bits t) {
+    return _mm256_and_si256(both, _mm256_xor_si256(s, t));
+}
 INLINE int32_t total(ck_bits counts) {
     const __m128i sum = _mm_add_epi64(_mm256_castsi256_si128(counts), _mm256_extracti128_si256(counts, 1));
     return (int32_t)(_mm_cvtsi128_si64(sum) + _mm_extract_epi64(sum, 1));
@@ -366,8 +298,9 @@ INLINE void packed_counts_of(const uint64_t *queries, const uint64_t *base, size
     }
 }
 
-// One query, which waits for the memory: both planes of a row are read one behind the other. Read side by side they are two
-// streams in one page, which processors do not foresee: half the speed. What both have set waits in the first cache.
+// One query, which waits for the memory: both planes of a row are read one after the other. Read side by side they are
+// two streams in one page, which processors do not foresee: half the speed. What both have set waits in the first
+// cache.
 static void packed_counts_of_one(const uint64_t *query, const uint64_t *base, size_t rows, size_t words, int32_t *both,
                                  int32_t *opposite) {
     enum { CHUNK = 512 };
@@ -384,7 +317,8 @@ static void packed_counts_of_one(const uint64_t *query, const uint64_t *base, si
             for (size_t w = start; w < end; w += BITS_WORDS) {
                 ck_bits a;
                 memcpy(&a, waiting + (w - start), sizeof a);
-                differing = count_bits(differing, opposite_bits(a, load_bits(base + words + w, end - w), load_bits(query + words + w, end - w)));
+                differing = count_bits(differing, opposite_bits(a, load_bits(base + words + w, end - w),
+                                                                load_bits(query + words + w, end - w)));
             }
         }
         both[row] = total(shared);
@@ -411,8 +345,9 @@ static void resize_row(const uint8_t *row, size_t size, const ck_tap *taps, size
     const __m128i pairs = _mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1);
     size_t i = 0;
     // Loads are of eight bytes, stores of eight where six are wanted: the ends are done sample by sample.
-    for (; i + 3 <= count && taps[i + 1].second == taps[i + 1].first + 1
-           && taps[i].second == taps[i].first + 1 && 3 * (size_t)taps[i + 1].first + 8 <= 3 * size; i += 2) {
+    for (; i + 3 <= count && taps[i + 1].second == taps[i + 1].first + 1 && taps[i].second == taps[i].first + 1 &&
+           3 * (size_t)taps[i + 1].first + 8 <= 3 * size;
+         i += 2) {
         int32_t weights[2];
         memcpy(&weights[0], taps[i].weight, 4);
         memcpy(&weights[1], taps[i + 1].weight, 4);

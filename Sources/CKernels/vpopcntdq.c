@@ -10,7 +10,8 @@
 #include "loops.h"
 #include <string.h>
 
-#pragma clang attribute push(__attribute__((target("avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq"))), \
+                             apply_to = function)
 #include "variants.h"
 #pragma clang attribute pop
 #endif

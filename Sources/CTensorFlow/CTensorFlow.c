@@ -10,11 +10,11 @@
 
 const char *ctf_bind(void *library, ctf_api *api) {
     // POSIX lets a void * from dlsym become a function pointer; memcpy says so without a warning.
-#define BIND(member)                                        \
-    do {                                                    \
-        void *symbol = dlsym(library, "TF_" #member);       \
-        if (symbol == NULL) return "TF_" #member;           \
-        memcpy(&api->member, &symbol, sizeof symbol);       \
+#define BIND(member)                                  \
+    do {                                              \
+        void *symbol = dlsym(library, "TF_" #member); \
+        if (symbol == NULL) return "TF_" #member;     \
+        memcpy(&api->member, &symbol, sizeof symbol); \
     } while (0)
     BIND(Version);
     BIND(NewStatus);

@@ -19,8 +19,8 @@ typedef struct TF_KernelBuilder TF_KernelBuilder;
 typedef struct TF_OpKernelConstruction TF_OpKernelConstruction;
 typedef struct TF_OpKernelContext TF_OpKernelContext;
 
-enum { FLOAT = 1, BFLOAT16 = 14 };                                // TF_DataType
-enum { OK = 0, INVALID_ARGUMENT = 3, RESOURCE_EXHAUSTED = 8 };    // TF_Code
+enum { FLOAT = 1, BFLOAT16 = 14 };                             // TF_DataType
+enum { OK = 0, INVALID_ARGUMENT = 3, RESOURCE_EXHAUSTED = 8 }; // TF_Code
 
 static struct {
     TF_Status *(*NewStatus)(void);
@@ -62,7 +62,8 @@ static struct {
     int (*DimensionHandleValueKnown)(TF_DimensionHandle *);
     int64_t (*DimensionHandleValue)(TF_DimensionHandle *);
 
-    TF_KernelBuilder *(*NewKernelBuilder)(const char *op, const char *device, void *(*create)(TF_OpKernelConstruction *),
+    TF_KernelBuilder *(*NewKernelBuilder)(const char *op, const char *device,
+                                          void *(*create)(TF_OpKernelConstruction *),
                                           void (*compute)(void *, TF_OpKernelContext *), void (*destroy)(void *));
     void (*KernelBuilder_TypeConstraint)(TF_KernelBuilder *, const char *attribute, int type, TF_Status *);
     void (*RegisterKernelBuilder)(const char *name, TF_KernelBuilder *, TF_Status *);
@@ -157,7 +158,8 @@ static int begin(run *run, TF_OpKernelContext *context, int input) {
     run->rank = tf.NumDims(run->input);
     run->type = tf.TensorType(run->input);
     if (run->rank < 0 || run->rank > MAX_RANK) return fails(run, INVALID_ARGUMENT, "the input's rank is out of range");
-    if (run->type != FLOAT && run->type != BFLOAT16) return fails(run, INVALID_ARGUMENT, "the input is neither float nor bfloat16");
+    if (run->type != FLOAT && run->type != BFLOAT16)
+        return fails(run, INVALID_ARGUMENT, "the input is neither float nor bfloat16");
     for (int i = 0; i < run->rank; ++i) run->dims[i] = tf.Dim(run->input, i);
     return 0;
 }
@@ -204,9 +206,12 @@ static void *create_lrn(TF_OpKernelConstruction *construction) {
         tf.SetStatus(status, RESOURCE_EXHAUSTED, "out of memory");
     } else {
         tf.OpKernelConstruction_GetAttrInt64(construction, "depth_radius", &radius, status);
-        if (tf.GetCode(status) == OK) tf.OpKernelConstruction_GetAttrFloat(construction, "bias", &options->bias, status);
-        if (tf.GetCode(status) == OK) tf.OpKernelConstruction_GetAttrFloat(construction, "alpha", &options->alpha, status);
-        if (tf.GetCode(status) == OK) tf.OpKernelConstruction_GetAttrFloat(construction, "beta", &options->beta, status);
+        if (tf.GetCode(status) == OK)
+            tf.OpKernelConstruction_GetAttrFloat(construction, "bias", &options->bias, status);
+        if (tf.GetCode(status) == OK)
+            tf.OpKernelConstruction_GetAttrFloat(construction, "alpha", &options->alpha, status);
+        if (tf.GetCode(status) == OK)
+            tf.OpKernelConstruction_GetAttrFloat(construction, "beta", &options->beta, status);
         if (tf.GetCode(status) == OK && (radius < 0 || radius > 65536)) {
             tf.SetStatus(status, INVALID_ARGUMENT, "depth_radius is out of range");
         }
@@ -356,7 +361,8 @@ static void broadcast_shape(TF_ShapeInferenceContext *context, TF_Status *status
         if (!tf.ShapeInferenceContextRankKnown(context, a) || !tf.ShapeInferenceContextRankKnown(context, b)) {
             tf.ShapeInferenceContextSetUnknownShape(context, status);
         } else {
-            const int64_t ranks[2] = {tf.ShapeInferenceContextRank(context, a), tf.ShapeInferenceContextRank(context, b)};
+            const int64_t ranks[2] = {tf.ShapeInferenceContextRank(context, a),
+                                      tf.ShapeInferenceContextRank(context, b)};
             shape = tf.ShapeInferenceContextScalar(context);
             for (int64_t k = ranks[0] > ranks[1] ? ranks[0] : ranks[1]; k >= 1 && tf.GetCode(status) == OK; --k) {
                 // The k-th axis from the end.
@@ -364,7 +370,8 @@ static void broadcast_shape(TF_ShapeInferenceContext *context, TF_Status *status
                 const int64_t left = i < 0 ? 1 : dimension(context, a, i), right = j < 0 ? 1 : dimension(context, b, j);
                 // A summand of unknown size may be the one that is repeated.
                 const int from_b = j >= 0 && (left == 1 || (left < 0 && right > 1));
-                tf.ShapeInferenceContextSubshape(context, from_b ? b : a, from_b ? j : i, (from_b ? j : i) + 1, axis, status);
+                tf.ShapeInferenceContextSubshape(context, from_b ? b : a, from_b ? j : i, (from_b ? j : i) + 1, axis,
+                                                 status);
                 if (tf.GetCode(status) == OK) {
                     tf.ShapeInferenceContextConcatenateShapes(context, shape, axis, shape, status);
                 }
@@ -381,7 +388,8 @@ static void broadcast_shape(TF_ShapeInferenceContext *context, TF_Status *status
 // ---- registration
 
 static void register_kernels(const char *name, const int *types, int count, void *(*create)(TF_OpKernelConstruction *),
-                             void (*compute)(void *, TF_OpKernelContext *), void (*destroy)(void *), TF_Status *status) {
+                             void (*compute)(void *, TF_OpKernelContext *), void (*destroy)(void *),
+                             TF_Status *status) {
     for (int i = 0; i < count && tf.GetCode(status) == OK; ++i) {
         TF_KernelBuilder *builder = tf.NewKernelBuilder(name, "CPU", create, compute, destroy);
         tf.KernelBuilder_TypeConstraint(builder, "T", types[i], status);

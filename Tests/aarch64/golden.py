@@ -67,7 +67,7 @@ def line(name, parts):
 SIDES = [
     (1, 1, 1, 1), (1, 1, 5, 3), (7, 5, 7, 5), (8, 12, 4, 6), (33, 47, 16, 23), (66, 94, 33, 47), (2, 3, 40, 64),
     (50, 9, 13, 9), (31, 97, 224, 8), (97, 31, 8, 50), (64, 64, 63, 65), (240, 320, 37, 41),
-]
+]  # fmt: skip # a table, as in kernels.c
 
 
 def padded(seed, height, width, spare):
@@ -136,7 +136,7 @@ for name, values_of in [("f32", floats_of), ("bf16", halves_of)]:
 SPECIAL = np.array([
     0x0000, 0x8000, 0x0001, 0x8001, 0x007F, 0x807F, 0x0080, 0x8080, 0x3F80, 0xBF80, 0x3F81, 0xBF81, 0x4049, 0xC049,
     0x3B80, 0xBB80, 0x7F00, 0xFF00, 0x7F7F, 0xFF7F, 0x7F80, 0xFF80, 0x7FC0, 0xFFC0, 0x7F81, 0xFFFF,
-], np.uint16).view(BF16)
+], np.uint16).view(BF16)  # fmt: skip # a table, as in kernels.c
 
 
 def added(a, b, relu):
@@ -154,8 +154,10 @@ line("add-bf16", sums)
 # ---- weights
 
 near = np.arange(1 << 16, dtype=np.uint32)[:, None] << np.uint32(16) | np.uint32([0, 0x7FFF, 0x8000, 0x8001])
-line("round-bf16-nearest", [
-    same_nans(values.astype(BF16)) for values in (floats_of(700, 5000, 0, 255), near.reshape(-1).view(np.float32))])
+line(
+    "round-bf16-nearest",
+    [same_nans(values.astype(BF16)) for values in (floats_of(700, 5000, 0, 255), near.reshape(-1).view(np.float32))],
+)
 
 # ---- features
 
@@ -259,6 +261,7 @@ def picture(height, width):
 
 def png(path, rows, colours, depth, pixel_size, palette=b""):
     """With each of the five filters in turn, which no writer promises."""
+
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -275,8 +278,13 @@ def png(path, rows, colours, depth, pixel_size, palette=b""):
         data += bytes([y % 5]) + ((row - filters[y % 5]) % 256).astype(np.uint8).tobytes()
         above = row
     header = struct.pack(">IIBBBBB", width, height, depth, colours, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + (chunk(b"PLTE", palette) if palette else b"")
-                     + chunk(b"IDAT", zlib.compress(data, 9)) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + (chunk(b"PLTE", palette) if palette else b"")
+        + chunk(b"IDAT", zlib.compress(data, 9))
+        + chunk(b"IEND", b"")
+    )
 
 
 def write_images(folder):
@@ -284,8 +292,11 @@ def write_images(folder):
     shown = picture(45, 67)
     for name in ("411", "420", "422", "440", "444"):
         sampling = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{name}")
-        cv2.imwrite(str(folder / f"{name}.jpg"), shown, [
-            cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling, cv2.IMWRITE_JPEG_QUALITY, 85])
+        cv2.imwrite(
+            str(folder / f"{name}.jpg"),
+            shown,
+            [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling, cv2.IMWRITE_JPEG_QUALITY, 85],
+        )
     cv2.imwrite(str(folder / "grey.jpg"), shown[:, :, 0])
     cv2.imwrite(str(folder / "progressive.jpg"), shown, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
     cv2.imwrite(str(folder / "coarse.jpg"), shown, [cv2.IMWRITE_JPEG_QUALITY, 10])

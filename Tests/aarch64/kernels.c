@@ -116,7 +116,7 @@ static float widened(uint16_t half) {
 // ---- images
 
 static const size_t sides[][4] = {
-    {1, 1, 1, 1},   {1, 1, 5, 3},   {7, 5, 7, 5},    {8, 12, 4, 6},   {33, 47, 16, 23}, {66, 94, 33, 47},
+    {1, 1, 1, 1},   {1, 1, 5, 3},   {7, 5, 7, 5},     {8, 12, 4, 6},   {33, 47, 16, 23}, {66, 94, 33, 47},
     {2, 3, 40, 64}, {50, 9, 13, 9}, {31, 97, 224, 8}, {97, 31, 8, 50}, {64, 64, 63, 65}, {240, 320, 37, 41},
 };
 
@@ -212,8 +212,8 @@ static void lrn(const char *name, const char *half_name, const float *betas, siz
 }
 
 static const uint16_t special[] = {
-    0x0000, 0x8000, 0x0001, 0x8001, 0x007f, 0x807f, 0x0080, 0x8080, 0x3f80, 0xbf80, 0x3f81, 0xbf81, 0x4049, 0xc049,
-    0x3b80, 0xbb80, 0x7f00, 0xff00, 0x7f7f, 0xff7f, 0x7f80, 0xff80, 0x7fc0, 0xffc0, 0x7f81, 0xffff,
+    0x0000, 0x8000, 0x0001, 0x8001, 0x007f, 0x807f, 0x0080, 0x8080, 0x3f80, 0xbf80, 0x3f81, 0xbf81, 0x4049,
+    0xc049, 0x3b80, 0xbb80, 0x7f00, 0xff00, 0x7f7f, 0xff7f, 0x7f80, 0xff80, 0x7fc0, 0xffc0, 0x7f81, 0xffff,
 };
 
 static void add_bf16(void) {
@@ -361,9 +361,8 @@ static void ternarize(void) {
         int8_t *codes = room(count);
         for (size_t f = 0; f < features; ++f) high[f] = nextafterf(nextafterf(low[f], INFINITY), INFINITY);
         for (size_t k = 0; k < count; ++k) {
-            const float cut = low[k % features];
-            const float choices[] = {nextafterf(cut, -INFINITY), cut, nextafterf(cut, INFINITY), high[k % features],
-                                     -INFINITY, INFINITY, 0, -cut};
+            const float cut = low[k % features], below = nextafterf(cut, -INFINITY), above = nextafterf(cut, INFINITY);
+            const float choices[] = {below, cut, above, high[k % features], -INFINITY, INFINITY, 0, -cut};
             x[k] = choices[number(1500 + i, k) >> 61];
         }
         expect(ck_ternarize(x, rows, features, low, high, codes) == count, "ternarize: the count");
@@ -456,9 +455,10 @@ static void exact_sums(void) {
 // ---- the rest
 
 static void sha256(void) {
+    // FIPS 180-4's examples.
     static const struct {
         const char *text, *digest;
-    } published[] = { // FIPS 180-4's examples
+    } published[] = {
         {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
         {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
         {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",

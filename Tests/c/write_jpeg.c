@@ -33,7 +33,10 @@ static const char *value(const char *argument, const char *name) {
 }
 
 static J_COLOR_SPACE colour_space(const char *name) {
-    static const struct { const char *name; J_COLOR_SPACE space; } known[] = {
+    static const struct {
+        const char *name;
+        J_COLOR_SPACE space;
+    } known[] = {
         {"GRAYSCALE", JCS_GRAYSCALE}, {"RGB", JCS_RGB}, {"YCbCr", JCS_YCbCr}, {"CMYK", JCS_CMYK}, {"YCCK", JCS_YCCK}};
     for (size_t i = 0; i < sizeof known / sizeof *known; ++i) {
         if (strcmp(name, known[i].name) == 0) return known[i].space;

@@ -3,6 +3,7 @@ FOLDER/graph.pb."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import random
 import struct
@@ -117,13 +118,17 @@ def jobs() -> list[bytes]:
                     if phase == stop and done == total - (stop == "finishing"):
                         raise InterruptedError
 
-                try:
+                with contextlib.suppress(InterruptedError, fne.FNEError):
                     fne.embed_dataset(
-                        [f"{name}.jpg" for name in "abc"], small_network()[0], output, root=folder, size=(48, 64),
-                        layers="relu5", codes=("int8", "packed"), progress=progress,
-                    )  # fmt: skip
-                except (InterruptedError, fne.FNEError):
-                    pass
+                        [f"{name}.jpg" for name in "abc"],
+                        small_network()[0],
+                        output,
+                        root=folder,
+                        size=(48, 64),
+                        layers="relu5",
+                        codes=("int8", "packed"),
+                        progress=progress,
+                    )
                 parts = [output / name for name in ("manifest.json", "checkpoint", "failures.part")]
                 manifest, checkpoint, failures = (path.read_bytes() if path.exists() else b"" for path in parts)
                 files.append(struct.pack("<HH", len(manifest), len(checkpoint)) + manifest + checkpoint + failures)

@@ -1,5 +1,5 @@
-/* Decodes the input through the C interface, strictly and taking what can be had, into memory of the very size.
- * FORMAT is FNE_FORMAT_JPEG or FNE_FORMAT_PNG: the input starts with that format's signature whatever the fuzzer does. */
+/* Decodes the input through the C interface, strictly and taking what can be had, into memory of the very size. FORMAT
+ * is FNE_FORMAT_JPEG or FNE_FORMAT_PNG. The input starts with that format's signature, whatever the fuzzer does. */
 #include <fne.h>
 
 #include <stdlib.h>

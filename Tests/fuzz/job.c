@@ -1,5 +1,5 @@
-/* Takes the input as a job's folder: its manifest (two bytes of length first), its checkpoint, its failures. Opens the job,
- * reads it and runs what is left of it, and puts it together as a shard. Files cannot grow beyond a megabyte. */
+/* Takes the input as a job's folder: its manifest (two bytes of length first), its checkpoint, its failures. Opens the
+ * job, reads it and runs what is left of it, and puts it together as a shard. Files cannot grow beyond a megabyte. */
 #define _GNU_SOURCE
 #include <fne.h>
 
@@ -13,9 +13,10 @@
 #include <unistd.h>
 
 static char folder[64], merged[80];
-static const char *const names[] = {"manifest.json", "images.list",  "checkpoint",    "failures.part",     "features.npy",
-                                    "features.npy.part", "codes.npy", "codes.npy.part", "codes_packed.npy", "codes_packed.npy.part",
-                                    "images.jsonl",  "status.npy",   "stats.npy",     "statistics.fne",    "runs.jsonl", "lock"};
+static const char *const names[] = {"manifest.json",    "images.list",           "checkpoint",   "failures.part",
+                                    "features.npy",     "features.npy.part",     "codes.npy",    "codes.npy.part",
+                                    "codes_packed.npy", "codes_packed.npy.part", "images.jsonl", "status.npy",
+                                    "stats.npy",        "statistics.fne",        "runs.jsonl",   "lock"};
 
 static void put(const char *name, const uint8_t *bytes, size_t size) {
     char path[160];

@@ -1,4 +1,4 @@
-/* Takes the input as option structs of any age and as layer selectors, in memory of the very size that struct_size says.
+/* Takes the input as option structs of any age and as layer selectors, in memory of the size that struct_size says.
  * FNE_FUZZ_GRAPH names a GraphDef; there is no TensorFlow, so an extractor never opens. */
 #include <fne.h>
 

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHECK(condition) if (!(condition)) abort()
+#define CHECK(condition) \
+    if (!(condition)) abort()
 
 /* The checksum at the end (docs/numerics.md) would keep every mutated input out: it is made right. */
 static void seal(uint8_t *bytes, size_t size) {

@@ -40,7 +40,7 @@ def example(request):
     if not there(probe):
         absent = pytest.fail if (ROOT / ".venv/extras").exists() else pytest.skip
         absent(f"{' '.join(probe)} does not run")
-    source = ROOT / "bindings" / request.param / name
+    source = ROOT / "examples/languages" / name
     environment = dict(ENVIRONMENT, FNE_TENSORFLOW=os.path.dirname(tensorflow_library()))
     if interpreter is None:
         # The line of its comment, which may go on in the next one.
@@ -62,7 +62,7 @@ def example(request):
 def images(tmp_path, photographs):
     """Three photographs, one with a name in UTF-8 and a blank, one with a name that is no UTF-8: paths as bytes."""
     paths = [os.fsencode(tmp_path) + b"/" + name for name in (b"plain.jpg", "schöne 花.jpg".encode(), b"caf\xe9.jpg")]
-    for path, photograph in zip(paths, photographs[::7]):
+    for path, photograph in zip(paths, photographs[::7], strict=False):  # fewer paths
         with open(path, "wb") as file:
             file.write(photograph.read_bytes())
     return paths
@@ -78,7 +78,7 @@ def test_counts(example, graph, images):
 
     status, out, said = example(graph, "48x64", *images)
     assert status == 0 and said == "", said
-    lines = [b"\t".join([path, *(b"%d" % number for number in row)]) for path, row in zip(images, counts)]
+    lines = [b"\t".join([path, *(b"%d" % number for number in row)]) for path, row in zip(images, counts, strict=True)]
     assert out.splitlines() == lines
 
 

@@ -20,11 +20,17 @@ HEIGHT, WIDTH = 40, 56
 def network(tf):
     """A small GraphDef, and the function that gives its layers' pooled activations."""
     random = np.random.default_rng(3)
-    kernels = [random.normal(0, 0.2, shape).astype(np.float32) for shape in ((3, 3, 3, 8), (3, 3, 8, 1), (1, 1, 8, 12), (12, 5))]
+    kernels = [
+        random.normal(0, 0.2, shape).astype(np.float32)
+        for shape in ((3, 3, 3, 8), (3, 3, 8, 1), (1, 1, 8, 12), (12, 5))
+    ]
     graph = tf.Graph()
     with graph.as_default():
         fed = tf.compat.v1.placeholder(tf.float32, [None, HEIGHT, WIDTH, 3], name="input")
-        a = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(fed / 128 - 1, kernels[0], 2, "SAME"), np.linspace(-1, 1, 8, dtype=np.float32)), name="a")
+        a = tf.nn.relu(
+            tf.nn.bias_add(tf.nn.conv2d(fed / 128 - 1, kernels[0], 2, "SAME"), np.linspace(-1, 1, 8, dtype=np.float32)),
+            name="a",
+        )
         b = tf.nn.relu6(tf.nn.depthwise_conv2d(a, kernels[1], [1, 1, 1, 1], "SAME"), name="b")
         c = tf.nn.relu(tf.nn.conv2d(b, kernels[2], 1, "SAME"), name="c")
         tf.nn.softmax(tf.matmul(tf.reduce_mean(c, (1, 2)), kernels[3], name="scores"), name="classes")
@@ -63,7 +69,9 @@ def main() -> None:
     z = (wide - wide.mean(0)) / wide.std(0)
     codes = fne.ternarize(rows, statistics.mean(), statistics.std())
     near = np.minimum(abs(z - 0.15), abs(z + 0.25)) < 1e-9
-    assert codes.dtype == np.int8 and (codes == (z > 0.15).astype(int) - (z < -0.25))[~near].all() and near.mean() < 0.01
+    assert (
+        codes.dtype == np.int8 and (codes == (z > 0.15).astype(int) - (z < -0.25))[~near].all() and near.mean() < 0.01
+    )
     packed = fne.PackedCodes.pack(codes)
     np.testing.assert_array_equal(packed.gram(), codes.astype(int) @ codes.T.astype(int))
     np.testing.assert_array_equal(packed.unpack(), codes)

@@ -3,9 +3,10 @@
     .venv/bin/python examples/classifier/train.py FOLDER OUTPUT [--model network.pb] [--size 224]
         [--channel-order bgr] [--mean 103.939,116.779,123.68] [--scale 1]
 
-FOLDER has a folder of photographs for each class; those outside of these folders are left out. OUTPUT receives what the program needs:
-preprocessing.txt (what the network is fed with), statistics.fne (mean and deviation of the training photographs), weights.f32 (float32
-[classes, features + 1], the last column the intercepts) and classes.txt (UTF-8, one a line).
+FOLDER has a folder of photographs for each class; those outside of these folders are left out. OUTPUT receives what the
+program needs: preprocessing.txt (what the network is fed with), statistics.fne (mean and deviation of the training
+photographs), weights.f32 (float32 [classes, features + 1], the last column the intercepts) and classes.txt (UTF-8, one
+a line).
 """
 
 from __future__ import annotations

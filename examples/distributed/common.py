@@ -1,8 +1,9 @@
-"""What the two examples share: their arguments, the run of one process that they are compared with, and what is printed."""
+"""What the two examples share: their arguments, the run of one process that they are compared with, the report."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,9 +27,11 @@ class Task(NamedTuple):
     def parts(self) -> list[list[str]]:
         """The photographs in parts of unequal size, as they come in practice."""
         cuts = [0, len(self.paths) // 5, len(self.paths) // 2, len(self.paths)]
-        return [self.paths[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+        return [self.paths[a:b] for a, b in itertools.pairwise(cuts)]
 
-    def compare(self, name: str, seconds: float, embedded: float, statistics: fne.Statistics, codes: dict[str, Any]) -> None:
+    def compare(
+        self, name: str, seconds: float, embedded: float, statistics: fne.Statistics, codes: dict[str, Any]
+    ) -> None:
         """Prints both speeds, and whether the bits are the same."""
         count = len(self.paths)
         same = all(numpy.array_equal(codes[path], self.job.codes(images=[i])[0]) for i, path in enumerate(self.paths))

@@ -3,8 +3,8 @@
     make extras
     .venv/bin/python examples/distributed/with_ray.py FOLDER MODEL OUTPUT [--size 224] [--workers 2]
 
-On a cluster, `ray.init(address="auto")` and paths that all its machines can read. OUTPUT/codes receives Parquet files with the
-columns path, status, reason and codes; OUTPUT/statistics.fne the exact statistics, for a test set's codes.
+On a cluster, `ray.init(address="auto")` and paths that all its machines can read. OUTPUT/codes receives Parquet files
+with the columns path, status, reason and codes; OUTPUT/statistics.fne the exact statistics, for a test set's codes.
 """
 
 from __future__ import annotations

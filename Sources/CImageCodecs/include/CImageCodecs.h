@@ -12,7 +12,7 @@ enum {
     CIC_DAMAGED = 2,     // truncated or corrupt data
     CIC_LIMIT = 3,       // beyond a limit
     CIC_NO_MEMORY = 4,
-    CIC_PARTIAL = 5      // damage was tolerated: a part of the picture is there
+    CIC_PARTIAL = 5 // damage was tolerated: a part of the picture is there
 };
 
 // Kind of an encoded image.
@@ -21,10 +21,10 @@ enum { CIC_JPEG = 1, CIC_PNG = 2 };
 enum { CIC_MESSAGE_SIZE = 256 };
 
 typedef struct cic_options {
-    uint64_t max_pixels;          // width * height
-    uint32_t max_scans;           // of a progressive JPEG
-    uint64_t max_chunk_size;      // bytes of one PNG chunk that is held in memory
-    int32_t tolerate_truncation;  // take what can be had of a truncated or damaged picture
+    uint64_t max_pixels;         // width * height
+    uint32_t max_scans;          // of a progressive JPEG
+    uint64_t max_chunk_size;     // bytes of one PNG chunk that is held in memory
+    int32_t tolerate_truncation; // take what can be had of a truncated or damaged picture
 } cic_options;
 
 typedef struct cic_reader cic_reader;

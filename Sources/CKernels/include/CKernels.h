@@ -13,8 +13,8 @@
 int ck_resize_bilinear(const uint8_t *rgb, size_t stride, size_t height, size_t width, uint8_t *resized,
                        size_t new_height, size_t new_width);
 
-// The same with the positions, weights and rounding of Pillow's BILINEAR: where it shrinks, each new sample is a weighted
-// mean of all the samples that it covers.
+// The same with the positions, weights and rounding of Pillow's BILINEAR: where it shrinks, each new sample is a
+// weighted mean of all the samples that it covers.
 int ck_resize_antialiased(const uint8_t *rgb, size_t stride, size_t height, size_t width, uint8_t *resized,
                           size_t new_height, size_t new_width);
 
@@ -47,10 +47,10 @@ void ck_add_bf16(const uint16_t *a, const uint16_t *b, size_t count, int relu, u
 
 // ---- weights
 
-// Rounds weights to bfloat16 so that each channel's sum over its inputs is kept as well as can be: every value to one of its
-// two neighbours, the nearer one but for those near the middle that are turned to make up for what the others lost.
-// weights are float32 [inputs, channels], with channels_first [channels, inputs], and need not be aligned; scale may be
-// NULL, else each channel is multiplied by its factor first. Returns 0, or 1 when memory is short.
+// Rounds weights to bfloat16 so that each channel's sum over its inputs is kept as well as can be: every value to one
+// of its two neighbours, the nearer one but for those near the middle that are turned to make up for what the others
+// lost. weights are float32 [inputs, channels], with channels_first [channels, inputs], and need not be aligned; scale
+// may be NULL, else each channel is multiplied by its factor first. Returns 0, or 1 when memory is short.
 int ck_round_bf16(const void *weights, size_t inputs, size_t channels, int channels_first, const double *scale,
                   uint16_t *rounded);
 
@@ -77,17 +77,18 @@ size_t ck_ternarize(const float *x, size_t rows, size_t features, const float *l
 
 // ---- codes
 
-// Codes -1, 0, 1 as bit planes of (features + 63) / 64 words: bit f % 64 of word f / 64 of nonzero says that code f is not
-// 0, the same of negative that it is -1. The bits behind the last feature are 0. -128 is taken as 0.
+// Codes -1, 0, 1 as bit planes of (features + 63) / 64 words: bit f % 64 of word f / 64 of nonzero says that code f is
+// not 0, the same of negative that it is -1. The bits after the last feature are 0. -128 is taken as 0.
 void ck_pack(const int8_t *codes, size_t features, uint64_t *nonzero, uint64_t *negative);
 // The place of the first that is none of -1, 0, 1 and -128; count where there is none.
 size_t ck_first_bad_code(const int8_t *codes, size_t count);
 void ck_unpack(const uint64_t *nonzero, const uint64_t *negative, size_t features, int8_t *codes);
 
-// Of queries and rows of packed codes, [.., 2, words] each: how many features are set in both, and how many of these have opposite
-// signs: int32 [query_count, stride], of which the first rows are written. Their difference, both - 2 opposite, is the dot product.
-void ck_packed_counts(const uint64_t *queries, size_t query_count, const uint64_t *base, size_t rows, size_t words, size_t stride,
-                      int32_t *both, int32_t *opposite);
+// Of queries and rows of packed codes, [.., 2, words] each: how many features are set in both, and how many of these
+// have opposite signs: int32 [query_count, stride], of which the first rows are written. Their difference, both - 2
+// opposite, is the dot product.
+void ck_packed_counts(const uint64_t *queries, size_t query_count, const uint64_t *base, size_t rows, size_t words,
+                      size_t stride, int32_t *both, int32_t *opposite);
 
 // How many features are set in a plane.
 uint64_t ck_count_bits(const uint64_t *plane, size_t words);
@@ -98,8 +99,8 @@ uint64_t ck_count_bits(const uint64_t *plane, size_t words);
 // passed on: digit d weighs 2^(32 d + origin). All finite float32 and their squares fit without rounding.
 
 enum {
-    CK_SUM_LANES = 9,      // origin 2^-149, the smallest float32
-    CK_SQUARE_LANES = 18,  // origin 2^-298
+    CK_SUM_LANES = 9,     // origin 2^-149, the smallest float32
+    CK_SQUARE_LANES = 18, // origin 2^-298
     CK_LANES = CK_SUM_LANES + CK_SQUARE_LANES,
     CK_ROWS_PER_CARRY = 64 // rows that may be added between two calls of ck_exact_carry
 };
@@ -118,19 +119,19 @@ int ck_bfloat16_support(void);
 // The instruction set of the loops in use: "baseline", and on x86-64 "avx2", "avx512" or "vpopcntdq".
 const char *ck_variant(void);
 
-// For tests: makes the loops of that name run from now on, NULL the widest ones. Returns 1 and changes nothing where the
-// name is unknown or the processor lacks the instructions.
+// For tests: makes the loops of that name run from now on, NULL the widest ones. Returns 1 and changes nothing where
+// the name is unknown or the processor lacks the instructions.
 int ck_pin_variant(const char *name);
 
 // What the arithmetic of the processor can depend on, such as "x86_64 avx2 fma avx512f". Lives as long as the process.
 const char *ck_processor_features(void);
 
-// Makes a file at least so long, and takes the room for it from the disk now where the file system can. Returns 0, or -1 and
-// errno.
+// Makes a file at least so long, and takes the room for it from the disk now where the file system can. Returns 0, or
+// -1 and errno.
 int ck_reserve(int file, int64_t size);
 
-// sqrt(x^2 + y^2). The Swift runtime refers to hypotf, though nothing here calls it; glibc 2.35 has a new version of that, which
-// would keep libfne.so from older systems. The Makefile links this one in its place.
+// sqrt(x^2 + y^2). The Swift runtime refers to hypotf, though nothing here calls it; glibc 2.35 has a new version of
+// that, which would keep libfne.so from older systems. The Makefile links this one in its place.
 float ck_hypotf(float x, float y);
 
 // SHA-256 (FIPS 180-4).

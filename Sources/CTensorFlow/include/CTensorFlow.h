@@ -77,9 +77,10 @@ typedef struct ctf_api {
     TF_Session *(*NewSession)(TF_Graph *, const TF_SessionOptions *, TF_Status *);
     void (*CloseSession)(TF_Session *, TF_Status *);
     void (*DeleteSession)(TF_Session *, TF_Status *);
-    void (*SessionRun)(TF_Session *, const TF_Buffer *run_options, const TF_Output *inputs, TF_Tensor *const *input_values,
-                       int input_count, const TF_Output *outputs, TF_Tensor **output_values, int output_count,
-                       const TF_Operation *const *targets, int target_count, TF_Buffer *run_metadata, TF_Status *);
+    void (*SessionRun)(TF_Session *, const TF_Buffer *run_options, const TF_Output *inputs,
+                       TF_Tensor *const *input_values, int input_count, const TF_Output *outputs,
+                       TF_Tensor **output_values, int output_count, const TF_Operation *const *targets,
+                       int target_count, TF_Buffer *run_metadata, TF_Status *);
     TF_DeviceList *(*SessionListDevices)(TF_Session *, TF_Status *);
     int (*DeviceListCount)(const TF_DeviceList *);
     const char *(*DeviceListType)(const TF_DeviceList *, int index, TF_Status *);

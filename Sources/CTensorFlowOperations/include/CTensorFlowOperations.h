@@ -9,8 +9,8 @@
 #ifndef CTENSORFLOWOPERATIONS_H
 #define CTENSORFLOWOPERATIONS_H
 
-// Registers them with a library that dlopen returned. Once a process. Returns NULL, or what is missing or went wrong, as a
-// string that lives as long as the process; a graph must then do without them.
+// Registers them with a library that dlopen returned. Once per process. Returns NULL, or what is missing or went wrong,
+// as a string that lives as long as the process; a graph must then do without them.
 const char *cto_register(void *library);
 
 #endif

@@ -7,7 +7,7 @@
 //
 // Build, from the project's folder after `make build`:
 //
-//	go build -o build/embed-go bindings/go/embed.go
+//	go build -o build/embed-go examples/languages/embed.go
 //
 // Run; libfne looks for TensorFlow on the system's library path and where FNE_TENSORFLOW says:
 //

@@ -9,7 +9,7 @@
 # libfne looks for TensorFlow on the system's library path and where FNE_TENSORFLOW says:
 #
 #     LD_LIBRARY_PATH=build/lib FNE_TENSORFLOW=.venv/lib/python3.11/site-packages/tensorflow \
-#         ruby bindings/ruby/embed.rb network.pb 224x224 *.jpg
+#         ruby examples/languages/embed.rb network.pb 224x224 *.jpg
 
 require "fiddle/import"
 

@@ -9,7 +9,7 @@
 # looks for the library; libfne looks for TensorFlow on the system's library path and where FNE_TENSORFLOW says:
 #
 #     LD_LIBRARY_PATH=build/lib FNE_TENSORFLOW=.venv/lib/python3.11/site-packages/tensorflow \
-#         perl bindings/perl/embed.pl network.pb 224x224 *.jpg
+#         perl examples/languages/embed.pl network.pb 224x224 *.jpg
 
 use v5.36;
 

@@ -7,7 +7,7 @@
 //!
 //! Build, from the project's folder after `make build`:
 //!
-//!     rustc --edition 2021 -O bindings/rust/embed.rs -Lbuild/lib -Clink-arg=-Wl,-rpath,"$PWD/build/lib" \
+//!     rustc --edition 2021 -O examples/languages/embed.rs -Lbuild/lib -Clink-arg=-Wl,-rpath,"$PWD/build/lib" \
 //!         -o build/embed-rust
 //!
 //! Run; libfne looks for TensorFlow on the system's library path and where FNE_TENSORFLOW says:

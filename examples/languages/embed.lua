@@ -9,7 +9,7 @@
 -- the system's library path and where FNE_TENSORFLOW says:
 --
 --     LD_LIBRARY_PATH=build/lib FNE_TENSORFLOW=.venv/lib/python3.11/site-packages/tensorflow \
---         luajit bindings/luajit/embed.lua network.pb 224x224 *.jpg
+--         luajit examples/languages/embed.lua network.pb 224x224 *.jpg
 
 local ffi = require("ffi")
 
