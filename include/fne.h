@@ -846,12 +846,12 @@ FNE_API fne_status fne_statistics_count(const fne_statistics *statistics, uint64
  * \param[in] statistics  the object
  * \param[out] mean       receives float64 [F]; may be NULL
  * \param[out] std        receives float64 [F]; may be NULL
- * \param[in] capacity    of each, in elements
+ * \param[in] capacity    of each, in elements; does not matter where both are NULL
  * \param[in] ddof        delta degrees of freedom: the variance is the sum of squared deviations over (rows - ddof); 0
  *                        is the population's, 1 the sample's
  * \return FNE_OK or FNE_BUFFER_TOO_SMALL; FNE_INVALID_ARGUMENT also where rows <= ddof
  * \since 2.0 */
-FNE_API fne_status fne_statistics_get(const fne_statistics *statistics, double *mean, double *std, uint64_t capacity,
+FNE_API fne_status fne_statistics_moments(const fne_statistics *statistics, double *mean, double *std, uint64_t capacity,
                                       uint32_t ddof);
 
 /** The number of bytes that fne_statistics_save() writes: 216 F + 40.

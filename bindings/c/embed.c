@@ -87,7 +87,7 @@ int main(int argc, char **argv) {
     check(fne_statistics_open(features, &statistics));
     check(fne_statistics_update(statistics, pooled, count, features));
     double *mean = allocate(2 * features, sizeof *mean), *std = mean + features;
-    check(fne_statistics_get(statistics, mean, std, features, 0));
+    check(fne_statistics_moments(statistics, mean, std, features, 0));
     fne_statistics_close(statistics);
 
     int8_t *codes = allocate(count * features, sizeof *codes);

@@ -592,7 +592,7 @@ public:
     std::pair<std::vector<double>, std::vector<double>> moments(std::uint32_t ddof = 0) const {
         const auto features = static_cast<std::size_t>(feature_count());
         std::vector<double> mean(features), std(features);
-        check(fne_statistics_get(get(), mean.data(), std.data(), features, ddof));
+        check(fne_statistics_moments(get(), mean.data(), std.data(), features, ddof));
         return {std::move(mean), std::move(std)};
     }
     /** The object as bytes, in the format of docs/numerics.md. */

@@ -244,7 +244,7 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_statistics_update": [_handle, c_void_p, c_uint64, c_uint64],
     "fne_statistics_merge": [_handle, _handle],
     "fne_statistics_count": [_handle, _size_out, _size_out],
-    "fne_statistics_get": [_handle, c_void_p, c_void_p, c_uint64, c_uint32],
+    "fne_statistics_moments": [_handle, c_void_p, c_void_p, c_uint64, c_uint32],
     "fne_statistics_size": [_handle, _size_out],
     "fne_statistics_save": [_handle, c_void_p, c_uint64],
     "fne_statistics_load": [c_char_p, c_uint64, _out],
