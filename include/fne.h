@@ -46,6 +46,11 @@
  * declares the structs in another language finds each one's size and offsets in abi/layout.txt. Members
  * named reserved are 0. Where a size, a count or a limit is 0, its default is taken.
  *
+ * \par Infos
+ * What an object knows is asked for by a function fne_OBJECT_FACT_info(), which fills a struct fne_FACT_info that
+ * fne_FACT_info_init() has set up: fne_extractor_layer_info() fills an fne_layer_info. It takes the object, the index
+ * where the object has several, and the struct. An index beyond the last one is FNE_INVALID_ARGUMENT.
+ *
  * \par Strings
  * UTF-8, ended by a zero byte. Paths of images, models, lists and jobs are taken as the bytes that the system has for
  * them, also where these are not UTF-8; messages show such bytes as U+FFFD. A string that the library returns says how
@@ -1195,8 +1200,8 @@ FNE_API fne_status fne_job_run(fne_job *job, const fne_job_reports *reports);
 #define FNE_JOB_FINISHED 2 /**< all is there */
 
 /** How far a job is. */
-typedef struct fne_job_info {
-    uint64_t struct_size;    /**< set by fne_job_info_init() */
+typedef struct fne_progress_info {
+    uint64_t struct_size;    /**< set by fne_progress_info_init() */
     int32_t state;           /**< FNE_JOB_RUNNING, FNE_JOB_FEATURES or FNE_JOB_FINISHED */
     uint32_t rows_per_image; /**< 1, or 10 with ten crops */
     uint64_t image_count;    /**< of this job */
@@ -1206,13 +1211,13 @@ typedef struct fne_job_info {
     uint64_t failed_images;  /**< of a job that has tried all of them, else 0 */
     uint64_t feature_count;  /**< F */
     uint64_t layer_count;    /**< of fne_job_layer_info() */
-} fne_job_info;
+} fne_progress_info;
 
 /** Fills a struct with zeros.
  * \param[out] info        the struct; its struct_size is set
- * \param[in] struct_size  sizeof(fne_job_info)
+ * \param[in] struct_size  sizeof(fne_progress_info)
  * \since 2.0 */
-FNE_API void fne_job_info_init(fne_job_info *info, uint64_t struct_size);
+FNE_API void fne_progress_info_init(fne_progress_info *info, uint64_t struct_size);
 
 /** How far the job is. To see what another process has done since, open the job again.
  *
@@ -1222,7 +1227,7 @@ FNE_API void fne_job_info_init(fne_job_info *info, uint64_t struct_size);
  * \retval FNE_FILE_ERROR    the checkpoint cannot be read
  * \retval FNE_INVALID_DATA  the checkpoint or the manifest is damaged
  * \since 2.0 */
-FNE_API fne_status fne_job_get_info(const fne_job *job, fne_job_info *info);
+FNE_API fne_status fne_job_progress_info(const fne_job *job, fne_progress_info *info);
 
 /** As fne_extractor_layer_info().
  *

@@ -37,7 +37,7 @@ int main(int argc, char **argv) {
     fne_job_close(NULL);
     fne_job_options_init(NULL, 64);
     fne_job_reports_init(NULL, 64);
-    fne_job_info_init(NULL, 64);
+    fne_progress_info_init(NULL, 64);
 
     /* Images. */
     uint8_t pixels[12] = {0};
@@ -272,7 +272,7 @@ int main(int argc, char **argv) {
     no_paths[0] = "/nowhere/shard";
     EXPECT(fne_job_open_merge("/nowhere/job", no_paths, 1, &job_options, &job), FNE_FILE_ERROR);
     EXPECT(fne_job_run(NULL, NULL), FNE_INVALID_ARGUMENT);
-    EXPECT(fne_job_get_info(NULL, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_job_progress_info(NULL, NULL), FNE_INVALID_ARGUMENT);
     EXPECT(fne_job_layer_info(NULL, 0, NULL), FNE_INVALID_ARGUMENT);
     EXPECT(fne_job_statistics(NULL, NULL), FNE_INVALID_ARGUMENT);
     HOLDS(job == NULL);

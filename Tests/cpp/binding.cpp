@@ -261,10 +261,10 @@ static void jobs(const std::string &network, unsigned height, unsigned width, co
             ++calls;
             return phase >= FNE_PHASE_EMBEDDING && done <= total;
         });
-        CHECK(calls > 0 && job.info().state == FNE_JOB_FINISHED && job.info().image_count == paths.size());
+        CHECK(calls > 0 && job.progress().state == FNE_JOB_FINISHED && job.progress().image_count == paths.size());
     }
     const fne::job opened(folder + "/job");
-    CHECK(opened.layers().size() == opened.info().layer_count && opened.statistics().row_count() == paths.size());
+    CHECK(opened.layers().size() == opened.progress().layer_count && opened.statistics().row_count() == paths.size());
 
     extracting.batch_size = 2; // parts are whole batches
     options.shard_count = 2;

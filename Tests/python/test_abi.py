@@ -103,7 +103,7 @@ def sizes(header):
 
 SIZES = sizes((abi.RECORD / "layout.txt").read_text())
 OPTIONS = {"image_options", "model_options", "extractor_options", "extract_run", "ternarize_options", "job_options", "job_reports"}  # fmt: skip
-INFOS = {"image_info", "tensor_info", "layer_info", "input_info", "job_info"}
+INFOS = {"image_info", "tensor_info", "layer_info", "input_info", "progress_info"}
 
 
 def test_every_struct_is_tried():
@@ -167,7 +167,7 @@ def calls(network, tmp_path_factory):
         "ternarize_options": lambda p: lib.fne_ternarize(at(x), 1, 2, at(mean), at(std), p, at(codes), 2),
         "job_options": job,
         "job_reports": lambda p: lib.fne_job_run(run_job, p),
-        "job_info": lambda p: lib.fne_job_get_info(run_job, p),
+        "progress_info": lambda p: lib.fne_job_progress_info(run_job, p),
     }
     lib.fne_job_close(run_job)
 

@@ -61,9 +61,9 @@ int main(int argc, char **argv) {
     reports.image_error = skipped;
     check(fne_job_run(job, &reports));
 
-    fne_job_info info;
-    fne_job_info_init(&info, sizeof info);
-    check(fne_job_get_info(job, &info));
+    fne_progress_info info;
+    fne_progress_info_init(&info, sizeof info);
+    check(fne_job_progress_info(job, &info));
     printf("%" PRIu64 " images, %" PRIu64 " skipped, %" PRIu64 " features of %" PRIu64 " layers\n", info.image_count,
            info.failed_images, info.feature_count, info.layer_count);
     fne_job_close(job);

@@ -755,16 +755,16 @@ public:
     }
 
     /** How far the job is. */
-    fne_job_info info() const {
-        fne_job_info result;
-        fne_job_info_init(&result, sizeof result);
-        check(fne_job_get_info(get(), &result));
+    fne_progress_info progress() const {
+        fne_progress_info result;
+        fne_progress_info_init(&result, sizeof result);
+        check(fne_job_progress_info(get(), &result));
         return result;
     }
     /** The layers of a row, in the order of its columns. Names live as long as the job. */
     std::vector<layer_info> layers() const {
         return detail::described<layer_info>(
-            info().layer_count,
+            progress().layer_count,
             [this](std::uint64_t i, layer_info *layer) { return fne_job_layer_info(get(), i, layer); });
     }
     /** The job's own statistics, once its features are there. */

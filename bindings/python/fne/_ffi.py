@@ -183,7 +183,7 @@ class JobReports(ctypes.Structure):
     ]
 
 
-class JobInfo(ctypes.Structure):
+class ProgressInfo(ctypes.Structure):
     _fields_ = [
         ("struct_size", c_uint64),
         ("state", c_int32),
@@ -263,7 +263,7 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_job_open": [c_char_p, _handle, POINTER(ExtractorOptions), POINTER(JobOptions), _out],
     "fne_job_open_merge": [c_char_p, POINTER(c_char_p), c_uint64, POINTER(JobOptions), _out],
     "fne_job_run": [_handle, POINTER(JobReports)],
-    "fne_job_get_info": [_handle, POINTER(JobInfo)],
+    "fne_job_progress_info": [_handle, POINTER(ProgressInfo)],
 }  # fmt: skip
 
 # Functions that return something else: (result, arguments).
