@@ -132,6 +132,19 @@ typedef int32_t fne_status;
  * Versions, messages, the log. Any number of threads may call these functions at once.
  * \{ */
 
+#define FNE_VERSION_MAJOR 2 /**< first number of the header's release */
+#define FNE_VERSION_MINOR 0 /**< second number of the header's release */
+#define FNE_VERSION_PATCH 0 /**< third number of the header's release */
+
+/** \cond INTERNAL */
+#define FNE_STRINGIFY_ARGUMENT(argument) #argument
+#define FNE_STRINGIFY(macro) FNE_STRINGIFY_ARGUMENT(macro)
+/** \endcond */
+
+/** The header's release as a string, such as "2.0.0". The library's is fne_version_string(). */
+#define FNE_VERSION_STRING \
+    FNE_STRINGIFY(FNE_VERSION_MAJOR) "." FNE_STRINGIFY(FNE_VERSION_MINOR) "." FNE_STRINGIFY(FNE_VERSION_PATCH)
+
 /** The release as a number.
  * \return major * 10000 + minor * 100 + patch: 20000 is 2.0.0
  * \since 2.0 */

@@ -31,15 +31,39 @@ def embed(tmp_path_factory):
     return ROOT / "build/embed"
 
 
+def built(source, program):
+    """The program, compiled from its source without a warning and linked to the built library."""
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", ROOT / "build/include"]
+    library = ROOT / "build/lib"
+    result = run("gcc", *flags, source, "-L", library, "-lfne", f"-Wl,-rpath,{library}", "-o", program)
+    assert result.returncode == 0, result.stderr
+    return program
+
+
+def test_version(tmp_path):
+    """The header's macros, the library's functions and the Makefile name one release."""
+    source = tmp_path / "version.c"
+    source.write_text(
+        "#include <fne.h>\n#include <stdio.h>\n"
+        "#if FNE_VERSION_MAJOR < 2\n#error no number for the preprocessor\n#endif\n"
+        "int main(void) {\n"
+        '    puts("header " FNE_VERSION_STRING);\n'
+        '    printf("%d.%d.%d\\n", FNE_VERSION_MAJOR, FNE_VERSION_MINOR, FNE_VERSION_PATCH);\n'
+        '    printf("%s %u\\n", fne_version_string(), (unsigned)fne_version_number());\n'
+        "}\n"
+    )
+    result = run(built(source, tmp_path / "version"))
+    release = re.search(r"^VERSION := (\d+\.\d+\.\d+)$", (ROOT / "Makefile").read_text(), re.MULTILINE).group(1)
+    major, minor, patch = map(int, release.split("."))
+    number = major * 10_000 + minor * 100 + patch
+    assert result.stdout.splitlines() == [f"header {release}", release, f"{release} {number}"]
+
+
 def test_abuse(tmp_path, network):
     """Every function called as it must not be: a status each time, never a crash."""
     graph = tmp_path / "graph.pb"
     graph.write_bytes(network[0].SerializeToString())
-    program = tmp_path / "abuse"
-    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-I", ROOT / "build/include"]
-    library = ROOT / "build/lib"
-    build = run("gcc", *flags, ROOT / "Tests/c/abuse.c", "-L", library, "-lfne", f"-Wl,-rpath,{library}", "-o", program)
-    assert build.returncode == 0, build.stderr
+    program = built(ROOT / "Tests/c/abuse.c", tmp_path / "abuse")
     result = run(program, graph, env={})
     assert result.returncode == 0, result.stderr
     assert int(result.stdout.split()[0]) > 100
