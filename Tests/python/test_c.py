@@ -69,22 +69,34 @@ def test_abuse(tmp_path, network):
     assert int(result.stdout.split()[0]) > 100
 
 
+def in_python(statement, *arguments):
+    """Runs a statement in a process of its own, where libfne loads TensorFlow as it does in a C program."""
+    result = run(sys.executable, "-c", f"import sys, fne; {statement}", *arguments)
+    assert result.returncode == 0, result.stderr
+
+
+def codes_and_statistics(folder, network, images):
+    """What Python computes for six photographs."""
+    in_python(
+        "fne.full_network_embedding(sys.argv[1], sys.argv[3:], 16, 'input', None, (224, 224), output_dir=sys.argv[2])",
+        network, folder, *images,
+    )  # fmt: skip
+    codes = np.load(folder / "fne.npy")
+    assert codes.shape == (6, 21008)
+    return codes, np.load(folder / "stats.npy")
+
+
 def test_embed(tmp_path, embed, lite0, photographs):
     """The same bits as Python's, each in a process of its own, where libfne loads TensorFlow."""
     environment = dict(os.environ, FNE_TENSORFLOW=os.path.dirname(tensorflow_library()))
     out = tmp_path / "out.npy"
     result = run(embed, lite0, "import/input:0", "224x224", out, *photographs[:6], env=environment)
     assert result.returncode == 0, result.stderr
-    program = (
-        "import sys, fne; "
-        "fne.full_network_embedding(sys.argv[1], sys.argv[3:], 16, 'input', None, (224, 224), output_dir=sys.argv[2])"
-    )
-    result = run(sys.executable, "-c", program, lite0, tmp_path, *photographs[:6], env=environment)
-    assert result.returncode == 0, result.stderr
+    expected, statistics = codes_and_statistics(tmp_path, lite0, photographs[:6])
     codes = np.load(out)
-    assert codes.dtype == np.int8 and codes.shape == (6, 21008)
-    np.testing.assert_array_equal(codes, np.load(tmp_path / "fne.npy"))
-    np.testing.assert_array_equal(np.load(tmp_path / "out.stats.npy"), np.load(tmp_path / "stats.npy"))
+    assert codes.dtype == np.int8 and codes.shape == expected.shape
+    np.testing.assert_array_equal(codes, expected)
+    np.testing.assert_array_equal(np.load(tmp_path / "out.stats.npy"), statistics)
 
 
 def test_embed_says_what_is_wrong(tmp_path, embed, lite0, photographs):
@@ -119,7 +131,10 @@ def test_job(tmp_path, lite0, photographs):
     assert result.returncode == 0, result.stderr
     assert result.stdout == "7 images, 1 skipped, 21008 features of 49 layers\n"
     assert "image 6 is skipped: is neither a JPEG" in result.stderr
-    fne.embed_dataset(folder, lite0, tmp_path / "python", size=(224, 224), codes=("int8", "packed"))
+    in_python(
+        "fne.embed_dataset(sys.argv[1], sys.argv[2], sys.argv[3], size=(224, 224), codes=('int8', 'packed'))",
+        folder, lite0, tmp_path / "python",
+    )  # fmt: skip
     assert digests(tmp_path / "c") == digests(tmp_path / "python")
     result = run(ROOT / "build/job", lite0, "224x224", folder, tmp_path / "c", env=environment)
     assert result.returncode == 0, result.stderr
