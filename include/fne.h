@@ -20,6 +20,61 @@
  *                                                           --> fne_ternarize    (int8 [n, F])
  *     a folder or a list of files --> fne_job_run --> all of these in a folder, restartable
  *
+ * \par A complete program
+ * This program reads a frozen TensorFlow GraphDef and images, and prints the code of each image as one line of `-`, `0`
+ * and `+`.
+ *
+ * \code{.c}
+ * #include <fne.h>
+ * #include <stdio.h>
+ * #include <stdlib.h>
+ *
+ * int main(int argc, char **argv) {
+ *     if (argc < 3) {
+ *         fprintf(stderr, "usage: codes network.pb image...\n");
+ *         return 2;
+ *     }
+ *     const char *const *images = (const char *const *)argv + 2;
+ *     uint64_t count = (uint64_t)argc - 2, features = 0;
+ *     fne_model *model = NULL;
+ *     fne_extractor *extractor = NULL;
+ *     int8_t *codes = NULL;
+ *     double *mean = NULL, *std = NULL;
+ *
+ *     fne_extractor_options options;
+ *     fne_extractor_options_init(&options, sizeof options);
+ *     options.height = options.width = 224; // the input size of the network, in pixels
+ *
+ *     fne_status status = fne_model_open(argv[1], NULL, &model);
+ *     if (status == FNE_OK) status = fne_extractor_open(model, &options, &extractor);
+ *     if (status == FNE_OK) status = fne_extractor_feature_count(extractor, &features);
+ *     if (status == FNE_OK) {
+ *         codes = malloc(count * features);
+ *         mean = malloc(features * sizeof *mean);
+ *         std = malloc(features * sizeof *std);
+ *         if (codes == NULL || mean == NULL || std == NULL)
+ *             status = FNE_OUT_OF_MEMORY;
+ *         else
+ *             status = fne_embed_files(extractor, images, count, codes, count * features, mean, std, features, NULL);
+ *     }
+ *     if (status != FNE_OK) fprintf(stderr, "codes: %s: %s\n", fne_status_name(status), fne_last_error());
+ *     for (uint64_t i = 0; status == FNE_OK && i < count; ++i) {
+ *         for (uint64_t f = 0; f < features; ++f) putchar("-0+"[codes[i * features + f] + 1]);
+ *         putchar('\n');
+ *     }
+ *
+ *     free(std);
+ *     free(mean);
+ *     free(codes);
+ *     fne_extractor_close(extractor);
+ *     fne_model_close(model);
+ *     return status == FNE_OK ? 0 : 1;
+ * }
+ * \endcode
+ *
+ * Compile it with `gcc -std=c99 codes.c $(pkg-config --cflags --libs fne)`. libfne searches the system's library path
+ * for TensorFlow, or takes what the environment variable FNE_TENSORFLOW names (see fne_backend_load()).
+ *
  * The following paragraphs hold for every function, unless its own comment says otherwise.
  *
  * \par Status

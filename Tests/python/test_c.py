@@ -86,6 +86,28 @@ def codes_and_statistics(folder, network, images):
     return codes, np.load(folder / "stats.npy")
 
 
+def test_the_program_of_the_main_page(tmp_path, lite0, photographs):
+    """The header's own example, taken from its comment: the codes that Python computes, or what is wrong."""
+    page = (ROOT / "include/fne.h").read_text().split(r"\code{.c}")[1].split(r" * \endcode")[0]
+    source = tmp_path / "codes.c"
+    source.write_text(re.sub(r"^ \* ?", "", page, flags=re.MULTILINE))
+    program = built(source, tmp_path / "codes")
+    environment = dict(os.environ, FNE_TENSORFLOW=os.path.dirname(tensorflow_library()))
+    result = run(program, lite0, *photographs[:6], env=environment)
+    assert result.returncode == 0, result.stderr
+    assert set("".join(lines := result.stdout.splitlines())) == set("-0+")
+    codes = np.array([["-0+".index(sign) - 1 for sign in line] for line in lines], np.int8)
+    np.testing.assert_array_equal(codes, codes_and_statistics(tmp_path, lite0, photographs[:6])[0])
+
+    result = run(program, lite0, photographs[0], "gone.jpg", env=environment)
+    assert result.returncode == 1 and not result.stdout
+    assert "codes: FNE_FILE_ERROR: image 1 of 2: gone.jpg: No such file" in result.stderr
+    result = run(program, "gone.pb", photographs[0], env=environment)
+    assert result.returncode == 1 and "codes: FNE_FILE_ERROR: gone.pb: No such file" in result.stderr
+    result = run(program, lite0, env=environment)
+    assert result.returncode == 2 and "usage" in result.stderr
+
+
 def test_embed(tmp_path, embed, lite0, photographs):
     """The same bits as Python's, each in a process of its own, where libfne loads TensorFlow."""
     environment = dict(os.environ, FNE_TENSORFLOW=os.path.dirname(tensorflow_library()))
