@@ -92,6 +92,12 @@ def test_growth_is_allowed_and_shows(tmp_path):
     assert "1 Added function" in abi.changes(header) and "'uint64_t later'" in abi.changes(header)
 
 
+def test_a_later_release_breaks_nothing(tmp_path):
+    """The numbers of the release change, as no other constant does."""
+    header = changed(tmp_path, "#define FNE_VERSION_MINOR 0", "#define FNE_VERSION_MINOR 1")
+    assert abi.breaches(header) == [] and abi.changes(header) == ""
+
+
 # ---- programs of another age
 
 
