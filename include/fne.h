@@ -16,6 +16,8 @@
  *    standard deviation.
  * 4. Each standardized feature is discretized to -1, 0 or 1. These numbers are the codes.
  *
+ * The functions fit together like this:
+ *
  *     files or pixels --> fne_extract_*  --> float32 [n, F] --> fne_statistics_* (mean, std)
  *                                                           --> fne_ternarize    (int8 [n, F])
  *     a folder or a list of files --> fne_job_run --> all of these in a folder, restartable
@@ -106,12 +108,12 @@
  * function does nothing where the struct is NULL, or where the size is not a multiple of 8 from 8 to 65536. Members
  * named reserved are 0. A size, a count or a limit of 0 stands for its default.
  *
- * \par
- * These structs only grow, at their end, so a program that was compiled against an older header keeps working. Members
- * that its struct lacks have their defaults. A newer program may pass a longer struct than this library knows. In a
- * struct of options, what the library does not know must be 0, else the call fails with FNE_INVALID_ARGUMENT. In a
- * struct that the library fills, what it does not know stays as it is. The file abi/layout.txt lists each struct's size
- * and offsets, for declarations in other languages.
+ * \par Older and newer programs
+ * Structs with a struct_size only grow, at their end, so a program that was compiled against an older header keeps
+ * working. Members that its struct lacks have their defaults. A newer program may pass a longer struct than this
+ * library knows. In a struct of options, what the library does not know must be 0, else the call fails with
+ * FNE_INVALID_ARGUMENT. In a struct that the library fills, what it does not know stays as it is. The file
+ * abi/layout.txt lists each struct's size and offsets, for declarations in other languages.
  *
  * \par Infos
  * Facts about an object are read with a function fne_OBJECT_FACT_info(). It fills a struct fne_FACT_info, which the
