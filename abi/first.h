@@ -40,6 +40,16 @@ typedef int32_t fne_status;
 #define FNE_JOB_MISMATCH 21
 #define FNE_JOB_BUSY 22
 
+#define FNE_VERSION_MAJOR 2
+#define FNE_VERSION_MINOR 0
+#define FNE_VERSION_PATCH 0
+
+#define FNE_STRINGIFY_ARGUMENT(argument) #argument
+#define FNE_STRINGIFY(macro) FNE_STRINGIFY_ARGUMENT(macro)
+
+#define FNE_VERSION_STRING \
+    FNE_STRINGIFY(FNE_VERSION_MAJOR) "." FNE_STRINGIFY(FNE_VERSION_MINOR) "." FNE_STRINGIFY(FNE_VERSION_PATCH)
+
 FNE_API uint32_t fne_version_number(void);
 
 FNE_API const char *fne_version_string(void);
@@ -261,9 +271,9 @@ FNE_API void fne_extract_run_init(fne_extract_run *run, uint64_t struct_size);
 FNE_API fne_status fne_extract_files(const fne_extractor *extractor, const char *const *paths, uint64_t count,
                                      float *features, uint64_t capacity, fne_extract_run *run);
 
-FNE_API fne_status fne_embed_files(const fne_extractor *extractor, const char *const *paths, uint64_t count, int8_t *codes,
-                                   uint64_t codes_capacity, double *mean, double *std, uint64_t statistics_capacity,
-                                   fne_extract_run *run);
+FNE_API fne_status fne_embed_files(const fne_extractor *extractor, const char *const *paths, uint64_t count,
+                                   int8_t *codes, uint64_t codes_capacity, double *mean, double *std,
+                                   uint64_t statistics_capacity, fne_extract_run *run);
 
 typedef struct fne_encoded_image {
     const uint8_t *bytes;
@@ -304,8 +314,8 @@ FNE_API fne_status fne_statistics_merge(fne_statistics *statistics, const fne_st
 
 FNE_API fne_status fne_statistics_count(const fne_statistics *statistics, uint64_t *rows, uint64_t *feature_count);
 
-FNE_API fne_status fne_statistics_get(const fne_statistics *statistics, double *mean, double *std, uint64_t capacity,
-                                      uint32_t ddof);
+FNE_API fne_status fne_statistics_moments(const fne_statistics *statistics, double *mean, double *std,
+                                          uint64_t capacity, uint32_t ddof);
 
 FNE_API fne_status fne_statistics_size(const fne_statistics *statistics, uint64_t *size);
 
@@ -334,7 +344,8 @@ FNE_API fne_status fne_ternarize(const float *x, uint64_t row_count, uint64_t fe
                                  const double *std, const fne_ternarize_options *options, int8_t *codes,
                                  uint64_t capacity);
 
-FNE_API fne_status fne_l2_normalize(const float *x, uint64_t row_count, uint64_t feature_count, float *y, uint64_t capacity);
+FNE_API fne_status fne_l2_normalize(const float *x, uint64_t row_count, uint64_t feature_count, float *y,
+                                    uint64_t capacity);
 
 FNE_API fne_status fne_packed_words(uint64_t feature_count, uint64_t *words);
 
@@ -351,9 +362,9 @@ FNE_API fne_status fne_packed_dot(const uint64_t *a, uint64_t a_count, const uin
 #define FNE_METRIC_COSINE 1
 #define FNE_METRIC_HAMMING 2
 
-FNE_API fne_status fne_packed_search(const uint64_t *base, uint64_t base_count, const uint64_t *queries, uint64_t query_count,
-                                     uint64_t feature_count, uint64_t k, int32_t metric, uint32_t threads, uint64_t *indices,
-                                     double *scores, uint64_t capacity);
+FNE_API fne_status fne_packed_search(const uint64_t *base, uint64_t base_count, const uint64_t *queries,
+                                     uint64_t query_count, uint64_t feature_count, uint64_t k, int32_t metric,
+                                     uint32_t threads, uint64_t *indices, double *scores, uint64_t capacity);
 
 typedef struct fne_job fne_job;
 
@@ -381,8 +392,9 @@ typedef struct fne_job_options {
 
 FNE_API void fne_job_options_init(fne_job_options *options, uint64_t struct_size);
 
-FNE_API fne_status fne_job_open(const char *folder, const fne_model *model, const fne_extractor_options *extractor_options,
-                                const fne_job_options *options, fne_job **job);
+FNE_API fne_status fne_job_open(const char *folder, const fne_model *model,
+                                const fne_extractor_options *extractor_options, const fne_job_options *options,
+                                fne_job **job);
 
 FNE_API fne_status fne_job_open_merge(const char *folder, const char *const *shards, uint64_t shard_count,
                                       const fne_job_options *options, fne_job **job);
@@ -411,7 +423,7 @@ FNE_API fne_status fne_job_run(fne_job *job, const fne_job_reports *reports);
 #define FNE_JOB_FEATURES 1
 #define FNE_JOB_FINISHED 2
 
-typedef struct fne_job_info {
+typedef struct fne_progress_info {
     uint64_t struct_size;
     int32_t state;
     uint32_t rows_per_image;
@@ -422,11 +434,11 @@ typedef struct fne_job_info {
     uint64_t failed_images;
     uint64_t feature_count;
     uint64_t layer_count;
-} fne_job_info;
+} fne_progress_info;
 
-FNE_API void fne_job_info_init(fne_job_info *info, uint64_t struct_size);
+FNE_API void fne_progress_info_init(fne_progress_info *info, uint64_t struct_size);
 
-FNE_API fne_status fne_job_get_info(const fne_job *job, fne_job_info *info);
+FNE_API fne_status fne_job_progress_info(const fne_job *job, fne_progress_info *info);
 
 FNE_API fne_status fne_job_layer_info(const fne_job *job, uint64_t index, fne_layer_info *info);
 

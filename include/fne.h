@@ -6,68 +6,144 @@
 
 /** \mainpage The C interface of libfne
  *
- * The Full-Network Embedding (Garcia-Gasulla et al., "An out-of-the-box full-network embedding for convolutional
- * neural networks", ICBK 2018, arXiv:1705.07706) runs an image through a pre-trained network, takes the activations of
- * its convolutional and dense layers, averages the convolutional ones over space, standardizes each feature over a data
- * set, and discretizes it to -1, 0 or 1.
+ * libfne computes the Full-Network Embedding of images. Garcia-Gasulla et al. describe the method in "An out-of-the-box
+ * full-network embedding for convolutional neural networks", ICBK 2018, arXiv:1705.07706:
+ *
+ * 1. Each image runs through a pre-trained network.
+ * 2. The activations of the network's convolutional and dense layers become one row of F numbers, the features.
+ *    Activations of convolutional layers are averaged over space.
+ * 3. Each feature is standardized over a data set: its mean is subtracted, and the difference is divided by its
+ *    standard deviation.
+ * 4. Each standardized feature is discretized to -1, 0 or 1. These numbers are the codes.
+ *
+ * The functions fit together like this:
  *
  *     files or pixels --> fne_extract_*  --> float32 [n, F] --> fne_statistics_* (mean, std)
  *                                                           --> fne_ternarize    (int8 [n, F])
  *     a folder or a list of files --> fne_job_run --> all of these in a folder, restartable
  *
- * What follows holds for every function, unless its own comment says otherwise.
+ * \par A complete program
+ * This program reads a frozen TensorFlow GraphDef and images, and prints the code of each image as one line of `-`, `0`
+ * and `+`.
+ *
+ * \code{.c}
+ * #include <fne.h>
+ * #include <stdio.h>
+ * #include <stdlib.h>
+ *
+ * int main(int argc, char **argv) {
+ *     if (argc < 3) {
+ *         fprintf(stderr, "usage: codes network.pb image...\n");
+ *         return 2;
+ *     }
+ *     const char *const *images = (const char *const *)argv + 2;
+ *     uint64_t count = (uint64_t)argc - 2, features = 0;
+ *     fne_model *model = NULL;
+ *     fne_extractor *extractor = NULL;
+ *     int8_t *codes = NULL;
+ *     double *mean = NULL, *std = NULL;
+ *
+ *     fne_extractor_options options;
+ *     fne_extractor_options_init(&options, sizeof options);
+ *     options.height = options.width = 224; // the input size of the network, in pixels
+ *
+ *     fne_status status = fne_model_open(argv[1], NULL, &model);
+ *     if (status == FNE_OK) status = fne_extractor_open(model, &options, &extractor);
+ *     if (status == FNE_OK) status = fne_extractor_feature_count(extractor, &features);
+ *     if (status == FNE_OK) {
+ *         codes = malloc(count * features);
+ *         mean = malloc(features * sizeof *mean);
+ *         std = malloc(features * sizeof *std);
+ *         if (codes == NULL || mean == NULL || std == NULL)
+ *             status = FNE_OUT_OF_MEMORY;
+ *         else
+ *             status = fne_embed_files(extractor, images, count, codes, count * features, mean, std, features, NULL);
+ *     }
+ *     if (status != FNE_OK) fprintf(stderr, "codes: %s: %s\n", fne_status_name(status), fne_last_error());
+ *     for (uint64_t i = 0; status == FNE_OK && i < count; ++i) {
+ *         for (uint64_t f = 0; f < features; ++f) putchar("-0+"[codes[i * features + f] + 1]);
+ *         putchar('\n');
+ *     }
+ *
+ *     free(std);
+ *     free(mean);
+ *     free(codes);
+ *     fne_extractor_close(extractor);
+ *     fne_model_close(model);
+ *     return status == FNE_OK ? 0 : 1;
+ * }
+ * \endcode
+ *
+ * Compile it with `gcc -std=c99 codes.c $(pkg-config --cflags --libs fne)`. libfne searches the system's library path
+ * for TensorFlow, or takes what the environment variable FNE_TENSORFLOW names (see fne_backend_load()).
+ *
+ * The following paragraphs hold for every function, unless its own comment says otherwise.
  *
  * \par Status
- * A function that can fail returns an fne_status: FNE_OK is 0, everything else is an error, and the numbers never
- * change their meaning. fne_last_error() then holds a sentence that names the file, the tensor or the argument, and the
- * way out.
+ * A function that can fail returns an fne_status. FNE_OK is 0. Every other number is an error, and no number ever
+ * changes its meaning. After an error, fne_last_error() returns a sentence that names the file, the tensor or the
+ * argument, and says what can be done.
  *
  * \par Errors
- * A failed call leaves its out-parameters as they were. The comments list what a function can return beside these:
- * FNE_INVALID_ARGUMENT, from any: NULL where the comment does not take it, a size of 0 or beyond memory, an option that
- * is none of its values or out of its range, a struct whose struct_size is not set, a reserved member that is not 0;
- * FNE_OUT_OF_MEMORY, from any that takes memory; FNE_INTERNAL_ERROR, a defect of libfne.
+ * A failed call leaves its out-parameters as they were. Each function's comment lists its own errors. Three more are
+ * said only here:
+ * - FNE_INVALID_ARGUMENT, from any function. An argument is NULL where the comment does not allow it. A size is 0 or
+ *   larger than memory. An option is none of its values, or out of its range. A struct_size is not set. A reserved
+ *   member is not 0.
+ * - FNE_OUT_OF_MEMORY, from any function that takes memory.
+ * - FNE_INTERNAL_ERROR, from any function. It is a defect of libfne.
  *
  * \par Objects
- * Library objects are made by an open function (or fne_statistics_load(), fne_job_statistics()) and freed by the close
- * function of their type. Closing NULL does nothing. Objects that depend on each other may be closed in any order.
+ * An open function makes an object, and the close function of its type frees it. fne_statistics_load() and
+ * fne_job_statistics() make objects, too. Closing NULL does nothing. Objects that depend on each other may be closed in
+ * any order.
  *
  * \par Memory
- * Every array belongs to the caller, who passes its capacity, counted in elements. The library keeps no pointer into a
- * caller's memory after it returns. Matrices are dense and row-major. What a function writes to must not overlap what
- * it reads.
+ * The caller owns every array, and passes its capacity, counted in elements. The library keeps no pointer into the
+ * caller's memory after a call returns. Matrices are dense and row-major. An array that a function writes to must not
+ * overlap one that it reads.
  *
  * \par Structs
- * A struct that begins with struct_size is filled by its init function, which is told sizeof the struct; it does
- * nothing for NULL, and for a size that is not a multiple of 8 from 8 to 65536. Such structs only grow, at their end,
- * so a program compiled against an older header keeps working: members that its struct lacks have their default. A
- * newer program's longer struct of options must hold 0 in what this library does not know (else FNE_INVALID_ARGUMENT);
- * of a longer info struct the rest stays as it is. Whoever
- * declares the structs in another language finds each one's size and offsets in abi/layout.txt. Members
- * named reserved are 0. Where a size, a count or a limit is 0, its default is taken.
+ * A struct that begins with struct_size is set up by its init function, which is told sizeof the struct. The init
+ * function does nothing where the struct is NULL, or where the size is not a multiple of 8 from 8 to 65536. Members
+ * named reserved are 0. A size, a count or a limit of 0 stands for its default.
+ *
+ * \par Older and newer programs
+ * Structs with a struct_size only grow, at their end, so a program that was compiled against an older header keeps
+ * working. Members that its struct lacks have their defaults. A newer program may pass a longer struct than this
+ * library knows. In a struct of options, what the library does not know must be 0, else the call fails with
+ * FNE_INVALID_ARGUMENT. In a struct that the library fills, what it does not know stays as it is. The file
+ * abi/layout.txt lists each struct's size and offsets, for declarations in other languages.
+ *
+ * \par Infos
+ * Facts about an object are read with a function fne_OBJECT_FACT_info(). It fills a struct fne_FACT_info, which the
+ * caller has set up with fne_FACT_info_init(). For example, fne_extractor_layer_info() fills an fne_layer_info. The
+ * arguments are the object, an index where the object has several such facts, and the struct. An index beyond the last
+ * one is FNE_INVALID_ARGUMENT.
  *
  * \par Strings
- * UTF-8, ended by a zero byte. Paths of images, models, lists and jobs are taken as the bytes that the system has for
- * them, also where these are not UTF-8; messages show such bytes as U+FFFD. A string that the library returns says how
- * long it lives.
+ * Strings are UTF-8 and end with a zero byte. Paths of images, models, lists and jobs may be any bytes that the system
+ * takes, even where these are not UTF-8. Messages show such bytes as U+FFFD. Where the library returns a string, the
+ * comment says how long it lives.
  *
  * \par Threads
- * Functions may be called from any thread, and those that take no object from any number of threads at once. An
- * fne_model or an fne_extractor may be used by any number of threads at once; an fne_statistics or an fne_job by one
- * thread at a time, also where it is const. An object is closed when no call on it is running any more.
- * fne_last_error() belongs to its thread: a runtime that moves code between threads must keep a call and the question
- * for its error on one (in Go, runtime.LockOSThread).
+ * Any thread may call any function. Functions that take no object may run on any number of threads at once. Any number
+ * of threads may use an fne_model or an fne_extractor at once. Only one thread at a time may use an fne_statistics or
+ * an fne_job, even where it is const. An object may be closed when no call on it is running any more. fne_last_error()
+ * is about its own thread. A runtime that moves code between threads must keep a call and the question for its error on
+ * one thread (in Go, with runtime.LockOSThread).
  *
  * \par Callbacks
- * They return: no exception and no longjmp may leave them. Each comment says on which thread they are called.
+ * A callback must return: no exception and no longjmp may leave it. Its comment says on which thread it is called.
  *
  * \par Fork
- * In a child that was forked after TensorFlow was loaded, what needs TensorFlow returns FNE_FORKED: fne_backend_load(),
- * fne_extractor_open(), fne_job_open() with a model, and all that embeds. Images, models, statistics and codes work
- * there, and so does TensorFlow if the child is the first to load it.
+ * TensorFlow cannot be used in a child that was forked after TensorFlow was loaded. There everything that needs it
+ * returns FNE_FORKED: fne_backend_load(), fne_extractor_open(), fne_job_open() with a model, and all functions that
+ * embed. Images, models, statistics and codes work in the child. TensorFlow works too, if the child is the first to
+ * load it.
  *
  * \par Since
- * Everything exists since 2.0 unless its comment says otherwise.
+ * Everything exists since 2.0, unless its comment says otherwise.
  */
 #ifndef FNE_H
 #define FNE_H
@@ -92,30 +168,30 @@ extern "C" {
  * What functions return.
  * \{ */
 
-/** FNE_OK or the number of an error. */
+/** FNE_OK, or the number of an error. */
 typedef int32_t fne_status;
 
 #define FNE_OK 0                   /**< done */
-#define FNE_INVALID_ARGUMENT 1     /**< a NULL pointer, a zero size, an option out of its range */
-#define FNE_BUFFER_TOO_SMALL 2     /**< a capacity is smaller than the result; the message says what is needed */
+#define FNE_INVALID_ARGUMENT 1     /**< a NULL pointer, a size of 0, an option out of its range */
+#define FNE_BUFFER_TOO_SMALL 2     /**< a capacity is smaller than the result. The message says what is needed. */
 #define FNE_OUT_OF_MEMORY 3        /**< the system gave no memory */
 #define FNE_FILE_ERROR 4           /**< a file is missing, is a folder, is empty, or cannot be read or written */
 #define FNE_UNSUPPORTED_IMAGE 5    /**< neither JPEG nor PNG, or a kind of these that the codecs do not read */
 #define FNE_DAMAGED_IMAGE 6        /**< truncated or corrupt image data */
-#define FNE_IMAGE_LIMIT 7          /**< an image beyond the size limits; refused before its memory is taken */
+#define FNE_IMAGE_LIMIT 7          /**< an image beyond the size limits, refused before memory is taken for it */
 #define FNE_INVALID_GRAPH 8        /**< not a TensorFlow GraphDef, a damaged one, or one of impossible sizes */
 #define FNE_UNSAFE_GRAPH 9         /**< the graph holds an operation that is not on the list of allowed ones */
-#define FNE_UNKNOWN_TENSOR 10      /**< no such tensor; the message lists the nearest names */
+#define FNE_UNKNOWN_TENSOR 10      /**< there is no such tensor. The message lists the nearest names. */
 #define FNE_UNSUPPORTED_TENSOR 11  /**< a tensor of a rank, type or layout that cannot be embedded */
-#define FNE_BACKEND_UNAVAILABLE 12 /**< TensorFlow's library was not found; the message lists the paths tried */
+#define FNE_BACKEND_UNAVAILABLE 12 /**< TensorFlow's library was not found. The message lists the paths tried. */
 #define FNE_BACKEND_CONFLICT 13    /**< another copy of TensorFlow is in this process already */
-#define FNE_BACKEND_ERROR 14       /**< TensorFlow refused or failed; its own words are in the message */
-#define FNE_NOT_FINITE 15          /**< NaN or infinity where a finite number is needed; names row and feature */
+#define FNE_BACKEND_ERROR 14       /**< TensorFlow refused or failed. The message holds its own words. */
+#define FNE_NOT_FINITE 15          /**< NaN or infinity where a finite number is needed. The message names the place. */
 #define FNE_CANCELLED 16           /**< a progress function asked to stop */
-#define FNE_FORKED 17              /**< TensorFlow, loaded before fork(), was needed in the child */
-#define FNE_SHAPE_MISMATCH 18      /**< two objects or arrays of different feature counts */
-#define FNE_INVALID_DATA 19        /**< saved bytes that are damaged or of an unknown version */
-#define FNE_INTERNAL_ERROR 20      /**< a defect of libfne; please report it */
+#define FNE_FORKED 17              /**< TensorFlow was loaded before fork(), and was needed in the child */
+#define FNE_SHAPE_MISMATCH 18      /**< two objects or arrays have different numbers of features */
+#define FNE_INVALID_DATA 19        /**< saved bytes are damaged, or of an unknown version */
+#define FNE_INTERNAL_ERROR 20      /**< a defect of libfne. Please report it. */
 #define FNE_JOB_MISMATCH 21        /**< a job's folder holds a job of another model, other options or other images */
 #define FNE_JOB_BUSY 22            /**< another process, or another object of this one, runs the job in this folder */
 
@@ -124,37 +200,51 @@ typedef int32_t fne_status;
 /* ------------------------------------------------------------------------------------------------------ library */
 
 /** \defgroup library Library
- * Versions, messages, the log. Any number of threads may call these functions at once.
+ * Versions, messages and the log. Any number of threads may call these functions at once.
  * \{ */
 
-/** The release as a number.
- * \return major * 10000 + minor * 100 + patch: 20000 is 2.0.0
+#define FNE_VERSION_MAJOR 2 /**< first number of the header's release */
+#define FNE_VERSION_MINOR 0 /**< second number of the header's release */
+#define FNE_VERSION_PATCH 0 /**< third number of the header's release */
+
+/** \cond INTERNAL */
+#define FNE_STRINGIFY_ARGUMENT(argument) #argument
+#define FNE_STRINGIFY(macro) FNE_STRINGIFY_ARGUMENT(macro)
+/** \endcond */
+
+/** The header's release as a string, such as "2.0.0". The library's own is fne_version_string(). */
+#define FNE_VERSION_STRING \
+    FNE_STRINGIFY(FNE_VERSION_MAJOR) "." FNE_STRINGIFY(FNE_VERSION_MINOR) "." FNE_STRINGIFY(FNE_VERSION_PATCH)
+
+/** The library's release as a number.
+ * \return major * 10000 + minor * 100 + patch, so 20000 is 2.0.0
  * \since 2.0 */
 FNE_API uint32_t fne_version_number(void);
 
-/** The release as a string.
- * \return such as "2.0.0"; lives as long as the process
+/** The library's release as a string.
+ * \return such as "2.0.0". The string lives as long as the process.
  * \since 2.0 */
 FNE_API const char *fne_version_string(void);
 
 /** The number of the binary interface.
- * \return the number in the library's SONAME (libfne.so.2): 2
+ * \return the number in the library's SONAME (libfne.so.2), which is 2
  * \since 2.0 */
 FNE_API uint32_t fne_abi_version(void);
 
 /** How the library was built.
- * \return one line: version, compiler, image codecs; lives as long as the process
+ * \return one line with version, compiler and image codecs. The string lives as long as the process.
  * \since 2.0 */
 FNE_API const char *fne_build_info(void);
 
 /** The name of a status.
  * \param[in] status  any number
- * \return such as "FNE_FILE_ERROR"; "unknown status" for other numbers; lives as long as the process
+ * \return such as "FNE_FILE_ERROR", or "unknown status" for other numbers. The string lives as long as the process.
  * \since 2.0 */
 FNE_API const char *fne_status_name(fne_status status);
 
 /** What went wrong in the calling thread's last failed call. A call that succeeds leaves it as it is.
- * \return "" when none has failed; lives until the thread's next failed call, or its end
+ * \return a sentence, or "" when no call of the thread has failed. The string lives until the thread's next failed
+ *         call, or until the thread ends.
  * \since 2.0 */
 FNE_API const char *fne_last_error(void);
 
@@ -162,22 +252,22 @@ FNE_API const char *fne_last_error(void);
 #define FNE_LOG_WARNING 1 /**< such as a picture that is taken although something is wrong with it */
 #define FNE_LOG_ERROR 2   /**< what TensorFlow logs as an error while it is loaded */
 
-/** Receives one message. It may be called from any thread, also from the library's own ones, but by one at a time, and
+/** Receives one message of the log. Any thread may call it, also one of the library's own, but only one at a time. It
  * must neither call the library nor fork.
  * \param[in] user     what was given to fne_set_log_callback()
  * \param[in] level    FNE_LOG_INFO, FNE_LOG_WARNING or FNE_LOG_ERROR
- * \param[in] message  without a line end; lives during the call */
+ * \param[in] message  without a line end. The string lives during the call. */
 typedef void (*fne_log_fn)(void *user, int32_t level, const char *message);
 
-/** Sets the function that receives the library's log, for the whole process: what the codecs remark about pictures that
- * are taken all the same, which TensorFlow was loaded, and what TensorFlow logs while it is loaded. Returns after no
- * thread is in the function that was set before.
+/** Sets the function that receives the library's log, for the whole process. The log tells what the codecs remark about
+ * pictures that are taken all the same, which TensorFlow was loaded, and what TensorFlow logs while it is loaded. When
+ * this function returns, no thread is in the callback that was set before.
  *
- * TensorFlow writes its log to the standard error and has no function that hands it over. libfne holds the standard
- * error of the process back during the load, and keeps TensorFlow quiet afterwards (it sets TF_CPP_MIN_LOG_LEVEL=3,
- * unless the variable has a value already); TensorFlow's errors arrive through fne_last_error().
+ * TensorFlow writes its log to the standard error, and has no function that hands it over. libfne therefore holds back
+ * the standard error of the process during the load. Afterwards it keeps TensorFlow quiet: it sets
+ * TF_CPP_MIN_LOG_LEVEL=3, unless the variable has a value already. TensorFlow's errors arrive through fne_last_error().
  *
- * \param[in] callback  NULL, the state at start, drops the log
+ * \param[in] callback  the function. NULL drops the log, as at the start of the process.
  * \param[in] user      handed to the callback
  * \since 2.0 */
 FNE_API void fne_set_log_callback(fne_log_fn callback, void *user);
@@ -191,27 +281,28 @@ FNE_API void fne_set_log_callback(fne_log_fn callback, void *user);
  * once.
  * \{ */
 
-/** Loads TensorFlow's C library, once for the process; further calls with the same copy do nothing.
- * fne_extractor_open() loads by itself as path NULL does.
+/** Loads TensorFlow's C library, once for the process. Further calls with the same copy do nothing.
+ * fne_extractor_open() loads it by itself, as a call with NULL does.
  *
- * \note Loading sets two environment variables that TensorFlow reads then, unless they have a value:
- * TF_CPP_MIN_LOG_LEVEL=3, and on x86-64 TF_ENABLE_ONEDNN_OPTS=1. setenv is not safe beside threads that read the
- * environment: load early.
+ * \note Loading sets two environment variables that TensorFlow reads, unless they have a value: TF_CPP_MIN_LOG_LEVEL=3,
+ * and on x86-64 TF_ENABLE_ONEDNN_OPTS=1. setenv is not safe while other threads read the environment, so load early.
  *
  * \param[in] path  A library file (libtensorflow.so.2, or libtensorflow_cc.so.2 of the Python wheel), or a folder that
- *                  holds one; UTF-8. NULL takes what is loaded, else the file or folder in the environment variable
- *                  FNE_TENSORFLOW, else a copy that is in the process already, else searches the system's library path.
+ *                  holds one, in UTF-8. With NULL, the first of these is taken: what is loaded already, the file or
+ *                  folder in the environment variable FNE_TENSORFLOW, a copy that is in the process already, a copy on
+ *                  the system's library path.
  * \return FNE_OK or an error
- * \retval FNE_BACKEND_UNAVAILABLE  no such library, or not TensorFlow 2's; the message lists the paths tried
- * \retval FNE_BACKEND_CONFLICT     path, or FNE_TENSORFLOW, names another copy than the one in the process (two copies
- *                                  in a process break each other)
- * \retval FNE_FORKED               it was loaded before this process was forked
+ * \retval FNE_BACKEND_UNAVAILABLE  there is no such library, or it is not TensorFlow 2's. The message lists the paths
+ *                                  tried.
+ * \retval FNE_BACKEND_CONFLICT     path, or FNE_TENSORFLOW, names another copy than the one in the process. Two copies
+ *                                  in one process break each other.
+ * \retval FNE_FORKED               TensorFlow was loaded before this process was forked
  * \since 2.0 */
 FNE_API fne_status fne_backend_load(const char *path);
 
-/** What is loaded: both strings are "" while no TensorFlow is loaded by libfne, and live as long as the process.
- * \param[out] version  such as "2.21.0"; may be NULL
- * \param[out] path     the file; may be NULL
+/** Which TensorFlow libfne has loaded. Both strings are "" while it has loaded none. They live as long as the process.
+ * \param[out] version  receives the version, such as "2.21.0". May be NULL.
+ * \param[out] path     receives the library file. May be NULL.
  * \return FNE_OK
  * \since 2.0 */
 FNE_API fne_status fne_backend_info(const char **version, const char **path);
@@ -228,23 +319,24 @@ FNE_API fne_status fne_backend_info(const char **version, const char **path);
 #define FNE_FORMAT_JPEG 1 /**< a JPEG */
 #define FNE_FORMAT_PNG 2  /**< a PNG */
 
-/** What is refused before its memory is taken (FNE_IMAGE_LIMIT), and what is done with damage. */
+/** Which images are refused before memory is taken for them (FNE_IMAGE_LIMIT), and what happens to damaged ones. */
 typedef struct fne_image_options {
     uint64_t struct_size;        /**< set by fne_image_options_init() */
-    uint64_t max_bytes;          /**< of an encoded image, 1 to 2^40; default 2^30 */
-    uint64_t max_pixels;         /**< height times width, also when it is resized with its aspect, 1 to 2^40; default
-                                      2^28 */
-    uint64_t max_chunk_bytes;    /**< of a PNG chunk, 1 to 2^40; default 2^26. Image data are read in pieces, and text
-                                      and colour profiles skipped without being decompressed: these are not limited. */
-    uint32_t max_scans;          /**< of a progressive JPEG, each of which costs a pass over the picture, 1 to 2^30;
-                                      default 100 */
-    int32_t tolerate_truncation; /**< 1: take what can be had of a truncated or damaged image; the log tells, and
-                                      is_partial. What is missing is grey or black. 0 (default): such an image is
-                                      FNE_DAMAGED_IMAGE. */
+    uint64_t max_bytes;          /**< limit of an encoded image's size in bytes, 1 to 2^40. The default is 2^30. */
+    uint64_t max_pixels;         /**< limit of height times width, 1 to 2^40. It also holds for the size that an image
+                                      gets when it is resized with its aspect. The default is 2^28. */
+    uint64_t max_chunk_bytes;    /**< limit of a PNG chunk's size in bytes, 1 to 2^40. The default is 2^26. It does not
+                                      limit image data, which are read in pieces, nor text and colour profiles, which
+                                      are skipped without being decompressed. */
+    uint32_t max_scans;          /**< limit of the scans of a progressive JPEG, each of which costs a pass over the
+                                      picture, 1 to 2^30. The default is 100. */
+    int32_t tolerate_truncation; /**< 1: take what can be had of a truncated or damaged image. The missing part is grey
+                                      or black. The log tells of it, and so does is_partial. 0 (default): such an image
+                                      is FNE_DAMAGED_IMAGE. */
 } fne_image_options;
 
 /** Fills a struct with the defaults.
- * \param[out] options     the struct; its struct_size is set
+ * \param[out] options     the struct, whose struct_size is set, too
  * \param[in] struct_size  sizeof(fne_image_options)
  * \since 2.0 */
 FNE_API void fne_image_options_init(fne_image_options *options, uint64_t struct_size);
@@ -252,75 +344,78 @@ FNE_API void fne_image_options_init(fne_image_options *options, uint64_t struct_
 /** What is known of an image. */
 typedef struct fne_image_info {
     uint64_t struct_size; /**< set by fne_image_info_init() */
-    uint32_t height;      /**< pixels, after the orientation was applied */
-    uint32_t width;       /**< pixels, after the orientation was applied */
+    uint32_t height;      /**< in pixels, after the orientation was applied */
+    uint32_t width;       /**< in pixels, after the orientation was applied */
     int32_t format;       /**< FNE_FORMAT_JPEG or FNE_FORMAT_PNG */
-    int32_t orientation;  /**< EXIF, 1 to 8; 1 where the file has none or a broken one */
-    int32_t is_partial;   /**< of a decoded image: 1 when damage was met that tolerate_truncation let pass */
+    int32_t orientation;  /**< the EXIF orientation, 1 to 8. It is 1 where the file has none or a broken one. */
+    int32_t is_partial;   /**< of a decoded image: 1 where it is damaged and tolerate_truncation let it pass */
     int32_t reserved;     /**< 0 */
 } fne_image_info;
 
 /** Fills a struct with zeros.
- * \param[out] info        the struct; its struct_size is set
+ * \param[out] info        the struct, whose struct_size is set
  * \param[in] struct_size  sizeof(fne_image_info)
  * \since 2.0 */
 FNE_API void fne_image_info_init(fne_image_info *info, uint64_t struct_size);
 
-/** Reads an image's header. The whole file is read for it, nothing is decoded.
+/** Reads an image's header. The whole file is read, but nothing is decoded.
  *
  * \param[in] path      the file
- * \param[in] options   NULL: the defaults
- * \param[in,out] info  receives the facts, is_partial 0; its struct_size must be set
+ * \param[in] options   NULL stands for the defaults
+ * \param[in,out] info  receives the facts, with an is_partial of 0. Its struct_size must be set.
  * \return FNE_OK or an error
  * \retval FNE_FILE_ERROR         the file is missing, no regular file, empty, or cannot be read
  * \retval FNE_UNSUPPORTED_IMAGE  neither JPEG nor PNG, or a kind that the codecs do not read
  * \retval FNE_DAMAGED_IMAGE      the header is truncated or corrupt
- * \retval FNE_IMAGE_LIMIT        beyond max_bytes, max_pixels or max_chunk_bytes
+ * \retval FNE_IMAGE_LIMIT        the image is beyond max_bytes, max_pixels or max_chunk_bytes
  * \since 2.0 */
 FNE_API fne_status fne_image_probe(const char *path, const fne_image_options *options, fne_image_info *info);
 
-/** As fne_image_probe(), of an encoded image in memory.
+/** As fne_image_probe(), for an encoded image in memory.
  *
  * \param[in] bytes     the image
- * \param[in] size      of it in bytes; 0 is FNE_UNSUPPORTED_IMAGE
- * \param[in] options   NULL: the defaults
- * \param[in,out] info  receives the facts; its struct_size must be set
+ * \param[in] size      its size in bytes. A size of 0 is FNE_UNSUPPORTED_IMAGE.
+ * \param[in] options   NULL stands for the defaults
+ * \param[in,out] info  receives the facts. Its struct_size must be set.
  * \return FNE_OK, FNE_UNSUPPORTED_IMAGE, FNE_DAMAGED_IMAGE or FNE_IMAGE_LIMIT
  * \since 2.0 */
 FNE_API fne_status fne_image_probe_memory(const uint8_t *bytes, uint64_t size, const fne_image_options *options,
                                           fne_image_info *info);
 
-/** Decodes a JPEG or PNG to RGB, uint8 [height, width, 3], oriented as its EXIF data ask: the pixels that OpenCV's
- * imread(IMREAD_COLOR) gives, in RGB order. Alpha is dropped, 16 bits a sample are cut to 8, gamma is ignored.
+/** Decodes a JPEG or PNG to RGB, uint8 [height, width, 3], oriented as its EXIF data ask. The pixels are those of
+ * OpenCV's imread(IMREAD_COLOR), in RGB order. Alpha is dropped, samples of 16 bits are cut to 8, and gamma is ignored.
  *
  * \param[in] path      the file
- * \param[in] options   NULL: the defaults
- * \param[out] rgb      receives the pixels, which are not to be used after an error
- * \param[in] capacity  of rgb in bytes; height * width * 3 as fne_image_probe() tells are needed
- * \param[in,out] info  may be NULL; else its struct_size must be set
- * \return FNE_OK, FNE_BUFFER_TOO_SMALL, or an error of fne_image_probe(): FNE_DAMAGED_IMAGE also for damage behind the
- *         header, FNE_IMAGE_LIMIT also beyond max_scans
+ * \param[in] options   NULL stands for the defaults
+ * \param[out] rgb      receives the pixels. They must not be used after an error.
+ * \param[in] capacity  of rgb in bytes. height * width * 3 are needed, with the sides that fne_image_probe() tells.
+ * \param[in,out] info  receives the facts. May be NULL, else its struct_size must be set.
+ * \return FNE_OK, an error of fne_image_probe(), or
+ * \retval FNE_BUFFER_TOO_SMALL  capacity is too small
+ * \retval FNE_DAMAGED_IMAGE     also for damage after the header
+ * \retval FNE_IMAGE_LIMIT       also beyond max_scans
  * \since 2.0 */
 FNE_API fne_status fne_image_decode(const char *path, const fne_image_options *options, uint8_t *rgb, uint64_t capacity,
                                     fne_image_info *info);
 
-/** As fne_image_decode(), of an encoded image in memory.
+/** As fne_image_decode(), for an encoded image in memory.
  *
  * \param[in] bytes     the image
- * \param[in] size      of it in bytes; 0 is FNE_UNSUPPORTED_IMAGE
- * \param[in] options   NULL: the defaults
- * \param[out] rgb      receives the pixels, which are not to be used after an error
+ * \param[in] size      its size in bytes. A size of 0 is FNE_UNSUPPORTED_IMAGE.
+ * \param[in] options   NULL stands for the defaults
+ * \param[out] rgb      receives the pixels. They must not be used after an error.
  * \param[in] capacity  of rgb in bytes
- * \param[in,out] info  may be NULL; else its struct_size must be set
+ * \param[in,out] info  receives the facts. May be NULL, else its struct_size must be set.
  * \return FNE_OK, FNE_BUFFER_TOO_SMALL, FNE_UNSUPPORTED_IMAGE, FNE_DAMAGED_IMAGE or FNE_IMAGE_LIMIT
  * \since 2.0 */
 FNE_API fne_status fne_image_decode_memory(const uint8_t *bytes, uint64_t size, const fne_image_options *options,
                                            uint8_t *rgb, uint64_t capacity, fne_image_info *info);
 
-/** The sampling positions and the fixed-point rounding of OpenCV's resize(INTER_LINEAR), which takes the mean of 2x2
- * pixels for an exact halving. Strong shrinking leaves most pixels out. */
+/** The sampling positions and the fixed-point rounding of OpenCV's resize(INTER_LINEAR). For an exact halving, that is
+ * the mean of 2x2 pixels. Strong shrinking leaves most pixels out. */
 #define FNE_INTERPOLATION_BILINEAR 0
-/** Those of Pillow's resize(BILINEAR): where it shrinks, a weighted mean of all the pixels that a new one covers. */
+/** The arithmetic of Pillow's resize(BILINEAR). Where it shrinks, a new pixel is a weighted mean of all the pixels that
+ * it covers. */
 #define FNE_INTERPOLATION_ANTIALIASED 1
 
 /** Resizes uint8 [height, width, 3] to [new_height, new_width, 3].
@@ -332,7 +427,7 @@ FNE_API fne_status fne_image_decode_memory(const uint8_t *bytes, uint64_t size, 
  * \param[out] resized       receives the new pixels
  * \param[in] new_height     of resized in pixels, 1 to 2^28
  * \param[in] new_width      of resized in pixels, 1 to 2^28
- * \param[in] capacity       of resized in bytes; new_height * new_width * 3 are needed
+ * \param[in] capacity       of resized in bytes. new_height * new_width * 3 are needed.
  * \return FNE_OK or FNE_BUFFER_TOO_SMALL
  * \since 2.0 */
 FNE_API fne_status fne_image_resize(const uint8_t *rgb, uint32_t height, uint32_t width, int32_t interpolation,
@@ -343,22 +438,22 @@ FNE_API fne_status fne_image_resize(const uint8_t *rgb, uint32_t height, uint32_
 /* -------------------------------------------------------------------------------------------------------- model */
 
 /** \defgroup model Model
- * A frozen network and the table of its tensors. A model never changes: any number of threads may use it at once.
+ * A frozen network and the table of its tensors. A model never changes, so any number of threads may use it at once.
  * \{ */
 
-/** A frozen TensorFlow GraphDef: its bytes, and a table of its tensors. Needs no TensorFlow. */
+/** A frozen TensorFlow GraphDef: its bytes, and a table of its tensors. Models need no TensorFlow. */
 typedef struct fne_model fne_model;
 
-/** What is let through. */
+/** Which graphs are let through. */
 typedef struct fne_model_options {
     uint64_t struct_size; /**< set by fne_model_options_init() */
-    int32_t allow_unsafe; /**< 1: take operations that are not on the list of allowed ones. A graph is a program: with
-                               this it may read and write files. 0 (default): refuse such a graph. */
+    int32_t allow_unsafe; /**< 1: take operations that are not on the list of allowed ones. A graph is a program, and
+                               with this it may read and write files. 0 (default): refuse such a graph. */
     int32_t reserved;     /**< 0 */
 } fne_model_options;
 
 /** Fills a struct with the defaults.
- * \param[out] options     the struct; its struct_size is set
+ * \param[out] options     the struct, whose struct_size is set, too
  * \param[in] struct_size  sizeof(fne_model_options)
  * \since 2.0 */
 FNE_API void fne_model_options_init(fne_model_options *options, uint64_t struct_size);
@@ -366,21 +461,22 @@ FNE_API void fne_model_options_init(fne_model_options *options, uint64_t struct_
 /** Reads and checks a GraphDef file.
  *
  * \param[in] path     the file
- * \param[in] options  NULL: the defaults
- * \param[out] model   receives the model; fne_model_close() frees it
+ * \param[in] options  NULL stands for the defaults
+ * \param[out] model   receives the model, which fne_model_close() frees
  * \return FNE_OK or an error
  * \retval FNE_FILE_ERROR     the file is missing, no regular file, empty, or cannot be read
- * \retval FNE_INVALID_GRAPH  not a GraphDef, a damaged one, or one that asks for impossible sizes; whatever is allowed
- * \retval FNE_UNSAFE_GRAPH   an operation is not on the list; the message names node and operation
+ * \retval FNE_INVALID_GRAPH  not a GraphDef, a damaged one, or one that asks for impossible sizes. allow_unsafe does
+ *                            not change this.
+ * \retval FNE_UNSAFE_GRAPH   an operation is not on the list. The message names node and operation.
  * \since 2.0 */
 FNE_API fne_status fne_model_open(const char *path, const fne_model_options *options, fne_model **model);
 
-/** As fne_model_open(), of a serialized GraphDef in memory.
+/** As fne_model_open(), for a serialized GraphDef in memory.
  *
- * \param[in] bytes    the GraphDef; it is copied
- * \param[in] size     of it in bytes; 0 is FNE_INVALID_GRAPH
- * \param[in] options  NULL: the defaults
- * \param[out] model   receives the model; fne_model_close() frees it
+ * \param[in] bytes    the GraphDef, which is copied
+ * \param[in] size     its size in bytes. A size of 0 is FNE_INVALID_GRAPH.
+ * \param[in] options  NULL stands for the defaults
+ * \param[out] model   receives the model, which fne_model_close() frees
  * \return FNE_OK, FNE_INVALID_GRAPH or FNE_UNSAFE_GRAPH
  * \since 2.0 */
 FNE_API fne_status fne_model_open_memory(const uint8_t *bytes, uint64_t size, const fne_model_options *options,
@@ -400,26 +496,27 @@ FNE_API void fne_model_close(fne_model *model);
 /** A row of a model's table. */
 typedef struct fne_tensor_info {
     uint64_t struct_size;        /**< set by fne_tensor_info_init() */
-    const char *name;            /**< without "import/" and without ":0"; lives until the model is closed */
-    const char *operation;       /**< TensorFlow's operation, such as "Conv2D"; lives as long */
-    int32_t kind;                /**< FNE_KIND_OTHER to FNE_KIND_INPUT: of the layer that this tensor is the output of,
-                                      else of the operation */
-    int32_t rank;                /**< number of dimensions; -1 where the graph does not say it outright */
-    int64_t channels;            /**< last dimension; -1 where the graph does not say it outright */
-    int32_t is_default;          /**< 1: taken when no layer is selected */
-    int32_t is_classifier;       /**< 1: output of a classifier's last layer; left out unless it is named */
-    int32_t is_classifier_input; /**< 1: what such a layer reads, in front of changes of shape: often the pooled last
-                                      map */
+    const char *name;            /**< without "import/" and without ":0". The string lives until the model is closed. */
+    const char *operation;       /**< TensorFlow's operation, such as "Conv2D". The string lives as long as name. */
+    int32_t kind;                /**< FNE_KIND_OTHER to FNE_KIND_INPUT: the kind of the layer whose output this tensor
+                                      is, or else of the operation */
+    int32_t rank;                /**< the number of dimensions, or -1 where the graph does not say it outright */
+    int64_t channels;            /**< the last dimension, or -1 where the graph does not say it outright */
+    int32_t is_default;          /**< 1: the tensor is taken when no layer is selected */
+    int32_t is_classifier;       /**< 1: the tensor is the output of a classifier's last layer. It is left out unless it
+                                      is named. */
+    int32_t is_classifier_input; /**< 1: a classifier's last layer reads this tensor, perhaps through changes of shape.
+                                      It is often the last map, pooled. */
     int32_t reserved;            /**< 0 */
 } fne_tensor_info;
 
 /** Fills a struct with zeros.
- * \param[out] info        the struct; its struct_size is set
+ * \param[out] info        the struct, whose struct_size is set
  * \param[in] struct_size  sizeof(fne_tensor_info)
  * \since 2.0 */
 FNE_API void fne_tensor_info_init(fne_tensor_info *info, uint64_t struct_size);
 
-/** How many tensors the table holds: the first output of every node that is no constant, in graph order.
+/** How many tensors the table holds. These are the first outputs of all nodes that are no constants, in graph order.
  * \param[in] model   the model
  * \param[out] count  receives the number
  * \return FNE_OK
@@ -427,13 +524,13 @@ FNE_API void fne_tensor_info_init(fne_tensor_info *info, uint64_t struct_size);
 FNE_API fne_status fne_model_tensor_count(const fne_model *model, uint64_t *count);
 
 /** Describes a tensor. A layer's output is the tensor after its bias, normalization and activation. Default layers are
- * the convolutions, depthwise convolutions and dense layers, less the classifier's last layer; they are found from the
- * graph's structure, never from names.
+ * the convolutions, depthwise convolutions and dense layers, without the classifier's last layer. They are found from
+ * the graph's structure, never from names.
  *
  * \param[in] model     the model
  * \param[in] index     0 to count - 1
- * \param[in,out] info  receives the facts; its struct_size must be set
- * \return FNE_OK; FNE_INVALID_ARGUMENT also for an index beyond the table
+ * \param[in,out] info  receives the facts. Its struct_size must be set.
+ * \return FNE_OK, or FNE_INVALID_ARGUMENT for an index beyond the table
  * \since 2.0 */
 FNE_API fne_status fne_model_tensor_info(const fne_model *model, uint64_t index, fne_tensor_info *info);
 
@@ -467,89 +564,98 @@ FNE_API fne_status fne_select_layers(const char *const *selectors, uint64_t sele
  * From images to pooled activations and codes. Any number of threads may use an extractor at once.
  * \{ */
 
-/** A model prepared for a fixed input size and a list of layers: it turns images into pooled float32 features. */
+/** A model prepared for a fixed input size and a list of layers. It turns images into pooled float32 features. */
 typedef struct fne_extractor fne_extractor;
 
 #define FNE_CHANNELS_RGB 0 /**< red first */
 #define FNE_CHANNELS_BGR 1 /**< blue first */
 
-#define FNE_RESIZE_STRETCH 0       /**< to the size asked for, whatever the image's aspect: as the original function */
+#define FNE_RESIZE_STRETCH 0       /**< to the size asked for, whatever the image's aspect, as the original function
+                                        does */
 #define FNE_RESIZE_SHORTEST_SIDE 1 /**< with its aspect, to the smallest image that covers the size asked for */
 
 #define FNE_ON_ERROR_FAIL 0 /**< the first bad image ends the call with its error */
-#define FNE_ON_ERROR_SKIP 1 /**< a bad image's row is filled with NaN, its status is recorded, the call goes on */
+#define FNE_ON_ERROR_SKIP 1 /**< a bad image's row is filled with NaN, its status is recorded, and the call goes on */
 
 /** The network computes with float32. */
 #define FNE_PRECISION_FLOAT32 0
-/** Convolutions and dense layers multiply bfloat16 and sum float32: 1.4 to 1.8 times as fast on processors with AVX-512
- * BF16 or AMX, and 98.6 to 99.8 % of the ternary values are float32's (docs/numerics.md). FNE_INVALID_ARGUMENT on
- * processors without AVX-512. */
+/** Convolutions and dense layers multiply bfloat16 and sum float32. This is 1.4 to 1.8 times as fast on processors with
+ * AVX-512 BF16 or AMX. 98.6 to 99.8 % of the ternary values are the same as with float32 (docs/numerics.md). It is
+ * FNE_INVALID_ARGUMENT on processors without AVX-512. */
 #define FNE_PRECISION_BFLOAT16 1
 
 /** How images become rows. */
 typedef struct fne_extractor_options {
-    uint64_t struct_size;       /**< set by fne_extractor_options_init() */
-    const char *input_tensor;   /**< NULL: the graph's only float32 placeholder. With or without "import/" and ":0". */
-    const char *const *layers;  /**< selectors: a tensor's name; a glob over the default layers' and the classifier's
-                                     names (`*` any run, `?` one character, `[abc]`, `[a-c]`, `[!abc]`); "all" (the
-                                     default layers and the classifier's); "last:25%" (the last ceil(0.25 L) of the L
-                                     default layers). The rows hold the layers in this order; a glob, "all" and "last"
-                                     in graph order. No layer may be selected twice. */
-    uint64_t layer_count;       /**< of layers, at most 2^20; 0: all default layers */
-    uint32_t height;            /**< input pixels, 1 to 16384; 0: as the graph's placeholder says */
-    uint32_t width;             /**< as height */
-    int32_t channel_order;      /**< FNE_CHANNELS_RGB or FNE_CHANNELS_BGR: what the network is fed with */
-    float mean[3];              /**< value fed = (pixel - mean) * scale, in float32, for each channel in the order fed;
-                                     pixels are 0 to 255. Finite; default 0 */
-    float scale[3];             /**< see mean; finite and not 0; default 1 */
-    uint32_t batch_size;        /**< rows a run of the network, at most 65536; 0: as the graph's placeholder says, else
-                                     4, and fewer where a call has too few images to keep all streams busy */
-    uint32_t loader_threads;    /**< threads that read, decode and resize, at most 1024; 0: one a processor, at most
-                                     16 */
-    uint32_t engine_threads;    /**< threads that TensorFlow spreads one operation over, at most 1024; 0: 1. The first
-                                     extractor of a process decides; the log tells where another is asked for. */
-    int32_t on_error;           /**< FNE_ON_ERROR_FAIL or FNE_ON_ERROR_SKIP */
-    int32_t resize_mode;        /**< FNE_RESIZE_STRETCH or FNE_RESIZE_SHORTEST_SIDE */
-    int32_t interpolation;      /**< FNE_INTERPOLATION_BILINEAR or FNE_INTERPOLATION_ANTIALIASED */
-    uint32_t crops;             /**< parts of each image that are embedded, each a row of its own: 0 or 1, the centre;
-                                     10, the four corners, the centre, and these five of the mirrored image (TenCrop
-                                     order) */
-    uint32_t resize_height;     /**< pixels that images are resized to before they are cropped to height and width, from
-                                     height to 32768; 0: height, with ten crops 8/7 of it (256 for 224) */
-    uint32_t resize_width;      /**< as resize_height, of width */
-    uint32_t streams;           /**< batches that are in the network at once, each on a thread of its own, at most 1024;
-                                     0: one a processor, or the processors divided by engine_threads, at most 64 */
-    const fne_image_options *image_options; /**< NULL: the defaults */
-    int32_t precision;          /**< FNE_PRECISION_FLOAT32 or FNE_PRECISION_BFLOAT16 */
-    int32_t float32_layers;     /**< with bfloat16, how many layers, from the first on, stay float32, -1 or more; -1 (default): 2 */
-    const char *device;         /**< "cpu", "gpu" or "gpu:1"; NULL: TensorFlow's first GPU, if it has one, else the CPU.
-                                     The defaults on a GPU: batch_size 32, streams 2. */
-    int32_t gpu_memory_growth;  /**< 1: take the GPU's memory as it is needed, instead of nearly all of it at once. The
-                                     first session of a process decides. */
-    int32_t pad_batches;        /**< 1: fill a batch with too few images up with zeros, so that the network always sees
-                                     batch_size rows: a row's bits then do not depend on how many images a call has */
+    uint64_t struct_size;      /**< set by fne_extractor_options_init() */
+    const char *input_tensor;  /**< the tensor that is fed, with or without "import/" and ":0". NULL: the graph's only
+                                    float32 placeholder. */
+    const char *const *layers; /**< layer_count selectors. A selector is the name of a tensor, a glob, "all", or
+                                    "last:25%". A glob selects among the names of the default layers and the
+                                    classifier's (`*` any run, `?` one character, `[abc]`, `[a-c]`, `[!abc]`). "all"
+                                    selects the default layers and the classifier's. "last:25%" selects the last
+                                    ceil(0.25 L) of the L default layers. The rows hold the layers in the order of the
+                                    selectors, and those of one selector in graph order. No layer may be selected
+                                    twice. */
+    uint64_t layer_count;      /**< number of layers, at most 2^20. 0: all default layers. */
+    uint32_t height;           /**< height of the input in pixels, 1 to 16384. 0: as the graph's placeholder says. */
+    uint32_t width;            /**< width of the input, as height */
+    int32_t channel_order;     /**< what the network is fed with: FNE_CHANNELS_RGB or FNE_CHANNELS_BGR */
+    float mean[3];             /**< value fed = (pixel - mean) * scale, in float32, for each channel in the order fed.
+                                    Pixels are 0 to 255. Must be finite. The default is 0. */
+    float scale[3];            /**< see mean. Must be finite and not 0. The default is 1. */
+    uint32_t batch_size;       /**< rows per run of the network, at most 65536. 0: as the graph's placeholder says, else
+                                    4, and fewer where a call has too few images to keep all streams busy. */
+    uint32_t loader_threads;   /**< threads that read, decode and resize, at most 1024. 0: one per processor, at most
+                                    16. */
+    uint32_t engine_threads;   /**< threads that TensorFlow spreads one operation over, at most 1024. 0: 1. The first
+                                    extractor of a process decides. The log tells where another number is asked for. */
+    int32_t on_error;          /**< FNE_ON_ERROR_FAIL or FNE_ON_ERROR_SKIP */
+    int32_t resize_mode;       /**< FNE_RESIZE_STRETCH or FNE_RESIZE_SHORTEST_SIDE */
+    int32_t interpolation;     /**< FNE_INTERPOLATION_BILINEAR or FNE_INTERPOLATION_ANTIALIASED */
+    uint32_t crops;            /**< parts of each image that are embedded, each as a row of its own. 0 or 1: the centre.
+                                    10: the four corners, the centre, and these five of the mirrored image (TenCrop
+                                    order). */
+    uint32_t resize_height;    /**< height in pixels that images are resized to before they are cropped to height and
+                                    width, from height to 32768. 0: height, with ten crops 8/7 of it (256 for 224). */
+    uint32_t resize_width;     /**< the same for the width */
+    uint32_t streams;          /**< batches that are in the network at once, each on a thread of its own, at most 1024.
+                                    0: one per processor, or the processors divided by engine_threads, at most 64. */
+    const fne_image_options *image_options; /**< NULL stands for the defaults */
+    int32_t precision;         /**< FNE_PRECISION_FLOAT32 or FNE_PRECISION_BFLOAT16 */
+    int32_t float32_layers;    /**< with bfloat16, the number of layers, from the first on, that stay float32, -1 or
+                                    more. -1 (default): 2. */
+    const char *device;        /**< "cpu", "gpu" or "gpu:1". NULL: TensorFlow's first GPU, if it has one, else the CPU.
+                                    On a GPU the default batch_size is 32 and the default of streams is 2. */
+    int32_t gpu_memory_growth; /**< 1: take the GPU's memory as it is needed, instead of nearly all of it at once. The
+                                    first session of a process decides. */
+    int32_t pad_batches;       /**< 1: fill a batch that has too few images up with zeros, so that the network always
+                                    sees batch_size rows. A row's bits then do not depend on how many images a call has.
+                                    A call for a single frame then costs as much as a whole batch, which is about four
+                                    times as much with the default batch_size of 4. Set batch_size to 1 for single
+                                    frames. 0 (default): batches may be shorter. */
 } fne_extractor_options;
 
 /** Fills a struct with the defaults.
- * \param[out] options     the struct; its struct_size is set
+ * \param[out] options     the struct, whose struct_size is set, too
  * \param[in] struct_size  sizeof(fne_extractor_options)
  * \since 2.0 */
 FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t struct_size);
 
-/** Imports the model's graph into TensorFlow, which is loaded if it is not yet, and adds the pooling and the
- * concatenation to it: one run for a batch gives one float32 [n, F] matrix. A tensor [n, H, W, C] is averaged over H
- * and W, a tensor [n, C] is taken as it is.
+/** Imports the model's graph into TensorFlow, and loads TensorFlow if it is not loaded yet. Pooling and concatenation
+ * are added to the graph, so that one run for a batch gives one float32 [n, F] matrix. A tensor [n, H, W, C] is
+ * averaged over H and W. A tensor [n, C] is taken as it is.
  *
- * \param[in] model       may be closed afterwards
- * \param[in] options     NULL: the defaults; what it points to is copied
- * \param[out] extractor  receives the extractor; fne_extractor_close() frees it
+ * \param[in] model       the model, which may be closed afterwards
+ * \param[in] options     NULL stands for the defaults. What it points to is copied.
+ * \param[out] extractor  receives the extractor, which fne_extractor_close() frees
  * \return FNE_OK or an error
- * \retval FNE_INVALID_ARGUMENT     also a height, width or batch_size other than the graph's own, a height or width
- *                                  that neither says, a layer selected twice, a GPU that is not there
- * \retval FNE_UNKNOWN_TENSOR       no such input or layer (the message lists the nearest names), no layer at all, or
- *                                  not exactly one float32 placeholder where input_tensor is NULL
- * \retval FNE_UNSUPPORTED_TENSOR   the input is not float32 [n, H, W, 3]; a layer is not float32 [n, H, W, C] or [n,
- *                                  C]; the graph works in the layout NCHW; F is above 2^31 - 1
+ * \retval FNE_INVALID_ARGUMENT     also where height, width or batch_size differs from the graph's own, where neither
+ *                                  says the height or the width, where a layer is selected twice, or where there is no
+ *                                  such GPU
+ * \retval FNE_UNKNOWN_TENSOR       there is no such input or layer (the message lists the nearest names), or no layer
+ *                                  at all, or not exactly one float32 placeholder where input_tensor is NULL
+ * \retval FNE_UNSUPPORTED_TENSOR   the input is not float32 [n, H, W, 3], a layer is neither float32 [n, H, W, C] nor
+ *                                  [n, C], the graph works in the layout NCHW, or F is above 2^31 - 1
  * \retval FNE_INVALID_GRAPH        weights do not fit their shape
  * \retval FNE_BACKEND_UNAVAILABLE  as fne_backend_load()
  * \retval FNE_BACKEND_CONFLICT     as fne_backend_load()
@@ -581,15 +687,15 @@ FNE_API fne_status fne_extractor_layer_count(const fne_extractor *extractor, uin
 /** A layer's place in the row. */
 typedef struct fne_layer_info {
     uint64_t struct_size;   /**< set by fne_layer_info_init() */
-    const char *name;       /**< tensor; lives until the extractor is closed */
+    const char *name;       /**< the layer's tensor. The string lives until the extractor is closed. */
     int32_t kind;           /**< FNE_KIND_OTHER to FNE_KIND_INPUT */
-    int32_t rank;           /**< 4: averaged over height and width; 2: taken as it is */
+    int32_t rank;           /**< 4: averaged over height and width. 2: taken as it is. */
     uint64_t first_feature; /**< the layer's columns are first_feature to first_feature + feature_count - 1 */
-    uint64_t feature_count; /**< columns of the layer */
+    uint64_t feature_count; /**< the number of the layer's columns */
 } fne_layer_info;
 
 /** Fills a struct with zeros.
- * \param[out] info        the struct; its struct_size is set
+ * \param[out] info        the struct, whose struct_size is set
  * \param[in] struct_size  sizeof(fne_layer_info)
  * \since 2.0 */
 FNE_API void fne_layer_info_init(fne_layer_info *info, uint64_t struct_size);
@@ -598,49 +704,49 @@ FNE_API void fne_layer_info_init(fne_layer_info *info, uint64_t struct_size);
  *
  * \param[in] extractor  the extractor
  * \param[in] index      0 to count - 1
- * \param[in,out] info   receives the facts; its struct_size must be set
- * \return FNE_OK; FNE_INVALID_ARGUMENT also for an index beyond the layers
+ * \param[in,out] info   receives the facts. Its struct_size must be set.
+ * \return FNE_OK, or FNE_INVALID_ARGUMENT for an index beyond the layers
  * \since 2.0 */
 FNE_API fne_status fne_extractor_layer_info(const fne_extractor *extractor, uint64_t index, fne_layer_info *info);
 
 /** What an extractor feeds: its options, with the defaults that were taken. */
 typedef struct fne_input_info {
     uint64_t struct_size;    /**< set by fne_input_info_init() */
-    const char *name;        /**< tensor; lives until the extractor is closed */
-    uint32_t height;         /**< pixels of the network's input */
-    uint32_t width;          /**< pixels of the network's input */
-    uint32_t batch_size;     /**< rows a run of the network, at most */
+    const char *name;        /**< the tensor that is fed. The string lives until the extractor is closed. */
+    uint32_t height;         /**< of the network's input, in pixels */
+    uint32_t width;          /**< of the network's input, in pixels */
+    uint32_t batch_size;     /**< rows per run of the network, at most */
     uint32_t rows_per_image; /**< 1, or 10 with ten crops */
     uint32_t streams;        /**< batches that are in the network at once */
     uint32_t reserved;       /**< 0 */
 } fne_input_info;
 
 /** Fills a struct with zeros.
- * \param[out] info        the struct; its struct_size is set
+ * \param[out] info        the struct, whose struct_size is set
  * \param[in] struct_size  sizeof(fne_input_info)
  * \since 2.0 */
 FNE_API void fne_input_info_init(fne_input_info *info, uint64_t struct_size);
 
-/** What the extractor feeds.
+/** Describes what the extractor feeds.
  * \param[in] extractor  the extractor
- * \param[in,out] info   receives the facts; its struct_size must be set
+ * \param[in,out] info   receives the facts. Its struct_size must be set.
  * \return FNE_OK
  * \since 2.0 */
 FNE_API fne_status fne_extractor_input_info(const fne_extractor *extractor, fne_input_info *info);
 
 /** Called on the calling thread after each batch, also after the last one.
- * \param[in] user   the run's
+ * \param[in] user   the run's user
  * \param[in] done   images that are done
  * \param[in] total  images of the call
- * \return another value than 0 cancels the call (FNE_CANCELLED) */
+ * \return 0 to go on, another value to cancel the call (FNE_CANCELLED) */
 typedef int32_t (*fne_progress_fn)(void *user, uint64_t done, uint64_t total);
 
-/** Called on the calling thread for each image that is skipped (FNE_ON_ERROR_SKIP) or that a job cannot embed, in their
- * order.
- * \param[in] user     the run's
+/** Called on the calling thread, in order, for each image that is skipped (FNE_ON_ERROR_SKIP) or that a job cannot
+ * embed.
+ * \param[in] user     the run's user, or the reports'
  * \param[in] index    of the image in the call, or in the job
- * \param[in] status   its error
- * \param[in] message  lives during the call */
+ * \param[in] status   the image's error
+ * \param[in] message  the error's sentence. The string lives during the call. */
 typedef void (*fne_image_error_fn)(void *user, uint64_t index, fne_status status, const char *message);
 
 /** What the rows of a skipped image hold in int8 codes. */
@@ -652,55 +758,57 @@ typedef struct fne_extract_run {
     fne_progress_fn progress;       /**< may be NULL */
     fne_image_error_fn image_error; /**< may be NULL */
     void *user;                     /**< handed to both */
-    fne_status *statuses;           /**< receives one status an image: the error of a skipped one or of the one that
-                                         ended the call, else FNE_OK, also where the call did not come to it; may be
-                                         NULL */
+    fne_status *statuses;           /**< receives one status per image. It is the error of an image that was skipped or
+                                         that ended the call. For all others it is FNE_OK, also where the call did not
+                                         come to them. May be NULL. */
     uint64_t statuses_capacity;     /**< of statuses, in elements */
-    int8_t *codes;                  /**< receives int8 of features' shape: each row as fne_ternarize() makes it of mean
-                                         and std, FNE_SKIPPED_CODE in a skipped image's rows. features may then be NULL,
-                                         and no float row is kept. NULL: no codes. */
+    int8_t *codes;                  /**< receives int8 codes of features' shape. Each row is what fne_ternarize() makes
+                                         of it with mean and std. A skipped image's rows hold FNE_SKIPPED_CODE. features
+                                         may then be NULL, and no float row is kept. NULL: no codes. */
     uint64_t codes_capacity;        /**< of codes, in elements */
-    const double *mean;             /**< float64 [statistics_size], as fne_ternarize() takes it; needed for codes and
-                                         packed */
+    const double *mean;             /**< float64 [statistics_size], as fne_ternarize() takes it. Needed for codes and
+                                         packed. */
     const double *std;              /**< as mean */
-    uint64_t statistics_size;       /**< of mean and of std, in elements; must be F */
-    const struct fne_ternarize_options *ternarize_options; /**< NULL: the defaults */
-    uint64_t *packed;               /**< receives the codes packed, as fne_pack() makes them, 0 in a skipped image's
-                                         rows; needs mean and std. codes may then be NULL: no int8 matrix is kept. NULL:
-                                         none. */
+    uint64_t statistics_size;       /**< of mean and of std, in elements. It must be F. */
+    const struct fne_ternarize_options *ternarize_options; /**< NULL stands for the defaults */
+    uint64_t *packed;               /**< receives the codes packed, as fne_pack() makes them. A skipped image's rows
+                                         hold 0. Needs mean and std. codes may then be NULL, and no int8 matrix is kept.
+                                         NULL: no packed codes. */
     uint64_t packed_capacity;       /**< of packed, in elements */
-    uint64_t rows_done;             /**< out: the first rows_done rows are final, also when the call fails; the rows of
-                                         rows_done / rows_per_image images (of fne_extract_tensor(): of rows_done). It
-                                         stays as it was where the arguments are refused. */
+    uint64_t rows_done;             /**< out: the first rows_done rows are final, also when the call fails. They belong
+                                         to rows_done / rows_per_image images, or in fne_extract_tensor() to rows_done.
+                                         It stays as it was where the arguments are refused. */
 } fne_extract_run;
 
 /** Fills a struct with zeros.
- * \param[out] run         the struct; its struct_size is set
+ * \param[out] run         the struct, whose struct_size is set
  * \param[in] struct_size  sizeof(fne_extract_run)
  * \since 2.0 */
 FNE_API void fne_extract_run_init(fne_extract_run *run, uint64_t struct_size);
 
-/** Embeds image files: row i of features becomes the pooled activations of image i. With ten crops, rows 10 i to 10 i +
- * 9 are image i's. Images are decoded as fne_image_decode() does, resized as fne_image_resize() does, cropped, and
- * turned into float32 as the options say. Loader threads work while the network runs. However many images there are,
- * the library's own memory is that of streams + 2 batches.
+/** Embeds image files. Row i of features becomes the pooled activations of image i. With ten crops, image i has ten
+ * rows, from row 10 * i on.
  *
- * With FNE_ON_ERROR_SKIP the errors of single images, FNE_NOT_FINITE among them, are recorded, and the call returns
+ * Images are decoded as fne_image_decode() does, resized as fne_image_resize() does, cropped, and turned into float32
+ * as the options say. Loader threads work while the network runs. However many images there are, the library's own
+ * memory is that of streams + 2 batches.
+ *
+ * With FNE_ON_ERROR_SKIP the errors of single images are recorded, FNE_NOT_FINITE among them. The call then returns
  * FNE_OK even where no image is good.
  *
  * \param[in] extractor  the extractor
  * \param[in] paths      count paths
  * \param[in] count      images, at least 1
- * \param[out] features  receives float32 [count * rows_per_image, F]; a caller's memory of any kind, also a mapped
- *                       file. Rows behind rows_done are unspecified after an error. May be NULL where run has codes or
- *                       packed.
- * \param[in] capacity   of features in elements; count * rows_per_image * F are needed
+ * \param[out] features  receives float32 [count * rows_per_image, F]. The memory may be of any kind, also a mapped
+ *                       file. After an error, the rows after rows_done are unspecified. May be NULL where run has codes
+ *                       or packed.
+ * \param[in] capacity   of features in elements. count * rows_per_image * F are needed.
  * \param[in,out] run    may be NULL
  * \return FNE_OK, an error of fne_image_decode() (the message names the image), or
- * \retval FNE_BUFFER_TOO_SMALL    features, or one of the run's arrays
+ * \retval FNE_BUFFER_TOO_SMALL    the capacity of features, or of one of the run's arrays, is too small
  * \retval FNE_SHAPE_MISMATCH      the run's statistics_size is not F
- * \retval FNE_NOT_FINITE          the network gave NaN or infinity; the message names image, layer and feature
- * \retval FNE_UNSUPPORTED_TENSOR  a layer's first dimension turns out not to be the images'
+ * \retval FNE_NOT_FINITE          the network gave NaN or infinity. The message names image, layer and feature.
+ * \retval FNE_UNSUPPORTED_TENSOR  a layer's first dimension turns out not to be that of the images
  * \retval FNE_CANCELLED           the progress function asked for it
  * \retval FNE_BACKEND_ERROR       TensorFlow failed
  * \retval FNE_FORKED              the extractor was opened before this process was forked
@@ -708,43 +816,45 @@ FNE_API void fne_extract_run_init(fne_extract_run *run, uint64_t struct_size);
 FNE_API fne_status fne_extract_files(const fne_extractor *extractor, const char *const *paths, uint64_t count,
                                      float *features, uint64_t capacity, fne_extract_run *run);
 
-/** Embeds image files and computes their own statistics: codes by the mean and the population's standard deviation over
- * the images' rows. The float32 rows wait in memory until all images are read; for sets that are larger than memory see
- * fne_job_open().
+/** Embeds image files and computes their own statistics. The codes are made with the mean and the population's standard
+ * deviation over the images' rows. The float32 rows wait in memory until all images are read. For sets that are larger
+ * than memory see fne_job_open().
  *
  * \param[in] extractor            the extractor
  * \param[in] paths                count paths
  * \param[in] count                images, at least 1
- * \param[out] codes               receives int8 [count * rows_per_image, F], FNE_SKIPPED_CODE in a skipped image's rows
+ * \param[out] codes               receives int8 [count * rows_per_image, F]. A skipped image's rows hold
+ *                                 FNE_SKIPPED_CODE.
  * \param[in] codes_capacity       of codes, in elements
  * \param[out] mean                receives float64 [F]
- * \param[out] std                 receives float64 [F]; it, mean and codes are unspecified after an error
+ * \param[out] std                 receives float64 [F]. After an error, codes, mean and std are unspecified.
  * \param[in] statistics_capacity  of mean and of std, in elements
- * \param[in,out] run              may be NULL; of its members progress, image_error, user, statuses and
- *                                 ternarize_options are taken; codes, packed, mean and std must be NULL. rows_done is
+ * \param[in,out] run              may be NULL. Of its members progress, image_error, user, statuses and
+ *                                 ternarize_options are taken. codes, packed, mean and std must be NULL. rows_done is
  *                                 all rows or 0.
- * \return FNE_OK or an error as fne_extract_files() returns it; with FNE_ON_ERROR_SKIP the first image's error where no
- *         image is good
+ * \return FNE_OK or an error as fne_extract_files() returns it. With FNE_ON_ERROR_SKIP it is the first image's error
+ *         where no image is good.
  * \since 2.0 */
-FNE_API fne_status fne_embed_files(const fne_extractor *extractor, const char *const *paths, uint64_t count, int8_t *codes,
-                                   uint64_t codes_capacity, double *mean, double *std, uint64_t statistics_capacity,
-                                   fne_extract_run *run);
+FNE_API fne_status fne_embed_files(const fne_extractor *extractor, const char *const *paths, uint64_t count,
+                                   int8_t *codes, uint64_t codes_capacity, double *mean, double *std,
+                                   uint64_t statistics_capacity, fne_extract_run *run);
 
 /** An encoded image in memory. This struct never changes. */
 typedef struct fne_encoded_image {
     const uint8_t *bytes; /**< a JPEG or PNG */
-    uint64_t size;        /**< bytes */
+    uint64_t size;        /**< its size in bytes */
 } fne_encoded_image;
 
-/** As fne_extract_files(), of JPEG or PNG data in memory.
+/** As fne_extract_files(), for JPEG or PNG data in memory.
  *
  * \param[in] extractor  the extractor
- * \param[in] images     count images; NULL bytes are FNE_INVALID_ARGUMENT before anything is embedded
+ * \param[in] images     count images. Where the bytes of one are NULL, the call is FNE_INVALID_ARGUMENT before anything
+ *                       is embedded.
  * \param[in] count      images, at least 1
- * \param[out] features  receives float32 [count * rows_per_image, F]; may be NULL where run has codes or packed
+ * \param[out] features  receives float32 [count * rows_per_image, F]. May be NULL where run has codes or packed.
  * \param[in] capacity   of features in elements
  * \param[in,out] run    may be NULL
- * \return FNE_OK or an error as fne_extract_files() returns it, but FNE_FILE_ERROR
+ * \return FNE_OK or an error as fne_extract_files() returns it, except FNE_FILE_ERROR
  * \since 2.0 */
 FNE_API fne_status fne_extract_encoded(const fne_extractor *extractor, const fne_encoded_image *images, uint64_t count,
                                        float *features, uint64_t capacity, fne_extract_run *run);
@@ -752,46 +862,48 @@ FNE_API fne_status fne_extract_encoded(const fne_extractor *extractor, const fne
 /** Decoded pixels in memory, uint8 [height, width, 3]. This struct never changes. */
 typedef struct fne_pixel_image {
     const uint8_t *pixels; /**< the first row's first byte */
-    uint64_t row_stride;   /**< bytes from a row to the next, at least width * 3; 0: width * 3 */
-    uint32_t height;       /**< rows, 1 to 2^28 */
-    uint32_t width;        /**< pixels of a row, 1 to 2^28 */
-    int32_t channel_order; /**< FNE_CHANNELS_RGB or FNE_CHANNELS_BGR, of these pixels */
+    uint64_t row_stride;   /**< bytes from one row to the next, at least width * 3. 0: width * 3. */
+    uint32_t height;       /**< number of rows, 1 to 2^28 */
+    uint32_t width;        /**< pixels per row, 1 to 2^28 */
+    int32_t channel_order; /**< of these pixels: FNE_CHANNELS_RGB or FNE_CHANNELS_BGR */
     int32_t reserved;      /**< 0 */
 } fne_pixel_image;
 
-/** As fne_extract_files(), of decoded pixels. Of the image options, max_pixels bounds what an image becomes with
+/** As fne_extract_files(), for decoded pixels. Of the image options, max_pixels limits what an image is resized to with
  * FNE_RESIZE_SHORTEST_SIDE.
  *
  * \param[in] extractor  the extractor
- * \param[in] images     count images; one that breaks a rule of fne_pixel_image is FNE_INVALID_ARGUMENT before anything
- *                       is embedded
+ * \param[in] images     count images. Where one breaks a rule of fne_pixel_image, the call is FNE_INVALID_ARGUMENT
+ *                       before anything is embedded.
  * \param[in] count      images, at least 1
- * \param[out] features  receives float32 [count * rows_per_image, F]; may be NULL where run has codes or packed
+ * \param[out] features  receives float32 [count * rows_per_image, F]. May be NULL where run has codes or packed.
  * \param[in] capacity   of features in elements
  * \param[in,out] run    may be NULL
- * \return FNE_OK or an error as fne_extract_files() returns it; of those of images only FNE_IMAGE_LIMIT
+ * \return FNE_OK or an error as fne_extract_files() returns it. Of the errors of images only FNE_IMAGE_LIMIT can occur.
  * \since 2.0 */
 FNE_API fne_status fne_extract_pixels(const fne_extractor *extractor, const fne_pixel_image *images, uint64_t count,
                                       float *features, uint64_t capacity, fne_extract_run *run);
 
-/** As fne_extract_files(), of numbers that are fed to the network as they are: crops, channel order, mean and scale of
- * the options are not applied, and each of count is one row.
+/** As fne_extract_files(), for numbers that are fed to the network as they are. The options' crops, channel order, mean
+ * and scale are not applied, and each of the count inputs is one row.
  *
  * \param[in] extractor   the extractor
- * \param[in] input       float32 [count, height, width, 3]; height and width are the extractor's
+ * \param[in] input       float32 [count, height, width, 3], with the extractor's height and width
  * \param[in] input_size  of input in elements
  * \param[in] count       rows, at least 1
- * \param[out] features   receives float32 [count, F]; may be NULL where run has codes or packed
+ * \param[out] features   receives float32 [count, F]. May be NULL where run has codes or packed.
  * \param[in] capacity    of features in elements
  * \param[in,out] run     may be NULL
- * \return FNE_OK or an error as fne_extract_files() returns it, but of those of images only FNE_NOT_FINITE, for NaN or
- *         infinity in input; FNE_SHAPE_MISMATCH also where input_size is not count * height * width * 3
+ * \return FNE_OK or an error as fne_extract_files() returns it, except those of files and images, or
+ * \retval FNE_NOT_FINITE      also for NaN or infinity in input
+ * \retval FNE_SHAPE_MISMATCH  also where input_size is not count * height * width * 3
  * \since 2.0 */
 FNE_API fne_status fne_extract_tensor(const fne_extractor *extractor, const float *input, uint64_t input_size,
                                       uint64_t count, float *features, uint64_t capacity, fne_extract_run *run);
 
-/** What the network would be fed with for an image: resized, cropped and turned into numbers as the options say.
- * fne_extract_tensor() takes it. TensorFlow is not used, so this works also where an extraction is FNE_FORKED.
+/** What the network would be fed with for an image: its pixels, resized, cropped and turned into numbers as the options
+ * say. fne_extract_tensor() takes the result. TensorFlow is not used, so this also works where an extraction is
+ * FNE_FORKED.
  *
  * \param[in] extractor  the extractor
  * \param[in] image      the pixels
@@ -807,18 +919,19 @@ FNE_API fne_status fne_extractor_preprocess(const fne_extractor *extractor, cons
 /* --------------------------------------------------------------------------------------------------- statistics */
 
 /** \defgroup statistics Statistics
- * Exact sums. One thread at a time uses an object, also by functions that take it const: they tidy it up inside.
+ * Exact sums. Only one thread at a time may use an object, also by functions that take it const, as they tidy it up
+ * inside.
  * \{ */
 
-/** The count, the sum and the sum of squares of each of F features, kept without rounding: mean and standard deviation
- * are the same bits whatever the order of the rows, the batches, the merges and the machine. It takes 216 bytes a
- * feature and at most 2^40 rows. */
+/** The count, the sum and the sum of squares of each of F features, kept without rounding. Mean and standard deviation
+ * are therefore the same bits whatever the order of the rows, the batches, the merges and the machine. An object takes
+ * 216 bytes per feature, and at most 2^40 rows. */
 typedef struct fne_statistics fne_statistics;
 
 /** Makes an object that has seen no rows.
  *
  * \param[in] feature_count  F, 1 to 2^31 - 1
- * \param[out] statistics    receives the object; fne_statistics_close() frees it
+ * \param[out] statistics    receives the object, which fne_statistics_close() frees
  * \return FNE_OK
  * \since 2.0 */
 FNE_API fne_status fne_statistics_open(uint64_t feature_count, fne_statistics **statistics);
@@ -828,15 +941,15 @@ FNE_API fne_status fne_statistics_open(uint64_t feature_count, fne_statistics **
  * \since 2.0 */
 FNE_API void fne_statistics_close(fne_statistics *statistics);
 
-/** Adds rows. Many features are shared out to threads of the library's own, which end with the call.
+/** Adds rows. Where there are many features, threads of the library's own share the work. They end with the call.
  *
- * \param[in,out] statistics  the object; after an error it has taken none of the rows
- * \param[in] rows            float32 [row_count, feature_count]; may be NULL where row_count is 0
- * \param[in] row_count       0 does nothing
+ * \param[in,out] statistics  the object. After an error it has taken none of the rows.
+ * \param[in] rows            float32 [row_count, feature_count]. May be NULL where row_count is 0.
+ * \param[in] row_count       number of rows. 0 does nothing.
  * \param[in] feature_count   must be the object's F
  * \return FNE_OK or an error
  * \retval FNE_SHAPE_MISMATCH    feature_count is not F
- * \retval FNE_NOT_FINITE        NaN or infinity; the message names row and feature
+ * \retval FNE_NOT_FINITE        NaN or infinity. The message names row and feature.
  * \retval FNE_INVALID_ARGUMENT  also for more than 2^40 rows in all
  * \since 2.0 */
 FNE_API fne_status fne_statistics_update(fne_statistics *statistics, const float *rows, uint64_t row_count,
@@ -845,36 +958,36 @@ FNE_API fne_status fne_statistics_update(fne_statistics *statistics, const float
 /** Adds what another object has seen.
  *
  * \param[in,out] statistics  the object
- * \param[in] source          keeps what it has seen; no other thread may use it meanwhile. It may be the object itself,
- *                            which doubles it.
+ * \param[in] source          the other object, which keeps what it has seen. No other thread may use it meanwhile. It
+ *                            may be the object itself, which doubles it.
  * \return FNE_OK or an error
  * \retval FNE_SHAPE_MISMATCH    the feature counts differ
  * \retval FNE_INVALID_ARGUMENT  also for more than 2^40 rows in all
  * \since 2.0 */
 FNE_API fne_status fne_statistics_merge(fne_statistics *statistics, const fne_statistics *source);
 
-/** What was seen.
+/** What an object has seen.
  *
  * \param[in] statistics      the object
- * \param[out] rows           receives the number of rows seen; may be NULL
- * \param[out] feature_count  receives F; may be NULL
+ * \param[out] rows           receives the number of rows seen. May be NULL.
+ * \param[out] feature_count  receives F. May be NULL.
  * \return FNE_OK
  * \since 2.0 */
 FNE_API fne_status fne_statistics_count(const fne_statistics *statistics, uint64_t *rows, uint64_t *feature_count);
 
-/** Mean and standard deviation of each feature, each rounded once from the exact value. The deviation of a constant
- * feature is exactly 0.
+/** Mean and standard deviation of each feature, each rounded once from the exact value. The standard deviation of a
+ * constant feature is exactly 0.
  *
  * \param[in] statistics  the object
- * \param[out] mean       receives float64 [F]; may be NULL
- * \param[out] std        receives float64 [F]; may be NULL
- * \param[in] capacity    of each, in elements
- * \param[in] ddof        delta degrees of freedom: the variance is the sum of squared deviations over (rows - ddof); 0
- *                        is the population's, 1 the sample's
- * \return FNE_OK or FNE_BUFFER_TOO_SMALL; FNE_INVALID_ARGUMENT also where rows <= ddof
+ * \param[out] mean       receives float64 [F]. May be NULL.
+ * \param[out] std        receives float64 [F]. May be NULL.
+ * \param[in] capacity    of each, in elements. It does not matter where both are NULL.
+ * \param[in] ddof        delta degrees of freedom. The variance is the sum of squared deviations over (rows - ddof), so
+ *                        0 is the population's and 1 the sample's.
+ * \return FNE_OK, FNE_BUFFER_TOO_SMALL, or FNE_INVALID_ARGUMENT also where rows <= ddof
  * \since 2.0 */
-FNE_API fne_status fne_statistics_get(const fne_statistics *statistics, double *mean, double *std, uint64_t capacity,
-                                      uint32_t ddof);
+FNE_API fne_status fne_statistics_moments(const fne_statistics *statistics, double *mean, double *std,
+                                          uint64_t capacity, uint32_t ddof);
 
 /** The number of bytes that fne_statistics_save() writes: 216 F + 40.
  * \param[in] statistics  the object
@@ -883,7 +996,7 @@ FNE_API fne_status fne_statistics_get(const fne_statistics *statistics, double *
  * \since 2.0 */
 FNE_API fne_status fne_statistics_size(const fne_statistics *statistics, uint64_t *size);
 
-/** Writes the object to bytes, in the versioned format of docs/numerics.md; equal states give equal bytes.
+/** Writes the object to bytes, in the versioned format of docs/numerics.md. Equal states give equal bytes.
  *
  * \param[in] statistics  the object
  * \param[out] bytes      receives as many bytes as fne_statistics_size() tells
@@ -894,9 +1007,9 @@ FNE_API fne_status fne_statistics_save(const fne_statistics *statistics, uint8_t
 
 /** Reads what fne_statistics_save() wrote.
  *
- * \param[in] bytes        the saved form
- * \param[in] size         of it in bytes
- * \param[out] statistics  receives the object; fne_statistics_close() frees it
+ * \param[in] bytes        what was saved
+ * \param[in] size         its size in bytes
+ * \param[out] statistics  receives the object, which fne_statistics_close() frees
  * \return FNE_OK or FNE_INVALID_DATA
  * \since 2.0 */
 FNE_API fne_status fne_statistics_load(const uint8_t *bytes, uint64_t size, fne_statistics **statistics);
@@ -909,9 +1022,9 @@ FNE_API fne_status fne_statistics_load(const uint8_t *bytes, uint64_t size, fne_
  * From features to codes. Any number of threads may call these functions at once.
  * \{ */
 
-/** Standardizes: z = (x - mean) / std, computed in float64; 0 where std is 0.
+/** Standardizes: z = (x - mean) / std, computed in float64. z is 0 where std is 0.
  *
- * \param[in] x              float32 [row_count, feature_count]; may hold infinities
+ * \param[in] x              float32 [row_count, feature_count]. May hold infinities.
  * \param[in] row_count      rows, at least 1
  * \param[in] feature_count  features, at least 1
  * \param[in] mean           float64 [feature_count], finite
@@ -919,47 +1032,48 @@ FNE_API fne_status fne_statistics_load(const uint8_t *bytes, uint64_t size, fne_
  * \param[out] z             receives float64 [row_count, feature_count]
  * \param[in] capacity       of z in elements
  * \return FNE_OK or an error
- * \retval FNE_BUFFER_TOO_SMALL  z
- * \retval FNE_NOT_FINITE        a NaN in x; the message names row and feature
+ * \retval FNE_BUFFER_TOO_SMALL  the capacity of z is too small
+ * \retval FNE_NOT_FINITE        a NaN in x. The message names row and feature.
  * \retval FNE_INVALID_ARGUMENT  also for a mean or std out of its range
  * \since 2.0 */
 FNE_API fne_status fne_standardize(const float *x, uint64_t row_count, uint64_t feature_count, const double *mean,
                                    const double *std, double *z, uint64_t capacity);
 
-/** z > upper is 1, z < lower is -1, else 0, with z as in fne_standardize(). The documented function's rules. */
+/** The documented function's rules. A code is 1 where z > upper, -1 where z < lower, else 0, with z as in
+ * fne_standardize(). */
 #define FNE_RULES_DOCUMENTED 0
-/** The rules of the fne 1.x package (PyTorch): z = (x - mean) / std in float32, also where std is 0; z > upper or NaN
- * (0 / 0) is 1, z <= lower is -1, else 0, thresholds rounded to float32. */
+/** The rules of the fne 1.x package (PyTorch). z = (x - mean) / std is computed in float32, also where std is 0, and
+ * the thresholds are rounded to float32. A code is 1 where z > upper or z is NaN (0/0), -1 where z <= lower, else 0. */
 #define FNE_RULES_TORCH 1
 
 /** Where codes change. */
 typedef struct fne_ternarize_options {
     uint64_t struct_size; /**< set by fne_ternarize_options_init() */
-    double lower;         /**< finite; default -0.25 */
-    double upper;         /**< finite, at least lower; default 0.15 */
+    double lower;         /**< the lower threshold, finite. The default is -0.25. */
+    double upper;         /**< the upper threshold, finite, at least lower. The default is 0.15. */
     int32_t rules;        /**< FNE_RULES_DOCUMENTED or FNE_RULES_TORCH */
     int32_t reserved;     /**< 0 */
 } fne_ternarize_options;
 
 /** Fills a struct with the defaults.
- * \param[out] options     the struct; its struct_size is set
+ * \param[out] options     the struct, whose struct_size is set, too
  * \param[in] struct_size  sizeof(fne_ternarize_options)
  * \since 2.0 */
 FNE_API void fne_ternarize_options_init(fne_ternarize_options *options, uint64_t struct_size);
 
-/** Standardizes and discretizes to -1, 0, 1.
+/** Standardizes and discretizes to -1, 0 and 1.
  *
- * \param[in] x              float32 [row_count, feature_count]; may hold infinities
+ * \param[in] x              float32 [row_count, feature_count]. May hold infinities.
  * \param[in] row_count      rows, at least 1
  * \param[in] feature_count  features, at least 1
- * \param[in] mean           float64 [feature_count], finite; with FNE_RULES_TORCH within float32
+ * \param[in] mean           float64 [feature_count], finite. With FNE_RULES_TORCH also within the range of float32.
  * \param[in] std            float64 [feature_count], as mean, and at least 0
- * \param[in] options        NULL: the defaults
- * \param[out] codes         receives int8 [row_count, feature_count], unspecified after an error
+ * \param[in] options        NULL stands for the defaults
+ * \param[out] codes         receives int8 [row_count, feature_count], which is unspecified after an error
  * \param[in] capacity       of codes in elements
  * \return FNE_OK or an error
- * \retval FNE_BUFFER_TOO_SMALL  codes
- * \retval FNE_NOT_FINITE        a NaN in x, by either rules; the message names row and feature
+ * \retval FNE_BUFFER_TOO_SMALL  the capacity of codes is too small
+ * \retval FNE_NOT_FINITE        a NaN in x, by either rules. The message names row and feature.
  * \retval FNE_INVALID_ARGUMENT  also for a mean or std out of its range
  * \since 2.0 */
 FNE_API fne_status fne_ternarize(const float *x, uint64_t row_count, uint64_t feature_count, const double *mean,
@@ -972,23 +1086,24 @@ FNE_API fne_status fne_ternarize(const float *x, uint64_t row_count, uint64_t fe
  * \param[in] x              float32 [row_count, feature_count]
  * \param[in] row_count      rows, at least 1
  * \param[in] feature_count  features, at least 1
- * \param[out] y             receives float32 [row_count, feature_count]; may be x
+ * \param[out] y             receives float32 [row_count, feature_count]. May be x.
  * \param[in] capacity       of y in elements
  * \return FNE_OK or an error
- * \retval FNE_BUFFER_TOO_SMALL  y
- * \retval FNE_NOT_FINITE        NaN or infinity in x; the message names row and feature
+ * \retval FNE_BUFFER_TOO_SMALL  the capacity of y is too small
+ * \retval FNE_NOT_FINITE        NaN or infinity in x. The message names row and feature.
  * \since 2.0 */
-FNE_API fne_status fne_l2_normalize(const float *x, uint64_t row_count, uint64_t feature_count, float *y, uint64_t capacity);
+FNE_API fne_status fne_l2_normalize(const float *x, uint64_t row_count, uint64_t feature_count, float *y,
+                                    uint64_t capacity);
 
 /** \} */
 
 /* -------------------------------------------------------------------------------------------------------- codes */
 
 /** \defgroup codes Packed codes
- * Ternary codes as two bits a feature: uint64 [rows, 2, W], W = (F + 63) / 64. Bit f % 64 of word f / 64 of the first
- * plane says that code f is not 0, of the second that it is -1; the bits behind the last feature are 0, and of the
- * second plane where the first is 0, which is not checked. See docs/codes.md. Any number of threads may call these
- * functions at once.
+ * Ternary codes as two bits per feature: uint64 [rows, 2, W], where W is (F + 63) / 64 words. A row has two planes of W
+ * words. Bit f % 64 of word f / 64 of the first plane says that code f is not 0. The same bit of the second plane says
+ * that code f is -1. The bits after the last feature are 0, and so are those of the second plane where the first plane
+ * has 0. This is not checked. See docs/codes.md. Any number of threads may call these functions at once.
  * \{ */
 
 /** The words of a row: 2 W.
@@ -1000,12 +1115,13 @@ FNE_API fne_status fne_packed_words(uint64_t feature_count, uint64_t *words);
 
 /** Packs codes.
  *
- * \param[in] codes          int8 [row_count, feature_count] of -1, 0 and 1; FNE_SKIPPED_CODE becomes 0
+ * \param[in] codes          int8 [row_count, feature_count] of -1, 0 and 1. FNE_SKIPPED_CODE becomes 0.
  * \param[in] row_count      rows, at least 1
  * \param[in] feature_count  features, 1 to 2^31 - 1
- * \param[out] packed        receives row_count * 2 W words, unspecified after an error
+ * \param[out] packed        receives row_count * 2 W words, which are unspecified after an error
  * \param[in] capacity       of packed in elements
- * \return FNE_OK or FNE_BUFFER_TOO_SMALL; FNE_INVALID_ARGUMENT also for another value, naming row and feature
+ * \return FNE_OK, FNE_BUFFER_TOO_SMALL, or FNE_INVALID_ARGUMENT also for another value, whose row and feature the
+ *         message names
  * \since 2.0 */
 FNE_API fne_status fne_pack(const int8_t *codes, uint64_t row_count, uint64_t feature_count, uint64_t *packed,
                             uint64_t capacity);
@@ -1022,15 +1138,15 @@ FNE_API fne_status fne_pack(const int8_t *codes, uint64_t row_count, uint64_t fe
 FNE_API fne_status fne_unpack(const uint64_t *packed, uint64_t row_count, uint64_t feature_count, int8_t *codes,
                               uint64_t capacity);
 
-/** The dot products of all rows of a with all rows of b: a block of the Gram matrix. The same whatever the number of
- * threads.
+/** The dot products of all rows of a with all rows of b, which are a block of the Gram matrix. The result is the same
+ * whatever the number of threads.
  *
- * \param[in] a              a_count * 2 W words; may be b
+ * \param[in] a              a_count * 2 W words. May be b.
  * \param[in] a_count        rows of a, at least 1
  * \param[in] b              b_count * 2 W words
  * \param[in] b_count        rows of b, at least 1
  * \param[in] feature_count  features of both, 1 to 2^31 - 1
- * \param[in] threads        at most 1024; 0: one a processor, fewer for little work
+ * \param[in] threads        at most 1024. 0: one per processor, and fewer for little work.
  * \param[out] products      receives int32 [a_count, b_count]
  * \param[in] capacity       of products in elements
  * \return FNE_OK or FNE_BUFFER_TOO_SMALL
@@ -1038,43 +1154,45 @@ FNE_API fne_status fne_unpack(const uint64_t *packed, uint64_t row_count, uint64
 FNE_API fne_status fne_packed_dot(const uint64_t *a, uint64_t a_count, const uint64_t *b, uint64_t b_count,
                                   uint64_t feature_count, uint32_t threads, int32_t *products, uint64_t capacity);
 
-#define FNE_METRIC_DOT 0     /**< the dot product, the largest first */
-#define FNE_METRIC_COSINE 1  /**< dot over the root of the product of both rows' numbers of features that are not 0; 0
-                                  where one has none. Largest first */
-#define FNE_METRIC_HAMMING 2 /**< the number of features that differ, the smallest first */
+#define FNE_METRIC_DOT 0     /**< the dot product. The largest comes first. */
+#define FNE_METRIC_COSINE 1  /**< dot product / sqrt(m * n), where m and n are the numbers of features of the two rows
+                                  that are not 0. It is 0 where one of them is 0. The largest comes first. */
+#define FNE_METRIC_HAMMING 2 /**< the number of features that differ. The smallest comes first. */
 
-/** The k best rows of a base for each query, best first, of equal ones the first of the base first: the same whatever
- * the number of threads. The base is read once for all queries.
+/** The k best rows of a base for each query, the best first. Of rows that are equally good, the first of the base comes
+ * first. The result is the same whatever the number of threads. The base is read once for all queries.
  *
  * \param[in] base           base_count * 2 W words
  * \param[in] base_count     rows of the base, at least 1
- * \param[in] queries        query_count * 2 W words; may be in the base
+ * \param[in] queries        query_count * 2 W words. They may lie in the base.
  * \param[in] query_count    queries, at least 1
  * \param[in] feature_count  features of both, 1 to 2^31 - 1
  * \param[in] k              1 to base_count
  * \param[in] metric         FNE_METRIC_DOT, FNE_METRIC_COSINE or FNE_METRIC_HAMMING
- * \param[in] threads        at most 1024; 0: one a processor, fewer for little work
+ * \param[in] threads        at most 1024. 0: one per processor, and fewer for little work.
  * \param[out] indices       receives uint64 [query_count, k], rows of the base
  * \param[out] scores        receives float64 [query_count, k]
  * \param[in] capacity       of each, in elements
- * \return FNE_OK or FNE_BUFFER_TOO_SMALL; FNE_OUT_OF_MEMORY where 16 * k * query_count bytes for each thread and once
- *         more cannot be had
+ * \return FNE_OK or an error
+ * \retval FNE_BUFFER_TOO_SMALL  the capacity of indices and scores is too small
+ * \retval FNE_OUT_OF_MEMORY     the working memory cannot be had: 16 * k * query_count bytes per thread, and once more
  * \since 2.0 */
-FNE_API fne_status fne_packed_search(const uint64_t *base, uint64_t base_count, const uint64_t *queries, uint64_t query_count,
-                                     uint64_t feature_count, uint64_t k, int32_t metric, uint32_t threads, uint64_t *indices,
-                                     double *scores, uint64_t capacity);
+FNE_API fne_status fne_packed_search(const uint64_t *base, uint64_t base_count, const uint64_t *queries,
+                                     uint64_t query_count, uint64_t feature_count, uint64_t k, int32_t metric,
+                                     uint32_t threads, uint64_t *indices, double *scores, uint64_t capacity);
 
 /** \} */
 
 /* --------------------------------------------------------------------------------------------------------- jobs */
 
 /** \defgroup jobs Jobs
- * A data set into a folder. One thread at a time uses a job; one process at a time runs the job of a folder.
+ * A job embeds a data set into a folder. Only one thread at a time may use a job, and only one process at a time may
+ * run the job of a folder.
  * \{ */
 
-/** The embedding of many images into a folder, which holds the features, the statistics, the codes and each image's
- * name and status in open formats (docs/jobs.md). A job that was killed at any moment goes on where it stopped when it
- * is opened and run again, and ends with the same bytes as an uninterrupted one. */
+/** The embedding of many images into a folder. The folder holds the features, the statistics, the codes, and each
+ * image's name and status, in open formats (docs/jobs.md). A job may be killed at any moment. When it is opened and run
+ * again, it resumes where it stopped, and ends with the same bytes as an uninterrupted one. */
 typedef struct fne_job fne_job;
 
 #define FNE_CODES_INT8 1    /**< codes.npy, int8 [rows, F] */
@@ -1084,127 +1202,131 @@ typedef struct fne_job fne_job;
 /** What is embedded, and what is kept. */
 typedef struct fne_job_options {
     uint64_t struct_size;        /**< set by fne_job_options_init() */
-    const char *source;          /**< a folder, whose JPEG and PNG files are taken in the order of their paths' bytes;
-                                      or a file that lists names, one a line or each ended by a zero byte. NULL:
-                                      paths */
-    const char *const *paths;    /**< path_count files, none of them ""; must be none where source is given */
-    uint64_t path_count;         /**< of paths */
-    const char *root;            /**< what relative names in a list and in paths are relative to; NULL: the list file's
-                                      folder, the working directory. Not with a folder. */
-    uint32_t shard_index;        /**< which part of the images, 0 to shard_count - 1; parts are whole batches, and none
-                                      is empty */
-    uint32_t shard_count;        /**< at most 2^20; 0: 1. Where it is more, codes are made when the shards are merged,
-                                      or by given statistics. */
+    const char *source;          /**< a folder or a list file. Of a folder, the JPEG and PNG files are taken, in the
+                                      order of their paths' bytes. A list file holds names, one per line, or each ended
+                                      by a zero byte. NULL: paths are taken. */
+    const char *const *paths;    /**< path_count files, none of them "". There must be none where source is given. */
+    uint64_t path_count;         /**< number of paths */
+    const char *root;            /**< the folder that relative names are relative to. NULL: the list file's folder for a
+                                      list, the working directory for paths. Must be NULL where source is a folder. */
+    uint32_t shard_index;        /**< which part of the images is embedded, 0 to shard_count - 1. Parts are whole
+                                      batches, and none is empty. */
+    uint32_t shard_count;        /**< number of parts, at most 2^20. 0: 1. Where it is more than 1, codes are made when
+                                      the shards are merged, or with given statistics. */
     int32_t drop_features;       /**< 1: keep codes only, which needs statistics */
-    int32_t codes;               /**< FNE_CODES_INT8, FNE_CODES_PACKED or their sum; 0: FNE_CODES_INT8; FNE_CODES_NONE:
-                                      none yet */
+    int32_t codes;               /**< FNE_CODES_INT8, FNE_CODES_PACKED or their sum. 0: FNE_CODES_INT8. FNE_CODES_NONE:
+                                      none yet. */
     const char *statistics;      /**< a file of saved statistics that codes are made with, such as a training set's
-                                      statistics.fne; NULL: the job's own */
-    const fne_ternarize_options *ternarize_options; /**< NULL: the defaults */
-    int32_t fail_on_bad_image;   /**< 1: the first bad image ends the run; 0: it is marked in status.npy and
-                                      images.jsonl */
-    int32_t accept_other_engine; /**< 1: go on with another TensorFlow, or on another kind of processor, than the job
-                                      was begun with; the manifest then names both. 0: FNE_JOB_MISMATCH */
-    uint32_t checkpoint_seconds; /**< what a killed job loses at most; 0: 15 */
+                                      statistics.fne. NULL: the job's own. */
+    const fne_ternarize_options *ternarize_options; /**< NULL stands for the defaults */
+    int32_t fail_on_bad_image;   /**< 1: the first bad image ends the run. 0: bad images are marked in status.npy and
+                                      images.jsonl. */
+    int32_t accept_other_engine; /**< 1: resume the job with another TensorFlow, or on another kind of processor, than
+                                      it was begun with. The manifest then names both. 0: that is FNE_JOB_MISMATCH. */
+    uint32_t checkpoint_seconds; /**< how many seconds of work a killed job loses at most. 0: 15. */
     int32_t reserved;            /**< 0 */
 } fne_job_options;
 
 /** Fills a struct with the defaults.
- * \param[out] options     the struct; its struct_size is set
+ * \param[out] options     the struct, whose struct_size is set, too
  * \param[in] struct_size  sizeof(fne_job_options)
  * \since 2.0 */
 FNE_API void fne_job_options_init(fne_job_options *options, uint64_t struct_size);
 
-/** Opens a job; nothing is written before fne_job_run().
+/** Opens a job. Nothing is written before fne_job_run().
  *
- * \param[in] folder             what is written to; it is made where it does not exist. One that holds the same job is
- *                               gone on with.
- * \param[in] model              may be closed afterwards. NULL: the job that is in the folder, to read it, or to run
- *                               what is left of it but for the network. Of the options checkpoint_seconds is taken
- *                               then, and codes, statistics and ternarize_options where codes are still to be made
- *                               (FNE_JOB_FEATURES); the others are not, and are not compared with the job's.
- * \param[in] extractor_options  NULL: the defaults. Batches are padded, and on_error is not taken (see
+ * With a model, the job is a new one, or the one that the folder holds, which is then resumed. Without a model, it is
+ * the one that the folder holds. It can be read, and what is left of it can be run, except for the network. Of the
+ * options, checkpoint_seconds is then taken. codes, statistics and ternarize_options are taken too where codes are
+ * still to be made (FNE_JOB_FEATURES). The other options are neither taken nor compared with the job's.
+ *
+ * \param[in] folder             where the job writes. The folder is made if it does not exist. If it already holds this
+ *                               job, the job is resumed.
+ * \param[in] model              the network, which may be closed afterwards, or NULL
+ * \param[in] extractor_options  NULL stands for the defaults. Batches are padded, and on_error is not taken (see
  *                               fail_on_bad_image). Not used where model is NULL.
- * \param[in] options            what it points to is copied; may be NULL, the defaults, where model is NULL
- * \param[out] job               receives the job; fne_job_close() frees it
+ * \param[in] options            What they point to is copied. May be NULL, which stands for the defaults, where model
+ *                               is NULL.
+ * \param[out] job               receives the job, which fne_job_close() frees
  * \return FNE_OK, an error of fne_extractor_open(), or
  * \retval FNE_FILE_ERROR        the source, the list, the statistics or the manifest cannot be read
  * \retval FNE_INVALID_ARGUMENT  also where there are no images, both a source and paths, a root for a folder, a shard
  *                               without images, or drop_features without statistics or without codes
- * \retval FNE_JOB_MISMATCH      the folder holds a job of another model, other options or other images; the message
- *                               says what differs
- * \retval FNE_INVALID_DATA      the manifest is damaged or of another version
+ * \retval FNE_JOB_MISMATCH      the folder holds a job of another model, other options or other images. The message
+ *                               says what differs.
+ * \retval FNE_INVALID_DATA      the manifest is damaged, or of another version
  * \since 2.0 */
-FNE_API fne_status fne_job_open(const char *folder, const fne_model *model, const fne_extractor_options *extractor_options,
-                                const fne_job_options *options, fne_job **job);
+FNE_API fne_status fne_job_open(const char *folder, const fne_model *model,
+                                const fne_extractor_options *extractor_options, const fne_job_options *options,
+                                fne_job **job);
 
-/** Opens a job that puts shards together: all the shards of one list, run with the same model and options, in any
- * order. Its folder gets the same bytes as that of one job over all images. TensorFlow is not needed.
+/** Opens a job that merges shards. These must be all the shards of one list, run with the same model and options. Their
+ * order does not matter. The folder gets the same bytes as that of one job over all images. TensorFlow is not needed.
  *
- * \param[in] folder       what is written to, as in fne_job_open()
+ * \param[in] folder       where the job writes, as in fne_job_open()
  * \param[in] shards       shard_count folders of jobs
  * \param[in] shard_count  at least 1
- * \param[in] options      NULL: the defaults; drop_features, codes, statistics, ternarize_options and
- *                         checkpoint_seconds are taken
- * \param[out] job         receives the job; fne_job_close() frees it
+ * \param[in] options      NULL stands for the defaults. drop_features, codes, statistics, ternarize_options and
+ *                         checkpoint_seconds are taken.
+ * \param[out] job         receives the job, which fne_job_close() frees
  * \return FNE_OK or an error
  * \retval FNE_FILE_ERROR    a shard or the statistics cannot be read
- * \retval FNE_JOB_MISMATCH  shards are missing, given twice, unfinished, without features, or differ; or the folder
+ * \retval FNE_JOB_MISMATCH  shards are missing, given twice, unfinished, without features, or differ, or the folder
  *                           holds another job
  * \retval FNE_INVALID_DATA  a manifest or a list is damaged
  * \since 2.0 */
 FNE_API fne_status fne_job_open_merge(const char *folder, const char *const *shards, uint64_t shard_count,
                                       const fne_job_options *options, fne_job **job);
 
-/** Frees a job; the folder stays as it is.
+/** Frees a job. The folder stays as it is.
  * \param[in] job  may be NULL
  * \since 2.0 */
 FNE_API void fne_job_close(fne_job *job);
 
-#define FNE_PHASE_EMBEDDING 0  /**< images are embedded; counted in images */
-#define FNE_PHASE_STATISTICS 1 /**< statistics are written; 0 or 1 of 1 */
-#define FNE_PHASE_CODES 2      /**< codes are made of features that were kept; counted in images */
-#define FNE_PHASE_FINISHING 3  /**< files get their final names; counted in steps */
+#define FNE_PHASE_EMBEDDING 0  /**< images are embedded. Counted in images. */
+#define FNE_PHASE_STATISTICS 1 /**< statistics are written. 0 or 1 of 1. */
+#define FNE_PHASE_CODES 2      /**< codes are made of features that were kept. Counted in images. */
+#define FNE_PHASE_FINISHING 3  /**< files get their final names. Counted in steps. */
 
-/** Called on the thread that runs the job.
- * \param[in] user   the reports'
+/** Called on the thread that runs the job. The last call has done equal to total in FNE_PHASE_FINISHING. It comes when
+ * the job is finished, so what it returns does not matter.
+ * \param[in] user   the reports' user
  * \param[in] phase  FNE_PHASE_EMBEDDING to FNE_PHASE_FINISHING
- * \param[in] done   of the phase
- * \param[in] total  of the phase
- * \return another value than 0 cancels (FNE_CANCELLED); what was done is on the disk then. The last call, with done equal
- *         to total in FNE_PHASE_FINISHING, comes when the job is finished: what it returns does not matter. */
+ * \param[in] done   how much of the phase is done
+ * \param[in] total  how much there is in the phase
+ * \return 0 to go on, another value to cancel (FNE_CANCELLED). What was done is then on the disk. */
 typedef int32_t (*fne_job_progress_fn)(void *user, int32_t phase, uint64_t done, uint64_t total);
 
 /** What a job's run reports, all of it on the calling thread. */
 typedef struct fne_job_reports {
     uint64_t struct_size;           /**< set by fne_job_reports_init() */
     fne_job_progress_fn progress;   /**< may be NULL */
-    fne_image_error_fn image_error; /**< called for each image that cannot be embedded, also for one that ends the run;
-                                         may be NULL */
+    fne_image_error_fn image_error; /**< called for each image that cannot be embedded, also for one that ends the run.
+                                         May be NULL. */
     void *user;                     /**< handed to both */
 } fne_job_reports;
 
 /** Fills a struct with zeros.
- * \param[out] reports     the struct; its struct_size is set
+ * \param[out] reports     the struct, whose struct_size is set
  * \param[in] struct_size  sizeof(fne_job_reports)
  * \since 2.0 */
 FNE_API void fne_job_reports_init(fne_job_reports *reports, uint64_t struct_size);
 
-/** Does what is left of the job; nothing is left of a finished one. After an error the job goes on from its last
- * checkpoint when it is run again. Where no image is good and the statistics are the job's own, the error is the first
+/** Does what is left of the job. Nothing is left of a finished one. After an error, running the job again resumes it
+ * from its last checkpoint. Where no image is good and the statistics are the job's own, the error is the first
  * image's.
  *
- * \param[in,out] job   the job
- * \param[in] reports   may be NULL
+ * \param[in,out] job  the job
+ * \param[in] reports  may be NULL
  * \return FNE_OK, with fail_on_bad_image an error of fne_extract_files(), or
- * \retval FNE_FILE_ERROR          a file cannot be read or written, also for a full disk
+ * \retval FNE_FILE_ERROR          a file cannot be read or written, also because the disk is full
  * \retval FNE_JOB_BUSY            the folder's job is being run
- * \retval FNE_JOB_MISMATCH        another engine than the job was begun with, or other statistics
+ * \retval FNE_JOB_MISMATCH        the engine or the statistics are others than the job was begun with
  * \retval FNE_INVALID_ARGUMENT    also where images are left and the job was opened without a model, where the
  *                                 statistics that it was begun with are not given, or where the folder holds something
  *                                 else than a job
- * \retval FNE_SHAPE_MISMATCH      the given statistics are of another number of features
- * \retval FNE_INVALID_DATA        a file of the job, of a shard, or the statistics are damaged
+ * \retval FNE_SHAPE_MISMATCH      the given statistics have another number of features
+ * \retval FNE_INVALID_DATA        a file of the job, of a shard, or of the statistics is damaged
  * \retval FNE_CANCELLED           the progress function asked for it
  * \retval FNE_BACKEND_ERROR       TensorFlow failed
  * \retval FNE_UNSUPPORTED_TENSOR  as fne_extract_files()
@@ -1217,48 +1339,48 @@ FNE_API fne_status fne_job_run(fne_job *job, const fne_job_reports *reports);
 #define FNE_JOB_FINISHED 2 /**< all is there */
 
 /** How far a job is. */
-typedef struct fne_job_info {
-    uint64_t struct_size;    /**< set by fne_job_info_init() */
+typedef struct fne_progress_info {
+    uint64_t struct_size;    /**< set by fne_progress_info_init() */
     int32_t state;           /**< FNE_JOB_RUNNING, FNE_JOB_FEATURES or FNE_JOB_FINISHED */
     uint32_t rows_per_image; /**< 1, or 10 with ten crops */
-    uint64_t image_count;    /**< of this job */
-    uint64_t first_image;    /**< of a shard in the whole list */
-    uint64_t total_images;   /**< of the whole list */
-    uint64_t images_done;    /**< embedded or failed, and safe on the disk */
-    uint64_t failed_images;  /**< of a job that has tried all of them, else 0 */
+    uint64_t image_count;    /**< number of this job's images */
+    uint64_t first_image;    /**< place of a shard's first image in the whole list */
+    uint64_t total_images;   /**< number of images in the whole list */
+    uint64_t images_done;    /**< images that are embedded or failed, and safe on the disk */
+    uint64_t failed_images;  /**< images that failed, once the job has tried all of them, else 0 */
     uint64_t feature_count;  /**< F */
-    uint64_t layer_count;    /**< of fne_job_layer_info() */
-} fne_job_info;
+    uint64_t layer_count;    /**< how many layers fne_job_layer_info() describes */
+} fne_progress_info;
 
 /** Fills a struct with zeros.
- * \param[out] info        the struct; its struct_size is set
- * \param[in] struct_size  sizeof(fne_job_info)
+ * \param[out] info        the struct, whose struct_size is set
+ * \param[in] struct_size  sizeof(fne_progress_info)
  * \since 2.0 */
-FNE_API void fne_job_info_init(fne_job_info *info, uint64_t struct_size);
+FNE_API void fne_progress_info_init(fne_progress_info *info, uint64_t struct_size);
 
-/** How far the job is. To see what another process has done since, open the job again.
+/** Describes how far the job is. To see what another process has done since, open the job again.
  *
  * \param[in] job       the job
- * \param[in,out] info  receives the facts; its struct_size must be set
+ * \param[in,out] info  receives the facts. Its struct_size must be set.
  * \return FNE_OK or an error
  * \retval FNE_FILE_ERROR    the checkpoint cannot be read
  * \retval FNE_INVALID_DATA  the checkpoint or the manifest is damaged
  * \since 2.0 */
-FNE_API fne_status fne_job_get_info(const fne_job *job, fne_job_info *info);
+FNE_API fne_status fne_job_progress_info(const fne_job *job, fne_progress_info *info);
 
-/** As fne_extractor_layer_info().
+/** Describes a layer, as fne_extractor_layer_info() does.
  *
  * \param[in] job       the job
  * \param[in] index     0 to layer_count - 1
- * \param[in,out] info  receives the facts, with a name that lives until the job is closed; its struct_size must be set
- * \return FNE_OK; FNE_INVALID_ARGUMENT also for an index beyond the layers
+ * \param[in,out] info  receives the facts. The name lives until the job is closed. The struct_size must be set.
+ * \return FNE_OK, or FNE_INVALID_ARGUMENT for an index beyond the layers
  * \since 2.0 */
 FNE_API fne_status fne_job_layer_info(const fne_job *job, uint64_t index, fne_layer_info *info);
 
 /** The job's own statistics, once its features are there. A job that was begun with given statistics has none.
  *
  * \param[in] job          the job
- * \param[out] statistics  receives an object of the caller's; fne_statistics_close() frees it
+ * \param[out] statistics  receives an object that belongs to the caller. fne_statistics_close() frees it.
  * \return FNE_OK or an error
  * \retval FNE_FILE_ERROR    there are none
  * \retval FNE_INVALID_DATA  they are damaged

@@ -111,18 +111,18 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
 
 // MARK: Reading
 
-@c @implementation public func fne_job_info_init(_ info: UnsafeMutablePointer<fne_job_info>?, _ struct_size: UInt64) {
-    initialize(info, fne_job_info(), struct_size)
+@c @implementation public func fne_progress_info_init(_ info: UnsafeMutablePointer<fne_progress_info>?, _ struct_size: UInt64) {
+    initialize(info, fne_progress_info(), struct_size)
 }
 
-@c @implementation public func fne_job_get_info(
-    _ job: OpaquePointer?, _ info: UnsafeMutablePointer<fne_job_info>?
+@c @implementation public func fne_job_progress_info(
+    _ job: OpaquePointer?, _ info: UnsafeMutablePointer<fne_progress_info>?
 ) -> fne_status {
     status {
         let object: JobObject = try referenced(job, "job")
         let info = try required(info, "info")
         let job = object.job
-        let value = fne_job_info(
+        let value = fne_progress_info(
             struct_size: 0, state: job.state.rawValue, rows_per_image: UInt32(try job.rowsPerImage()),
             image_count: UInt64(job.imageCount), first_image: UInt64(job.firstImage),
             total_images: UInt64(job.totalImageCount), images_done: UInt64(try job.imagesDone()),

@@ -39,7 +39,9 @@ private let statusNames: [Int32: CText] = [
 ]
 private let unknownStatus = CText("unknown status")
 
-@c @implementation public func fne_version_number() -> UInt32 { 2_00_00 }
+@c @implementation public func fne_version_number() -> UInt32 {
+    UInt32(FNE_VERSION_MAJOR * 10_000 + FNE_VERSION_MINOR * 100 + FNE_VERSION_PATCH)
+}
 
 @c @implementation public func fne_version_string() -> UnsafePointer<CChar>? { version.pointer }
 

@@ -49,13 +49,13 @@ public import CFNE
     }
 }
 
-@c @implementation public func fne_statistics_get(
+@c @implementation public func fne_statistics_moments(
     _ statistics: OpaquePointer?, _ mean: UnsafeMutablePointer<Double>?, _ std: UnsafeMutablePointer<Double>?,
     _ capacity: UInt64, _ ddof: UInt32
 ) -> fne_status {
     status {
         let object: Statistics = try referenced(statistics, "statistics")
-        try needCapacity(capacity, object.featureCount, "mean and std")
+        if mean != nil || std != nil { try needCapacity(capacity, object.featureCount, "mean and std") }
         try object.get(mean: mean, std: std, ddof: Int(ddof))
     }
 }

@@ -37,7 +37,7 @@ int main(int argc, char **argv) {
     fne_job_close(NULL);
     fne_job_options_init(NULL, 64);
     fne_job_reports_init(NULL, 64);
-    fne_job_info_init(NULL, 64);
+    fne_progress_info_init(NULL, 64);
 
     /* Images. */
     uint8_t pixels[12] = {0};
@@ -292,7 +292,7 @@ int main(int argc, char **argv) {
     no_paths[0] = "/nowhere/shard";
     EXPECT(fne_job_open_merge("/nowhere/job", no_paths, 1, &job_options, &job), FNE_FILE_ERROR);
     EXPECT(fne_job_run(NULL, NULL), FNE_INVALID_ARGUMENT);
-    EXPECT(fne_job_get_info(NULL, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_job_progress_info(NULL, NULL), FNE_INVALID_ARGUMENT);
     EXPECT(fne_job_layer_info(NULL, 0, NULL), FNE_INVALID_ARGUMENT);
     EXPECT(fne_job_statistics(NULL, NULL), FNE_INVALID_ARGUMENT);
     HOLDS(job == NULL);
@@ -314,15 +314,18 @@ int main(int argc, char **argv) {
     EXPECT(fne_statistics_update(statistics, NULL, 0, 2), FNE_OK);
     EXPECT(fne_statistics_merge(statistics, other), FNE_SHAPE_MISMATCH);
     EXPECT(fne_statistics_merge(statistics, NULL), FNE_INVALID_ARGUMENT);
-    EXPECT(fne_statistics_get(statistics, mean, std, 2, 0), FNE_INVALID_ARGUMENT); /* no rows yet */
+    EXPECT(fne_statistics_moments(statistics, mean, std, 2, 0), FNE_INVALID_ARGUMENT); /* no rows yet */
     EXPECT(fne_statistics_update(statistics, numbers, 2, 2), FNE_OK);
-    EXPECT(fne_statistics_get(statistics, mean, std, 1, 0), FNE_BUFFER_TOO_SMALL);
-    EXPECT(fne_statistics_get(statistics, mean, std, 2, 2), FNE_INVALID_ARGUMENT);
-    EXPECT(fne_statistics_get(NULL, mean, std, 2, 0), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_statistics_moments(statistics, mean, std, 1, 0), FNE_BUFFER_TOO_SMALL);
+    EXPECT(fne_statistics_moments(statistics, mean, std, 2, 2), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_statistics_moments(NULL, mean, std, 2, 0), FNE_INVALID_ARGUMENT);
     HOLDS(mean[0] == -1 && std[1] == -1);
-    EXPECT(fne_statistics_get(statistics, mean, std, 2, 0), FNE_OK);
+    EXPECT(fne_statistics_moments(statistics, mean, std, 2, 0), FNE_OK);
     HOLDS(mean[0] == 2 && mean[1] == 3 && std[0] == 1 && std[1] == 1);
-    EXPECT(fne_statistics_get(statistics, NULL, NULL, 2, 0), FNE_OK);
+    EXPECT(fne_statistics_moments(statistics, NULL, std, 1, 0), FNE_BUFFER_TOO_SMALL); /* one array needs room, too */
+    EXPECT(fne_statistics_moments(statistics, mean, NULL, 1, 0), FNE_BUFFER_TOO_SMALL);
+    EXPECT(fne_statistics_moments(statistics, NULL, NULL, 0, 0), FNE_OK);
+    EXPECT(fne_statistics_moments(statistics, NULL, NULL, 0, 2), FNE_INVALID_ARGUMENT);
     EXPECT(fne_statistics_count(NULL, &count, &count), FNE_INVALID_ARGUMENT);
     EXPECT(fne_statistics_count(statistics, NULL, NULL), FNE_OK);
     EXPECT(fne_statistics_size(statistics, NULL), FNE_INVALID_ARGUMENT);

@@ -1,7 +1,7 @@
 /* Every part of fne.hpp once: binding NETWORK.pb HEIGHT WIDTH FOLDER BROKEN IMAGE...
  *
- * Checks what can be checked here, and writes features.bin, codes.bin, mean.bin and packed.bin to FOLDER for a comparison
- * with NumPy. Ends with 1 and the line of the first check that fails. */
+ * Checks what can be checked here, and writes features.bin, codes.bin, mean.bin and packed.bin to FOLDER for a
+ * comparison with NumPy. Ends with 1 and the line of the first check that fails. */
 #include <fne.hpp>
 
 #include <cmath>
@@ -37,7 +37,8 @@ static std::pair<fne_status, std::string> thrown(Call &&call) {
 
 template <class T>
 static void write(const std::string &path, const std::vector<T> &values) {
-    std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char *>(values.data()), std::streamsize(values.size() * sizeof(T)));
+    const auto size = std::streamsize(values.size() * sizeof(T));
+    std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char *>(values.data()), size);
 }
 
 static std::vector<std::uint8_t> read(const std::string &path) {
@@ -50,7 +51,8 @@ static bool has(const std::string &text, const std::string &part) { return text.
 static void images(const std::string &path, const std::string &broken) {
     const auto info = fne::probe(path);
     const fne::image image = fne::decode(path);
-    CHECK(image.height == info.height && image.width == info.width && image.rgb.size() == std::size_t(info.height) * info.width * 3);
+    CHECK(image.height == info.height && image.width == info.width);
+    CHECK(image.rgb.size() == std::size_t(info.height) * info.width * 3);
     const auto bytes = read(path);
     CHECK(fne::decode(bytes).rgb == image.rgb && fne::probe(bytes).width == info.width);
     const fne::image half = fne::resize(image, image.height / 2, image.width / 2);
@@ -128,11 +130,12 @@ static void arithmetic() {
     const auto found = fne::packed_search(packed, packed, 2, 2, FNE_METRIC_DOT, 1);
     CHECK((found.indices == std::vector<std::uint64_t>{0, 1, 0, 1, 2, 1}) && found.scores[5] == -1);
     CHECK(thrown([&] { fne::packed_search(packed, packed, 2, 4); }).first == FNE_INVALID_ARGUMENT);
-    CHECK(thrown([&] { fne::unpack(fne::span<const std::uint64_t>(packed.data(), 3), 2); }).first == FNE_SHAPE_MISMATCH);
+    const fne::span<const std::uint64_t> three(packed.data(), 3);
+    CHECK(thrown([&] { fne::unpack(three, 2); }).first == FNE_SHAPE_MISMATCH);
 }
 
-static void embedding(const std::string &network, unsigned height, unsigned width, const std::string &folder, const std::string &broken,
-                      const std::vector<std::string> &paths) {
+static void embedding(const std::string &network, unsigned height, unsigned width, const std::string &folder,
+                      const std::string &broken, const std::vector<std::string> &paths) {
     const auto [status, message] = thrown([] { fne::model("none.pb"); });
     CHECK(status == FNE_FILE_ERROR && has(message, "none.pb"));
     CHECK(fne::model(read(network)).tensors().size() == fne::model(network).tensors().size());
@@ -175,7 +178,8 @@ static void embedding(const std::string &network, unsigned height, unsigned widt
     again.assign(features.size(), 0);
     extractor.extract_tensor(fed, again, run);
     CHECK(again == features && run.rows_done == paths.size());
-    CHECK(thrown([&] { extractor.extract_tensor(fne::span<const float>(fed.data(), 7), again, run); }).first == FNE_SHAPE_MISMATCH);
+    const fne::span<const float> seven(fed.data(), 7);
+    CHECK(thrown([&] { extractor.extract_tensor(seven, again, run); }).first == FNE_SHAPE_MISMATCH);
     CHECK(run.rows_done == 0);
     const auto one = extractor.extract(decoded[0]);
     CHECK(one.size() == columns && std::abs(one[0] - features[0]) < 1e-4f);
@@ -237,7 +241,8 @@ static void embedding(const std::string &network, unsigned height, unsigned widt
     skipping.extract(some, again, skipped);
     CHECK(left_out == std::vector<std::uint64_t>{1} && statuses[1] == FNE_UNSUPPORTED_IMAGE && statuses[0] == FNE_OK);
     CHECK(std::isnan(again[columns]) && !std::isnan(again[0]));
-    CHECK(thrown([&] { extractor.extract(paths, fne::span<float>(again.data(), 3), run); }).first == FNE_BUFFER_TOO_SMALL);
+    const fne::span<float> three(again.data(), 3);
+    CHECK(thrown([&] { extractor.extract(paths, three, run); }).first == FNE_BUFFER_TOO_SMALL);
 
     fne::extractor moved = std::move(extractor);
     CHECK(moved.extract(paths) == features);
@@ -261,10 +266,10 @@ static void jobs(const std::string &network, unsigned height, unsigned width, co
             ++calls;
             return phase >= FNE_PHASE_EMBEDDING && done <= total;
         });
-        CHECK(calls > 0 && job.info().state == FNE_JOB_FINISHED && job.info().image_count == paths.size());
+        CHECK(calls > 0 && job.progress().state == FNE_JOB_FINISHED && job.progress().image_count == paths.size());
     }
     const fne::job opened(folder + "/job");
-    CHECK(opened.layers().size() == opened.info().layer_count && opened.statistics().row_count() == paths.size());
+    CHECK(opened.layers().size() == opened.progress().layer_count && opened.statistics().row_count() == paths.size());
 
     extracting.batch_size = 2; // parts are whole batches
     options.shard_count = 2;
@@ -280,7 +285,8 @@ static void jobs(const std::string &network, unsigned height, unsigned width, co
     options.shard_index = options.shard_count = 0;
     bool arrived = false;
     try {
-        fne::job(folder + "/third", model, options, extracting).run([](std::int32_t, std::uint64_t, std::uint64_t) -> bool { throw 7; });
+        fne::job third(folder + "/third", model, options, extracting);
+        third.run([](std::int32_t, std::uint64_t, std::uint64_t) -> bool { throw 7; });
     } catch (int number) {
         arrived = number == 7;
     }

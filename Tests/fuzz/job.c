@@ -56,9 +56,9 @@ static void seal(uint8_t *bytes, size_t size) {
 }
 
 static void use(fne_job *job) {
-    fne_job_info info;
-    fne_job_info_init(&info, sizeof info);
-    int known = fne_job_get_info(job, &info) == FNE_OK;
+    fne_progress_info info;
+    fne_progress_info_init(&info, sizeof info);
+    int known = fne_job_progress_info(job, &info) == FNE_OK;
     if (info.images_done > info.image_count) abort();
     for (uint64_t i = 0; known && i <= info.layer_count && i < 100; ++i) {
         fne_layer_info layer;

@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         CHECK(fne_statistics_save(statistics, again, saved) == FNE_OK && memcmp(again, bytes, size) == 0);
         free(again);
         double *mean = malloc(2 * features * sizeof *mean);
-        fne_status got = fne_statistics_get(statistics, mean, mean + features, features, 0);
+        fne_status got = fne_statistics_moments(statistics, mean, mean + features, features, 0);
         CHECK((got == FNE_OK) == (rows > 0));
         for (uint64_t i = 0; got == FNE_OK && i < features; ++i) {
             CHECK(isfinite(mean[i]) && isfinite(mean[features + i]) && mean[features + i] >= 0);
@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         float *row = calloc(features, sizeof *row);
         fne_statistics_update(statistics, row, 1, features);
         fne_statistics_merge(statistics, statistics);
-        fne_statistics_get(statistics, mean, mean + features, features, 1);
+        fne_statistics_moments(statistics, mean, mean + features, features, 1);
         free(row);
         free(mean);
         fne_statistics_close(statistics);

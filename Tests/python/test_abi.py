@@ -24,7 +24,7 @@ abi = importlib.util.module_from_spec(
 )
 abi.__spec__.loader.exec_module(abi)
 HEADER = abi.HEADER.read_text()
-FIRST = {"first.h": "d67f6485bbba1e19", "first.abi": "109087c762d5bf81"}
+FIRST = {"first.h": "3927819225e10999", "first.abi": "89e1c27f4fc0cc6d"}
 
 
 # ---- the record
@@ -92,6 +92,12 @@ def test_growth_is_allowed_and_shows(tmp_path):
     assert "1 Added function" in abi.changes(header) and "'uint64_t later'" in abi.changes(header)
 
 
+def test_a_later_release_breaks_nothing(tmp_path):
+    """The numbers of the release change, as no other constant does."""
+    header = changed(tmp_path, "#define FNE_VERSION_MINOR 0", "#define FNE_VERSION_MINOR 1")
+    assert abi.breaches(header) == [] and abi.changes(header) == ""
+
+
 # ---- programs of another age
 
 
@@ -103,7 +109,7 @@ def sizes(header):
 
 SIZES = sizes((abi.RECORD / "layout.txt").read_text())
 OPTIONS = {"image_options", "model_options", "extractor_options", "extract_run", "ternarize_options", "job_options", "job_reports"}  # fmt: skip
-INFOS = {"image_info", "tensor_info", "layer_info", "input_info", "job_info"}
+INFOS = {"image_info", "tensor_info", "layer_info", "input_info", "progress_info"}
 
 
 def test_every_struct_is_tried():
@@ -167,7 +173,7 @@ def calls(network, tmp_path_factory):
         "ternarize_options": lambda p: lib.fne_ternarize(at(x), 1, 2, at(mean), at(std), p, at(codes), 2),
         "job_options": job,
         "job_reports": lambda p: lib.fne_job_run(run_job, p),
-        "job_info": lambda p: lib.fne_job_get_info(run_job, p),
+        "progress_info": lambda p: lib.fne_job_progress_info(run_job, p),
     }
     lib.fne_job_close(run_job)
 

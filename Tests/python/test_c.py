@@ -31,18 +31,81 @@ def embed(tmp_path_factory):
     return ROOT / "build/embed"
 
 
+def built(source, program):
+    """The program, compiled from its source without a warning and linked to the built library."""
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", ROOT / "build/include"]
+    library = ROOT / "build/lib"
+    result = run("gcc", *flags, source, "-L", library, "-lfne", f"-Wl,-rpath,{library}", "-o", program)
+    assert result.returncode == 0, result.stderr
+    return program
+
+
+def test_version(tmp_path):
+    """The header's macros, the library's functions and the Makefile name one release."""
+    source = tmp_path / "version.c"
+    source.write_text(
+        "#include <fne.h>\n#include <stdio.h>\n"
+        "#if FNE_VERSION_MAJOR < 2\n#error no number for the preprocessor\n#endif\n"
+        "int main(void) {\n"
+        '    puts("header " FNE_VERSION_STRING);\n'
+        '    printf("%d.%d.%d\\n", FNE_VERSION_MAJOR, FNE_VERSION_MINOR, FNE_VERSION_PATCH);\n'
+        '    printf("%s %u\\n", fne_version_string(), (unsigned)fne_version_number());\n'
+        "}\n"
+    )
+    result = run(built(source, tmp_path / "version"))
+    release = re.search(r"^VERSION := (\d+\.\d+\.\d+)$", (ROOT / "Makefile").read_text(), re.MULTILINE).group(1)
+    major, minor, patch = map(int, release.split("."))
+    number = major * 10_000 + minor * 100 + patch
+    assert result.stdout.splitlines() == [f"header {release}", release, f"{release} {number}"]
+
+
 def test_abuse(tmp_path, network):
     """Every function called as it must not be: a status each time, never a crash."""
     graph = tmp_path / "graph.pb"
     graph.write_bytes(network[0].SerializeToString())
-    program = tmp_path / "abuse"
-    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-I", ROOT / "build/include"]
-    library = ROOT / "build/lib"
-    build = run("gcc", *flags, ROOT / "Tests/c/abuse.c", "-L", library, "-lfne", f"-Wl,-rpath,{library}", "-o", program)
-    assert build.returncode == 0, build.stderr
+    program = built(ROOT / "Tests/c/abuse.c", tmp_path / "abuse")
     result = run(program, graph, env={})
     assert result.returncode == 0, result.stderr
     assert int(result.stdout.split()[0]) > 100
+
+
+def in_python(statement, *arguments):
+    """Runs a statement in a process of its own, where libfne loads TensorFlow as it does in a C program."""
+    result = run(sys.executable, "-c", f"import sys, fne; {statement}", *arguments)
+    assert result.returncode == 0, result.stderr
+
+
+def codes_and_statistics(folder, network, images):
+    """What Python computes for six photographs."""
+    in_python(
+        "fne.full_network_embedding(sys.argv[1], sys.argv[3:], 16, 'input', None, (224, 224), output_dir=sys.argv[2])",
+        network, folder, *images,
+    )  # fmt: skip
+    codes = np.load(folder / "fne.npy")
+    assert codes.shape == (6, 21008)
+    return codes, np.load(folder / "stats.npy")
+
+
+def test_the_program_of_the_main_page(tmp_path, lite0, photographs):
+    """The header's own example, taken from its comment: the codes that Python computes, or what is wrong."""
+    page = (ROOT / "include/fne.h").read_text().split(r"\code{.c}")[1].split(r" * \endcode")[0]
+    source = tmp_path / "codes.c"
+    source.write_text(re.sub(r"^ \* ?", "", page, flags=re.MULTILINE))
+    program = built(source, tmp_path / "codes")
+    environment = dict(os.environ, FNE_TENSORFLOW=os.path.dirname(tensorflow_library()))
+    result = run(program, lite0, *photographs[:6], env=environment)
+    assert result.returncode == 0, result.stderr
+    assert set("".join(lines := result.stdout.splitlines())) == set("-0+")
+    codes = np.array([["-0+".index(sign) - 1 for sign in line] for line in lines], np.int8)
+    np.testing.assert_array_equal(codes, codes_and_statistics(tmp_path, lite0, photographs[:6])[0])
+
+    result = run(program, lite0, photographs[0], "gone.jpg", env=environment)
+    assert result.returncode == 1 and not result.stdout
+    assert "codes: FNE_FILE_ERROR: image 1 of 2: gone.jpg: No such file" in result.stderr
+    result = run(program, "gone.pb", photographs[0], env=environment)
+    assert result.returncode == 1 and "codes: FNE_FILE_ERROR: gone.pb: No such file" in result.stderr
+    result = run(program, lite0, env=environment)
+    assert result.returncode == 2 and "usage" in result.stderr
 
 
 def test_embed(tmp_path, embed, lite0, photographs):
@@ -51,16 +114,11 @@ def test_embed(tmp_path, embed, lite0, photographs):
     out = tmp_path / "out.npy"
     result = run(embed, lite0, "import/input:0", "224x224", out, *photographs[:6], env=environment)
     assert result.returncode == 0, result.stderr
-    program = (
-        "import sys, fne; "
-        "fne.full_network_embedding(sys.argv[1], sys.argv[3:], 16, 'input', None, (224, 224), output_dir=sys.argv[2])"
-    )
-    result = run(sys.executable, "-c", program, lite0, tmp_path, *photographs[:6], env=environment)
-    assert result.returncode == 0, result.stderr
+    expected, statistics = codes_and_statistics(tmp_path, lite0, photographs[:6])
     codes = np.load(out)
-    assert codes.dtype == np.int8 and codes.shape == (6, 21008)
-    np.testing.assert_array_equal(codes, np.load(tmp_path / "fne.npy"))
-    np.testing.assert_array_equal(np.load(tmp_path / "out.stats.npy"), np.load(tmp_path / "stats.npy"))
+    assert codes.dtype == np.int8 and codes.shape == expected.shape
+    np.testing.assert_array_equal(codes, expected)
+    np.testing.assert_array_equal(np.load(tmp_path / "out.stats.npy"), statistics)
 
 
 def test_embed_says_what_is_wrong(tmp_path, embed, lite0, photographs):
@@ -95,7 +153,10 @@ def test_job(tmp_path, lite0, photographs):
     assert result.returncode == 0, result.stderr
     assert result.stdout == "7 images, 1 skipped, 21008 features of 49 layers\n"
     assert "image 6 is skipped: is neither a JPEG" in result.stderr
-    fne.embed_dataset(folder, lite0, tmp_path / "python", size=(224, 224), codes=("int8", "packed"))
+    in_python(
+        "fne.embed_dataset(sys.argv[1], sys.argv[2], sys.argv[3], size=(224, 224), codes=('int8', 'packed'))",
+        folder, lite0, tmp_path / "python",
+    )  # fmt: skip
     assert digests(tmp_path / "c") == digests(tmp_path / "python")
     result = run(ROOT / "build/job", lite0, "224x224", folder, tmp_path / "c", env=environment)
     assert result.returncode == 0, result.stderr

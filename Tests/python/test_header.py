@@ -54,6 +54,20 @@ def test_function_is_documented(name):
     assert re.search(r"\\since \d+\.\d+ \*/$", comment)
 
 
+def test_infos_read_alike():
+    """The main page's rule: fne_OBJECT_FACT_info() fills an fne_FACT_info. Images, which are no objects, have verbs."""
+    filled = {}
+    for name, match in functions().items():
+        info = re.search(r"\b(fne_\w+_info) \*info\b", match[4])
+        if info and not name.startswith("fne_image_"):
+            filled.setdefault(info[1], set()).add(name)
+    assert set(filled) == {name for name in re.findall(r"^\} (fne_\w+_info);", TEXT, re.MULTILINE)} - {"fne_image_info"}
+    for info, names in filled.items():
+        fact = info.removeprefix("fne_")
+        assert f"{info}_init" in names and len(names) >= 2
+        assert all(re.fullmatch(rf"fne_[a-z]+_{fact}", name) for name in names - {f"{info}_init"}), names
+
+
 def test_error_codes_in_comments_exist():
     named = set(re.findall(r"\\retval (\w+)", TEXT))
     assert named and named <= {match[2] for match in CONSTANT.finditer(TEXT)}
@@ -83,7 +97,7 @@ def test_structs_and_members_are_documented():
 
 def test_constants_are_documented():
     constants = list(CONSTANT.finditer(TEXT))
-    assert len(constants) == len(re.findall(r"^#define FNE_\w+ \S*\d", TEXT, re.MULTILINE)) >= 59
+    assert len(constants) == len(re.findall(r"^#define FNE_\w+ \S*\d", TEXT, re.MULTILINE)) >= 62
     for match in constants:
         before, name, _, rest = match.groups()
         assert before or re.match(r" +/\*\*< \S", rest), name

@@ -82,7 +82,7 @@ def test_ctypes_structs_have_the_header_layout(tmp_path):
         "fne_ternarize_options": _ffi.TernarizeOptions,
         "fne_job_options": _ffi.JobOptions,
         "fne_job_reports": _ffi.JobReports,
-        "fne_job_info": _ffi.JobInfo,
+        "fne_progress_info": _ffi.ProgressInfo,
     }
     assert set(re.findall(r"^typedef struct (\w+) \{", HEADER.read_text(), re.MULTILINE)) == set(structs)
     lines, expected = [], []

@@ -3,8 +3,8 @@
  *     embed model.pb input_tensor HEIGHTxWIDTH out.npy image...
  *
  * model.pb is a frozen TensorFlow GraphDef. All its convolutional and dense layers are taken, without the classifier's
- * output; pictures are fed as RGB 0 to 255. out.npy receives the codes, int8 [images, features] of -1, 0, 1, and
- * out.stats.npy beside it the mean and the standard deviation of each feature, float64 [2, features].
+ * output. Pictures are fed as RGB, 0 to 255. out.npy receives the codes, int8 [images, features] of -1, 0 and 1.
+ * out.stats.npy beside it receives the mean and the standard deviation of each feature, float64 [2, features].
  *
  * Build, from the project's folder after `make build`:
  *
@@ -41,8 +41,9 @@ static void *allocate(uint64_t count, size_t size) {
 static void save(const char *path, const char *type, const void *numbers, size_t size, uint64_t rows,
                  uint64_t columns) {
     char header[128];
-    int length = snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (%" PRIu64 ", %" PRIu64 "), }",
-                          type, rows, columns);
+    int length = snprintf(header, sizeof header,
+                          "{'descr': '%s', 'fortran_order': False, 'shape': (%" PRIu64 ", %" PRIu64 "), }", type, rows,
+                          columns);
     memset(header + length, ' ', sizeof header - (size_t)length);
     header[117] = '\n'; /* 10 bytes stand before the dictionary: 128 in all */
     FILE *file = fopen(path, "wb");
@@ -87,7 +88,7 @@ int main(int argc, char **argv) {
     check(fne_statistics_open(features, &statistics));
     check(fne_statistics_update(statistics, pooled, count, features));
     double *mean = allocate(2 * features, sizeof *mean), *std = mean + features;
-    check(fne_statistics_get(statistics, mean, std, features, 0));
+    check(fne_statistics_moments(statistics, mean, std, features, 0));
     fne_statistics_close(statistics);
 
     int8_t *codes = allocate(count * features, sizeof *codes);

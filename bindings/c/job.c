@@ -1,8 +1,9 @@
-/* Embeds a folder of images into another one with libfne, restartable:
+/* Embeds a folder of images into another folder with libfne:
  *
  *     job model.pb HEIGHTxWIDTH images output
  *
- * output receives features, statistics and codes as NumPy files (docs/jobs.md). Interrupted, the same command goes on.
+ * output receives features, statistics and codes as NumPy files (docs/jobs.md). After an interruption, the same command
+ * resumes the job.
  *
  * Build, from the project's folder after `make build`:
  *
@@ -24,7 +25,7 @@ static int32_t progress(void *user, int32_t phase, uint64_t done, uint64_t total
     (void)user;
     if (phase == FNE_PHASE_EMBEDDING) fprintf(stderr, "\r%" PRIu64 " of %" PRIu64, done, total);
     if (phase == FNE_PHASE_EMBEDDING && done == total) fprintf(stderr, "\n");
-    return 0; /* another value stops the job, to be gone on with later */
+    return 0; /* another value stops the job, which can be resumed later */
 }
 
 static void skipped(void *user, uint64_t image, fne_status status, const char *reason) {
@@ -61,9 +62,9 @@ int main(int argc, char **argv) {
     reports.image_error = skipped;
     check(fne_job_run(job, &reports));
 
-    fne_job_info info;
-    fne_job_info_init(&info, sizeof info);
-    check(fne_job_get_info(job, &info));
+    fne_progress_info info;
+    fne_progress_info_init(&info, sizeof info);
+    check(fne_job_progress_info(job, &info));
     printf("%" PRIu64 " images, %" PRIu64 " skipped, %" PRIu64 " features of %" PRIu64 " layers\n", info.image_count,
            info.failed_images, info.feature_count, info.layer_count);
     fne_job_close(job);

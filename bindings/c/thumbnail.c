@@ -2,8 +2,8 @@
  *
  *     thumbnail image SIDE out.ppm
  *
- * The picture keeps its aspect; its longer side becomes SIDE pixels. Needs no TensorFlow. What can be had of a damaged
- * picture is taken, with a warning.
+ * The picture keeps its aspect, and its longer side becomes SIDE pixels. TensorFlow is not needed. What can be had of a
+ * damaged picture is taken, with a warning.
  *
  * Build, from the project's folder after `make build`:
  *

@@ -9,28 +9,28 @@
  *     options.height = options.width = 224;
  *     fne::extractor extractor(model, options);
  *     std::vector<std::string> paths{"cat.jpg", "dog.png"};
- *     std::vector<float> features = extractor.extract(paths);            // [paths.size(), extractor.feature_count()]
+ *     std::vector<float> features = extractor.extract(paths); // [paths.size(), extractor.feature_count()]
  *     fne::statistics statistics(extractor.feature_count());
  *     statistics.update(features);
  *     auto [mean, std] = statistics.moments();
  *     std::vector<std::int8_t> codes = fne::ternarize(features, mean, std);
  *
- * What fne.h says of each function holds here too: units, ranges, threads, fork. Beyond it:
+ * What fne.h says of each function holds here too: units, ranges, threads, fork. This header adds:
  *
  * - A failure of the library is an fne::error, which carries the status and the sentence of fne_last_error(). The
  *   standard library's own std::bad_alloc and std::length_error come through as they are.
- * - Objects own their handle, can be moved, and free it. They may be destroyed in any order. One that was moved from
- *   gives FNE_INVALID_ARGUMENT.
- * - Arrays are spans, which own nothing and must outlive the call; nothing is copied on the way. Functions that return a
- *   std::vector exist beside those that fill a span of the caller's. A span of the wrong size is an fne::error
+ * - An object owns its handle and frees it. Objects can be moved, and may be destroyed in any order. Calls on an object
+ *   that was moved from give FNE_INVALID_ARGUMENT.
+ * - Arrays are spans. A span owns nothing, must outlive the call, and is not copied on the way. Many functions exist
+ *   twice: one fills a span of the caller's, and one returns a std::vector. A span of the wrong size is an fne::error
  *   (FNE_SHAPE_MISMATCH or FNE_BUFFER_TOO_SMALL), never a read or a write outside.
- * - fne::span is std::span where the compiler has it (C++20), else a small one of this header.
+ * - fne::span is std::span where the compiler has it (C++20). Elsewhere it is a small class of this header.
  * - Options are fne.h's structs, filled with the defaults when they are made. The strings and arrays that they point to
  *   must live until the call returns.
  * - Callbacks are std::function. An exception that leaves one ends the call and arrives at the caller.
- * - All but fne::error is in an inline namespace of this release and of the kind of span, so that parts of a program
- *   that were compiled with another fne.hpp or another standard can live in one process; they cannot hand these objects
- *   to each other.
+ * - Everything except fne::error is in an inline namespace of this release and of the kind of span. Parts of a program
+ *   that were compiled with another fne.hpp or another standard can therefore live in one process. They cannot hand
+ *   these objects to each other.
  */
 #ifndef FNE_HPP
 #define FNE_HPP
@@ -61,16 +61,16 @@ namespace fne {
 /** A failed call: its status, and what fne_last_error() said. */
 class error : public std::runtime_error {
 public:
-    /** Of a status, FNE_*, and a message. */
+    /** An error with a status, FNE_*, and a message. */
     error(fne_status status, const std::string &message) : std::runtime_error(message), status_(status) {}
-    fne_status status() const noexcept { return status_; }                  /**< FNE_* */
-    const char *name() const noexcept { return fne_status_name(status_); }  /**< such as "FNE_FILE_ERROR" */
+    fne_status status() const noexcept { return status_; }                 /**< FNE_* */
+    const char *name() const noexcept { return fne_status_name(status_); } /**< such as "FNE_FILE_ERROR" */
 
 private:
     fne_status status_;
 };
 
-/** Throws the error of a status, with the calling thread's message; does nothing for FNE_OK. */
+/** Throws the error of a status, with the calling thread's message. Does nothing for FNE_OK. */
 inline void check(fne_status status) {
     if (status != FNE_OK) throw error(status, fne_last_error());
 }
@@ -82,29 +82,30 @@ using span = std::span<T>; /**< std::span */
 #else
 inline namespace v2_0_0_cxx17 {
 
-/** What is used of std::span where the compiler has none: a pointer and a number of elements. */
+/** A pointer and a number of elements: what this header needs of std::span where the compiler has none. */
 template <class T>
 class span {
 public:
     constexpr span() noexcept = default;
-    /** Of count elements from data on. */
+    /** The count elements from data on. */
     constexpr span(T *data, std::size_t count) noexcept : data_(data), size_(count) {}
-    /** Of an array. */
+    /** The elements of an array. */
     template <std::size_t Count>
     constexpr span(T (&array)[Count]) noexcept : data_(array), size_(Count) {} // NOLINT: implicit as std::span's
-    /** Of a container whose elements lie one behind the other, such as a std::vector; a temporary one only to read. */
+    /** The elements of a container that stores them contiguously, such as a std::vector. A temporary container can only
+     * be read. */
     template <class Container, class Element = std::remove_pointer_t<decltype(std::declval<Container &>().data())>,
               class = std::enable_if_t<std::is_convertible_v<Element (*)[], T (*)[]> &&
                                        (std::is_lvalue_reference_v<Container> || std::is_const_v<T>)>>
     constexpr span(Container &&container) noexcept // NOLINT: implicit as std::span's
         : data_(container.data()), size_(container.size()) {}
 
-    constexpr T *data() const noexcept { return data_; }               /**< the first element */
-    constexpr std::size_t size() const noexcept { return size_; }      /**< how many */
-    constexpr bool empty() const noexcept { return size_ == 0; }       /**< whether there is none */
-    constexpr T &operator[](std::size_t i) const { return data_[i]; }  /**< element i, not checked */
-    constexpr T *begin() const noexcept { return data_; }              /**< for loops */
-    constexpr T *end() const noexcept { return data_ + size_; }        /**< for loops */
+    constexpr T *data() const noexcept { return data_; }              /**< the first element */
+    constexpr std::size_t size() const noexcept { return size_; }     /**< how many */
+    constexpr bool empty() const noexcept { return size_ == 0; }      /**< whether there is none */
+    constexpr T &operator[](std::size_t i) const { return data_[i]; } /**< element i, not checked */
+    constexpr T *begin() const noexcept { return data_; }             /**< for loops */
+    constexpr T *end() const noexcept { return data_ + size_; }       /**< for loops */
 
 private:
     T *data_ = nullptr;
@@ -127,31 +128,35 @@ inline std::size_t product(std::uint64_t a, std::uint64_t b) {
     return static_cast<std::size_t>(a * b);
 }
 
-inline std::uint64_t rows(std::size_t size, std::uint64_t columns, const char *what) {
+/** The number of rows. Throws unless the elements are whole rows, at least one. */
+inline std::uint64_t require_whole_rows(std::size_t size, std::uint64_t columns, const char *what) {
     if (columns == 0 || size == 0 || size % columns != 0)
         throw error(FNE_SHAPE_MISMATCH, std::string(what) + " has " + std::to_string(size) +
                                             " elements, which are no whole rows of " + std::to_string(columns));
     return size / columns;
 }
 
-inline void same(std::size_t size, std::size_t expected, const char *what) {
+/** Throws unless a span has the expected size. */
+inline void require_size(std::size_t size, std::size_t expected, const char *what) {
     if (size != expected)
         throw error(FNE_SHAPE_MISMATCH, std::string(what) + " has " + std::to_string(size) + " elements instead of " +
                                             std::to_string(expected));
 }
 
-inline void whole(std::size_t size, std::uint32_t height, std::uint32_t width) {
-    same(size, product(product(height, width), 3), "rgb");
+/** Throws unless there are as many bytes as RGB pixels of that size have. */
+inline void require_rgb_size(std::size_t size, std::uint32_t height, std::uint32_t width) {
+    require_size(size, product(product(height, width), 3), "rgb");
 }
 
-/** Where a span is; somewhere, not NULL, where it is empty: the library then says what is wrong with an empty one. */
+/** Where a span begins. An empty span gives a pointer that is not NULL, so that the library says what is wrong with
+ * it. */
 template <class T>
 T *start(span<T> elements) {
     static std::remove_const_t<T> nothing{};
     return elements.empty() ? &nothing : elements.data();
 }
 
-/** Infos that are asked for one by one, by their index. */
+/** Infos that are read one by one, by their index. */
 template <class Info, class Ask>
 std::vector<Info> described(std::uint64_t count, Ask &&ask) {
     std::vector<Info> result(static_cast<std::size_t>(count));
@@ -166,7 +171,7 @@ inline std::vector<const char *> pointers(const std::vector<std::string> &string
     return result;
 }
 
-/** Runs a callback; what it throws waits in failure, and false asks the library to stop. */
+/** Runs a callback. What it throws is kept in failure. A result of false asks the library to stop. */
 template <class Callback>
 bool guarded(std::exception_ptr &failure, Callback &&callback) noexcept {
     if (failure) return false;
@@ -178,7 +183,7 @@ bool guarded(std::exception_ptr &failure, Callback &&callback) noexcept {
     }
 }
 
-/** The status of a call, after the exception that a callback has thrown. */
+/** Throws what a callback has thrown, or else the error of a call's status. */
 inline void finish(fne_status status, const std::exception_ptr &failure) {
     if (failure) std::rethrow_exception(failure);
     check(status);
@@ -189,17 +194,17 @@ inline void finish(fne_status status, const std::exception_ptr &failure) {
 
 /** \name The library */
 ///@{
-inline std::string version() { return fne_version_string(); }  /**< such as "2.0.0" */
-inline std::string build_info() { return fne_build_info(); }   /**< version, compiler, image codecs */
+inline std::string version() { return fne_version_string(); } /**< such as "2.0.0" */
+inline std::string build_info() { return fne_build_info(); }  /**< version, compiler, image codecs */
 
-/** Loads TensorFlow's C library from a file or a folder; nullptr: see fne_backend_load. */
+/** Loads TensorFlow's C library from a file or a folder. For nullptr see fne_backend_load(). */
 inline void load_backend(const char *path = nullptr) { check(fne_backend_load(path)); }
 ///@}
 
 /** \name Options
  * fne.h's structs with their defaults. */
 ///@{
-/** Limits of images, and what is done with damage. */
+/** Limits of images, and what happens to damaged ones. */
 struct image_options : fne_image_options {
     image_options() { fne_image_options_init(this, sizeof(fne_image_options)); } /**< the defaults */
 };
@@ -207,7 +212,7 @@ struct image_options : fne_image_options {
 struct model_options : fne_model_options {
     model_options() { fne_model_options_init(this, sizeof(fne_model_options)); } /**< the defaults */
 };
-/** Layers, size, preprocessing, precision, threads. */
+/** Layers, input size, preprocessing, precision, threads. */
 struct extractor_options : fne_extractor_options {
     extractor_options() { fne_extractor_options_init(this, sizeof(fne_extractor_options)); } /**< the defaults */
 };
@@ -215,7 +220,7 @@ struct extractor_options : fne_extractor_options {
 struct ternarize_options : fne_ternarize_options {
     ternarize_options() { fne_ternarize_options_init(this, sizeof(fne_ternarize_options)); } /**< the defaults */
 };
-/** Source, shard, codes of a job. */
+/** Source, shard and codes of a job. */
 struct job_options : fne_job_options {
     job_options() { fne_job_options_init(this, sizeof(fne_job_options)); } /**< the defaults */
 };
@@ -228,11 +233,11 @@ struct image {
     std::vector<std::uint8_t> rgb; /**< height * width * 3 bytes */
     std::uint32_t height = 0;      /**< pixels */
     std::uint32_t width = 0;       /**< pixels */
-    bool is_partial = false;       /**< damage was met that tolerate_truncation let pass */
+    bool is_partial = false;       /**< the image is damaged, and tolerate_truncation let it pass */
 
-    /** As fne_extract_pixels takes it; valid while the image is. */
+    /** The image as fne_extract_pixels() takes it. It is valid as long as the image lives unchanged. */
     fne_pixel_image pixels() const {
-        detail::whole(rgb.size(), height, width);
+        detail::require_rgb_size(rgb.size(), height, width);
         fne_pixel_image result{};
         result.pixels = rgb.data();
         result.height = height;
@@ -242,7 +247,7 @@ struct image {
     }
 };
 
-/** What an image file's header says. */
+/** What the header of an image file says. */
 inline fne_image_info probe(const std::string &path, const image_options &options = {}) {
     fne_image_info info;
     fne_image_info_init(&info, sizeof info);
@@ -250,7 +255,7 @@ inline fne_image_info probe(const std::string &path, const image_options &option
     return info;
 }
 
-/** The same of an encoded image in memory. */
+/** The same for an encoded image in memory. */
 inline fne_image_info probe(span<const std::uint8_t> bytes, const image_options &options = {}) {
     fne_image_info info;
     fne_image_info_init(&info, sizeof info);
@@ -265,7 +270,7 @@ image decoded(fne_image_info info, Decode &&decode) {
     image result;
     result.rgb.resize(product(product(info.height, info.width), 3));
     check(decode(result.rgb.data(), result.rgb.size(), &info));
-    result.height = info.height; // of the file as it was decoded, which may have changed since it was probed
+    result.height = info.height; // as decoded: the file may have changed since it was probed
     result.width = info.width;
     result.is_partial = info.is_partial != 0;
     result.rgb.resize(product(product(info.height, info.width), 3));
@@ -281,17 +286,17 @@ inline image decode(const std::string &path, const image_options &options = {}) 
     });
 }
 
-/** The same of an encoded image in memory. */
+/** The same for an encoded image in memory. */
 inline image decode(span<const std::uint8_t> bytes, const image_options &options = {}) {
     return detail::decoded(probe(bytes, options), [&](std::uint8_t *rgb, std::size_t size, fne_image_info *info) {
         return fne_image_decode_memory(detail::start(bytes), bytes.size(), &options, rgb, size, info);
     });
 }
 
-/** Resizes; interpolation is FNE_INTERPOLATION_*. */
+/** Resizes an image. interpolation is FNE_INTERPOLATION_*. */
 inline image resize(const image &source, std::uint32_t height, std::uint32_t width,
                     std::int32_t interpolation = FNE_INTERPOLATION_BILINEAR) {
-    detail::whole(source.rgb.size(), source.height, source.width);
+    detail::require_rgb_size(source.rgb.size(), source.height, source.width);
     image result;
     result.rgb.resize(detail::product(detail::product(height, width), 3));
     check(fne_image_resize(source.rgb.data(), source.height, source.width, interpolation,
@@ -303,7 +308,7 @@ inline image resize(const image &source, std::uint32_t height, std::uint32_t wid
 }
 ///@}
 
-/** \name Facts
+/** \name Infos
  * fne.h's structs, in this header's namespace. */
 ///@{
 /** A tensor of a model. */
@@ -316,7 +321,7 @@ struct layer_info : fne_layer_info {
 };
 ///@}
 
-/** A frozen TensorFlow GraphDef. May be used by several threads at once. */
+/** A frozen TensorFlow GraphDef. Several threads may use it at once. */
 class model {
 public:
     /** Reads and checks a GraphDef file. */
@@ -325,14 +330,14 @@ public:
         check(fne_model_open(path.c_str(), &options, &opened));
         handle_.reset(opened);
     }
-    /** The same of a serialized GraphDef in memory, which is copied. */
+    /** The same for a serialized GraphDef in memory, which is copied. */
     explicit model(span<const std::uint8_t> bytes, const model_options &options = {}) {
         fne_model *opened = nullptr;
         check(fne_model_open_memory(detail::start(bytes), bytes.size(), &options, &opened));
         handle_.reset(opened);
     }
 
-    /** The first output of every node that is no constant, in graph order. Names live as long as the model. */
+    /** The first outputs of all nodes that are no constants, in graph order. Names live as long as the model. */
     std::vector<tensor_info> tensors() const {
         std::uint64_t count = 0;
         check(fne_model_tensor_count(get(), &count));
@@ -348,17 +353,18 @@ private:
 
 /** What a call of an extractor takes beside its images. */
 struct run {
-    /** Called between batches on the calling thread with the images done and their number; false cancels (FNE_CANCELLED). */
+    /** Called between batches, on the calling thread, with the number of images done and of all images. A result of
+     * false cancels (FNE_CANCELLED). */
     std::function<bool(std::uint64_t done, std::uint64_t total)> progress;
     /** Called on the calling thread for each image that is skipped (FNE_ON_ERROR_SKIP). */
     std::function<void(std::uint64_t index, const error &)> image_error;
-    span<fne_status> statuses;                            /**< receives a status an image; may be empty */
-    span<std::int8_t> codes;                              /**< receives ternary codes by mean and std; may be empty */
-    span<std::uint64_t> packed;                           /**< receives them packed; may be empty */
-    span<const double> mean;                              /**< [feature_count], for codes */
-    span<const double> std;                               /**< [feature_count], for codes */
-    const fne_ternarize_options *thresholds = nullptr;    /**< nullptr: the defaults */
-    std::uint64_t rows_done = 0;                          /**< out: so many first rows are final, also after an exception */
+    span<fne_status> statuses;   /**< receives one status per image. May be empty. */
+    span<std::int8_t> codes;     /**< receives ternary codes, made with mean and std. May be empty. */
+    span<std::uint64_t> packed;  /**< receives them packed. May be empty. */
+    span<const double> mean;     /**< [feature_count], needed for codes and packed */
+    span<const double> std;      /**< [feature_count], needed for codes and packed */
+    const fne_ternarize_options *thresholds = nullptr; /**< nullptr stands for the defaults */
+    std::uint64_t rows_done = 0; /**< out: the first rows_done rows are final, also after an exception */
 };
 
 /** \cond INTERNAL */
@@ -399,7 +405,7 @@ void running(run &asked, Call &&call) {
     given.packed = asked.packed.empty() ? nullptr : asked.packed.data();
     given.packed_capacity = asked.packed.size();
     if (!asked.mean.empty() || !asked.std.empty()) {
-        same(asked.std.size(), asked.mean.size(), "std");
+        require_size(asked.std.size(), asked.mean.size(), "std");
         given.mean = asked.mean.data();
         given.std = asked.std.data();
         given.statistics_size = asked.mean.size();
@@ -415,11 +421,11 @@ inline float *data_or_null(span<float> features) { return features.empty() ? nul
 } // namespace detail
 /** \endcond */
 
-/** A model prepared for an input size and a list of layers: images to pooled float32 features. May be used by several
- * threads at once. */
+/** A model prepared for an input size and a list of layers. It turns images into pooled float32 features. Several
+ * threads may use it at once. */
 class extractor {
 public:
-    /** Imports the graph into TensorFlow; the model may be destroyed afterwards. */
+    /** Imports the graph into TensorFlow. The model may be destroyed afterwards. */
     explicit extractor(const model &network, const extractor_options &options = {}) {
         fne_extractor *opened = nullptr;
         check(fne_extractor_open(network.get(), &options, &opened));
@@ -427,9 +433,9 @@ public:
         check(fne_extractor_feature_count(get(), &feature_count_));
     }
 
-    std::uint64_t feature_count() const noexcept { return feature_count_; } /**< F, the features of a row */
+    std::uint64_t feature_count() const noexcept { return feature_count_; } /**< F, the number of features of a row */
 
-    /** What is fed: size, batch, rows an image. The name lives as long as the extractor. */
+    /** What is fed: size, batch, rows per image. The name lives as long as the extractor. */
     fne_input_info input() const {
         fne_input_info info;
         fne_input_info_init(&info, sizeof info);
@@ -445,15 +451,15 @@ public:
             count, [this](std::uint64_t i, layer_info *info) { return fne_extractor_layer_info(get(), i, info); });
     }
 
-    /** Embeds image files into features, float32 [images * rows an image, F], which may be empty where run.codes or
-     * run.packed is not. */
+    /** Embeds image files into features, float32 [images * rows per image, F]. features may be empty where the run has
+     * codes or packed. */
     void extract(span<const char *const> paths, span<float> features, run &asked) const {
         detail::running(asked, [&](fne_extract_run *given) {
             return fne_extract_files(get(), paths.data(), paths.size(), detail::data_or_null(features), features.size(),
                                      given);
         });
     }
-    /** The same of std::strings. */
+    /** The same for a vector of strings. */
     void extract(const std::vector<std::string> &paths, span<float> features, run &asked) const {
         const auto pointers = detail::pointers(paths);
         extract(span<const char *const>(pointers.data(), pointers.size()), features, asked);
@@ -466,7 +472,7 @@ public:
         return features;
     }
 
-    /** As of files, of JPEG or PNG data in memory. */
+    /** As for files, with JPEG or PNG data in memory. */
     void extract(span<const fne_encoded_image> images, span<float> features, run &asked) const {
         detail::running(asked, [&](fne_extract_run *given) {
             return fne_extract_encoded(get(), images.data(), images.size(), detail::data_or_null(features),
@@ -482,11 +488,11 @@ public:
         return features;
     }
 
-    /** As of files, of decoded pixels. */
+    /** As for files, with decoded pixels. */
     void extract(span<const fne_pixel_image> images, span<float> features, run &asked) const {
         detail::running(asked, [&](fne_extract_run *given) {
-            return fne_extract_pixels(get(), images.data(), images.size(), detail::data_or_null(features), features.size(),
-                                      given);
+            return fne_extract_pixels(get(), images.data(), images.size(), detail::data_or_null(features),
+                                      features.size(), given);
         });
     }
     /** The features of decoded images. */
@@ -502,34 +508,35 @@ public:
         return extract(span<const fne_pixel_image>(&pixels, 1));
     }
 
-    /** Of float32 [n, height, width, 3] that is fed to the network as it is: one row for each of n. */
+    /** As for files, with float32 [n, height, width, 3] that is fed to the network as it is. Each of the n inputs is
+     * one row. */
     void extract_tensor(span<const float> input, span<float> features, run &asked) const {
         asked.rows_done = 0;
         const auto fed = input_size();
-        const auto count = detail::rows(input.size(), fed, "input");
+        const auto count = detail::require_whole_rows(input.size(), fed, "input");
         detail::running(asked, [&](fne_extract_run *given) {
             return fne_extract_tensor(get(), input.data(), input.size(), count, detail::data_or_null(features),
                                       features.size(), given);
         });
     }
 
-    /** What the network would be fed with for an image: float32 [rows an image, height, width, 3]. */
+    /** What the network would be fed with for an image: float32 [rows per image, height, width, 3]. */
     std::vector<float> preprocess(const fne_pixel_image &source) const {
         std::vector<float> fed(detail::product(input().rows_per_image, input_size()));
         check(fne_extractor_preprocess(get(), &source, fed.data(), fed.size()));
         return fed;
     }
 
-    /** Codes of image files by their own statistics, which are written to mean and std, [F] each. */
+    /** The codes of image files, made with their own statistics. These are written to mean and std, [F] each. */
     std::vector<std::int8_t> embed(const std::vector<std::string> &paths, span<double> mean, span<double> std,
                                    run &asked) const {
-        detail::same(std.size(), mean.size(), "std");
-        std::vector<std::int8_t> codes(detail::product(detail::product(paths.size(), input().rows_per_image), feature_count_));
+        detail::require_size(std.size(), mean.size(), "std");
+        const auto rows = detail::product(paths.size(), input().rows_per_image);
+        std::vector<std::int8_t> codes(detail::product(rows, feature_count_));
         const auto pointers = detail::pointers(paths);
         detail::running(asked, [&](fne_extract_run *given) {
             return fne_embed_files(get(), pointers.data(), pointers.size(), detail::start(span<std::int8_t>(codes)),
-                                   codes.size(), mean.data(),
-                                   std.data(), mean.size(), given);
+                                   codes.size(), mean.data(), std.data(), mean.size(), given);
         });
         return codes;
     }
@@ -549,34 +556,35 @@ private:
     std::uint64_t feature_count_ = 0;
 };
 
-/** Exact count, sum and sum of squares of each feature. Used by one thread at a time. */
+/** Exact count, sum and sum of squares of each feature. Only one thread at a time may use it. */
 class statistics {
 public:
-    /** Of so many features, before any row. */
+    /** For so many features, before any row. */
     explicit statistics(std::uint64_t feature_count) {
         fne_statistics *opened = nullptr;
         check(fne_statistics_open(feature_count, &opened));
         handle_.reset(opened);
     }
-    /** What fne_statistics_save wrote. */
+    /** Reads what save() or fne_statistics_save() wrote. */
     static statistics load(span<const std::uint8_t> bytes) {
         fne_statistics *opened = nullptr;
         check(fne_statistics_load(detail::start(bytes), bytes.size(), &opened));
         return adopt(opened);
     }
-    /** Takes over a handle of fne.h's. */
+    /** Takes over a handle of fne.h, and frees it. */
     static statistics adopt(fne_statistics *opened) { return statistics(taken{opened}); }
 
     /** Adds rows, float32 [n, F]. */
     void update(span<const float> rows) {
         if (rows.empty()) return;
         const auto columns = feature_count();
-        check(fne_statistics_update(handle_.get(), rows.data(), detail::rows(rows.size(), columns, "rows"), columns));
+        const auto count = detail::require_whole_rows(rows.size(), columns, "rows");
+        check(fne_statistics_update(handle_.get(), rows.data(), count, columns));
     }
-    /** Adds what another has seen. */
+    /** Adds what another object has seen. */
     void merge(const statistics &other) { check(fne_statistics_merge(handle_.get(), other.get())); }
 
-    /** F. */
+    /** F, the number of features. */
     std::uint64_t feature_count() const {
         std::uint64_t features = 0;
         check(fne_statistics_count(get(), nullptr, &features));
@@ -588,11 +596,11 @@ public:
         check(fne_statistics_count(get(), &rows, nullptr));
         return rows;
     }
-    /** Mean and standard deviation, [F] each; the variance is over rows - ddof. */
+    /** Mean and standard deviation, [F] each. The variance is the sum of squared deviations over (rows - ddof). */
     std::pair<std::vector<double>, std::vector<double>> moments(std::uint32_t ddof = 0) const {
         const auto features = static_cast<std::size_t>(feature_count());
         std::vector<double> mean(features), std(features);
-        check(fne_statistics_get(get(), mean.data(), std.data(), features, ddof));
+        check(fne_statistics_moments(get(), mean.data(), std.data(), features, ddof));
         return {std::move(mean), std::move(std)};
     }
     /** The object as bytes, in the format of docs/numerics.md. */
@@ -616,13 +624,13 @@ private:
 };
 
 /** \name Embedding
- * The number of features is that of mean, or given; the number of rows follows. */
+ * The size of mean gives the number of features, or the argument feature_count does. The number of rows follows. */
 ///@{
-/** z = (x - mean) / std in float64, 0 where std is 0: float64 [n, F]. */
+/** z = (x - mean) / std in float64, and 0 where std is 0. z is float64 [n, F]. */
 inline void standardize(span<const float> x, span<const double> mean, span<const double> std, span<double> z) {
-    detail::same(std.size(), mean.size(), "std");
-    check(fne_standardize(x.data(), detail::rows(x.size(), mean.size(), "x"), mean.size(), mean.data(), std.data(), z.data(),
-                          z.size()));
+    detail::require_size(std.size(), mean.size(), "std");
+    const auto count = detail::require_whole_rows(x.size(), mean.size(), "x");
+    check(fne_standardize(x.data(), count, mean.size(), mean.data(), std.data(), z.data(), z.size()));
 }
 /** The same into a vector. */
 inline std::vector<double> standardize(span<const float> x, span<const double> mean, span<const double> std) {
@@ -631,12 +639,12 @@ inline std::vector<double> standardize(span<const float> x, span<const double> m
     return z;
 }
 
-/** Standardizes and discretizes to -1, 0, 1: int8 [n, F]. */
+/** Standardizes and discretizes to -1, 0 and 1. codes is int8 [n, F]. */
 inline void ternarize(span<const float> x, span<const double> mean, span<const double> std, span<std::int8_t> codes,
                       const ternarize_options &options = {}) {
-    detail::same(std.size(), mean.size(), "std");
-    check(fne_ternarize(x.data(), detail::rows(x.size(), mean.size(), "x"), mean.size(), mean.data(), std.data(), &options,
-                        codes.data(), codes.size()));
+    detail::require_size(std.size(), mean.size(), "std");
+    const auto count = detail::require_whole_rows(x.size(), mean.size(), "x");
+    check(fne_ternarize(x.data(), count, mean.size(), mean.data(), std.data(), &options, codes.data(), codes.size()));
 }
 /** The same into a vector. */
 inline std::vector<std::int8_t> ternarize(span<const float> x, span<const double> mean, span<const double> std,
@@ -646,16 +654,17 @@ inline std::vector<std::int8_t> ternarize(span<const float> x, span<const double
     return codes;
 }
 
-/** Divides each row of feature_count features by its Euclidean norm; y may be x. */
+/** Divides each row of feature_count features by its Euclidean norm. y may be x. */
 inline void l2_normalize(span<const float> x, std::uint64_t feature_count, span<float> y) {
-    check(fne_l2_normalize(x.data(), detail::rows(x.size(), feature_count, "x"), feature_count, y.data(), y.size()));
+    const auto count = detail::require_whole_rows(x.size(), feature_count, "x");
+    check(fne_l2_normalize(x.data(), count, feature_count, y.data(), y.size()));
 }
 ///@}
 
 /** \name Packed codes
- * Two bits a feature, uint64 [n, packed_words(F)]. */
+ * Two bits per feature, uint64 [n, packed_words(F)]. */
 ///@{
-/** The words of a row. */
+/** The number of words of a row. */
 inline std::uint64_t packed_words(std::uint64_t feature_count) {
     std::uint64_t words = 0;
     check(fne_packed_words(feature_count, &words));
@@ -664,7 +673,7 @@ inline std::uint64_t packed_words(std::uint64_t feature_count) {
 
 /** Packs int8 [n, F] of -1, 0 and 1. */
 inline std::vector<std::uint64_t> pack(span<const std::int8_t> codes, std::uint64_t feature_count) {
-    const auto count = detail::rows(codes.size(), feature_count, "codes");
+    const auto count = detail::require_whole_rows(codes.size(), feature_count, "codes");
     std::vector<std::uint64_t> packed(detail::product(count, packed_words(feature_count)));
     check(fne_pack(codes.data(), count, feature_count, packed.data(), packed.size()));
     return packed;
@@ -672,34 +681,38 @@ inline std::vector<std::uint64_t> pack(span<const std::int8_t> codes, std::uint6
 
 /** Unpacks to int8 [n, F]. */
 inline std::vector<std::int8_t> unpack(span<const std::uint64_t> packed, std::uint64_t feature_count) {
-    const auto count = detail::rows(packed.size(), packed_words(feature_count), "packed");
+    const auto count = detail::require_whole_rows(packed.size(), packed_words(feature_count), "packed");
     std::vector<std::int8_t> codes(detail::product(count, feature_count));
     check(fne_unpack(packed.data(), count, feature_count, codes.data(), codes.size()));
     return codes;
 }
 
-/** The dot products of all rows of a with all rows of b, int32 [a, b]; threads 0: one a processor. */
+/** The dot products of all rows of a with all rows of b, int32 [rows of a, rows of b]. threads 0 stands for one per
+ * processor. */
 inline std::vector<std::int32_t> packed_dot(span<const std::uint64_t> a, span<const std::uint64_t> b,
                                             std::uint64_t feature_count, std::uint32_t threads = 0) {
     const auto words = packed_words(feature_count);
-    const auto a_count = detail::rows(a.size(), words, "a"), b_count = detail::rows(b.size(), words, "b");
+    const auto a_count = detail::require_whole_rows(a.size(), words, "a");
+    const auto b_count = detail::require_whole_rows(b.size(), words, "b");
     std::vector<std::int32_t> products(detail::product(a_count, b_count));
-    check(fne_packed_dot(a.data(), a_count, b.data(), b_count, feature_count, threads, products.data(), products.size()));
+    check(fne_packed_dot(a.data(), a_count, b.data(), b_count, feature_count, threads, products.data(),
+                         products.size()));
     return products;
 }
 
-/** What a search found: [queries, k] each, best first. */
+/** What a search found: [queries, k] each, the best first. */
 struct found {
-    std::vector<std::uint64_t> indices; /**< of rows of the base */
-    std::vector<double> scores;         /**< by the metric */
+    std::vector<std::uint64_t> indices; /**< of rows in the base */
+    std::vector<double> scores;         /**< by the metric, such as cosines */
 };
 
-/** The k best rows of a base for each query; metric is FNE_METRIC_*, threads 0: one a processor. */
-inline found packed_search(span<const std::uint64_t> base, span<const std::uint64_t> queries, std::uint64_t feature_count,
-                           std::uint64_t k, std::int32_t metric = FNE_METRIC_COSINE, std::uint32_t threads = 0) {
+/** The k best rows of a base for each query. metric is FNE_METRIC_*. threads 0 stands for one per processor. */
+inline found packed_search(span<const std::uint64_t> base, span<const std::uint64_t> queries,
+                           std::uint64_t feature_count, std::uint64_t k,
+                           std::int32_t metric = FNE_METRIC_COSINE, std::uint32_t threads = 0) {
     const auto words = packed_words(feature_count);
-    const auto base_count = detail::rows(base.size(), words, "base");
-    const auto query_count = detail::rows(queries.size(), words, "queries");
+    const auto base_count = detail::require_whole_rows(base.size(), words, "base");
+    const auto query_count = detail::require_whole_rows(queries.size(), words, "queries");
     if (k < 1 || k > base_count)
         throw error(FNE_INVALID_ARGUMENT, "k is " + std::to_string(k) + " of " + std::to_string(base_count) + " rows");
     found result;
@@ -711,35 +724,37 @@ inline found packed_search(span<const std::uint64_t> base, span<const std::uint6
 }
 ///@}
 
-/** The embedding of many images into a folder, restartable (docs/jobs.md). Used by one thread at a time. */
+/** The embedding of many images into a folder, restartable (docs/jobs.md). Only one thread at a time may use it. */
 class job {
 public:
-    /** Called with FNE_PHASE_*, what is done and of how much; false cancels (FNE_CANCELLED). */
+    /** Called with FNE_PHASE_*, and with how much of the phase is done and how much there is. A result of false cancels
+     * (FNE_CANCELLED). */
     using progress_function = std::function<bool(std::int32_t phase, std::uint64_t done, std::uint64_t total)>;
     /** Called for each image that cannot be embedded. */
     using image_error_function = std::function<void(std::uint64_t index, const error &)>;
 
-    /** A new job in a folder, or the same one to go on with. */
+    /** A new job in a folder, or the one that the folder holds, which is then resumed. */
     job(const std::string &folder, const model &network, const job_options &options,
         const extractor_options &extracting = {}) {
         fne_job *opened = nullptr;
         check(fne_job_open(folder.c_str(), network.get(), &extracting, &options, &opened));
         handle_.reset(opened);
     }
-    /** The job that is in a folder, to read it, or to run what is left of it but for the network. */
+    /** The job that a folder holds, to read it, or to run what is left of it except for the network. */
     explicit job(const std::string &folder) {
         fne_job *opened = nullptr;
         check(fne_job_open(folder.c_str(), nullptr, nullptr, nullptr, &opened));
         handle_.reset(opened);
     }
-    /** A job that puts shards together. */
-    static job merge(const std::string &folder, const std::vector<std::string> &shards, const job_options &options = {}) {
+    /** A job that merges shards. */
+    static job merge(const std::string &folder, const std::vector<std::string> &shards,
+                     const job_options &options = {}) {
         const auto pointers = detail::pointers(shards);
         fne_job *opened = nullptr;
         check(fne_job_open_merge(folder.c_str(), pointers.data(), pointers.size(), &options, &opened));
         return adopt(opened);
     }
-    /** Takes over a handle of fne.h's. */
+    /** Takes over a handle of fne.h, and frees it. */
     static job adopt(fne_job *opened) { return job(taken{opened}); }
 
     /** Does what is left of the job. */
@@ -755,16 +770,16 @@ public:
     }
 
     /** How far the job is. */
-    fne_job_info info() const {
-        fne_job_info result;
-        fne_job_info_init(&result, sizeof result);
-        check(fne_job_get_info(get(), &result));
+    fne_progress_info progress() const {
+        fne_progress_info result;
+        fne_progress_info_init(&result, sizeof result);
+        check(fne_job_progress_info(get(), &result));
         return result;
     }
     /** The layers of a row, in the order of its columns. Names live as long as the job. */
     std::vector<layer_info> layers() const {
         return detail::described<layer_info>(
-            info().layer_count,
+            progress().layer_count,
             [this](std::uint64_t i, layer_info *layer) { return fne_job_layer_info(get(), i, layer); });
     }
     /** The job's own statistics, once its features are there. */

@@ -2,15 +2,17 @@
  *
  *     neighbours network.pb HEIGHTxWIDTH image...
  *
- * embeds the images with all convolutional and dense layers of a frozen TensorFlow GraphDef, packs the ternary codes, and prints for
- * each image the other one whose code is nearest, with the cosine. Images that cannot be read are named and left out.
+ * The program embeds the images with all convolutional and dense layers of a frozen TensorFlow GraphDef, and packs the
+ * ternary codes. For each image it prints the other one whose code is nearest, with the cosine. Images that cannot be
+ * read are named and left out.
  *
  * Build, from the project's folder after `make build`:
  *
- *     g++ -std=c++17 -O2 -Ibuild/include bindings/cpp/neighbours.cpp -Lbuild/lib -lfne -Wl,-rpath,"$PWD/build/lib" -o build/neighbours
+ *     g++ -std=c++17 -O2 -Ibuild/include bindings/cpp/neighbours.cpp -Lbuild/lib -lfne -Wl,-rpath,"$PWD/build/lib" \
+ *         -o build/neighbours
  *
- * or after `make install` with what `pkg-config --cflags --libs fne` says. libfne looks for TensorFlow's library on the system's
- * library path and where FNE_TENSORFLOW says.
+ * or after `make install` with what `pkg-config --cflags --libs fne` says. libfne looks for TensorFlow's library on the
+ * system's library path and where FNE_TENSORFLOW says.
  */
 #include <fne.hpp>
 
@@ -19,7 +21,8 @@
 #include <string>
 #include <vector>
 
-static int neighbours(const std::string &network, unsigned height, unsigned width, const std::vector<std::string> &paths) {
+static int neighbours(const std::string &network, unsigned height, unsigned width,
+                      const std::vector<std::string> &paths) {
     fne::extractor_options options;
     options.height = height;
     options.width = width;

@@ -70,7 +70,7 @@ static void run(int argc, char **argv) {
     check(fne_statistics_load(reinterpret_cast<const uint8_t *>(saved.data()), saved.size(), &statistics));
     const Statistics keep_statistics(statistics, fne_statistics_close);
     std::vector<double> mean(features), std(features);
-    check(fne_statistics_get(statistics, mean.data(), std.data(), features, 0));
+    check(fne_statistics_moments(statistics, mean.data(), std.data(), features, 0));
 
     std::vector<std::string> classes;
     std::ifstream names(trained + "/classes.txt");

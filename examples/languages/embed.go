@@ -91,7 +91,7 @@ func embed(network string, height, width uint32, images []string) error {
 		return err
 	}
 	mean, std := make([]C.double, features), make([]C.double, features)
-	if err := check(C.fne_statistics_get(statistics, &mean[0], &std[0], features, 0)); err != nil {
+	if err := check(C.fne_statistics_moments(statistics, &mean[0], &std[0], features, 0)); err != nil {
 		return err
 	}
 	codes := make([]C.int8_t, count*features)

@@ -70,7 +70,7 @@ fne_status fne_statistics_open(uint64_t feature_count, fne_statistics **statisti
 void fne_statistics_close(fne_statistics *statistics);
 fne_status fne_statistics_update(fne_statistics *statistics, const float *rows, uint64_t row_count,
                                  uint64_t feature_count);
-fne_status fne_statistics_get(const fne_statistics *statistics, double *mean, double *std, uint64_t capacity,
+fne_status fne_statistics_moments(const fne_statistics *statistics, double *mean, double *std, uint64_t capacity,
                               uint32_t ddof);
 fne_status fne_ternarize(const float *x, uint64_t row_count, uint64_t feature_count, const double *mean,
                          const double *std, const struct fne_ternarize_options *options, int8_t *codes,
@@ -124,7 +124,7 @@ local function embed(network, height, width, images)
     local statistics = open("fne_statistics", function(out) return fne.fne_statistics_open(features, out) end)
     check(fne.fne_statistics_update(statistics, pooled, rows, features))
     local mean, std = ffi.new("double[?]", features), ffi.new("double[?]", features)
-    check(fne.fne_statistics_get(statistics, mean, std, features, 0))
+    check(fne.fne_statistics_moments(statistics, mean, std, features, 0))
     close("fne_statistics", statistics)
     local codes = ffi.new("int8_t[?]", rows * features)
     check(fne.fne_ternarize(pooled, rows, features, mean, std, nil, codes, rows * features))

@@ -64,7 +64,7 @@ $ffi->attach(@$_) for (
     [fne_statistics_open => ['uint64', 'opaque*'] => 'sint32'],
     [fne_statistics_close => ['opaque'] => 'void'],
     [fne_statistics_update => ['opaque', 'opaque', 'uint64', 'uint64'] => 'sint32'],
-    [fne_statistics_get => ['opaque', 'opaque', 'opaque', 'uint64', 'uint32'] => 'sint32'],
+    [fne_statistics_moments => ['opaque', 'opaque', 'opaque', 'uint64', 'uint32'] => 'sint32'],
     [fne_ternarize => ['opaque', 'uint64', 'uint64', 'opaque', 'opaque', 'opaque', 'opaque', 'uint64'] => 'sint32'],
 );
 
@@ -105,7 +105,7 @@ sub embed ($network, $height, $width, @images) {
     my $statistics = Fne::Object->new($opened, \&fne_statistics_close);
     check(fne_statistics_update($statistics->{pointer}, scalar_to_pointer($$pooled), $rows, $features));
     my ($mean, $std) = map { memory(8 * $features) } 1 .. 2;
-    check(fne_statistics_get($statistics->{pointer}, scalar_to_pointer($$mean), scalar_to_pointer($$std), $features,
+    check(fne_statistics_moments($statistics->{pointer}, scalar_to_pointer($$mean), scalar_to_pointer($$std), $features,
                              0));
     my $codes = memory($rows * $features);
     check(fne_ternarize(scalar_to_pointer($$pooled), $rows, $features, scalar_to_pointer($$mean),

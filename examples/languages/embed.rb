@@ -46,7 +46,7 @@ module Fne
   extern "int32_t fne_statistics_open(uint64_t, void *)"
   extern "void fne_statistics_close(void *)"
   extern "int32_t fne_statistics_update(void *, void *, uint64_t, uint64_t)"
-  extern "int32_t fne_statistics_get(void *, void *, void *, uint64_t, uint32_t)"
+  extern "int32_t fne_statistics_moments(void *, void *, void *, uint64_t, uint32_t)"
   extern "int32_t fne_ternarize(void *, uint64_t, uint64_t, void *, void *, void *, void *, uint64_t)"
 
   class Error < StandardError; end
@@ -106,7 +106,7 @@ module Fne
     open(:statistics, features) do |statistics|
       check fne_statistics_update(statistics, pooled, rows, features)
       mean, std = Array.new(2) { memory(features, Fiddle::SIZEOF_DOUBLE) }
-      check fne_statistics_get(statistics, mean, std, features, 0)
+      check fne_statistics_moments(statistics, mean, std, features, 0)
       codes = memory(rows * features, Fiddle::SIZEOF_INT8_T)
       check fne_ternarize(pooled, rows, features, mean, std, nil, codes, rows * features)
       Array.new(rows) { |row| codes[row * features, features].unpack("c*") }

@@ -69,7 +69,7 @@ extern "C" {
     fn fne_statistics_open(feature_count: u64, statistics: *mut *mut Statistics) -> i32;
     fn fne_statistics_close(statistics: *mut Statistics);
     fn fne_statistics_update(statistics: *mut Statistics, rows: *const f32, row_count: u64, feature_count: u64) -> i32;
-    fn fne_statistics_get(statistics: *const Statistics, mean: *mut f64, std: *mut f64, capacity: u64,
+    fn fne_statistics_moments(statistics: *const Statistics, mean: *mut f64, std: *mut f64, capacity: u64,
                           ddof: u32) -> i32;
     fn fne_ternarize(x: *const f32, row_count: u64, feature_count: u64, mean: *const f64, std: *const f64,
                      options: *const c_void, codes: *mut i8, capacity: u64) -> i32;
@@ -144,7 +144,7 @@ fn embed(network: &OsString, height: u32, width: u32, images: &[OsString]) -> Re
     let mut codes = vec![0i8; pooled.len()];
     unsafe {
         check(fne_statistics_update(statistics.pointer, pooled.as_ptr(), rows, features))?;
-        check(fne_statistics_get(statistics.pointer, mean.as_mut_ptr(), std.as_mut_ptr(), features, 0))?;
+        check(fne_statistics_moments(statistics.pointer, mean.as_mut_ptr(), std.as_mut_ptr(), features, 0))?;
         let capacity = codes.len() as u64;
         let (x, mean, std, codes) = (pooled.as_ptr(), mean.as_ptr(), std.as_ptr(), codes.as_mut_ptr());
         check(fne_ternarize(x, rows, features, mean, std, null(), codes, capacity))?;

@@ -183,7 +183,7 @@ class JobReports(ctypes.Structure):
     ]
 
 
-class JobInfo(ctypes.Structure):
+class ProgressInfo(ctypes.Structure):
     _fields_ = [
         ("struct_size", c_uint64),
         ("state", c_int32),
@@ -244,7 +244,7 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_statistics_update": [_handle, c_void_p, c_uint64, c_uint64],
     "fne_statistics_merge": [_handle, _handle],
     "fne_statistics_count": [_handle, _size_out, _size_out],
-    "fne_statistics_get": [_handle, c_void_p, c_void_p, c_uint64, c_uint32],
+    "fne_statistics_moments": [_handle, c_void_p, c_void_p, c_uint64, c_uint32],
     "fne_statistics_size": [_handle, _size_out],
     "fne_statistics_save": [_handle, c_void_p, c_uint64],
     "fne_statistics_load": [c_char_p, c_uint64, _out],
@@ -263,7 +263,7 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_job_open": [c_char_p, _handle, POINTER(ExtractorOptions), POINTER(JobOptions), _out],
     "fne_job_open_merge": [c_char_p, POINTER(c_char_p), c_uint64, POINTER(JobOptions), _out],
     "fne_job_run": [_handle, POINTER(JobReports)],
-    "fne_job_get_info": [_handle, POINTER(JobInfo)],
+    "fne_job_progress_info": [_handle, POINTER(ProgressInfo)],
 }  # fmt: skip
 
 # Functions that return something else: (result, arguments).

@@ -227,10 +227,10 @@ class Job:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
-        self._info = _ffi.sized(_ffi.JobInfo)
+        self._info = _ffi.sized(_ffi.ProgressInfo)
         handle = _ffi.open_handle(lib.fne_job_open, lib.fne_job_close, _ffi.path(folder), None, None, None)
         try:
-            check(lib.fne_job_get_info(handle(), ctypes.byref(self._info)))
+            check(lib.fne_job_progress_info(handle(), ctypes.byref(self._info)))
         finally:
             handle.close()
         self.manifest: dict[str, Any] = json.loads((self.folder / "manifest.json").read_bytes())

@@ -66,7 +66,7 @@ class Statistics:
     def mean(self) -> NDArray[numpy.float64]:
         """float64 [F], each rounded once from the exact value."""
         mean = numpy.empty(self.feature_count)
-        check(lib.fne_statistics_get(self._handle(), mean.ctypes.data, None, mean.size, 0))
+        check(lib.fne_statistics_moments(self._handle(), mean.ctypes.data, None, mean.size, 0))
         return mean
 
     def std(self, ddof: int = 0) -> NDArray[numpy.float64]:
@@ -78,7 +78,7 @@ class Statistics:
         if not 0 <= ddof < 2**32:
             raise ValueError(f"ddof is {ddof}; it must be 0 or more")
         std = numpy.empty(self.feature_count)
-        check(lib.fne_statistics_get(self._handle(), None, std.ctypes.data, std.size, ddof))
+        check(lib.fne_statistics_moments(self._handle(), None, std.ctypes.data, std.size, ddof))
         return std
 
     def to_bytes(self) -> bytes:
