@@ -68,17 +68,17 @@ def test_links_in_the_pages_lead_somewhere():
 
 def test_options_of_the_command_are_real():
     """Every `fne ...` line of the pages and of the help parses."""
-    from fne._command import parser
+    from fne._command import _parser
 
     lines = []
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         lines += re.findall(
             r"^ {4}(fne (?:embed|merge|layers|report|doctor|search)[^\n#]*)", page.read_text(), re.MULTILINE
         )
-    help_texts = [action for action in parser()._actions if action.dest == "run" or hasattr(action, "choices")]
+    help_texts = [action for action in _parser()._actions if action.dest == "run" or hasattr(action, "choices")]
     for action in help_texts:
         for command in (getattr(action, "choices", None) or {}).values():
             lines += re.findall(r"^ {2}(fne .*)", command.epilog or "", re.MULTILINE)
     assert len(lines) >= 10
     for line in lines:
-        parser().parse_args(re.findall(r"'[^']*'|\S+", line)[1:])
+        _parser().parse_args(re.findall(r"'[^']*'|\S+", line)[1:])

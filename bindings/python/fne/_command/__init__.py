@@ -18,7 +18,7 @@ exit status: 0 done; 1 an error, named in one line on the standard error; 2 wron
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command. Returns its exit status."""
-    given = parser().parse_args(arguments)
+    given = _parser().parse_args(arguments)
     try:
         return int(given.run(given) or 0)
     except KeyboardInterrupt:
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_ERROR
 
 
-def parser() -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     """The parser of the command and its sub-commands."""
     result = argparse.ArgumentParser(
         "fne", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
