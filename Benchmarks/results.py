@@ -18,9 +18,12 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
 
 import fne
-from fne._evaluate import classes_of, splits
-from fne._plots import plot
-from fne._representations import Representations, Roles
+from fne._evaluation.dataset import classes_of
+from fne._evaluation.plots import plot
+from fne._evaluation.protocol import class_accuracy, splits
+from fne._evaluation.representations import Representations, Roles
+from fne._evaluation.result import Score
+from fne._thresholds import LOWERS, UPPERS
 
 NETWORKS = {
     "GoogLeNet": ("bvlc_googlenet.pb", {"channel_order": "bgr", "mean": (103.939, 116.779, 123.68)}),
@@ -29,7 +32,6 @@ NETWORKS = {
 }
 IMAGES = (1, 2, 5, 10, 20)
 SEEDS = 5
-LOWERS, UPPERS = (-1.0, -0.5, -0.25, -0.1, 0.0), (0.0, 0.15, 0.3, 0.5, 1.0)
 FEW = ("fne", "fne last 50%", "fne last 25%", "best layer", "penultimate", "penultimate l2", "outputs")
 #: Other linear SVMs on the same rows; of C, more than 10 changes nothing and less is worse.
 SVMS = {
@@ -89,9 +91,7 @@ class Results:
 
     def thresholds(self) -> tuple[np.ndarray, float]:
         layers = [tensor.name for tensor in self.model.layers()]
-        return fne.threshold_study(
-            self.job, self.labels, lowers=LOWERS, uppers=UPPERS, images=10, seeds=SEEDS, layers=layers
-        )
+        return fne.threshold_study(self.job, self.labels, images=10, seeds=SEEDS, layers=layers)
 
     def parts(self) -> dict[str, tuple[float, float]]:
         """Accuracy of the ternary codes of quarters of the layers; and of all by an SVM that sets one class against one."""
@@ -111,12 +111,12 @@ class Results:
                 rows = np.ascontiguousarray(data.rows[:, columns])
                 kernel = data.kernel(fne.ternarize(rows, mean[columns], std[columns]), *split)
                 truth = data.labels[split[1]]
-                found.setdefault(name, []).append(accuracy(kernel.predict("svm"), truth))
+                found.setdefault(name, []).append(class_accuracy(kernel.predict("svm"), truth))
                 if name == "all":
                     for title, svm in SVMS.items():
                         training, test = kernel.rows()
                         predicted = svm.fit(training, data.labels[split[0]]).predict(test)
-                        found.setdefault(title, []).append(accuracy(predicted, truth))
+                        found.setdefault(title, []).append(class_accuracy(predicted, truth))
         features = [data.feature_count(quarter) for quarter in quarters]
         shares = {f"features of quarter {n + 1}": (count / sum(features), 0.0) for n, count in enumerate(features)}
         return shares | {name: (statistics.mean(v), statistics.stdev(v)) for name, v in found.items()}
@@ -124,12 +124,9 @@ class Results:
 
 def draw(result: Results, folder: Path) -> None:
     """docs/accuracy.png: the curves of the second table, of one network."""
-    scores = [fne._evaluate.Score(**score) for score in result.data["scores"] if score["representation"] in FEW]
-    plot(fne.Evaluation(result.data["classes"], scores, {}, np.array(result.data["confusion"]), {}), folder)
-
-
-def accuracy(predicted: np.ndarray, truth: np.ndarray) -> float:
-    return float(np.mean([np.mean(predicted[truth == label] == label) for label in np.unique(truth)]))
+    scores = [Score(**score) for score in result.data["scores"] if score["representation"] in FEW]
+    drawn = fne.Evaluation(result.data["classes"], scores, {}, np.array(result.data["confusion"]), {})
+    plot(drawn.summary(), drawn.classes, drawn.confusion, folder)
 
 
 def table(heads: list[str], rows: list[list[str]]) -> str:

@@ -245,6 +245,8 @@ def test_straight_from_the_extractor(network, photographs, tmp_path):
         packed, outcome = extractor.embed_packed(images, mean, std)
         np.testing.assert_array_equal(packed.unpack(), np.where(codes == fne.SKIPPED_CODE, 0, codes))
         assert outcome.ok.sum() == 24 and list(outcome.reasons) == [5] and packed.layers == extractor.layers
+        assert type(outcome) is fne.Outcome and not hasattr(outcome, "codes")
+        assert outcome.statuses.tolist() == [0] * 5 + [outcome.statuses[5]] + [0] * 19 and outcome.statuses[5] > 0
         mixed = [fne.read_image(photographs[0]), photographs[1], photographs[2].read_bytes()]
         np.testing.assert_array_equal(extractor.embed_packed(mixed, mean, std)[0].words, packed[:3].words)
 

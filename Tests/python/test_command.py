@@ -73,7 +73,7 @@ def test_skipped_images_are_named(tmp_path, graph, photographs):
         (["embed", ".", "nowhere.pb", "OUT"], 1, "fne: nowhere.pb: No such file"),
         (["embed", "PHOTOS", "GRAPH", "OUT", "--layers", "relu9"], 1, "nearest names"),
         (["embed", "PHOTOS", "GRAPH", "OUT", "--codes", "int4"], 1, "codes is 'int4'"),
-        (["embed", "PHOTOS", "GRAPH", "OUT", "--size", "big"], 2, "invalid _size value: 'big'"),
+        (["embed", "PHOTOS", "GRAPH", "OUT", "--size", "big"], 2, "'big' is not a size such as 224 or 224x320"),
         (["embed", "PHOTOS", "GRAPH"], 2, "required: output"),
         (["merge", "OUT", "nowhere"], 1, "manifest.json"),
         (["unknown"], 2, "invalid choice"),

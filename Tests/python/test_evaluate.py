@@ -14,11 +14,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 import fne
-from fne import _plots
-from fne._classifiers import PENALTIES, Kernel
 from fne._command import main
-from fne._evaluate import Evaluation, Score, class_accuracy, classes_of, splits
-from fne._representations import REPRESENTATIONS, Representations, Roles
+from fne._evaluation import plots
+from fne._evaluation.classifiers import CLASSIFIERS, PENALTIES, Kernel
+from fne._evaluation.dataset import classes_of
+from fne._evaluation.protocol import class_accuracy, splits
+from fne._evaluation.representations import REPRESENTATIONS, Representations, Roles
+from fne._evaluation.result import Evaluation, Score
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +142,7 @@ def test_folders_dots_and_links(tmp_path):
         ({"classifiers": "tree"}, "'tree' in classifiers is none of 'svm'"),
         ({"lower": 0.2}, "lower is 0.2 and upper is 0.15"),
         ({"upper": float("nan")}, "upper is nan"),
-        ({"layers": "all"}, "layers is chosen"),
+        ({"layers": "all"}, "layers cannot be given"),
         ({"shard": (0, 2)}, "no option 'shard'"),
         ({"codes": "int8"}, "no option 'codes'"),
         ({"root": "."}, "no option 'root'"),
@@ -183,7 +185,7 @@ def test_too_few_images(tmp_path, flowers, graph):
         (source / "rose" / f"{number:02d}.png").unlink()
     options = {"size": (48, 64), "representations": "fne", "seeds": 1}
     with pytest.raises(
-        fne.InvalidArgumentError, match="5, 12 training images a class: the smallest class, 'rose', has 5 images"
+        fne.InvalidArgumentError, match="5, 12 training images per class: the smallest class, 'rose', has 5 images"
     ):
         fne.evaluate(source, "no network is opened", tmp_path / "e", images_per_class=(5, 12), **options)
     # 13 files of irises are there, but one of them fails
@@ -336,7 +338,7 @@ def test_crops_of_other_lengths_have_the_same_weight(dtype):
     wide = test.astype(np.float64)
     products = wide @ centroids.T / np.linalg.norm(centroids, axis=1)
     cosines = products / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12)
-    np.testing.assert_allclose(kernel._centroid(), cosines, atol=1e-12)
+    np.testing.assert_allclose(kernel.centroid_scores(), cosines, atol=1e-12)
     expected = cosines.reshape(15, 10, 3).sum(1).argmax(1)
     assert (expected != products.reshape(15, 10, 3).sum(1).argmax(1)).any()
     np.testing.assert_array_equal(kernel.predict("centroid"), expected)
@@ -377,7 +379,7 @@ def test_statistics_are_computed_once_for_a_split(evaluation, graph, monkeypatch
         made.append(count)
         return fne.Statistics(count)
 
-    monkeypatch.setattr("fne._representations.Statistics", statistics)
+    monkeypatch.setattr("fne._evaluation.representations.Statistics", statistics)
     for seed in range(3):
         training, test = splits(data.labels, 4, seed)
         for name in REPRESENTATIONS:
@@ -401,7 +403,7 @@ def test_ten_crops_vote(tmp_path, flowers, graph):
     assert result.facts["crops"] == 10 and len(result.scores) == 2
     decisions = np.random.default_rng(1).normal(size=(30, 3))
     kernel = Kernel(np.eye(30), np.arange(3), np.eye(30), 10)
-    kernel._svm = lambda: decisions
+    kernel.svm_scores = lambda: decisions
     np.testing.assert_array_equal(kernel.predict("svm"), decisions.reshape(3, 10, 3).sum(1).argmax(1))
 
 
@@ -440,7 +442,7 @@ def test_test_images_do_not_matter(evaluation, graph):
     other.rows[test] = np.random.default_rng(1).normal(0, 100, other.rows[test].shape)
     for name in ("fne", "standardized", "best layer"):
         (a, layer), (b, same) = data.kernel_of(name, training, test), other.kernel_of(name, training, test)
-        assert a._choose() == b._choose() and layer == same
+        assert a.penalty() == b.penalty() and layer == same
     np.testing.assert_array_equal(data.statistics(training), other.statistics(training))
     scaler = StandardScaler().fit(data.rows[training].astype(np.float64))
     np.testing.assert_allclose(data.statistics(training)[0], scaler.mean_, rtol=1e-12)
@@ -490,13 +492,13 @@ def test_thresholds_with_classes_of_different_sizes(tmp_path, flowers, graph):
 def drawn(monkeypatch, tmp_path, result):
     """What is drawn for each plot: its axes, by the plot's name."""
     figures = {}
-    save = _plots._save
+    save = plots._save
 
     def keep(figure, path):
         figures[path.name] = figure.axes[0]
         save(figure, path)
 
-    monkeypatch.setattr(_plots, "_save", keep)
+    monkeypatch.setattr(plots, "_save", keep)
     result.save(tmp_path)
     return figures
 
@@ -582,6 +584,7 @@ def test_the_command(tmp_path, flowers, graph, capsys):
     assert main([*arguments, "--quiet"]) == 0
     out = capsys.readouterr().out
     saved = json.loads((tmp_path / "e/thresholds.json").read_text())
+    assert (saved["lower"], saved["upper"]) == ([-1, -0.5, -0.25, -0.1, 0], [0, 0.15, 0.3, 0.5, 1])
     paper = saved["accuracy"][saved["lower"].index(-0.25)][saved["upper"].index(0.15)]
     assert out.count("[") == 1 and f"[{paper:.3f}]" in out and 0.3 < paper <= 1
     assert fne.read_image(tmp_path / "e/thresholds.png").shape[0] > 300
@@ -602,7 +605,11 @@ def test_the_command(tmp_path, flowers, graph, capsys):
     with pytest.raises(SystemExit):
         main(["evaluate", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert ", ".join(REPRESENTATIONS) in text
+    documented = " ".join(fne.evaluate.__doc__.split())
+    for table in (REPRESENTATIONS, CLASSIFIERS):
+        for name, row in table.items():
+            described = f'"{name}": {row.text}'
+            assert described in text and described in documented
 
 
 def test_the_command_checks_thresholds_first(tmp_path, flowers, capsys):
@@ -612,7 +619,7 @@ def test_the_command_checks_thresholds_first(tmp_path, flowers, capsys):
         (source / "rose" / f"{number:02d}.png").unlink()
     assert main(["evaluate", str(source), "no network is opened", str(tmp_path / "e"), "--thresholds"]) == 1
     assert (
-        "--thresholds trains with 10 images a class and needs one more for the test; 'rose' has 10"
+        "--thresholds trains with 10 images per class and needs one more for the test; 'rose' has 10"
         in capsys.readouterr().err
     )
     assert not (tmp_path / "e").exists()

@@ -210,7 +210,7 @@ def test_batches_of_one():
 
 
 def test_unknown_layers_and_modules():
-    with pytest.raises(KeyError, match="no layer 'layer1.0.con1'; close ones: layer1.0.conv1"):
+    with pytest.raises(KeyError, match="no layer 'layer1.0.con1'; similar names: layer1.0.conv1"):
         fne_torch.FullNetworkEmbedding(resnet18(), ["layer1.0.con1"], Recorder())
     with pytest.raises(fne.FNEError):
         fne_torch.L2Norm(small(), ["nothing"], Recorder())

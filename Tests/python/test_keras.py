@@ -66,6 +66,21 @@ def test_keras_models(model, batch):
     ]  # fmt: skip
 
 
+def test_selectors_of_keras_names(model):
+    opened = fne.Model(model)
+    dense, relu, depthwise = (opened.aliases[name] for name in ("dense", "relu", "depthwise"))
+    graphs_own = ["all", "last:50%", "conv/nothing*", dense]
+    assert opened.resolved(graphs_own) == graphs_own
+    every = opened.resolved("*")
+    assert len(every) == len(set(every)) and set(every) == set(opened.aliases.values())
+    assert opened.resolved(["relu", "de[np]*"]) == [relu, depthwise, dense]
+    assert opened.resolved(["d*", "dense"]) == [depthwise, dense], "a name after a glob that has it"
+    with pytest.raises(fne.InvalidArgumentError, match="twice"):
+        fne.Extractor(opened, layers=["dense", "relu", "dense"], size=(40, 48))
+    with fne.Extractor(opened, layers=["dense", "last:25%"], size=(40, 48)) as extractor:
+        assert [layer.name for layer in extractor.layers] == [dense]
+
+
 def test_full_network_embedding_takes_keras_names(model, photographs):
     pixels = [fne.resize(fne.read_image(path), (40, 40)) for path in photographs[:7]]
     rows = expected(model, ["conv", "dense"], np.stack(pixels).astype(np.float32)).astype(np.float64)

@@ -14,8 +14,8 @@ import pytest
 from conftest import ROOT
 
 import fne
-from fne._command import main
-from fne._report import figures, neighbours
+from fne._command import main, page
+from fne._command.figures import figures, neighbours
 
 
 @pytest.fixture(scope="module")
@@ -141,11 +141,9 @@ def test_thumbnails_without_pillow(monkeypatch):
 
     import PIL.Image
 
-    from fne import _report
-
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     pixels = np.random.default_rng(1).integers(0, 256, (100, 80, 3), dtype=np.uint8)
-    address = _report._data_address(pixels)
+    address = page.data_address(pixels)
     monkeypatch.undo()
     assert address.startswith("data:image/png")
     picture = np.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))))
@@ -189,7 +187,8 @@ def test_layers(capsys, graph):
     main(["layers", str(graph), "*pool", "--all"])
     assert "pool" in capsys.readouterr().out
     assert main(["layers", str(graph), "nothing"]) == 1
-    assert "no layer is named 'nothing'" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "no layer 'nothing'" in err and "--all lists every tensor" in err
 
 
 def test_doctor(tmp_path):

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+import fne
 from fne._libpath import tensorflow_library
 
+PACKAGE = ROOT / "bindings/python/fne"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "FNE_LIBRARY")}
 
 
@@ -41,16 +43,18 @@ def python(tmp_path_factory, wheel):
 
 
 def test_contents(wheel):
-    assert wheel.name == "fne-2.0.0-py3-none-manylinux_2_34_x86_64.whl"
+    assert wheel.name == f"fne-{fne.__version__}-py3-none-manylinux_2_34_x86_64.whl"
     assert wheel.stat().st_size < 4_000_000
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        metadata = archive.read("fne-2.0.0.dist-info/METADATA").decode()
+        metadata = archive.read(f"fne-{fne.__version__}.dist-info/METADATA").decode()
     licences = {Path(name).name for name in names if "/licenses/" in name and not name.endswith("/")}
     assert licences == {"LICENSE", "libjpeg-turbo.txt", "libpng.txt", "swift.txt"}
     assert sum(name.startswith("fne.libs/libjpeg") for name in names) == 1
     assert sum(name.startswith("fne.libs/libpng") for name in names) == 1
     assert not [name for name in names if name.startswith(("setup", "Tests", "build"))]
+    modules = {str(path.relative_to(PACKAGE.parent)) for path in PACKAGE.rglob("*.py")}
+    assert {name for name in names if name.endswith(".py")} == modules
     extras = set(re.findall(r"Provides-Extra: (\S+)", metadata))
     assert extras == {"tensorflow", "torch", "sklearn", "ray", "spark", "plot", "zoo"}
     assert re.findall(r"^Requires-Dist: ([^;\n]*)$", metadata, re.MULTILINE) == ["numpy>=1.24"]
@@ -93,10 +97,11 @@ def test_source_distribution(tmp_path):
     with tarfile.open(archive) as packed:
         names = packed.getnames()
         packed.extractall(tmp_path, filter="data")
-    assert "fne-2.0.0/libfne/Sources/FNE/Jobs.swift" in names and "fne-2.0.0/libfne/include/fne.h" in names
+    source = f"fne-{fne.__version__}"
+    assert f"{source}/libfne/Sources/FNE/Jobs.swift" in names and f"{source}/libfne/include/fne.h" in names
     assert not [name for name in names if "/.build" in name or name.endswith((".so", ".so.2"))]
     refused = subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", tmp_path / "out", tmp_path / "fne-2.0.0"],
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", tmp_path / "out", tmp_path / source],
         env=dict(ENVIRONMENT, SWIFT="/nowhere/swift"), capture_output=True, text=True,
     )  # fmt: skip
     assert refused.returncode != 0 and "built with Swift 6.3 or later" in refused.stdout + refused.stderr
@@ -108,7 +113,7 @@ def test_source_distribution(tmp_path):
         "--no-isolation",
         "-o",
         tmp_path / "out",
-        tmp_path / "fne-2.0.0",
+        tmp_path / source,
         env=ENVIRONMENT,
     )
     (wheel,) = (tmp_path / "out").glob("*.whl")

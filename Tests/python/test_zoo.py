@@ -14,7 +14,8 @@ import pytest
 from conftest import ROOT
 
 import fne
-from fne.zoo import _cache, _torch_file
+from fne import _cache
+from fne.zoo import _torch_file
 
 GOLDEN = ROOT / "Tests/golden/efficientnet_lite0_logits.npz"
 

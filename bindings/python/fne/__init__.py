@@ -1,8 +1,8 @@
 """The Full-Network Embedding of images (FNE).
 
-A pre-trained CNN becomes an out-of-the-box embedding: the activations of all its convolutional and dense layers, the
-convolutional ones averaged over space, each feature standardized over a data set and discretized to -1, 0 or 1
-(Garcia-Gasulla et al., ICBK 2018, arXiv:1705.07706).
+It makes an embedding of a pre-trained CNN, without any training: the activations of all convolutional and dense layers
+are taken, the convolutional ones are averaged over space, and each feature is standardized over a data set and
+discretized to -1, 0 or 1 (Garcia-Gasulla et al., ICBK 2018, arXiv:1705.07706).
 
 >>> from fne import full_network_embedding
 >>> features, stats = full_network_embedding(graph, paths, 16, "input:0", None, (224, 224))  # doctest: +SKIP
@@ -13,13 +13,17 @@ Importing this package imports neither TensorFlow nor any other framework.
 from fne import zoo
 from fne._backend import backend_info, load_backend
 from fne._codes import PackedCodes
-from fne._embedding import l2_normalize, standardize, ternarize
-from fne._evaluate import Evaluation, evaluate, threshold_study
-from fne._extractor import SKIPPED_CODE, Embedding, Extraction, Extractor, Layer
+from fne._embedding import SKIPPED_CODE, l2_normalize, standardize, ternarize
+from fne._evaluation.evaluate import evaluate
+from fne._evaluation.result import Evaluation
+from fne._evaluation.thresholds import threshold_study
+from fne._extractor import Extractor
 from fne._images import ImageOptions, image_info, read_image, resize
 from fne._job import Job, embed_dataset, merge_shards
+from fne._layer import Layer
 from fne._library import build_info, library_path, set_log_callback
 from fne._model import Model, TensorInfo
+from fne._outcome import Embedding, Extraction, Outcome
 from fne._progress import ProgressLine
 from fne._statistics import Statistics
 from fne.errors import (
@@ -69,6 +73,7 @@ __all__ = [
     "Layer",
     "Model",
     "NotFiniteError",
+    "Outcome",
     "PackedCodes",
     "ProgressLine",
     "ShapeMismatchError",

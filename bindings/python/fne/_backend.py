@@ -11,15 +11,16 @@ from fne._libpath import tensorflow_library
 
 
 def load_backend(path: str | os.PathLike[str] | None = None) -> None:
-    """Loads TensorFlow's C library, once for the process; happens by itself when an `Extractor` is opened.
+    """Loads TensorFlow's C library, once for the process. The first `Extractor` does it by itself.
 
     Args:
-        path: the library or its folder. None: what FNE_TENSORFLOW names, else the installed tensorflow wheel's (the
-            package is not imported), else a copy in the process or on the system's library path.
+        path: the library or its folder. None takes the first of these that exists: what FNE_TENSORFLOW names, the
+            installed tensorflow wheel's library (tensorflow itself is not imported), a copy that is in the process
+            already, the one on the system's library path.
 
     Raises:
-        BackendUnavailableError: none was found; the message lists what was tried.
-        BackendConflictError: another copy is in the process already.
+        BackendUnavailableError: no library was found; the message lists what was tried
+        BackendConflictError: another copy is in the process already
     """
     if path is not None:
         check(lib.fne_backend_load(os.fsencode(path)))
@@ -35,7 +36,7 @@ def load_backend(path: str | os.PathLike[str] | None = None) -> None:
 
 
 def backend_info() -> tuple[str, str]:
-    """Version and file of the loaded TensorFlow; two empty strings while none is loaded."""
+    """The version and the file of the loaded TensorFlow; two empty strings before one is loaded."""
     version, path = ctypes.c_char_p(), ctypes.c_char_p()
     check(lib.fne_backend_info(ctypes.byref(version), ctypes.byref(path)))
     return (version.value or b"").decode(), os.fsdecode(path.value or b"")

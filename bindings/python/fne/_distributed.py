@@ -1,4 +1,4 @@
-"""What a worker of Ray or Spark does; nothing here knows either."""
+"""What a worker of Ray or Spark does. This module knows neither of them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from fne._embedding import ternarize
-from fne._extractor import SKIPPED_CODE, Extractor
+from fne._embedding import SKIPPED_CODE, ternarize
+from fne._extractor import Extractor
+from fne._ffi import OK
 from fne._model import Model
 from fne._statistics import Statistics
 
-# Images that a worker embeds at a time.
+#: The images that a worker embeds at a time.
 IMAGES_AT_ONCE = 64
 
 
 def portable(model: Any) -> str | bytes:
-    """A model as it travels to the workers: a path stays one, which all of them must be able to read; else its bytes."""
+    """A model as it travels to the workers: a path, which all of them must be able to read, or the model's bytes."""
     if isinstance(model, (str, os.PathLike)):
         return os.path.abspath(os.fspath(model))
     if isinstance(model, (bytes, bytearray, memoryview)):
@@ -31,8 +32,11 @@ def portable(model: Any) -> str | bytes:
 
 
 def worker_options(options: dict[str, Any]) -> dict[str, Any]:
-    """An extractor's options in a worker: padded batches of a fixed size, so that rows are the single process' to the bit,
-    and the threads of one processor, as there is a worker for each."""
+    """The options of an extractor in a worker.
+
+    Batches are padded to a fixed size, so that rows have the same bits as those of a single process. There is a worker
+    for each processor, so a worker takes the threads of one.
+    """
     given = {"streams": 1, "loader_threads": 1, **options}
     return {**given, "pad_batches": True, "on_error": "skip"}
 
@@ -41,7 +45,7 @@ _extractors: dict[str, Extractor] = {}
 
 
 def extractor(model: str | bytes, options: dict[str, Any]) -> Extractor:
-    """This process' extractor of that model and options: opened once, as a worker does one task after the other."""
+    """This process' extractor of that model and options. It is opened once and serves all tasks of the worker."""
     identity = hashlib.sha256(model if isinstance(model, bytes) else model.encode()).hexdigest()
     key = f"{identity} {sorted(options.items())!r}"
     if key not in _extractors:
@@ -52,22 +56,22 @@ def extractor(model: str | bytes, options: dict[str, Any]) -> Extractor:
 def features(
     model: str | bytes, options: dict[str, Any], paths: Sequence[str]
 ) -> tuple[NDArray[numpy.float32], NDArray[numpy.int32], list[str | None]]:
-    """float32 [n, F] (NaN where an image could not be embedded), int32 [n], and why."""
+    """The features float32 [n, F], which are NaN where an image failed, the statuses int32 [n], and the reasons."""
     extraction = extractor(model, options).extract(list(paths))
     return extraction.features, extraction.statuses, [extraction.reasons.get(i) for i in range(len(paths))]
 
 
 def statistics_of(parts: Iterable[tuple[NDArray[numpy.float32], NDArray[Any]]]) -> bytes | None:
-    """The saved statistics of the good images' rows, from (rows, statuses) part by part; None where there are no parts."""
+    """The saved statistics of the good images' rows; None where there are no parts. A part is (rows, statuses)."""
     result: Statistics | None = None
     for rows, statuses in parts:
         result = result or Statistics(rows.shape[1])
-        result.update(rows[numpy.asarray(statuses) == 0])
+        result.update(rows[numpy.asarray(statuses) == OK])
     return None if result is None else result.to_bytes()
 
 
 def merged(parts: Iterable[bytes]) -> bytes:
-    """Saved statistics put together; the same bytes in any order and grouping."""
+    """Saved statistics, merged. The bytes do not depend on their order or grouping."""
     result: Statistics | None = None
     for part in parts:
         other = Statistics.from_bytes(bytes(part))
@@ -78,7 +82,7 @@ def merged(parts: Iterable[bytes]) -> bytes:
 
 
 class Coder:
-    """Codes by saved statistics."""
+    """Makes codes with saved statistics."""
 
     def __init__(self, saved: bytes, lower: float, upper: float) -> None:
         statistics = Statistics.from_bytes(saved)
@@ -86,8 +90,8 @@ class Coder:
         self._lower, self._upper = lower, upper
 
     def __call__(self, rows: NDArray[numpy.float32], statuses: NDArray[Any]) -> NDArray[numpy.int8]:
-        """int8 [n, F]; -128 where an image could not be embedded."""
-        good = numpy.asarray(statuses) == 0
+        """The codes, int8 [n, F]. They are -128 where an image failed."""
+        good = numpy.asarray(statuses) == OK
         codes = numpy.full(rows.shape, SKIPPED_CODE, numpy.int8)
         codes[good] = ternarize(rows[good], self._mean, self._std, lower=self._lower, upper=self._upper)
         return codes

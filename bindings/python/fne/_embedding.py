@@ -8,31 +8,37 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from fne import _ffi, errors
+from fne import _ffi
+from fne._arguments import choice
 from fne._ffi import check, lib
+from fne._thresholds import LOWER, UPPER
+from fne.errors import ShapeMismatchError
+
+#: The code of an image that could not be embedded.
+SKIPPED_CODE = -128
 
 _RULES = {"documented": 0, "torch": 1}
 
 
 class Discretization:
-    """Statistics, thresholds and rules, checked and as the library takes them."""
+    """Statistics, thresholds and rules: checked, and as the library takes them."""
 
     def __init__(
-        self, mean: Any, std: Any, lower: float = -0.25, upper: float = 0.15, rules: str = "documented"
+        self, mean: Any, std: Any, lower: float = LOWER, upper: float = UPPER, rules: str = "documented"
     ) -> None:
         self.mean = numpy.ascontiguousarray(mean, numpy.float64)
         self.std = numpy.ascontiguousarray(std, numpy.float64)
         if self.mean.ndim != 1 or self.mean.shape != self.std.shape:
-            raise errors.error(18, f"mean and std have shapes {self.mean.shape} and {self.std.shape}; both must be [F]")
+            raise ShapeMismatchError(
+                f"mean and std have shapes {self.mean.shape} and {self.std.shape}; both must be [F]"
+            )
         self.options = _ffi.defaults(_ffi.TernarizeOptions, lib.fne_ternarize_options_init)
         self.options.lower, self.options.upper = lower, upper
-        if rules not in _RULES:
-            raise ValueError(f"rules is {rules!r}; it must be one of {', '.join(map(repr, _RULES))}")
-        self.options.rules = _RULES[rules]
+        self.options.rules = choice("rules", rules, _RULES)
 
 
 def standardize(features: NDArray[Any], mean: NDArray[Any], std: NDArray[Any]) -> NDArray[numpy.float64]:
-    """z = (x - mean) / std in float64; 0 where std is 0.
+    """Standardizes: z = (x - mean) / std in float64, and 0 where std is 0.
 
     Args:
         features: float32 [N, F]
@@ -60,8 +66,8 @@ def ternarize(
     mean: NDArray[Any],
     std: NDArray[Any],
     *,
-    lower: float = -0.25,
-    upper: float = 0.15,
+    lower: float = LOWER,
+    upper: float = UPPER,
     rules: str = "documented",
     out: NDArray[numpy.int8] | None = None,
 ) -> NDArray[numpy.int8]:
@@ -70,16 +76,17 @@ def ternarize(
     Args:
         features: float32 [N, F]
         mean, std: [F]
-        lower, upper: thresholds on z
-        rules: "documented": z in float64, z > upper is 1, z < lower is -1, std 0 gives 0; "torch": those of fne 1.x
-            (z in float32, z equal to lower is -1, NaN from std 0 is 1)
+        lower, upper: the thresholds on the standardized value z; by default those of the paper, -0.25 and 0.15
+        rules: "documented" computes z in float64; above `upper` is 1, below `lower` is -1, and a std of 0 gives 0.
+            "torch" are the rules of fne 1.x: z is in float32, a z equal to `lower` is -1, and the NaN that a std of 0
+            gives is 1.
         out: int8 [N, F], C-contiguous, that receives the codes; None: a new array
 
     Returns:
         int8 [N, F]
 
     Raises:
-        NotFiniteError: a NaN in features, by row and feature
+        NotFiniteError: features hold a NaN; the message names its row and feature
 
     >>> ternarize(numpy.float32([[1, 7], [2.05, 7], [3, 7]]), [2, 7], [0.5, 0])
     array([[-1,  0],
@@ -104,14 +111,14 @@ def ternarize(
 
 
 def l2_normalize(features: NDArray[Any], *, out: NDArray[numpy.float32] | None = None) -> NDArray[numpy.float32]:
-    """Each row over its Euclidean norm (at least 1e-12), the norm computed in float64.
+    """Divides each row by its Euclidean norm, which is computed in float64 and taken as at least 1e-12.
 
     Args:
         features: float32 [N, F]
-        out: float32 [N, F], C-contiguous, may be features; None: a new array
+        out: float32 [N, F], C-contiguous, that receives the rows; it may be features; None: a new array
 
     Raises:
-        NotFiniteError: NaN or infinity in features, by row and feature
+        NotFiniteError: features hold NaN or infinity; the message names its row and feature
 
     >>> l2_normalize(numpy.float32([[3, 4], [0, 2]]))
     array([[0.6, 0.8],
@@ -126,7 +133,7 @@ def l2_normalize(features: NDArray[Any], *, out: NDArray[numpy.float32] | None =
 def _matrix(features: NDArray[Any]) -> NDArray[numpy.float32]:
     features = numpy.asarray(features)
     if features.ndim != 2 or features.dtype != numpy.float32:
-        raise ValueError(f"features are {features.dtype} {features.shape}; float32 [N, F] is needed")
+        raise ValueError(f"features are {features.dtype} {features.shape}; they must be float32 [N, F]")
     return numpy.ascontiguousarray(features)
 
 
@@ -138,5 +145,5 @@ def _checked(
     std = numpy.ascontiguousarray(std, numpy.float64)
     for name, values in (("mean", mean), ("std", std)):
         if values.shape != features.shape[1:]:
-            raise errors.error(18, f"{name} has shape {values.shape}; the features need {features.shape[1:]}")
+            raise ShapeMismatchError(f"{name} has shape {values.shape}; the features need {features.shape[1:]}")
     return features, mean, std

@@ -1,11 +1,10 @@
-"""Extractors: images in, pooled float32 features out."""
+"""Extractors: images in, pooled float32 features or ternary codes out."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,115 +12,75 @@ import numpy
 from numpy.typing import NDArray
 
 from fne import _ffi, _pillow
+from fne._arguments import choice
 from fne._backend import load_backend
-from fne._embedding import Discretization
+from fne._codes import PackedCodes
+from fne._embedding import SKIPPED_CODE, Discretization
 from fne._ffi import check, lib
-from fne._images import ImageOptions, read_image
+from fne._images import image_options_struct, read_image
 from fne._interrupts import Interrupts
+from fne._layer import Layer
 from fne._model import Model
 from fne._options import extractor_options
-from fne.errors import FNEError, error
+from fne._outcome import Embedding, Extraction, Outcome
+from fne._thresholds import LOWER, UPPER
+from fne.errors import FNEError, UnsupportedImageError, from_status, reworded
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from fne._codes import PackedCodes
     from fne._options import FurtherOptions
 
-_ON_ERROR = ("raise", "skip")
-_SKIP = 1
-
-SKIPPED_CODE = -128
+#: What a bad image does, as fne.h counts it.
+ON_ERROR = {"raise": 0, "skip": 1}
 
 Progress = Callable[[int, int], Any]
 
 
-class Layer(NamedTuple):
-    """A layer's place in the row: columns `features`; rank 4 is averaged over height and width, rank 2 as it is."""
-
-    name: str
-    kind: str
-    rank: int
-    features: slice
-
-
-class _Outcome:
-    statuses: NDArray[numpy.int32]
-
-    @property
-    def ok(self) -> NDArray[numpy.bool_]:
-        """bool [N]: which images are good."""
-        return numpy.asarray(self.statuses == 0)
-
-
-@dataclass
-class Extraction(_Outcome):
-    """What `Extractor.extract` gave.
-
-    Attributes:
-        features: float32 [N, F]; a skipped image's row is NaN. With ten crops [N * 10, F], the rows of an image adjacent
-        statuses: int32 [N]; 0 where the row is good, else the number of the error in fne.h
-        reasons: for each skipped image a sentence that names it, by its position
-    """
-
-    features: NDArray[numpy.float32]
-    statuses: NDArray[numpy.int32]
-    reasons: dict[int, str] = field(default_factory=dict)
-
-
-@dataclass
-class Embedding(_Outcome):
-    """What `Extractor.embed` gave.
-
-    Attributes:
-        codes: int8 [N, F] of -1, 0, 1; a skipped image's row is `fne.SKIPPED_CODE` (-128). With ten crops [N * 10, F]
-        statuses: int32 [N]; 0 where the row is good, else the number of the error in fne.h
-        reasons: for each skipped image a sentence that names it, by its position
-    """
-
-    codes: NDArray[numpy.int8]
-    statuses: NDArray[numpy.int32]
-    reasons: dict[int, str] = field(default_factory=dict)
-
-
 class Extractor:
-    """A model prepared for one input size and a list of layers. Any number of threads may use it at once.
+    """A model that is prepared for one input size and a list of layers. Any number of threads may use it at once.
 
     Args:
         model: a `Model`, or what makes one (a path, bytes, a GraphDef, a Keras model, a SavedModel's folder)
-        input_tensor: None: the graph's only float32 placeholder. With or without "import/" and ":0".
-        layers: names, globs over the layers ("block4_*"), "all" (also the classifier's), "last:25%"; None: all default
-            layers. The columns follow this order.
-        size: (height, width) that the network is fed with; None: as the graph's placeholder says
-        resize_mode: "stretch": to the size asked for, whatever the image's aspect; "shortest_side": with its aspect, to
-            the smallest image that covers the size asked for, of which the centre is taken
-        resize_size: (height, width) that images are resized to before they are cropped to `size`; None: `size`, with ten
-            crops 8/7 of it (256 for 224)
-        interpolation: "bilinear": as OpenCV's INTER_LINEAR; "antialiased": as Pillow's BILINEAR
-        crops: 1, or 10: the four corners, the centre, and these of the mirrored image, each a row of its own
-        image_options: limits, and what is done with damage
-        channel_order: "rgb" or "bgr", what the network is fed with
-        mean, scale: value fed = (pixel - mean) * scale in float32, pixels being 0 to 255; a number, or one for each
-            channel in the order fed
-        batch_size: rows a run of the network; None: 4, and fewer where there are too few images to keep all streams busy
-        pad_batches: fill a batch with too few images up with zeros, so that the network always sees `batch_size` rows: a
-            row's bits then do not depend on how many images a call has
-        loader_threads: threads that read, decode and resize; None: one a processor, at most 16
-        streams: batches that are in the network at once, each on a thread of its own; None: one a processor, or the
-            processors divided by `engine_threads`, at most 64
-        engine_threads: threads that TensorFlow spreads one operation over; None: 1. The first extractor of a process
-            (or the first session of Python's tensorflow) decides. One image at a time is fastest with
-            streams=1, engine_threads=(processors).
-        device: "cpu", "gpu" or "gpu:1"; None: TensorFlow's first GPU, if it has one, else the CPU. The defaults on a GPU:
-            batch_size 32, streams 2.
-        gpu_memory_growth: take the GPU's memory as it is needed, instead of nearly all of it at once
-        precision: "float32", or "bfloat16": layers multiply bfloat16 and sum float32, 1.4 to 1.8 times as fast on processors
-            with AVX-512 BF16 or AMX; 98.6 to 99.8 % of the ternary values are float32's (docs/numerics.md)
-        float32_layers: with bfloat16, how many layers, from the first on, stay float32; None: 2
-        on_error: "raise": the first bad image ends the call; "skip": its row becomes NaN and the call goes on
+        input_tensor: the tensor that images are fed to, with or without "import/" and ":0"; None: the graph's only
+            float32 placeholder
+        layers: names, globs over the layers ("block4_*"), "all" (with the classifier's layers), "last:25%", or a list
+            of these; None: all default layers. The columns follow this order.
+        size: (height, width) that the network is fed with; None: what the graph's placeholder says
+        resize_mode: "stretch" resizes to the size asked for, whatever the image's aspect. "shortest_side" keeps the
+            aspect: it resizes to the smallest image that covers the size asked for, and takes its centre.
+        resize_size: (height, width) that images are resized to before they are cropped to `size`; None: `size`, or with
+            ten crops 8/7 of it (256 for 224)
+        interpolation: "bilinear" is OpenCV's INTER_LINEAR, "antialiased" is Pillow's BILINEAR
+        crops: 1, or 10: the four corners, the centre, and the same five of the mirrored image. Each crop is a row.
+        image_options: the limits, and what is done with damaged images
+        channel_order: "rgb" or "bgr", the order that the network is fed with
+        mean, scale: the value fed is (pixel - mean) * scale in float32, where pixels are 0 to 255. Each is one number,
+            or one for each channel in the order fed.
+        batch_size: the rows per run of the network; None: 4, and fewer where there are too few images to keep all
+            streams busy
+        pad_batches: fill a batch that has too few images with zeros, so that the network always sees `batch_size` rows.
+            The bits of a row then do not depend on how many images a call has.
+        loader_threads: the threads that read, decode and resize; None: one per processor, at most 16
+        streams: the batches that are in the network at once, each on a thread of its own; None: one per processor, or
+            the processors divided by `engine_threads`, at most 64
+        engine_threads: the threads that TensorFlow spreads one operation over; None: 1. The first extractor of a
+            process, or the first session of Python's tensorflow, decides for all. One image at a time is fastest with
+            streams=1 and as many engine_threads as there are processors.
+        device: "cpu", "gpu" or "gpu:1"; None: TensorFlow's first GPU where it has one, else the CPU. On a GPU the
+            defaults are batch_size 32 and streams 2.
+        gpu_memory_growth: take the GPU's memory when it is needed, instead of nearly all of it at the start
+        precision: "float32", or "bfloat16", where layers multiply bfloat16 and sum float32. That is 1.4 to 1.8 times as
+            fast on processors with AVX-512 BF16 or AMX, and 98.6 to 99.8 % of the ternary values are those of float32
+            (docs/numerics.md).
+        float32_layers: how many layers stay float32 with bfloat16, counted from the first; None: 2
+        on_error: "raise" ends the call at the first bad image. "skip" makes its row NaN and goes on.
 
     Raises:
-        UnknownTensorError, TensorError, BackendUnavailableError, BackendError, InvalidArgumentError
+        UnknownTensorError: there is no such layer or input
+        TensorError: a tensor cannot be embedded
+        BackendUnavailableError, BackendError: TensorFlow is missing or fails
+        InvalidArgumentError: an option is out of its range
 
     >>> from fne import zoo
     >>> with Extractor(zoo.efficientnet_lite0(), layers="last:25%") as extractor:
@@ -140,14 +99,13 @@ class Extractor:
         on_error: str = "raise",
         **options: Unpack[FurtherOptions],
     ) -> None:
-        if on_error not in _ON_ERROR:
-            raise ValueError(f"on_error is {on_error!r}; it must be one of {', '.join(map(repr, _ON_ERROR))}")
+        choice("on_error", on_error, ON_ERROR)
         self._on_error = on_error
         if not isinstance(model, Model):
             model = Model(model)
         struct = extractor_options(input_tensor=input_tensor, layers=model.resolved(layers), size=size, **options)
-        self._image_options = options.get("image_options") or ImageOptions()
-        struct.on_error = _SKIP  # bad images are seen here first: Pillow may read them
+        self._image_options = options.get("image_options")
+        struct.on_error = ON_ERROR["skip"]  # a bad image may still be read by Pillow, or is raised here
         load_backend()
         self._handle = _ffi.open_handle(
             lib.fne_extractor_open, lib.fne_extractor_close, model._handle(), ctypes.byref(struct)
@@ -155,7 +113,7 @@ class Extractor:
 
     @property
     def feature_count(self) -> int:
-        """F, the features of a row."""
+        """F, the number of features of a row."""
         return _ffi.count(lib.fne_extractor_feature_count, self._handle)
 
     @property
@@ -182,17 +140,17 @@ class Extractor:
 
     @property
     def batch_size(self) -> int:
-        """Rows a run of the network."""
+        """The rows per run of the network."""
         return int(self._input().batch_size)
 
     @property
     def rows_per_image(self) -> int:
-        """Rows that an image gives: 1, or 10 with ten crops."""
+        """The rows per image: 1, or 10 with ten crops."""
         return int(self._input().rows_per_image)
 
     @property
     def streams(self) -> int:
-        """Batches that are in the network at once."""
+        """The batches that are in the network at once."""
         return int(self._input().streams)
 
     def _input(self) -> Any:
@@ -201,8 +159,14 @@ class Extractor:
         return info
 
     def preprocess(self, image: Any) -> NDArray[numpy.float32]:
-        """What the network would be fed with for an image (as `extract` takes one): float32 [rows_per_image, height,
-        width, 3]."""
+        """What the network is fed with for an image.
+
+        Args:
+            image: one of the kinds that `extract` takes
+
+        Returns:
+            float32 [rows_per_image, height, width, 3]
+        """
         if not isinstance(image, numpy.ndarray):
             image = read_image(image, options=self._image_options)
         pixels = _dense_rows(image, 0)
@@ -214,19 +178,20 @@ class Extractor:
     def extract(
         self, images: Any, *, out: NDArray[numpy.float32] | None = None, progress: Progress | None = None
     ) -> Extraction:
-        """Embeds images: pooled float32 features.
+        """Runs the network: pooled float32 features of images.
 
         Args:
             images: a list whose items are paths, encoded images as bytes, RGB pixels as uint8 [height, width, 3], or
                 `PIL.Image.Image`; or one float32 array [N, height, width, 3] that is fed to the network as it is.
-                JPEG and PNG are read by libfne, other formats by Pillow where it is installed. Lists of one kind are
-                fastest, `PIL.Image` slowest.
-            out: float32 [rows, F], C-contiguous, that receives the features, such as a `numpy.memmap`; None: a new array
-            progress: called with (images done, images in all) after each batch, on this thread; what it raises stops
-                the extraction and is raised here
+                libfne reads JPEG and PNG. Pillow, where it is installed, reads other formats. A list of one kind is
+                fastest; `PIL.Image.Image` is slowest.
+            out: float32 [rows, F], C-contiguous, that receives the features, such as a `numpy.memmap`; None: a new
+                array
+            progress: is called with (images done, images in all) after each batch, on this thread. What it raises stops
+                the extraction and is raised here.
 
         Raises:
-            FileError, ImageError: a bad image, named, unless on_error is "skip"
+            FileError, ImageError: an image is bad and on_error is "raise"; the message names it
             NotFiniteError: the network gave NaN or infinity
         """
         run = self._run(images, _Rows(numpy.float32, numpy.nan, out), progress)
@@ -238,22 +203,23 @@ class Extractor:
         mean: NDArray[Any],
         std: NDArray[Any],
         *,
-        lower: float = -0.25,
-        upper: float = 0.15,
+        lower: float = LOWER,
+        upper: float = UPPER,
         rules: str = "documented",
         out: NDArray[numpy.int8] | None = None,
         progress: Progress | None = None,
     ) -> Embedding:
-        """Embeds images: ternary codes by given statistics, the float rows of a few batches at a time.
+        """Ternary codes of images by given statistics. Memory holds the float rows of a few batches at a time.
 
         Args:
             images, progress: as in `extract`
-            mean, std: [F], the training images'
+            mean, std: [F], those of the training images
             lower, upper, rules: as in `fne.ternarize`
             out: int8 [rows, F], C-contiguous, that receives the codes, such as a `numpy.memmap`; None: a new array
 
         Raises:
-            as `extract`; ShapeMismatchError: statistics of another number of features
+            FNEError: what `extract` raises
+            ShapeMismatchError: the statistics have another number of features
         """
         return self._embed_part(images, Discretization(mean, std, lower, upper, rules), out, progress)
 
@@ -263,22 +229,22 @@ class Extractor:
         mean: NDArray[Any],
         std: NDArray[Any],
         *,
-        lower: float = -0.25,
-        upper: float = 0.15,
+        lower: float = LOWER,
+        upper: float = UPPER,
         rules: str = "documented",
         progress: Progress | None = None,
-    ) -> tuple[PackedCodes, Embedding]:
-        """As `embed`, with two bits a feature: no int8 matrix is made.
+    ) -> tuple[PackedCodes, Outcome]:
+        """Ternary codes of images with two bits per feature. No int8 matrix is made.
+
+        Args: as in `embed`
 
         Returns:
-            the packed codes, 0 for skipped images; and an `Embedding` whose codes are their words, for its statuses and reasons
+            the packed codes, which are 0 for skipped images; and which images are good
         """
-        from fne._codes import PackedCodes
-
         discretization = Discretization(mean, std, lower, upper, rules)
         run = self._run(images, _Rows(numpy.uint64, 0, None, discretization), progress)
         words = run.output.reshape(len(run.output), 2, -1)
-        return PackedCodes(words, self.feature_count, self.layers), Embedding(run.output, run.statuses, run.reasons)
+        return PackedCodes(words, self.feature_count, self.layers), Outcome(run.statuses, run.reasons)
 
     def _embed_part(
         self,
@@ -288,8 +254,11 @@ class Extractor:
         progress: Progress | None = None,
         place: tuple[int, int] | None = None,
     ) -> Embedding:
-        """`embed` of a part of a list; place says the first one's number and how many there are in all,
-        for the messages."""
+        """Ternary codes of a part of a list of images.
+
+        Args:
+            place: for the messages, the number of the part's first image and the number of all images
+        """
         run = self._run(images, _Rows(numpy.int8, SKIPPED_CODE, out, discretization), progress, place)
         return Embedding(run.output, run.statuses, run.reasons)
 
@@ -321,7 +290,7 @@ class Extractor:
         return run.mixed()
 
     def close(self) -> None:
-        """Frees the extractor and its session."""
+        """Frees the extractor and its TensorFlow session."""
         self._handle.close()
 
     def __enter__(self) -> Extractor:
@@ -332,10 +301,10 @@ class Extractor:
 
 
 class _Rows(NamedTuple):
-    """What a run makes of an image, and where it goes."""
+    """What a run makes of an image, and where it writes it."""
 
     dtype: Any
-    skipped: Any  # in a skipped image's rows
+    skipped: Any  # the value in the rows of a skipped image
     out: NDArray[Any] | None = None
     discretization: Discretization | None = None
 
@@ -346,7 +315,7 @@ class _Rows(NamedTuple):
 
 
 class _Run:
-    """One extraction. The library skips bad images; here those are given to Pillow, or raised, or recorded."""
+    """One extraction. The library skips bad images. Here they go to Pillow, are raised, or are recorded."""
 
     def __init__(
         self,
@@ -371,16 +340,16 @@ class _Run:
         self.reasons: dict[int, str] = {}
 
     def tensor(self, fed: NDArray[numpy.float32]) -> _Run:
-        """What is fed as it is."""
+        """Rows of what is fed to the network as it is."""
         return self.native(lib.fne_extract_tensor, fed.ctypes.data, fed.size)
 
     def native(self, function: Any, *images: Any) -> _Run:
-        """All images by one call of the library."""
-        refused: list[tuple[int, FNEError]] = []  # of the batch
+        """Rows of all images by one call of the library."""
+        refused: list[tuple[int, FNEError]] = []  # in the batch that was done last
         raised: list[BaseException] = []
         interrupts = Interrupts()
 
-        # Called between batches also without a progress function: Python handles Ctrl-C only while it runs itself.
+        # It is needed without a progress function too: Python handles Ctrl-C only while it runs its own code.
         def on_progress(_user: Any, done: int, total: int) -> int:
             try:
                 interrupts.handle()
@@ -391,12 +360,12 @@ class _Run:
                 if self._progress is not None:
                     self._progress(done, total)
                 return 0
-            except BaseException as failure:  # must not cross C; raised again below
+            except BaseException as failure:  # it must not pass through C, and is raised again below
                 raised.append(failure)
                 return 1
 
         def on_image_error(_user: Any, index: int, status: int, message: bytes) -> None:
-            refused.append((index, error(status, message.decode("utf-8", "replace"))))
+            refused.append((index, from_status(status, message.decode("utf-8", "replace"))))
 
         run = _ffi.sized(_ffi.ExtractRun)
         run.progress = _ffi.PROGRESS(on_progress)
@@ -425,7 +394,7 @@ class _Run:
         return self
 
     def mixed(self) -> _Run:
-        """Images of several kinds: read by this process' threads through Python, a few batches at a time."""
+        """Rows of images of several kinds. Threads of Python read them, a few batches at a time."""
         batch = max(1, self._extractor.batch_size * self._extractor.streams // self._rows_per_image)
         for first in range(0, len(self._items), batch):
             indices = range(first, min(first + batch, len(self._items)))
@@ -435,8 +404,8 @@ class _Run:
         return self
 
     def _embed(self, indices: Sequence[int], refusals: Iterable[FNEError | None]) -> None:
-        """Fills the rows of these images, as far as Python can read them."""
-        from concurrent.futures import ThreadPoolExecutor  # slow to import, and seldom needed
+        """Fills the rows of these images where Python can read them."""
+        from concurrent.futures import ThreadPoolExecutor  # it is slow to import, and seldom needed
 
         with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
             fed = list(pool.map(self._read, indices, refusals))
@@ -455,26 +424,27 @@ class _Run:
             of_image = slice(position * self._rows_per_image, (position + 1) * self._rows_per_image)
             bad = [number for number in range(of_image.start, of_image.stop) if number in run.reasons]
             if bad:
-                self._record(index, error(int(run.statuses[bad[0]]), run.reasons[bad[0]]))
+                self._record(index, from_status(int(run.statuses[bad[0]]), run.reasons[bad[0]]))
                 continue
             self._row(index)[:] = run.output[of_image]
             self.statuses[index] = _ffi.OK
 
     def _read(self, index: int, refusal: FNEError | None) -> NDArray[numpy.float32] | FNEError:
-        """What the network is to be fed with, or why there is nothing."""
+        """What the network is to be fed with for an image, or why there is nothing."""
         item = self._items[index]
         try:
             if refusal is not None:
-                if refusal.status != _ffi.UNSUPPORTED_IMAGE or isinstance(item, numpy.ndarray):
+                if not isinstance(refusal, UnsupportedImageError) or isinstance(item, numpy.ndarray):
                     return refusal
-                item = _pillow.read(item, refusal, self._extractor._image_options._struct().max_pixels)
+                max_pixels = image_options_struct(self._extractor._image_options).max_pixels
+                item = _pillow.read(item, refusal, max_pixels)
             return self._extractor.preprocess(bytes(item) if isinstance(item, (bytearray, memoryview)) else item)
         except FNEError as failure:
             return failure
 
     def _record(self, index: int, failure: FNEError) -> None:
         if self._on_error == "raise":
-            raise error(failure.status, f"image {self._first + index} of {self._total}: {failure}")
+            raise reworded(failure, f"image {self._first + index} of {self._total}: {failure}")
         self.statuses[index] = failure.status
         self.reasons[index] = str(failure)
         self._row(index)[:] = self._rows.skipped
@@ -494,17 +464,18 @@ def _kind(item: Any, index: int) -> str:
     if _pillow.is_image(item):
         return "pillow"
     raise TypeError(
-        f"image {index} is a {type(item).__name__}; images are paths, bytes, uint8 arrays [height, width, 3] or PIL.Image"
+        f"image {index} is a {type(item).__name__}; "
+        "images are paths, bytes, uint8 arrays [height, width, 3] or PIL.Image"
     )
 
 
 def _check_pixels(pixels: NDArray[Any], index: int) -> None:
     if pixels.dtype != numpy.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise ValueError(f"image {index} is {pixels.dtype} {pixels.shape}; uint8 [height, width, 3] is needed")
+        raise ValueError(f"image {index} is {pixels.dtype} {pixels.shape}; it must be uint8 [height, width, 3]")
 
 
 def _dense_rows(pixels: NDArray[Any], index: int) -> NDArray[numpy.uint8]:
-    """The array itself where its rows are dense, else a copy."""
+    """The array itself where its rows have no gaps, else a copy."""
     _check_pixels(pixels, index)
     dense = pixels.strides[2] == 1 and pixels.strides[1] == 3 and pixels.strides[0] >= 3 * pixels.shape[1]
     return pixels if dense else numpy.ascontiguousarray(pixels)

@@ -1,4 +1,4 @@
-"""The C interface of fne.h through ctypes. Nothing else in the package knows ctypes' functions."""
+"""The C interface of fne.h through ctypes. Only this module declares its structs and functions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from fne import errors
 from fne._libpath import library_candidates
 
 OK = 0
-UNSUPPORTED_IMAGE = 5
-DAMAGED_IMAGE = 6
-IMAGE_LIMIT = 7
 KINDS = {0: "other", 1: "convolution", 2: "depthwise", 3: "dense", 4: "input"}
 FORMATS = {1: "JPEG", 2: "PNG"}
 
@@ -217,7 +214,8 @@ _handle = c_void_p
 _out = POINTER(c_void_p)
 _size_out = POINTER(c_uint64)
 
-# Argument types of every function that returns a status; arrays of numpy travel as addresses.
+# The argument types of every function that returns a status. NumPy's arrays travel as addresses.
+# The formatter would spread each function over many lines.
 _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_backend_load": [c_char_p],
     "fne_backend_info": [POINTER(c_char_p), POINTER(c_char_p)],
@@ -230,6 +228,9 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_model_open_memory": [c_char_p, c_uint64, POINTER(ModelOptions), _out],
     "fne_model_tensor_count": [_handle, _size_out],
     "fne_model_tensor_info": [_handle, c_uint64, POINTER(TensorInfo)],
+    "fne_select_layers": [
+        POINTER(c_char_p), c_uint64, POINTER(c_char_p), c_char_p, c_uint64, c_void_p, c_uint64, _size_out,
+    ],
     "fne_extractor_open": [_handle, POINTER(ExtractorOptions), _out],
     "fne_extractor_feature_count": [_handle, _size_out],
     "fne_extractor_layer_count": [_handle, _size_out],
@@ -266,7 +267,7 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_job_progress_info": [_handle, POINTER(ProgressInfo)],
 }  # fmt: skip
 
-# Functions that return something else: (result, arguments).
+# Functions that return something else: the type of the result, and those of the arguments.
 _OTHER_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "fne_version_string": (c_char_p, []),
     "fne_abi_version": (c_uint32, []),
@@ -301,7 +302,7 @@ def _load() -> ctypes.CDLL:
             function.argtypes, function.restype = arguments, result
         return library
     raise ImportError(
-        "libfne.so.2 was not found; build it with 'make build' or set FNE_LIBRARY to the file. Tried: "
+        "libfne.so.2 was not found. Build it with 'make build', or set FNE_LIBRARY to the file. Tried: "
         + "; ".join(tried)
     )
 
@@ -315,25 +316,25 @@ def last_error() -> str:
 
 
 def check(status: int) -> None:
-    """Raises the exception of a status that is not OK."""
+    """Raises the exception that a status stands for; does nothing when it is OK."""
     if status != OK:
-        raise errors.error(status, last_error())
+        raise errors.from_status(status, last_error())
 
 
 def sized(struct: type[Any]) -> Any:
-    """A zeroed struct with its size."""
+    """A struct of zeros that knows its size."""
     return struct(struct_size=ctypes.sizeof(struct))
 
 
 def defaults(struct: type[Any], init: Any) -> Any:
-    """An option struct as its *_init function fills it."""
+    """A struct of options with the library's defaults, which an *_init function writes."""
     options = struct()
     init(ctypes.byref(options), ctypes.sizeof(struct))
     return options
 
 
 class Handle:
-    """An object of the library: closed once, at the latest with its owner."""
+    """An object of the library. It is closed once, at the latest when its owner is freed."""
 
     def __init__(self, value: int | None, close: Any) -> None:
         self._value = value
@@ -341,7 +342,7 @@ class Handle:
 
     def __call__(self) -> int:
         if self._value is None:
-            raise errors.error(1, "this object is closed")
+            raise errors.InvalidArgumentError("this object is closed")
         return self._value
 
     def close(self) -> None:
@@ -354,38 +355,46 @@ class Handle:
 
 
 def open_handle(function: Any, close: Any, *arguments: Any) -> Handle:
-    """Calls an *_open function, whose last argument is the object it makes."""
+    """Calls a function that makes an object of the library, its last argument."""
     out = c_void_p()
     check(function(*arguments, ctypes.byref(out)))
     return Handle(out.value, close)
 
 
 def count(function: Any, handle: Handle) -> int:
-    """Calls a function that writes one count."""
+    """Calls a function whose only result is a count."""
     out = c_uint64()
     check(function(handle(), ctypes.byref(out)))
     return out.value
 
 
 def path(path: str | bytes | os.PathLike[Any]) -> bytes:
-    """A path as C takes it. A zero byte would end it early, and name another file."""
+    """A path as C takes it. A path with a zero byte is refused: C would read it to that byte only."""
     encoded = os.fsencode(path)
     if b"\0" in encoded:
         raise ValueError(f"the path {path!r} holds a zero byte")
     return encoded
 
 
+def text(text: str) -> bytes:
+    """A text as C takes it. A text with a zero byte is refused: C would read it to that byte only."""
+    encoded = text.encode()
+    if b"\0" in encoded:
+        raise ValueError(f"the text {text!r} holds a zero byte")
+    return encoded
+
+
 def strings(texts: list[bytes]) -> Any:
-    """A C array of strings."""
+    """Strings as an array of C."""
     return (c_char_p * len(texts))(*texts)
 
 
 def output(out: Any, shape: tuple[int, ...], dtype: Any) -> Any:
-    """A caller's array, checked, or a new one."""
+    """The array that receives a result: the caller's, which is checked, or a new one."""
     if out is None:
         return numpy.empty(shape, dtype)
     if out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous:
-        raise ValueError(f"out is {out.dtype} {out.shape}; C-contiguous {numpy.dtype(dtype)} {shape} is needed")
+        raise ValueError(f"out is {out.dtype} {out.shape}; it must be {numpy.dtype(dtype)} {shape} and C-contiguous")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
     return out

@@ -10,10 +10,10 @@ from typing import Any
 
 
 class Interrupts:
-    """While it is entered, SIGINT waits until `handle` is called, or the end.
+    """A context in which SIGINT waits until `handle` is called, or until the end.
 
-    Python runs signal handlers wherever it happens to be. Inside of a function that C calls, that can be before the first line of a
-    `try`, where what the handler raises would be printed and lost.
+    Python runs signal handlers wherever it happens to be. In a function that C calls, that can be before the first line
+    of a `try`. What the handler raises would then be printed and lost.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Interrupts:
         return self
 
     def handle(self) -> None:
-        """Calls the program's own handler for what has come, which usually raises KeyboardInterrupt."""
+        """Calls the program's own handler for the signals that wait. It usually raises KeyboardInterrupt."""
         while self._waiting and self._handler is not None:
             self._handler(*self._waiting.pop(0))
 

@@ -1,4 +1,4 @@
-"""Jobs: the embedding of a data set into a folder, and what can be done with it afterwards."""
+"""Jobs: the embedding of a data set into a folder, and what can be read from the folder afterwards."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ import numpy
 from numpy.typing import NDArray
 
 from fne import _ffi
+from fne._arguments import as_count, choice, listed
 from fne._backend import load_backend
-from fne._embedding import Discretization, ternarize
 from fne._codes import PackedCodes
-from fne._extractor import SKIPPED_CODE, Extractor, Layer
-from fne._ffi import check, lib
+from fne._embedding import SKIPPED_CODE, Discretization, ternarize
+from fne._extractor import ON_ERROR, Extractor
+from fne._ffi import OK, check, lib
 from fne._images import ImageOptions
 from fne._interrupts import Interrupts
+from fne._layer import Layer, column_numbers, from_json, span
 from fne._model import Model
-from fne._options import as_count, extractor_options
-from fne._selection import select
+from fne._options import extractor_options
 from fne._progress import JobProgressLine
+from fne._selection import select
 from fne._statistics import Statistics
-from fne.errors import error
+from fne._thresholds import LOWER, UPPER
+from fne.errors import FileError, JobMismatchError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -53,8 +56,8 @@ def embed_dataset(
     codes: str | Sequence[str] | None = "int8",
     statistics: Statistics | str | os.PathLike[str] | None = None,
     keep_features: bool = True,
-    lower: float = -0.25,
-    upper: float = 0.15,
+    lower: float = LOWER,
+    upper: float = UPPER,
     rules: str = "documented",
     on_error: str = "skip",
     accept_other_engine: bool = False,
@@ -64,40 +67,43 @@ def embed_dataset(
 ) -> Job:
     """Embeds a data set into a folder: pooled float32 features, exact statistics, ternary codes, names and statuses.
 
-    Interrupted at any moment, also by SIGKILL or a full disk, the same call goes on where it stopped and ends with the same
-    bytes as if nothing had happened; on a finished job it returns at once. The folder is documented in docs/jobs.md.
+    A job can be interrupted at any moment, also by SIGKILL or a full disk. The same call then resumes it, and the
+    result has the same bytes as if nothing had happened. If the job is finished, the call returns at once. docs/jobs.md
+    documents the folder.
 
     Args:
-        source: a folder, whose JPEG and PNG files are taken in the order of their paths' bytes; a file that lists names,
-            one a line or each ended by a zero byte; or a sequence of paths
+        source: a folder, whose JPEG and PNG files are taken in the order of their paths' bytes; a file that lists
+            names, one per line, or each ended by a zero byte; or a sequence of paths
         model: a `Model`, or what makes one (a path, bytes, a GraphDef, a Keras model, a SavedModel's folder)
-        output: the job's folder; made where it does not exist
-        root: what relative names in a list or a sequence are relative to; None: the list file's folder, the working directory
-        shard: (index, count): embed one of count parts of the images, whole batches each; `merge_shards` puts them together
-        codes: "int8", "packed" (two bits a feature), or both; None: none yet
-        statistics: those that codes are made with, such as a training set's: `Statistics`, or a file of saved ones; None: the
+        output: the job's folder, which is made where it does not exist
+        root: the folder that relative names are relative to; None: for a list file its folder, for a sequence the
+            working directory
+        shard: (index, count): embed one of count parts of the images. A part is made of whole batches, and
+            `merge_shards` puts the parts together.
+        codes: "int8", "packed" (two bits per feature), or both; None: none yet
+        statistics: what codes are made with, such as a training set's: `Statistics`, or a file of saved ones; None: the
             job's own
-        keep_features: False keeps codes only, which needs statistics
+        keep_features: False keeps the codes only, and needs statistics
         lower, upper, rules: as in `fne.ternarize`
-        on_error: "skip": bad images are marked, see `Job.failures`; "raise": the first one ends the run
-        accept_other_engine: go on with another TensorFlow or on another kind of processor than the job was begun with, whose
-            rows may differ in their last bits; the manifest then names both
-        checkpoint_seconds: what a killed job loses at most
-        progress: True shows a line on a terminal; a function is called with (phase, done, total)
+        on_error: "skip" marks bad images, which `Job.failures` then names. "raise" ends the run at the first one.
+        accept_other_engine: resume with another TensorFlow, or on another kind of processor, than those that the job
+            began with. Rows may then differ in their last bits, and the manifest names both.
+        checkpoint_seconds: the most work, in seconds, that a kill loses
+        progress: True shows a line on a terminal. A function is called with (phase, done, total).
         extractor: the options of `fne.Extractor`: input_tensor, layers, size, batch_size, precision, ...
 
     Raises:
-        JobMismatchError: the folder holds a job of another model, other options or other images; the message says what differs
-        JobBusyError: another process runs it
+        JobMismatchError: the folder holds a job of another model, other options or other images; the message says what
+            differs
+        JobBusyError: another process runs the job
         FNEError: what `fne.Extractor` raises; a full disk is a FileError
 
     >>> job = fne.embed_dataset("photographs", fne.zoo.efficientnet_lite0(), "job")  # doctest: +SKIP
     >>> job.codes().shape  # doctest: +SKIP
     (510, 21008)
     """
-    if on_error not in ("skip", "raise"):
-        raise ValueError(f"on_error is {on_error!r}; it must be one of 'skip', 'raise'")
     options = _ffi.defaults(_ffi.JobOptions, lib.fne_job_options_init)
+    options.fail_on_bad_image = int(choice("on_error", on_error, ON_ERROR) == ON_ERROR["raise"])
     if isinstance(source, (str, os.PathLike)):
         options.source = _ffi.path(source)
     else:
@@ -108,7 +114,6 @@ def embed_dataset(
     index, count = shard
     options.shard_index, options.shard_count = as_count("shard", index, least=0), as_count("shard", count)
     options.drop_features = int(not keep_features)
-    options.fail_on_bad_image = int(on_error == "raise")
     options.accept_other_engine = int(accept_other_engine)
     options.checkpoint_seconds = as_count("checkpoint_seconds", checkpoint_seconds)
     if not isinstance(model, Model):
@@ -129,19 +134,22 @@ def merge_shards(
     codes: str | Sequence[str] | None = "int8",
     statistics: Statistics | str | os.PathLike[str] | None = None,
     keep_features: bool = True,
-    lower: float = -0.25,
-    upper: float = 0.15,
+    lower: float = LOWER,
+    upper: float = UPPER,
     rules: str = "documented",
     progress: bool | JobProgress = False,
 ) -> Job:
-    """Puts finished shards together, in any order: the same bytes as one job over all the images. Restartable as that is.
+    """Puts finished shards together. The result has the same bytes as one job over all the images.
+
+    A merge that was interrupted resumes, as `embed_dataset` does.
 
     Args:
-        shards: the folders of all shards
+        shards: the folders of all shards, in any order
+        output: the folder of the whole
         codes, statistics, keep_features, lower, upper, rules, progress: as in `embed_dataset`
 
     Raises:
-        JobMismatchError: shards are missing, unfinished, or differ
+        JobMismatchError: a shard is missing or unfinished, or the shards belong to different jobs
     """
     options = _ffi.defaults(_ffi.JobOptions, lib.fne_job_options_init)
     options.drop_features = int(not keep_features)
@@ -160,11 +168,11 @@ def _given(
     upper: float,
     rules: str,
 ) -> Iterator[None]:
-    """Sets what all jobs have in common; a Statistics object is a file as long as the job runs."""
+    """Sets the options that all jobs have. A Statistics object lies in a file while the job runs."""
     formats = [codes] if isinstance(codes, str) else list(codes or [])
     for name in formats:
         if name not in _FORMATS:
-            raise ValueError(f"codes is {name!r}; it must be one of {', '.join(map(repr, _FORMATS))}, or None")
+            raise ValueError(f"codes is {name!r}; it must be one of {listed(_FORMATS)}, or None")
     options.codes = sum(_FORMATS[name] for name in set(formats)) or _NO_CODES
     ternarize_options = Discretization((), (), lower, upper, rules).options
     options.ternarize_options = ctypes.pointer(ternarize_options)
@@ -172,7 +180,7 @@ def _given(
         options.statistics = None if statistics is None else _ffi.path(statistics)
         yield
         return
-    import tempfile  # slow to import, and seldom needed
+    import tempfile  # it is slow to import, and seldom needed
 
     with tempfile.NamedTemporaryFile(suffix=".fne") as file:
         file.write(statistics.to_bytes())
@@ -182,20 +190,20 @@ def _given(
 
 
 def _run(open_job: Any, output: str | os.PathLike[str], first: Any, second: Any, options: Any, progress: Any) -> None:
-    """Opens a job and runs it to its end."""
+    """Opens a job and runs it to the end."""
     handle = _ffi.open_handle(open_job, lib.fne_job_close, _ffi.path(output), first, second, ctypes.byref(options))
     show = JobProgressLine() if progress is True else progress or None
     raised: list[BaseException] = []
     interrupts = Interrupts()
 
-    # Called also without a progress function: Python handles Ctrl-C only while it runs itself.
+    # It is needed without a progress function too: Python handles Ctrl-C only while it runs its own code.
     def on_progress(_user: Any, phase: int, done: int, total: int) -> int:
         try:
             interrupts.handle()
             if show is not None:
                 show(_PHASES[phase], done, total)
             return 0
-        except BaseException as failure:  # must not cross C; raised again below
+        except BaseException as failure:  # it must not pass through C, and is raised again below
             raised.append(failure)
             return 1
 
@@ -212,17 +220,18 @@ def _run(open_job: Any, output: str | os.PathLike[str], first: Any, second: Any,
 
 
 class Job:
-    """A job's folder, to read. What has the size of the data set is memory-mapped.
+    """A job's folder, for reading. Arrays that grow with the data set are memory-mapped.
 
     Args:
-        folder: what `embed_dataset`, `merge_shards` or `fne embed` wrote to
+        folder: the folder that `embed_dataset`, `merge_shards` or `fne embed` wrote
 
     Attributes:
-        folder: as a `Path`
-        manifest: manifest.json, a dictionary
+        folder: the same as a `Path`
+        manifest: the contents of manifest.json, a dictionary
 
     Raises:
-        FileError, SavedDataError: there is no job, or a damaged one
+        FileError: the folder holds no job
+        SavedDataError: the job is damaged
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -244,57 +253,49 @@ class Job:
 
     @property
     def state(self) -> str:
-        """ "running": not finished; "features": features and statistics are there, codes are not yet; "finished"."""
+        """How far the job is: "running", "features" (it has features and statistics, no codes yet) or "finished"."""
         return _STATES[self._info.state]
 
     @property
     def images_done(self) -> int:
-        """Images that are embedded, or failed, and safe on the disk."""
+        """The images that are embedded or failed, and are safe on the disk."""
         return int(self._info.images_done)
 
     @property
     def feature_count(self) -> int:
-        """F."""
+        """F, the number of features."""
         return int(self._info.feature_count)
 
     @property
     def rows_per_image(self) -> int:
-        """1, or 10 with ten crops."""
+        """The rows per image: 1, or 10 with ten crops."""
         return int(self._info.rows_per_image)
 
     @cached_property
     def layers(self) -> list[Layer]:
         """The layers in the order of the columns."""
-        return [
-            Layer(
-                layer["name"],
-                layer["kind"],
-                layer["rank"],
-                slice(layer["first_feature"], layer["first_feature"] + layer["features"]),
-            )
-            for layer in self.manifest["settings"]["layers"]
-        ]
+        return [from_json(layer) for layer in self.manifest["settings"]["layers"]]
 
     @cached_property
     def names(self) -> list[str]:
-        """The images' names, relative to the source. Those that are not UTF-8 as `os.fsdecode` gives them."""
+        """The names of the images, relative to the source, as `os.fsdecode` gives them."""
         listed = (self.folder / "images.list").read_bytes()
         return [os.fsdecode(name) for name in listed.split(b"\0")[:-1]]
 
     @property
     def statuses(self) -> NDArray[numpy.int32]:
-        """int32 [N]: 0 where the image is embedded, else the number of the error in fne.h."""
+        """For each image 0 where it is embedded, else the number of the error in fne.h; int32 [N]."""
         return self._load("status.npy")
 
     @property
     def ok(self) -> NDArray[numpy.bool_]:
-        """bool [N]: which images are embedded."""
-        return numpy.asarray(numpy.asarray(self.statuses) == 0)
+        """Which images are embedded, bool [N]."""
+        return numpy.asarray(numpy.asarray(self.statuses) == OK)
 
     @cached_property
     def failures(self) -> dict[int, str]:
-        """For each image that could not be embedded why, by its number."""
-        bad = set(numpy.flatnonzero(self.statuses).tolist())
+        """For each image that could not be embedded, by its number, a sentence that says why."""
+        bad = set(numpy.flatnonzero(~self.ok).tolist())
         if not bad:
             return {}
         with open(self.folder / "images.jsonl", "rb") as lines:
@@ -303,45 +304,47 @@ class Job:
     # ---- what was computed
 
     def features(self, layers: str | Sequence[str] | None = None, images: Images = None) -> NDArray[numpy.float32]:
-        """Pooled float32 features [rows, F'], memory-mapped; rows of images that failed are NaN.
+        """The pooled features, float32 [rows, F'], memory-mapped. The rows of images that failed are NaN.
+
+        Where the layers and the images lie together, the result is a view of the file. Otherwise it is a copy.
 
         Args:
             layers: names, globs ("block4_*"), "all", "last:25%", or a list of these; None: all
-            images: a slice, numbers or a mask of the images; None: all. With ten crops the ten rows of each.
-
-        Layers and images that lie together are a view of the file, others are copied.
+            images: a slice, numbers or a mask of the images; None: all. With ten crops an image has ten rows.
         """
         return self._part("features.npy", layers, images)
 
     def codes(self, layers: str | Sequence[str] | None = None, images: Images = None) -> NDArray[numpy.int8]:
-        """The job's codes, int8 [rows, F'] of -1, 0, 1, memory-mapped; rows of images that failed are `SKIPPED_CODE` (-128).
+        """The codes, int8 [rows, F'] of -1, 0, 1, memory-mapped. Rows of images that failed are `SKIPPED_CODE` (-128).
 
         Args: as in `features`
         """
         return self._part("codes.npy", layers, images)
 
     def packed_codes(self) -> PackedCodes:
-        """The job's codes with two bits a feature, memory-mapped; packed now where the job keeps int8 codes only. 0 for images that
-        failed."""
+        """The codes with two bits per feature. Those of images that failed are 0.
+
+        They are memory-mapped. Where the job keeps int8 codes only, they are packed now.
+        """
         if (self.folder / "codes_packed.npy").exists() or not (self.folder / "codes.npy").exists():
             return PackedCodes(self._load("codes_packed.npy"), self.feature_count, self.layers)
         return PackedCodes.pack(self.codes(), self.layers)
 
     def extractor(self, model: Any, **options: Any) -> Extractor:
-        """An extractor that makes rows as the job's, for further images.
+        """An extractor that makes the same rows as the job, for further images.
 
         Args:
-            model: the job's; another one is refused
-            options: such as on_error, streams, image_options
+            model: the job's model
+            options: options of `fne.Extractor`, such as on_error, streams, image_options
 
         Raises:
-            JobMismatchError: the model is another one
+            JobMismatchError: the model is not the job's
         """
         settings = self.manifest["settings"]
         source, limits = settings["input"], settings["image_options"]
         model = model if isinstance(model, Model) else Model(model)
         if model.sha256() != settings["model"]["sha256"]:
-            raise error(21, f"the model is not the one that the job in '{self.folder}' was made with")
+            raise JobMismatchError(f"the model is not the one that the job in '{self.folder}' was made with")
         given = {
             "input_tensor": source["tensor"],
             "layers": [layer.name for layer in self.layers],
@@ -364,14 +367,14 @@ class Job:
 
     @property
     def stats(self) -> NDArray[numpy.float64]:
-        """Mean and standard deviation, float64 [2, F], of the images that could be embedded."""
+        """The mean and the standard deviation of the embedded images' features, float64 [2, F]."""
         return self._load("stats.npy", mapped=False)
 
     def statistics(self, images: Images = None) -> Statistics:
         """The exact statistics of all images, or of some of them, such as a training split.
 
         Args:
-            images: as in `features`. Those that failed do not count.
+            images: as in `features`. Images that failed do not count.
         """
         if images is None:
             return Statistics.from_bytes((self.folder / "statistics.fne").read_bytes())
@@ -386,12 +389,14 @@ class Job:
         *,
         layers: str | Sequence[str] | None = None,
         images: Images = None,
-        lower: float = -0.25,
-        upper: float = 0.15,
+        lower: float = LOWER,
+        upper: float = UPPER,
         rules: str = "documented",
         out: NDArray[numpy.int8] | None = None,
     ) -> NDArray[numpy.int8]:
-        """Codes anew: of other thresholds, by other statistics, of some layers and images. The network is not run.
+        """New codes of the features: with other thresholds or statistics, of some layers or images.
+
+        The network does not run again.
 
         Args:
             statistics: of all F features; None: the job's own
@@ -421,19 +426,17 @@ class Job:
         return result
 
     def columns(self, layers: str | Sequence[str] | None) -> slice | NDArray[numpy.int64]:
-        """The columns of layers, as a slice where they lie together.
+        """The columns of layers: a slice where they lie together, else their numbers.
 
         Args:
             layers: names, globs, "all", "last:25%", or a list of these; None: all
 
         Raises:
-            UnknownTensorError: no layer of that name
+            UnknownTensorError: there is no layer of that name
         """
-        chosen = select(layers, [layer.name for layer in self.layers])
-        spans = [self.layers[number].features for number in chosen]
-        if all(a.stop == b.start for a, b in zip(spans, spans[1:], strict=False)):
-            return slice(spans[0].start, spans[-1].stop)
-        return numpy.concatenate([numpy.arange(span.start, span.stop) for span in spans])
+        chosen = [self.layers[number] for number in select(layers, [layer.name for layer in self.layers])]
+        together = span(chosen)
+        return column_numbers(chosen) if together is None else together
 
     # ---- the parts
 
@@ -442,15 +445,14 @@ class Job:
         return every if images is None else every[images if isinstance(images, slice) else numpy.asarray(images)]
 
     def _rows(self, images: Images) -> Any:
-        """What indexes the rows of images."""
+        """The index of the rows of images."""
         if images is None:
             return slice(None)
         if isinstance(images, slice):
             first, stop, step = images.indices(len(self))
             if step == 1:
                 return slice(first * self.rows_per_image, max(first, stop) * self.rows_per_image)
-        numbers = self._numbers(images)
-        return (numbers[:, None] * self.rows_per_image + numpy.arange(self.rows_per_image)).ravel()
+        return row_numbers(self._numbers(images), self.rows_per_image)
 
     def _part(self, name: str, layers: str | Sequence[str] | None, images: Images) -> NDArray[Any]:
         matrix = self._load(name)
@@ -462,7 +464,7 @@ class Job:
     def _chunks(
         self, numbers: NDArray[numpy.int64], columns: slice | NDArray[numpy.int64] | None
     ) -> Iterator[NDArray[numpy.float32]]:
-        """The features of images, some megabytes at a time."""
+        """The rows of images, some megabytes at a time."""
         features = self._load("features.npy")
         step = max(1, (16 << 20) // (4 * self.feature_count * self.rows_per_image))
         for first in range(0, len(numbers), step):
@@ -472,7 +474,7 @@ class Job:
     def _load(self, name: str, mapped: bool = True) -> NDArray[Any]:
         path = self.folder / name
         if not path.exists():
-            raise error(4, f"'{path}' does not exist: the job is in the state '{self.state}', {self._kept()}")
+            raise FileError(f"'{path}' does not exist: the job is in the state '{self.state}', {self._kept()}")
         matrix: NDArray[Any] = numpy.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
         return matrix
 
@@ -480,3 +482,12 @@ class Job:
         formats = (self.manifest["codes"] or {}).get("formats", [])
         kept = (["features"] if self.manifest["keeps_features"] else []) + [f"{name} codes" for name in formats]
         return "and keeps " + " and ".join(kept or ["nothing"])
+
+
+def row_numbers(images: NDArray[numpy.int64], rows_per_image: int) -> NDArray[numpy.int64]:
+    """The numbers of the rows of images. The rows of an image follow each other.
+
+    >>> row_numbers(numpy.array([4, 1]), 2)
+    array([8, 9, 2, 3])
+    """
+    return (images[:, None] * rows_per_image + numpy.arange(rows_per_image)).ravel()

@@ -10,7 +10,7 @@ _NAME = "libfne.so.2"
 
 
 def library_candidates() -> list[str]:
-    """Places to load libfne from, in order: FNE_LIBRARY, the package, the checkout it stands in, the system's path."""
+    """The files to load libfne from, in order: FNE_LIBRARY alone, else the package's, the checkout's, the system's."""
     given = os.environ.get("FNE_LIBRARY")
     if given:
         return [given]
@@ -22,7 +22,7 @@ def library_candidates() -> list[str]:
 
 
 def tensorflow_library() -> str | None:
-    """The C library in the installed tensorflow wheel, found without importing it."""
+    """TensorFlow's C library in the installed tensorflow wheel. It is found without an import of tensorflow."""
     spec = importlib.util.find_spec("tensorflow")
     if spec is None or not spec.submodule_search_locations:
         return None

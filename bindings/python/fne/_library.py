@@ -16,15 +16,16 @@ def library_path() -> str:
 
 
 def build_info() -> str:
-    """One line on how the library was built."""
+    """One line that says how the library was built."""
     return str(lib.fne_build_info().decode())
 
 
 def set_log_callback(callback: Callable[[str, str], Any] | None) -> None:
-    """Sets the function that receives the library's log, as (level, message); None drops it.
+    """Sets the function that receives the library's log.
 
-    Levels are "info", "warning" and "error". The function may be called from other threads, one call at a time, and must
-    not call libfne.
+    Args:
+        callback: is called with (level, message), where the level is "info", "warning" or "error". None drops the log.
+            Other threads may call it too, one call at a time. It must not call libfne.
     """
 
     def forward(_user: Any, level: int, message: bytes) -> None:
@@ -34,7 +35,7 @@ def set_log_callback(callback: Callable[[str, str], Any] | None) -> None:
     global _kept
     receiver = LOG(forward) if callback is not None else LOG()
     lib.fne_set_log_callback(receiver, None)
-    _kept = receiver  # the former one is free only now
+    _kept = receiver  # the library no longer uses the one before, which may be freed now
 
 
 _kept: Any = None

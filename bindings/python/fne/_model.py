@@ -1,9 +1,8 @@
-"""Models: frozen TensorFlow GraphDefs and what they hold."""
+"""Models: frozen TensorFlow GraphDefs, and the tensors that they hold."""
 
 from __future__ import annotations
 
 import ctypes
-import fnmatch
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,10 @@ from typing import Any, NamedTuple
 
 from fne import _ffi, _freeze
 from fne._ffi import check, lib
+from fne._selection import select
+from fne.errors import UnknownTensorError
+
+_KERAS = "keras/"
 
 
 class TensorInfo(NamedTuple):
@@ -20,10 +23,11 @@ class TensorInfo(NamedTuple):
     name: without "import/" and ":0"
     operation: TensorFlow's, such as "Conv2D"
     kind: "convolution", "depthwise", "dense", "input" or "other"
-    rank, channels: None where the graph does not say them outright
-    is_default: taken when no layer is selected
-    is_classifier: output of a classifier's last layer, left out unless it is named
-    is_classifier_input: what such a layer reads, in front of changes of shape: often the globally pooled last map
+    rank, channels: None where the graph does not state them
+    is_default: whether it is taken when no layers are selected
+    is_classifier: whether it is the output of a classifier's last layer, which is taken only when it is selected
+    is_classifier_input: whether a classifier's last layer reads it, before changes of shape. In most networks it is the
+        globally pooled last map.
     """
 
     name: str
@@ -37,13 +41,14 @@ class TensorInfo(NamedTuple):
 
 
 class Model:
-    """A frozen TensorFlow GraphDef. Needs no TensorFlow.
+    """A frozen TensorFlow GraphDef. To open one takes no TensorFlow.
 
     Args:
-        graph: a path to a .pb file, its bytes, a `tf.compat.v1.GraphDef`; or a `keras.Model` or a SavedModel's folder, which the
-            installed tensorflow freezes once, into the cache. Layers may then be called by their Keras names too.
-        allow_unsafe: take graphs with operations that are not on the list of those that only compute. A graph is a
-            program: with this it may read and write files.
+        graph: a path to a .pb file, its bytes, or a `tf.compat.v1.GraphDef`. A `keras.Model` or a SavedModel's folder
+            is taken too: the installed tensorflow freezes it once, into the cache. Layers of a `keras.Model` may be
+            called by their Keras names as well.
+        allow_unsafe: take a graph whose operations are not all on the list of those that only compute. A graph is a
+            program, and with this it may read and write files.
 
     Raises:
         FileError, GraphError, UnsafeGraphError
@@ -59,7 +64,7 @@ class Model:
         options = _ffi.sized(_ffi.ModelOptions)
         options.allow_unsafe = int(bool(allow_unsafe))
         close = lib.fne_model_close
-        #: Tensors by the names of Keras' layers; empty but for models that were frozen from one.
+        #: The tensors of Keras' layers by the layers' names; empty for a model that was not made by Keras.
         self.aliases: dict[str, str] = {}
         if isinstance(graph, (str, os.PathLike)) and _freeze.is_saved_model(graph):
             graph = _freeze.freeze_saved_model(graph).path
@@ -75,10 +80,11 @@ class Model:
             graph = graph.SerializeToString()
         if not isinstance(graph, (bytes, bytearray, memoryview)):
             raise TypeError(
-                f"a model is a path, bytes, a tf.compat.v1.GraphDef, a keras.Model or a SavedModel folder, not {type(graph).__name__}"
+                "a model is a path, bytes, a tf.compat.v1.GraphDef, a keras.Model or a SavedModel's folder, "
+                f"not {type(graph).__name__}"
             )
         data = bytes(graph)
-        if not self.aliases:  # what a pickle holds; a path stays one
+        if not self.aliases:  # a pickle holds the bytes; of a path it holds the path
             self._source = (data, allow_unsafe)
         self._frozen = data
         self._handle = _ffi.open_handle(lib.fne_model_open_memory, close, data, len(data), ctypes.byref(options))
@@ -87,7 +93,7 @@ class Model:
         return _reopened, self._source
 
     def tensors(self) -> list[TensorInfo]:
-        """The first output of every node that is no constant, in graph order."""
+        """The first output of every node that is not a constant, in the graph's order."""
         result = []
         for index in range(_ffi.count(lib.fne_model_tensor_count, self._handle)):
             info = _ffi.sized(_ffi.TensorInfo)
@@ -107,11 +113,11 @@ class Model:
         return result
 
     def layers(self) -> list[TensorInfo]:
-        """The default layers' outputs, in graph order."""
+        """The outputs of the default layers, in the graph's order."""
         return [tensor for tensor in self.tensors() if tensor.is_default]
 
     def sha256(self) -> str:
-        """Of the GraphDef's bytes, as a job's manifest has it."""
+        """The SHA-256 of the GraphDef's bytes. A job's manifest holds it too."""
         import hashlib
 
         source = self._frozen
@@ -119,17 +125,36 @@ class Model:
         return hashlib.sha256(data).hexdigest()
 
     def resolved(self, layers: str | Sequence[str] | None) -> list[str] | None:
-        """Selectors in which Keras' names, and globs over these, stand for their tensors."""
+        """The same selectors, where tensors stand for names of Keras layers and for globs over these."""
         if layers is None:
             return None
-        result = []
-        for selector in [layers] if isinstance(layers, str) else layers:
-            matching = [name for name in self.aliases if fnmatch.fnmatchcase(name, selector)]
-            result += [self.aliases[name] for name in matching] or [selector]
-        return list(dict.fromkeys(result))
+        selectors = [layers] if isinstance(layers, str) else list(layers)
+        if not self.aliases:
+            return selectors
+        result: list[str] = []
+        by_glob: set[str] = set()
+        for selector in selectors:
+            if selector in self.aliases:
+                tensor = self.aliases[selector]
+                result += [] if tensor in by_glob else [tensor]
+                continue
+            matching = self._matching_aliases(selector)
+            result += [tensor for tensor in matching if tensor not in result] if matching else [selector]
+            by_glob.update(matching)
+        return result
+
+    def _matching_aliases(self, selector: str) -> list[str]:
+        """The tensors of the Keras layers whose names match a glob, each once."""
+        names = list(self.aliases)
+        try:
+            # The prefix keeps "all" and "last:25%" from selecting Keras layers: they select layers of the graph.
+            numbers = select(_KERAS + selector, [_KERAS + name for name in names])
+        except UnknownTensorError:
+            return []
+        return list(dict.fromkeys(self.aliases[names[number]] for number in numbers))
 
     def close(self) -> None:
-        """Frees the model; extractors opened from it stay usable."""
+        """Frees the model. Extractors that were opened with it stay usable."""
         self._handle.close()
 
     def __enter__(self) -> Model:

@@ -9,16 +9,17 @@ from typing import Any, TypedDict
 import numpy
 
 from fne import _ffi
+from fne._arguments import as_count, choice
 from fne._ffi import lib
-from fne._images import INTERPOLATIONS, ImageOptions
+from fne._images import INTERPOLATIONS, ImageOptions, image_options_struct
 
-_CHANNEL_ORDERS = {"rgb": 0, "bgr": 1}
-_RESIZE_MODES = {"stretch": 0, "shortest_side": 1}
-_PRECISIONS = {"float32": 0, "bfloat16": 1}
+CHANNEL_ORDERS = {"rgb": 0, "bgr": 1}
+RESIZE_MODES = {"stretch": 0, "shortest_side": 1}
+PRECISIONS = {"float32": 0, "bfloat16": 1}
 
 
 class FurtherOptions(TypedDict, total=False):
-    """Keyword arguments of `fne.Extractor`, documented there."""
+    """The keyword arguments of `fne.Extractor`, which documents them."""
 
     resize_mode: str
     resize_size: tuple[int, int] | None
@@ -40,7 +41,7 @@ class FurtherOptions(TypedDict, total=False):
 
 
 class ExtractorOptions(FurtherOptions, total=False):
-    """All that decides what an extractor does, but for the model and on_error."""
+    """All options of an extractor but for on_error."""
 
     input_tensor: str | None
     layers: str | Sequence[str] | None
@@ -70,25 +71,24 @@ def extractor_options(
     precision: str = "float32",
     float32_layers: int | None = None,
 ) -> Any:
-    """The struct that fne.h calls fne_extractor_options; `fne.Extractor` documents the arguments."""
+    """The options as the struct that fne.h calls fne_extractor_options. `fne.Extractor` documents them."""
     options = _ffi.defaults(_ffi.ExtractorOptions, lib.fne_extractor_options_init)
-    options.input_tensor = None if input_tensor is None else input_tensor.encode()
+    options.input_tensor = None if input_tensor is None else _ffi.text(input_tensor)
     if layers is not None:
         names = [layers] if isinstance(layers, str) else list(layers)
         if not names:
             raise ValueError("the list of layers is empty; pass None for all default layers")
-        options.layers = _ffi.strings([name.encode() for name in names])
+        options.layers = _ffi.strings([_ffi.text(name) for name in names])
         options.layer_count = len(names)
     if size is not None:
         options.height, options.width = (as_count("size", value) for value in size)
     if resize_size is not None:
         options.resize_height, options.resize_width = (as_count("resize_size", value) for value in resize_size)
-    options.resize_mode = choice("resize_mode", resize_mode, _RESIZE_MODES)
+    options.resize_mode = choice("resize_mode", resize_mode, RESIZE_MODES)
     options.interpolation = choice("interpolation", interpolation, INTERPOLATIONS)
     options.crops = as_count("crops", crops)
-    c_image_options = (image_options or ImageOptions())._struct()
-    options.image_options = ctypes.pointer(c_image_options)
-    options.channel_order = choice("channel_order", channel_order, _CHANNEL_ORDERS)
+    options.image_options = ctypes.pointer(image_options_struct(image_options))
+    options.channel_order = choice("channel_order", channel_order, CHANNEL_ORDERS)
     options.mean = _channels("mean", mean)
     options.scale = _channels("scale", scale)
     for name, value in (
@@ -99,29 +99,17 @@ def extractor_options(
     ):
         if value is not None:
             setattr(options, name, as_count(name, value))
-    options.device = None if device is None else device.encode()
+    options.device = None if device is None else _ffi.text(device)
     options.pad_batches = int(pad_batches)
     options.gpu_memory_growth = int(gpu_memory_growth)
-    options.precision = choice("precision", precision, _PRECISIONS)
+    options.precision = choice("precision", precision, PRECISIONS)
     if float32_layers is not None:
         options.float32_layers = as_count("float32_layers", float32_layers, least=0)
     return options
 
 
-def as_count(name: str, value: Any, least: int = 1) -> int:
-    if isinstance(value, (int, numpy.integer)) and not isinstance(value, bool) and least <= value < 2**31:
-        return int(value)
-    raise ValueError(f"{name} is {value!r}; it must be {'a positive integer' if least else 'an integer of at least 0'}")
-
-
-def choice(name: str, value: str, values: dict[str, int]) -> int:
-    if value not in values:
-        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, values))}")
-    return values[value]
-
-
 def _channels(name: str, value: float | Sequence[float]) -> tuple[float, ...]:
     numbers = numpy.atleast_1d(numpy.asarray(value, numpy.float32))
     if numbers.shape not in ((1,), (3,)):
-        raise ValueError(f"{name} is {value!r}; it must be a number or one for each of the three channels")
+        raise ValueError(f"{name} is {value!r}; it must be one number, or one for each of the three channels")
     return tuple(float(number) for number in numpy.broadcast_to(numbers, 3))

@@ -1,4 +1,4 @@
-"""Images of formats that libfne does not read itself, through Pillow where it is installed."""
+"""Images of formats that libfne does not read itself. Pillow reads them where it is installed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from fne import _ffi
-from fne.errors import FNEError, error
+from fne.errors import DamagedImageError, FNEError, ImageLimitError, UnsupportedImageError
 
 _ORIENTATION = 0x0112
 
@@ -23,13 +22,18 @@ def installed() -> bool:
 
 
 def is_image(item: Any) -> bool:
-    """Whether the item is a `PIL.Image.Image`, without importing Pillow."""
+    """Whether the item is a `PIL.Image.Image`. This does not import Pillow."""
     module = sys.modules.get("PIL.Image")
     return module is not None and isinstance(item, module.Image)
 
 
 def header(source: Any, refusal: FNEError, max_pixels: int) -> tuple[int, int, str, int]:
-    """Height, width, format and orientation of an image that libfne refused; raises the refusal where it stands."""
+    """The height, width, format and orientation of an image that libfne refused.
+
+    Args:
+        source: a path or bytes
+        refusal: libfne's error; it is raised where Pillow cannot read the image either
+    """
     with _open(source, refusal) as image:
         orientation = _orientation(image)
         width, height = image.size
@@ -38,47 +42,48 @@ def header(source: Any, refusal: FNEError, max_pixels: int) -> tuple[int, int, s
 
 
 def read(source: Any, refusal: FNEError, max_pixels: int) -> NDArray[numpy.uint8]:
-    """The pixels of an image that libfne refused; raises the refusal where it stands."""
+    """The pixels of an image that libfne refused. The arguments are those of `header`."""
     with _open(source, refusal) as image:
         return to_rgb(image, max_pixels, _name(source))
 
 
 def to_rgb(image: Any, max_pixels: int, name: str = "") -> NDArray[numpy.uint8]:
-    """RGB uint8 [height, width, 3] of a `PIL.Image.Image`: oriented, alpha dropped, 16 bits cut to the high byte."""
+    """A `PIL.Image.Image` as RGB uint8 [height, width, 3].
+
+    Its orientation is applied and its alpha is dropped. Of 16 bits, the high 8 are taken.
+    """
     from PIL import ImageOps
 
     _check(image, max_pixels, name)
     mode = image.mode
     if mode in ("I", "F"):
-        raise error(
-            _ffi.UNSUPPORTED_IMAGE, f"{name}is a picture of mode {mode}, whose numbers have no range; convert it to 8 bits"
-        )
+        raise UnsupportedImageError(f"{name}a picture of mode {mode} has no range of values; convert it to 8 bits")
     try:
         if _orientation(image) != 1:
             image = ImageOps.exif_transpose(image)
         if mode.startswith("I;16"):
             high = (numpy.asarray(image).astype(numpy.uint16) >> 8).astype(numpy.uint8)
             return numpy.repeat(high[..., None], 3, axis=2)
-        if mode in ("RGBa", "La"):  # colours multiplied by alpha
+        if mode in ("RGBa", "La"):  # the colours are multiplied by alpha
             image = image.convert("RGBA" if mode == "RGBa" else "LA")
         return numpy.array(image.convert("RGB"))
     except MemoryError:
         raise
-    except Exception as failure:  # of damaged files, Pillow's readers raise of every kind
-        raise error(_ffi.DAMAGED_IMAGE, f"{name}the image is damaged or cannot be converted ({failure})") from failure
+    except Exception as failure:  # for damaged files, Pillow's readers raise exceptions of every kind
+        raise DamagedImageError(f"{name}the image is damaged or cannot be converted ({failure})") from failure
 
 
 def _open(source: Any, refusal: FNEError) -> Any:
-    if refusal.status != _ffi.UNSUPPORTED_IMAGE:
+    if not isinstance(refusal, UnsupportedImageError):
         raise refusal
     if not installed():
-        raise error(refusal.status, f"{refusal}, or install Pillow, which reads more formats") from None
+        raise UnsupportedImageError(f"{refusal}, or install Pillow, which reads more formats") from None
     import PIL.Image
 
     try:
         return PIL.Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
     except PIL.Image.DecompressionBombError as bomb:
-        raise error(_ffi.IMAGE_LIMIT, f"{_name(source)}refused by Pillow: {bomb}") from None
+        raise ImageLimitError(f"{_name(source)}refused by Pillow: {bomb}") from None
     except MemoryError:
         raise
     except Exception:  # as above
@@ -88,17 +93,15 @@ def _open(source: Any, refusal: FNEError) -> Any:
 def _check(image: Any, max_pixels: int, name: str) -> None:
     width, height = image.size
     if width < 1 or height < 1:
-        raise error(_ffi.DAMAGED_IMAGE, f"{name}the picture is empty ({width} x {height})")
+        raise DamagedImageError(f"{name}the picture is empty ({width} x {height})")
     if width * height > max_pixels:
-        raise error(
-            _ffi.IMAGE_LIMIT, f"{name}refused: {width} x {height} pixels are more than the limit of {max_pixels}"
-        )
+        raise ImageLimitError(f"{name}refused: {width} x {height} pixels are more than the limit of {max_pixels}")
 
 
 def _orientation(image: Any) -> int:
     try:
         value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # broken EXIF data mean "as stored"
+    except Exception:  # an image with broken EXIF data is taken as it is stored
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 

@@ -7,7 +7,7 @@ import time
 
 
 class ProgressLine:
-    """Shows images done, images a second and the time left, on a terminal and in a notebook."""
+    """Shows the images done, the images per second and the time left, on a terminal and in a notebook."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
@@ -15,7 +15,7 @@ class ProgressLine:
         self._shown = sys.stderr.isatty() or _in_notebook()
 
     def start(self, done: int) -> None:
-        """Images that were done before, and are no part of the speed."""
+        """Starts the clock. The speed does not count the images that are done already."""
         self._start, self._first = time.monotonic(), done
 
     def __call__(self, done: int, total: int) -> None:
@@ -29,7 +29,7 @@ class ProgressLine:
 
 
 class JobProgressLine(ProgressLine):
-    """The same for the phases of a job."""
+    """The same for a job, which has several phases."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,14 +48,14 @@ class JobProgressLine(ProgressLine):
 
 
 def _in_notebook() -> bool:
-    """Whether IPython's kernel runs this, which shows what is written to the standard error in the cell."""
+    """Whether IPython's kernel runs this. It shows the standard error in the cell."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return type(shell).__name__ == "ZMQInteractiveShell"
 
 
 def duration(seconds: float) -> str:
-    """Such as "2 h 05 min".
+    """A time in words.
 
     >>> duration(12.3), duration(600), duration(7500)
     ('12 s', '10 min', '2 h 05 min')

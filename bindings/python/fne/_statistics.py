@@ -14,8 +14,10 @@ from fne._ffi import check, lib
 
 
 class Statistics:
-    """Count, mean and standard deviation of F features, without rounding: the same bits whatever the order of the rows,
-    the batches, the merges and the machine. An object is used by one thread at a time; it pickles.
+    """The count, mean and standard deviation of F features.
+
+    The sums are exact. So the result has the same bits for any order of the rows, any batches, any merges and any
+    machine. One thread at a time may use an object. Objects can be pickled.
 
     Args:
         feature_count: F
@@ -33,29 +35,33 @@ class Statistics:
         self._handle = _ffi.open_handle(lib.fne_statistics_open, lib.fne_statistics_close, feature_count)
 
     def update(self, rows: NDArray[Any]) -> Statistics:
-        """Adds rows, float32 [n, F]; float64 where every value is one that float32 holds.
+        """Adds rows.
+
+        Args:
+            rows: float32 [n, F]; float64 is taken too where float32 can hold every value
 
         Raises:
-            NotFiniteError: names row and feature; no row of the call is added then.
-            ShapeMismatchError, ValueError
+            NotFiniteError: rows hold NaN or infinity; the message names its row and feature, and no row is added
+            ShapeMismatchError: rows have another number of features
+            ValueError: rows have another type or rank
         """
         rows = _as_float32(rows)
         check(lib.fne_statistics_update(self._handle(), rows.ctypes.data, rows.shape[0], rows.shape[1]))
         return self
 
     def merge(self, other: Statistics) -> Statistics:
-        """Adds what another object has seen."""
+        """Adds the rows that another object has seen."""
         check(lib.fne_statistics_merge(self._handle(), other._handle()))
         return self
 
     @property
     def count(self) -> int:
-        """Rows seen."""
+        """The number of rows seen."""
         return self._counts()[0]
 
     @property
     def feature_count(self) -> int:
-        """F."""
+        """F, the number of features."""
         return self._counts()[1]
 
     def _counts(self) -> tuple[int, int]:
@@ -64,16 +70,16 @@ class Statistics:
         return rows.value, features.value
 
     def mean(self) -> NDArray[numpy.float64]:
-        """float64 [F], each rounded once from the exact value."""
+        """The means, float64 [F]. Each is rounded once, from the exact value."""
         mean = numpy.empty(self.feature_count)
         check(lib.fne_statistics_moments(self._handle(), mean.ctypes.data, None, mean.size, 0))
         return mean
 
     def std(self, ddof: int = 0) -> NDArray[numpy.float64]:
-        """float64 [F], each rounded once from the exact value; exactly 0 for a constant feature.
+        """The standard deviations, float64 [F]. Each is rounded once, from the exact value; a constant feature's is 0.
 
         Args:
-            ddof: 0 for the population's deviation, 1 for the sample's
+            ddof: 0 gives the population's deviation, 1 the sample's
         """
         if not 0 <= ddof < 2**32:
             raise ValueError(f"ddof is {ddof}; it must be 0 or more")
@@ -82,7 +88,7 @@ class Statistics:
         return std
 
     def to_bytes(self) -> bytes:
-        """The saved form, versioned and checked when it is read."""
+        """The object as bytes, with a version and a checksum that `from_bytes` checks."""
         size = _ffi.count(lib.fne_statistics_size, self._handle)
         data = numpy.empty(size, numpy.uint8)
         check(lib.fne_statistics_save(self._handle(), data.ctypes.data, size))
@@ -90,7 +96,7 @@ class Statistics:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Statistics:
-        """Reads what `to_bytes` wrote."""
+        """The object that `to_bytes` made bytes of."""
         result = cls.__new__(cls)
         result._handle = _ffi.open_handle(lib.fne_statistics_load, lib.fne_statistics_close, data, len(data))
         return result
@@ -112,13 +118,13 @@ class Statistics:
 def _as_float32(rows: NDArray[Any]) -> NDArray[numpy.float32]:
     rows = numpy.asarray(rows)
     if rows.ndim != 2:
-        raise ValueError(f"rows have shape {rows.shape}; [n, features] is needed")
+        raise ValueError(f"rows have shape {rows.shape}; they must be [n, features]")
     if rows.dtype == numpy.float64:
-        with numpy.errstate(over="ignore"):  # an overflow is a loss, found below
+        with numpy.errstate(over="ignore"):  # the comparison below finds an overflow
             narrow = rows.astype(numpy.float32)
         if not numpy.array_equal(narrow, rows, equal_nan=True):
-            raise ValueError("rows are float64 and hold values that float32 cannot; pass the float32 features")
+            raise ValueError("rows are float64 and hold values that float32 cannot hold; pass the float32 features")
         rows = narrow
     if rows.dtype != numpy.float32:
-        raise ValueError(f"rows are {rows.dtype}; float32 is needed")
+        raise ValueError(f"rows are {rows.dtype}; they must be float32")
     return numpy.ascontiguousarray(rows)

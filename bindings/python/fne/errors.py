@@ -1,4 +1,7 @@
-"""What goes wrong, as exceptions. All derive from `FNEError`; where Python has a built-in for the case, from that too."""
+"""What can go wrong, as exceptions.
+
+All derive from `FNEError`. Where Python has a built-in exception for the case, they derive from that too.
+"""
 
 from __future__ import annotations
 
@@ -6,41 +9,57 @@ from collections.abc import Sequence
 
 
 class FNEError(Exception):
-    """Base of all errors of libfne. `status` is the number in fne.h."""
+    """The base of all errors of libfne.
+
+    Attributes:
+        status: the number of the error in fne.h; each class has its own
+    """
 
     status: int = 0
 
 
 class InvalidArgumentError(FNEError, ValueError):
-    """An argument out of its range."""
+    """An argument is out of its range."""
 
 
 class OutOfMemoryError(FNEError, MemoryError):
-    """Memory is short."""
+    """The system gave no memory."""
 
 
 class FileError(FNEError, OSError):
-    """A file is missing, is a folder, is empty, or cannot be read."""
+    """A file is missing, is a folder, is empty, or cannot be read or written."""
 
 
 class ImageError(FNEError, ValueError):
-    """An image of another format than JPEG and PNG, a damaged one, or one beyond the limits."""
+    """An image cannot be read."""
+
+
+class UnsupportedImageError(ImageError):
+    """The image has a format that cannot be read. libfne reads JPEG and PNG; Pillow, if installed, reads more."""
+
+
+class DamagedImageError(ImageError):
+    """The image is truncated or corrupt."""
+
+
+class ImageLimitError(ImageError):
+    """The image is beyond the limits of `fne.ImageOptions`."""
 
 
 class GraphError(FNEError, ValueError):
-    """Not a TensorFlow GraphDef, or a damaged one."""
+    """The model is not a TensorFlow GraphDef, or is a damaged one."""
 
 
 class UnsafeGraphError(GraphError):
-    """A graph with an operation that is not on the list of those that only compute."""
+    """The graph holds an operation that is not on the list of those that only compute."""
 
 
 class TensorError(FNEError, ValueError):
-    """A tensor of a rank, type or layout that cannot be embedded."""
+    """A tensor has a rank, type or layout that cannot be embedded."""
 
 
 class UnknownTensorError(TensorError):
-    """The graph has no such tensor; the message lists the nearest names."""
+    """There is no such tensor or layer. The message lists the nearest names."""
 
 
 class BackendError(FNEError, RuntimeError):
@@ -48,7 +67,7 @@ class BackendError(FNEError, RuntimeError):
 
 
 class BackendUnavailableError(BackendError):
-    """TensorFlow's library was not found; the message lists the paths tried."""
+    """TensorFlow's library was not found. The message lists the paths that were tried."""
 
 
 class BackendConflictError(BackendError):
@@ -56,7 +75,7 @@ class BackendConflictError(BackendError):
 
 
 class NotFiniteError(FNEError, ValueError):
-    """NaN or infinity where a finite number is needed."""
+    """A number is NaN or infinite where a finite one is needed."""
 
 
 class CancelledError(FNEError):
@@ -64,15 +83,15 @@ class CancelledError(FNEError):
 
 
 class ForkedError(FNEError, RuntimeError):
-    """An extractor that was opened before a fork was used in the child."""
+    """TensorFlow was loaded before a fork, and was needed in the child."""
 
 
 class ShapeMismatchError(FNEError, ValueError):
-    """Objects or arrays of different feature counts."""
+    """Objects or arrays have different feature counts."""
 
 
 class SavedDataError(FNEError, ValueError):
-    """Saved bytes that are damaged or of an unknown version."""
+    """Saved bytes are damaged, or have an unknown version."""
 
 
 class JobMismatchError(FNEError, ValueError):
@@ -89,7 +108,7 @@ class SkippedImagesWarning(UserWarning):
     Attributes:
         indices: their positions in the list of images
         paths: the images themselves, as they were given
-        reasons: a sentence for each
+        reasons: for each image a sentence that says why
     """
 
     def __init__(self, indices: Sequence[int], paths: Sequence[str], reasons: Sequence[str]) -> None:
@@ -97,17 +116,18 @@ class SkippedImagesWarning(UserWarning):
         self.paths = list(paths)
         self.reasons = list(reasons)
         shown = "; ".join(self.reasons[:3]) + ("; ..." if len(self.reasons) > 3 else "")
-        super().__init__(f"{len(self.indices)} images were skipped, their rows are left out: {shown}")
+        super().__init__(f"{len(self.indices)} images were skipped and have no row: {shown}")
 
 
+#: The numbers of fne.h. A class with several numbers has the first of them as its own.
 _CLASSES: dict[int, type[FNEError]] = {
     1: InvalidArgumentError,
     2: InvalidArgumentError,
     3: OutOfMemoryError,
     4: FileError,
-    5: ImageError,
-    6: ImageError,
-    7: ImageError,
+    5: UnsupportedImageError,
+    6: DamagedImageError,
+    7: ImageLimitError,
     8: GraphError,
     9: UnsafeGraphError,
     10: UnknownTensorError,
@@ -124,9 +144,17 @@ _CLASSES: dict[int, type[FNEError]] = {
     22: JobBusyError,
 }
 
+for _number, _class in reversed(_CLASSES.items()):
+    _class.status = _number
 
-def error(status: int, message: str) -> FNEError:
-    """The exception for a status of fne.h."""
+
+def from_status(status: int, message: str) -> FNEError:
+    """The exception for a status that the library gave."""
     result = _CLASSES.get(status, FNEError)(message)
     result.status = status
     return result
+
+
+def reworded(failure: FNEError, message: str) -> FNEError:
+    """The same error with another message."""
+    return from_status(failure.status, message)

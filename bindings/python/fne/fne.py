@@ -1,13 +1,13 @@
 """`full_network_embedding`, the function that the original package documents.
 
-`cd fne; python fne.py` runs an example: sample photographs through the default network.
+`cd fne; python fne.py` runs an example: it embeds sample photographs with the default network.
 """
 
 from __future__ import annotations
 
 import sys
 
-if __name__ == "__main__":  # run in its own folder, as the original documents: "fne" must be the package, not this file
+if __name__ == "__main__":  # it runs in its own folder, where "fne" would be this file and not the package
     from pathlib import Path
 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -20,12 +20,12 @@ from typing import Any
 import numpy
 from numpy.typing import DTypeLike, NDArray
 
+from fne._arguments import as_count
 from fne._embedding import Discretization, ternarize
 from fne._extractor import Extractor
-from fne._options import as_count
 from fne._progress import ProgressLine
 from fne._statistics import Statistics
-from fne.errors import SkippedImagesWarning, error
+from fne.errors import InvalidArgumentError, ShapeMismatchError, SkippedImagesWarning, from_status
 
 
 def full_network_embedding(
@@ -47,45 +47,49 @@ def full_network_embedding(
 ) -> tuple[NDArray[Any], NDArray[numpy.float64]]:
     """The Full-Network Embedding of image files.
 
-    Images are read as RGB 0-255, stretched to `input_reshape` bilinearly and fed without mean or scale; the target
-    tensors are averaged over height and width where they have them, standardized, and discretized: above 0.15 is 1,
-    below -0.25 is -1, else 0.
+    Images are read as RGB 0-255, stretched to `input_reshape` bilinearly, and fed without mean or scale. Target tensors
+    that have a height and a width are averaged over these. Each feature is then standardized and discretized: above
+    0.15 it becomes 1, below -0.25 it becomes -1, in between 0.
 
     Args:
-        model: a `tf.compat.v1.GraphDef`, its bytes, a path to it, a Keras model, a SavedModel's folder, or a `fne.Model`
+        model: a `tf.compat.v1.GraphDef`, its bytes, a path to it, a Keras model, a SavedModel's folder, or a
+            `fne.Model`
         image_paths: JPEG or PNG files
-        batch_size: the most images a run of the network; runs of 4 beside each other are the fastest on a CPU, so more
-            than that make no difference
+        batch_size: the most images per run of the network. Several runs of 4 at once are fastest on a CPU, so numbers
+            above 4 make no difference.
         input_tensor: such as "import/input:0"; None: the graph's only float32 placeholder
-        target_tensors: such as ["import/conv1:0", ...], the order of the features; None: all convolutional and dense
+        target_tensors: such as ["import/conv1:0", ...], in the order of the features; None: all convolutional and dense
             layers, after their activation, without the classifier's output
-        input_reshape: (height, width) that the network is fed with; None: as the graph's placeholder says
-        stats: float64 [2, F], mean and standard deviation from the training images; None or empty: computed here
-        dtype: of the features returned
-        out: [N, F], of any number type, that receives the features, such as a `numpy.memmap`; None: a new array of `dtype`
+        input_reshape: (height, width) that the network is fed with; None: what the graph's placeholder says
+        stats: float64 [2, F], the mean and the standard deviation of the training images; None or empty: those of these
+            images
+        dtype: the type of the features
+        out: [N, F], of any number type, that receives the features, such as a `numpy.memmap`; None: a new array of
+            `dtype`
         rows: float32 [N, F], C-contiguous, in which the pooled activations wait for the statistics, such as a
-            `numpy.memmap`; None: a new array. With `stats` nothing waits, and memory does not grow with N beyond `out`.
-        on_error: "raise": the first bad image raises; "skip": bad images are left out, with a `SkippedImagesWarning`
-        progress: True shows a line on a terminal; a function is called with (images done, images in all)
-        target_layer_names: names of a Keras model's layers, in place of target_tensors
-        output_dir: a folder that receives fne.npy and stats.npy; None writes nothing
+            `numpy.memmap`; None: a new array. With `stats` nothing waits, and apart from `out` memory does not grow
+            with N.
+        on_error: "raise" raises at the first bad image. "skip" leaves bad images out, with a `SkippedImagesWarning`.
+        progress: True shows a line on a terminal. A function is called with (images done, images in all).
+        target_layer_names: the names of a Keras model's layers, in place of target_tensors
+        output_dir: a folder that receives fne.npy and stats.npy; None: nothing is written
 
     Returns:
-        features [N, F] of -1, 0 and 1, and stats float64 [2, F]: mean and (population) standard deviation. F is the
-        number of channels of all target tensors together.
+        features [N, F] of -1, 0 and 1, and stats float64 [2, F], the mean and the (population) standard deviation. F is
+        the number of channels of all target tensors together.
 
     Raises:
-        FNEError: see `fne.errors`; each is also the built-in exception of its case (ValueError, OSError, ...)
+        FNEError: see `fne.errors`. Each class is also the built-in exception of its case (ValueError, OSError, ...).
     """
     paths = [image_paths] if isinstance(image_paths, (str, os.PathLike)) else list(image_paths)
     if not paths:
-        raise error(1, "image_paths is empty: there are no images to embed")
+        raise InvalidArgumentError("image_paths is empty: there are no images to embed")
     given = None if stats is None else numpy.asarray(stats, numpy.float64)
     if given is not None and given.size == 0:
         given = None
     if target_layer_names is not None:
         if target_tensors is not None:
-            raise error(1, "both target_tensors and target_layer_names are given")
+            raise InvalidArgumentError("both target_tensors and target_layer_names are given")
         target_tensors = target_layer_names
     show = ProgressLine() if progress is True else progress or None
     most = as_count("batch_size", batch_size)
@@ -99,9 +103,11 @@ def full_network_embedding(
     ) as extractor:
         shape = (len(paths), extractor.feature_count)
         if given is not None and given.shape != (2, shape[1]):
-            raise error(18, f"stats has shape {given.shape}; these layers need (2, {shape[1]}): mean and deviation")
+            raise ShapeMismatchError(
+                f"stats has shape {given.shape}; these layers need (2, {shape[1]}): mean and deviation"
+            )
         if out is not None and out.shape != shape:
-            raise error(18, f"out has shape {out.shape}; the features need {shape}")
+            raise ShapeMismatchError(f"out has shape {out.shape}; the features need {shape}")
         features = numpy.empty(shape, dtype) if out is None else out
         if given is None:
             kept, given, skipped = _with_own_statistics(extractor, paths, features, rows, show)
@@ -120,10 +126,10 @@ def full_network_embedding(
     return features, given
 
 
-# Images whose codes are made at a time, so that memory does not grow with their number.
+# The images whose codes are made at a time, so that memory does not grow with the number of all images.
 _CHUNK = 512
 
-# What the library takes on a CPU; a fixed batch of the graph goes first.
+# The library's own batch size on a CPU. It is not passed on, as a graph may have a fixed batch size, which comes first.
 _DEFAULT_BATCH = 4
 
 
@@ -134,7 +140,7 @@ def _with_own_statistics(
     rows: NDArray[numpy.float32] | None,
     show: Callable[[int, int], Any] | None,
 ) -> tuple[int, NDArray[numpy.float64], dict[int, str]]:
-    """Fills features; returns how many rows it has, the statistics, and the reasons of skipped images."""
+    """Writes the features. Returns the number of their rows, the statistics, and why images were skipped."""
     extraction = extractor.extract(paths, out=rows, progress=show)
     _some_must_be_good(extraction.statuses, extraction.reasons)
     statistics = Statistics(features.shape[1])
@@ -161,7 +167,7 @@ def _with_given_statistics(
     stats: NDArray[numpy.float64],
     show: Callable[[int, int], Any] | None,
 ) -> tuple[int, dict[int, str]]:
-    """Fills features; returns how many rows it has, and the reasons of skipped images."""
+    """Writes the features. Returns the number of their rows, and why images were skipped."""
     kept = 0
     statuses = numpy.zeros(len(paths), numpy.int32)
     reasons: dict[int, str] = {}
@@ -185,11 +191,11 @@ def _with_given_statistics(
 
 def _some_must_be_good(statuses: NDArray[numpy.int32], reasons: dict[int, str]) -> None:
     if len(reasons) == len(statuses):
-        raise error(int(statuses[0]), f"none of the {len(statuses)} images could be read: {reasons[0]}")
+        raise from_status(int(statuses[0]), f"none of the {len(statuses)} images could be read: {reasons[0]}")
 
 
 def _example() -> None:
-    """Embeds the sample photographs with the default network and writes ../outputs/fne.npy and ../outputs/stats.npy."""
+    """Embeds the sample photographs with the default network; writes ../outputs/fne.npy and ../outputs/stats.npy."""
     from fne import zoo
 
     paths = zoo.sample_images()

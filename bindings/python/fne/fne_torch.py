@@ -1,7 +1,8 @@
-"""The classes of fne 1.x: a PyTorch network, its features, a classifier. Needs `pip install fne[torch]`.
+"""The classes of fne 1.x: a PyTorch network, its features, a classifier. They need `pip install fne[torch]`.
 
-PyTorch runs the network and averages the activations, on any device; libfne computes statistics, discretization and
-normalization. Names, shapes, types and results are those of the fne 1.x package (docs/from-1.x.md tells what was mended).
+PyTorch runs the network and averages the activations, on any device. libfne computes statistics, discretization and
+normalization. Names, shapes, types and results are those of the fne 1.x package. docs/from-1.x.md lists the errors of
+1.x that were corrected.
 
 >>> from fne.fne_torch import FullNetworkEmbedding, vote  # doctest: +SKIP
 >>> embedding = FullNetworkEmbedding(vgg, ["features.0", "classifier.3"], sklearn.svm.LinearSVC())  # doctest: +SKIP
@@ -24,6 +25,7 @@ from torch import nn
 
 from fne._embedding import l2_normalize, ternarize
 from fne._statistics import Statistics
+from fne._thresholds import LOWER, UPPER
 from fne.errors import UnknownTensorError
 
 __all__ = ["FeatureExtractor", "FullNetworkEmbedding", "L2Norm", "UnknownLayerError", "vote"]
@@ -34,24 +36,24 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTra
 
 
 class UnknownLayerError(UnknownTensorError, KeyError):
-    """The network has no module of that name; the message lists close ones."""
+    """The network has no module of that name. The message lists similar names."""
 
-    __str__ = Exception.__str__  # KeyError's would quote the message
+    __str__ = Exception.__str__  # that of KeyError would put the message in quotes
 
 
 class FeatureExtractor(nn.Module):
-    """Features of a PyTorch network's layers, and a classifier on top of them.
+    """The features of a PyTorch network's layers, and a classifier on top of them.
 
     Args:
-        model: the network; put it into evaluation mode first (`model.eval()`)
-        layers: names of its modules, as `model.named_modules()` has them: convolutions of one to three dimensions, transposed ones,
-            and `nn.Linear`. Their outputs are taken, before any activation, averaged over all positions, in the order in which the
-            modules run.
-        classifier: with `fit(features, labels)` and `predict(features)`, such as one of scikit-learn's
+        model: the network. Put it into evaluation mode first (`model.eval()`).
+        layers: the names of its modules, as `model.named_modules()` gives them. Convolutions of one to three
+            dimensions, transposed convolutions and `nn.Linear` are taken. Their outputs are averaged over all
+            positions, before any activation. The columns follow the order in which the modules run.
+        classifier: an object with `fit(features, labels)` and `predict(features)`, such as one of scikit-learn's
 
     Raises:
-        UnknownLayerError: a KeyError, with the names that are close
-        NotImplementedError: a module of another kind
+        UnknownLayerError: there is no such module; it is a KeyError too
+        NotImplementedError: a module is of another kind
     """
 
     def __init__(self, model: nn.Module, layers: Iterable[str], classifier: Any) -> None:
@@ -65,17 +67,19 @@ class FeatureExtractor(nn.Module):
         for name in self.layers:
             if name not in modules:
                 close = get_close_matches(name, [known for known in modules if known], 5, 0.3)
-                raise UnknownLayerError(f"the network has no layer {name!r}; close ones: {', '.join(close) or 'none'}")
+                raise UnknownLayerError(
+                    f"the network has no layer {name!r}; similar names: {', '.join(close) or 'none'}"
+                )
             modules[name].register_forward_hook(self._hook(name, modules[name]))
 
     def _hook(self, name: str, module: nn.Module) -> Callable[[nn.Module, Any, torch.Tensor], None]:
-        """Collects a layer's output of a batch, [n, channels]."""
+        """A function that collects a layer's output for a batch, [n, channels]."""
 
         def convolution(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
             self._one_batch.append(output.mean(tuple(range(2, output.ndim))))
 
         def linear(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-            # [n, positions.., channels] in transformers. A copy: an activation behind it may work in place.
+            # In transformers it is [n, positions.., channels]. The activation that follows may work in place, so copy.
             self._one_batch.append(
                 output.clone() if output.ndim == 2 else output.mean(tuple(range(1, output.ndim - 1)))
             )
@@ -85,7 +89,8 @@ class FeatureExtractor(nn.Module):
         if isinstance(module, nn.Linear):
             return linear
         raise NotImplementedError(
-            f"layer {name!r} is a {type(module).__name__}; convolutions, transposed convolutions and nn.Linear can be taken"
+            f"layer {name!r} is a {type(module).__name__}; "
+            "only convolutions, transposed convolutions and nn.Linear can be taken"
         )
 
     # ---- features
@@ -93,11 +98,11 @@ class FeatureExtractor(nn.Module):
     def _extract_features(
         self, data: Any, train: bool = True, with_crops: bool = False, crop_size: int | Sequence[int] | None = None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """float32 [n, F] on the CPU, and the labels with train."""
+        """The features, float32 [n, F] on the CPU, and where train is True the labels."""
         if self.model.training:
             warnings.warn(
-                "the network is in training mode, so dropout and batch normalization change the features from call to call; "
-                "call eval() on it first",
+                "the network is in training mode, where dropout and batch normalization change the features from call "
+                "to call; call eval() on it first",
                 stacklevel=3,
             )
         features: list[torch.Tensor] = []
@@ -129,8 +134,11 @@ class FeatureExtractor(nn.Module):
 
     @staticmethod
     def _compute_crops(batch: torch.Tensor, crop_size: int | Sequence[int]) -> torch.Tensor:
-        """[n, channels, height, width] to [10 n, channels, crop height, crop width], the ten crops of an image adjacent: four
-        corners (top left, top right, bottom left, bottom right), the centre, and these of the mirrored image."""
+        """The ten crops of each image, [10 n, channels, crop height, crop width] of [n, channels, height, width].
+
+        The crops of an image follow each other: the corners (top left, top right, bottom left, bottom right), the
+        centre, and the same five of the mirrored image.
+        """
         height, width = (
             (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size) * (3 - len(crop_size))
         )
@@ -154,8 +162,8 @@ class FeatureExtractor(nn.Module):
 
         Args:
             train_data: a `DataLoader` of (images [n, channels, height, width], labels [n])
-            with_crops: take ten crops of each image, each a sample with the image's label
-            crop_size: their side, or (height, width)
+            with_crops: take ten crops of each image. Each crop is a sample with the image's label.
+            crop_size: the side of the crops, or (height, width)
         """
         with torch.no_grad():
             features, labels = self._extract_features(train_data, True, with_crops, crop_size)
@@ -166,9 +174,9 @@ class FeatureExtractor(nn.Module):
     def predict(
         self, test_data: Any, with_crops: bool = False, crop_size: int | Sequence[int] | None = None
     ) -> NDArray[Any]:
-        """The classifier's predictions: [n], with crops [n, 10], which `vote` brings together.
+        """The classifier's predictions, [n]. With crops they are [n, 10], and `vote` makes one of ten.
 
-        Args: as in `fit`; the labels are not used
+        Args: as in `fit`. The labels are not used.
         """
         with torch.no_grad():
             features, _ = self._extract_features(test_data, False, with_crops, crop_size)
@@ -178,24 +186,24 @@ class FeatureExtractor(nn.Module):
 
     @abstractmethod
     def _postprocess(self, features: torch.Tensor, train: bool = True) -> torch.Tensor:
-        """What the classifier gets of features [n, F]."""
+        """What the classifier is given for features [n, F]."""
 
 
 class FullNetworkEmbedding(FeatureExtractor):
-    """Standardized by the training images' mean and (sample) standard deviation, then discretized to -1, 0, 1.
+    """Features that are standardized by the training images' mean and sample standard deviation, and discretized.
 
     Attributes:
-        f_minus: at most it is -1 (-0.25)
-        f_plus: above it is 1 (0.15)
+        f_minus: the lower threshold; a code is -1 at it and below
+        f_plus: the upper threshold; a code is 1 above it
     """
 
     def __init__(self, model: nn.Module, layers: Iterable[str], classifier: Any) -> None:
         super().__init__(model, layers, classifier)
-        self.f_plus = 0.15
-        self.f_minus = -0.25
+        self.f_plus = UPPER
+        self.f_minus = LOWER
 
     def _learn(self, features: torch.Tensor) -> None:
-        """Mean and sample standard deviation, exact and rounded to float32; NaN of a single row, as torch.std gives."""
+        """Learns the exact mean and sample standard deviation as float32. A single row's is NaN, as with torch.std."""
         with Statistics(features.shape[1]) as statistics:
             statistics.update(features.numpy())
             std = statistics.std(ddof=1) if len(features) > 1 else numpy.full(features.shape[1], numpy.nan)
@@ -208,7 +216,7 @@ class FullNetworkEmbedding(FeatureExtractor):
         return (features - self._means) / self._stds
 
     def _discretize(self, features: torch.Tensor) -> torch.Tensor:
-        """int64 -1, 0, 1 of standardized features."""
+        """The codes of standardized features, int64 -1, 0, 1."""
         return torch.bucketize(features, torch.Tensor([self.f_minus, self.f_plus])) - 1
 
     def _postprocess(self, features: torch.Tensor, train: bool = True) -> torch.Tensor:
@@ -228,7 +236,7 @@ class FullNetworkEmbedding(FeatureExtractor):
 
 
 class L2Norm(FeatureExtractor):
-    """Each image's row over its L2 norm: the single-layer features' usual treatment, to compare with."""
+    """Features whose rows are divided by their L2 norm. This is how features of a single layer are usually treated."""
 
     def _postprocess(self, features: torch.Tensor, train: bool = True, test: bool = False) -> torch.Tensor:
         if len(features) == 0:
@@ -237,14 +245,14 @@ class L2Norm(FeatureExtractor):
 
 
 def vote(predictions: NDArray[Any], decisions: NDArray[Any] | None = None, classes: Any = None) -> NDArray[Any]:
-    """One prediction an image from those of its ten crops.
+    """One prediction per image from the predictions of its ten crops.
 
     Args:
-        predictions: [n, 10], as `predict` gives them: the class that most crops have; of several the one that comes first in the
-            crops' order
-        decisions: instead of counting, sum these: the classifier's decision values or probabilities, [n * 10, classes], or
-            [n * 10] for two classes
-        classes: the classifier's `classes_`, with decisions
+        predictions: [n, 10], as `predict` gives them. The class that most crops have wins. Where several classes have
+            as many, the one that comes first in the crops' order wins.
+        decisions: the classifier's decision values or probabilities, [n * 10, classes], or [n * 10] for two classes.
+            Their sums decide, instead of the counts.
+        classes: the classifier's `classes_`, which decisions need
 
     Returns:
         [n]
@@ -255,14 +263,14 @@ def vote(predictions: NDArray[Any], decisions: NDArray[Any] | None = None, class
     """
     predictions = numpy.asarray(predictions)
     if predictions.ndim != 2:
-        raise ValueError(f"predictions have shape {predictions.shape}; [n, crops] is needed")
+        raise ValueError(f"predictions have shape {predictions.shape}; they must be [n, crops]")
     if decisions is None:
         counts = (predictions[:, :, None] == predictions[:, None, :]).sum(2)
         return numpy.asarray(predictions[numpy.arange(len(predictions)), counts.argmax(1)])
     if classes is None:
         raise ValueError("decisions need the classes that they stand for: classes=classifier.classes_")
     values = numpy.asarray(decisions, numpy.float64)
-    if values.ndim == 1:  # two classes: above 0 is the second
+    if values.ndim == 1:  # of two classes; a value above 0 means the second
         values = numpy.stack([-values, values], axis=1)
     totals = values.reshape(*predictions.shape, -1).sum(1)
     return numpy.asarray(numpy.asarray(classes)[totals.argmax(1)])

@@ -1,7 +1,7 @@
-"""Ray Data: embedding a data set on a cluster. Needs `pip install fne[ray]`.
+"""Ray Data: the embedding of a data set on a cluster. It needs `pip install fne[ray]`.
 
-Workers hold an extractor each; statistics are exact, so that Ray may merge them in any order; the codes are made and written by
-the workers. The bits are those of one process with the same batch size and engine threads on the same kind of processor.
+Each worker holds an extractor. Statistics are exact, so Ray may merge them in any order. The workers make and write the
+codes. The bits are those of one process with the same batch size and engine threads, on the same kind of processor.
 
 >>> import fne.ray, ray.data  # doctest: +SKIP
 >>> paths = ray.data.from_items([{"path": path} for path in files])  # doctest: +SKIP
@@ -21,6 +21,7 @@ from ray.data.block import BlockAccessor
 
 from fne import _distributed
 from fne._statistics import Statistics
+from fne._thresholds import LOWER, UPPER
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -37,18 +38,21 @@ def features(
     num_cpus: float = 1,
     **extractor: Unpack[ExtractorOptions],
 ) -> ray.data.Dataset:
-    """The pooled features of image files: the data set with the columns "features" (float32 [F], NaN where an image could not be
-    embedded), "status" (0, or the number of the error in fne.h) and "reason".
+    """The pooled features of image files.
+
+    The result is lazy. Before it is used twice, `materialize()` it, or write it and read it again.
 
     Args:
-        dataset: with a column of paths that every worker can read
+        dataset: a data set with a column of paths that every worker can read
         model: a path that every worker can read, or bytes, or a GraphDef
-        column: the paths' column
-        concurrency: workers, or (least, most)
-        num_cpus: processors a worker takes; streams and loader_threads are 1 unless they are given
-        extractor: the options of `fne.Extractor`; batches are padded, bad images skipped
+        column: the column of the paths
+        concurrency: the number of workers, or (least, most)
+        num_cpus: the processors that a worker takes. streams and loader_threads are 1 unless they are given.
+        extractor: the options of `fne.Extractor`. Batches are padded, and bad images are skipped.
 
-    The result is lazy: `materialize()` it, or write it and read it again, before it is used twice.
+    Returns:
+        the data set with three more columns: "features" (float32 [F], NaN where an image failed), "status" (0, or the
+        number of the error in fne.h) and "reason"
     """
     return dataset.map_batches(
         _Embed,
@@ -76,17 +80,17 @@ class _Embed:
 
 
 def statistics(dataset: ray.data.Dataset) -> Statistics:
-    """The exact statistics of the good images' features, merged by Ray's aggregation.
+    """The exact statistics of the good images' features. Ray's aggregation merges them.
 
     Args:
-        dataset: what `features` gave
+        dataset: what `features` returned
     """
     saved = dataset.select_columns(["features", "status"]).aggregate(_Merge())["statistics"]
     return Statistics.from_bytes(_distributed.merged([saved] if saved else []))
 
 
 class _Merge(AggregateFnV2[bytes, bytes]):
-    """Of each block its saved statistics, put together pair by pair."""
+    """An aggregation that computes the statistics of each block, and merges them pair by pair."""
 
     def __init__(self) -> None:
         super().__init__("statistics", lambda: b"", on=None, ignore_nulls=False)
@@ -104,17 +108,20 @@ def codes(
     dataset: ray.data.Dataset,
     statistics: Statistics,
     *,
-    lower: float = -0.25,
-    upper: float = 0.15,
+    lower: float = LOWER,
+    upper: float = UPPER,
     keep_features: bool = False,
 ) -> ray.data.Dataset:
-    """The ternary codes: the data set with the column "codes" (int8 [F]; -128 where an image could not be embedded).
+    """The ternary codes.
 
     Args:
-        dataset: what `features` gave
-        statistics: of all images, or of the training images
-        lower, upper: thresholds
+        dataset: what `features` returned
+        statistics: those of all images, or of the training images
+        lower, upper: the thresholds, as in `fne.ternarize`
         keep_features: keep the column "features" too
+
+    Returns:
+        the data set with the column "codes" (int8 [F], -128 where an image failed)
     """
     coder = _Code(statistics.to_bytes(), lower, upper, keep_features)
     return dataset.map_batches(coder, batch_size=_distributed.IMAGES_AT_ONCE, batch_format="numpy")

@@ -1,19 +1,19 @@
-"""scikit-learn: the Full-Network Embedding as transformers. Needs `pip install fne[sklearn]`.
+"""scikit-learn: the Full-Network Embedding as transformers. They need `pip install fne[sklearn]`.
 
 >>> from sklearn.pipeline import make_pipeline  # doctest: +SKIP
 >>> from sklearn.svm import LinearSVC  # doctest: +SKIP
 >>> classifier = make_pipeline(FullNetworkEmbedder(layers="last:50%"), LinearSVC(C=0.01))  # doctest: +SKIP
 >>> classifier.fit(train_paths, train_labels).score(test_paths, test_labels)  # doctest: +SKIP
 
-`fit` learns the statistics of the images that it is given, and nothing of others. Pooled features are cached, so that
-cross-validation and a search over `layers`, `lower`, `upper` run the network once for each image.
+`fit` learns the statistics of the images that it is given, and of no others. Pooled features are cached. So
+cross-validation, and a search over `layers`, `lower` and `upper`, run the network once for each image.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -25,11 +25,14 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fne._cache import write_atomically
 from fne._embedding import ternarize
-from fne._extractor import Extractor, Layer
+from fne._extractor import Extractor
+from fne._layer import Layer, column_numbers, side_by_side
 from fne._model import Model
 from fne._selection import select
 from fne._statistics import Statistics
+from fne._thresholds import LOWER, UPPER
 from fne.zoo import efficientnet_lite0
 
 __all__ = ["FullNetworkEmbedder", "FullNetworkFeatures", "TernaryDiscretizer", "clear_cache"]
@@ -37,21 +40,34 @@ __all__ = ["FullNetworkEmbedder", "FullNetworkFeatures", "TernaryDiscretizer", "
 _CACHE_BYTES = 2 << 30
 _MOST_EXTRACTORS = 4
 
+#: The parameters of the estimators that are options of `fne.Extractor`.
+_EXTRACTOR_OPTIONS = (
+    "size",
+    "channel_order",
+    "mean",
+    "scale",
+    "resize_mode",
+    "interpolation",
+    "precision",
+    "batch_size",
+)
+
 
 class TernaryDiscretizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """A matrix of features to codes: standardized by the training rows' exact mean and population deviation, above `upper` 1, below
-    `lower` -1, else 0.
+    """Turns a matrix of features into codes.
+
+    A feature is standardized by the training rows' exact mean and population deviation. Above `upper` its code is 1,
+    below `lower` it is -1, else 0. Features are taken as float32, which networks give; float64 is rounded. Codes are
+    int8.
 
     Args:
-        lower, upper: thresholds on the standardized value
+        lower, upper: the thresholds on the standardized value
         rules: as in `fne.ternarize`
 
     Attributes:
         mean_, scale_: float64 [F]
-        statistics_: the exact `fne.Statistics`; they merge
-        n_features_in_, feature_names_in_, n_samples_seen_
-
-    Features are taken as float32, what networks give; float64 is rounded. Codes are int8.
+        statistics_: the exact `fne.Statistics`, which can be merged
+        n_features_in_, feature_names_in_, n_samples_seen_: as scikit-learn defines them
 
     >>> import numpy
     >>> TernaryDiscretizer().fit_transform(numpy.float32([[0, 5], [1, 5], [5, 5]]))
@@ -60,18 +76,18 @@ class TernaryDiscretizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
            [ 1,  0]], dtype=int8)
     """
 
-    def __init__(self, *, lower: float = -0.25, upper: float = 0.15, rules: str = "documented") -> None:
+    def __init__(self, *, lower: float = LOWER, upper: float = UPPER, rules: str = "documented") -> None:
         self.lower = lower
         self.upper = upper
         self.rules = rules
 
     def fit(self, X: Any, y: Any = None) -> TernaryDiscretizer:
-        """Learns mean and deviation of float [n, F]."""
+        """Learns the mean and the deviation of the rows of X, float [n, F]."""
         self.statistics_: Statistics | None = None
         return self.partial_fit(X)
 
     def partial_fit(self, X: Any, y: Any = None) -> TernaryDiscretizer:
-        """Adds rows to those seen; the result is the same, to the bit, for any division of the rows."""
+        """Adds rows to those seen. The result has the same bits for any division of the rows."""
         first = getattr(self, "statistics_", None) is None
         X = validate_data(self, X, dtype=numpy.float32, reset=first)
         if first:
@@ -83,19 +99,19 @@ class TernaryDiscretizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> NDArray[numpy.int8]:
-        """int8 [n, F]."""
+        """The codes, int8 [n, F]."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=numpy.float32, reset=False)
         return ternarize(X, self.mean_, self.scale_, lower=self.lower, upper=self.upper, rules=self.rules)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []  # codes are int8, whatever the features are
+        tags.transformer_tags.preserves_dtype = []  # codes are int8 for features of any type
         return tags
 
 
 class _NetworkTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """What both network transformers have in common: images in."""
+    """The tags of the transformers that take images."""
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -108,19 +124,21 @@ class _NetworkTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc
 
 
 class FullNetworkFeatures(_NetworkTransformer):
-    """Images to pooled float32 features.
+    """Turns images into pooled float32 features.
+
+    X is a sequence of paths, of encoded images as bytes, or of RGB pixels as uint8 [height, width, 3]; or one array of
+    such pixels.
 
     Args:
-        model: what `fne.Model` takes, but a path, bytes or a GraphDef; None: the default network, `fne.zoo.efficientnet_lite0()`
+        model: a path, bytes, a GraphDef or a `fne.Model`; None: the default network, `fne.zoo.efficientnet_lite0()`
         layers: names, globs, "all", "last:25%", or a list of these; None: all default layers
         size, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size: as in `fne.Extractor`
-        cache: None: none; "memory": of this process, up to 2 GB; a folder: a file for each image there, for many processes and days
+        cache: "memory" keeps up to 2 GB of rows in this process. A folder keeps a file per image, for other processes
+            and later runs. None keeps nothing.
 
     Attributes:
-        layers_: `fne.Layer` of each layer, with its columns
+        layers_: the `fne.Layer` of each layer, with its columns
         n_features_out_: F
-
-    X is a sequence of paths, of encoded images as bytes, of RGB pixels uint8 [height, width, 3], or one array of such pixels.
     """
 
     def __init__(
@@ -151,27 +169,21 @@ class FullNetworkFeatures(_NetworkTransformer):
         self.cache = cache
 
     def fit(self, X: Any = None, y: Any = None) -> FullNetworkFeatures:
-        """Learns nothing of the images: which columns there are."""
+        """Finds the layers and their columns. It learns nothing from the images."""
         self._resolve()
         return self
 
     def _resolve(self) -> _Network:
         network = _network(self)
         chosen = select(self.layers, [layer.name for layer in network.layers], network.default)
-        self.layers_: list[Layer] = []
-        columns, first = [], 0
-        for number in chosen:
-            layer = network.layers[number]
-            count = layer.features.stop - layer.features.start
-            columns.append(numpy.arange(layer.features.start, layer.features.stop))
-            self.layers_.append(layer._replace(features=slice(first, first + count)))
-            first += count
-        self._columns = numpy.concatenate(columns)
-        self.n_features_out_ = first
+        layers = [network.layers[number] for number in chosen]
+        self.layers_: list[Layer] = side_by_side(layers)
+        self._columns = column_numbers(layers)
+        self.n_features_out_ = len(self._columns)
         return network
 
     def transform(self, X: Any) -> NDArray[numpy.float32]:
-        """float32 [n, F]."""
+        """The features, float32 [n, F]."""
         check_is_fitted(self)
         network = _network(self)
         items = list(X)
@@ -181,16 +193,18 @@ class FullNetworkFeatures(_NetworkTransformer):
         return rows
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
-        """ "layer_3" for the fourth feature of each layer."""
+        """A name for each column: the layer's name, "_", and the number of the feature in the layer, from 0 on."""
         check_is_fitted(self)
         return numpy.array(
-            [f"{layer.name}_{i}" for layer in self.layers_ for i in range(layer.features.stop - layer.features.start)],
+            [f"{layer.name}_{i}" for layer in self.layers_ for i in range(layer.feature_count)],
             dtype=object,
         )
 
 
 class FullNetworkEmbedder(_NetworkTransformer):
-    """Images to ternary codes: `FullNetworkFeatures`, then `TernaryDiscretizer` with the statistics of the images of `fit`.
+    """Turns images into ternary codes.
+
+    It is a `FullNetworkFeatures`, and after it a `TernaryDiscretizer` with the statistics of the images of `fit`.
 
     Args:
         model, layers, size, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size, cache: as in
@@ -198,8 +212,8 @@ class FullNetworkEmbedder(_NetworkTransformer):
         lower, upper, rules: as in `TernaryDiscretizer`
 
     Attributes:
-        features_, discretizer_: the two, fitted
-        layers_, n_features_out_: the first one's
+        features_, discretizer_: the two transformers, fitted
+        layers_, n_features_out_: those of features_
     """
 
     def __init__(
@@ -207,8 +221,8 @@ class FullNetworkEmbedder(_NetworkTransformer):
         model: Any = None,
         *,
         layers: str | Sequence[str] | None = None,
-        lower: float = -0.25,
-        upper: float = 0.15,
+        lower: float = LOWER,
+        upper: float = UPPER,
         rules: str = "documented",
         size: tuple[int, int] | None = None,
         channel_order: str = "rgb",
@@ -236,7 +250,7 @@ class FullNetworkEmbedder(_NetworkTransformer):
         self.cache = cache
 
     def fit(self, X: Any, y: Any = None) -> FullNetworkEmbedder:
-        """Learns mean and deviation of these images' features."""
+        """Learns the mean and the deviation of these images' features."""
         self._fit(X)
         return self
 
@@ -253,28 +267,28 @@ class FullNetworkEmbedder(_NetworkTransformer):
         return rows
 
     def fit_transform(self, X: Any, y: Any = None) -> NDArray[numpy.int8]:
-        """`fit`, and the codes of the same images."""
+        """Fits, and gives the codes of the same images."""
         rows = self._fit(X)
         codes: NDArray[numpy.int8] = self.discretizer_.transform(rows)
         return codes
 
     def transform(self, X: Any) -> NDArray[numpy.int8]:
-        """int8 [n, F]."""
+        """The codes, int8 [n, F]."""
         check_is_fitted(self)
         rows = self.features_.transform(X)
         return numpy.empty(rows.shape, numpy.int8) if not len(rows) else self.discretizer_.transform(rows)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
-        """As `FullNetworkFeatures.get_feature_names_out`."""
+        """A name for each column, as in `FullNetworkFeatures.get_feature_names_out`."""
         check_is_fitted(self)
         return self.features_.get_feature_names_out()
 
 
-# ---- the network, and what it gave before
+# ---- the network, and the rows that it gave before
 
 
 class _Network:
-    """An extractor of all layers, and the rows that it gave."""
+    """An extractor of all layers. Rows that it gave before come from a cache."""
 
     def __init__(self, model: Model, options: dict[str, Any], identity: str) -> None:
         self._identity = identity
@@ -284,7 +298,7 @@ class _Network:
         self.layers = self._extractor.layers
 
     def features(self, items: Sequence[Any], cache: str | os.PathLike[str] | None) -> NDArray[numpy.float32]:
-        """float32 [n, all layers' features]."""
+        """The features of all layers, float32 [n, F]."""
         if cache is None:
             return self._extractor.extract(items).features
         store = _memory if cache == "memory" else _Folder(Path(cache))
@@ -308,7 +322,7 @@ class _Network:
 
 
 class _Memory:
-    """Rows of this process, the latest used up to a limit."""
+    """A cache in memory. Beyond the limit, the rows that were used longest ago are dropped."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -338,7 +352,7 @@ class _Memory:
 
 
 class _Folder:
-    """A file for each row, there whole or not at all."""
+    """A cache in a folder, with a file per row."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -352,10 +366,9 @@ class _Folder:
 
     def put(self, key: str, row: NDArray[numpy.float32]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=self._folder, suffix=".new")
-        with os.fdopen(descriptor, "wb") as file:
-            numpy.save(file, row)
-        os.replace(temporary, self._folder / (key + ".npy"))
+        buffer = io.BytesIO()
+        numpy.save(buffer, row)
+        write_atomically(self._folder / (key + ".npy"), buffer.getvalue())
 
 
 _memory = _Memory(_CACHE_BYTES)
@@ -364,27 +377,15 @@ _networks_lock = threading.Lock()
 
 
 def clear_cache() -> None:
-    """Forgets the features in memory and closes the networks that this module holds open."""
+    """Drops the features in memory, and closes the networks that this module holds open."""
     _memory.clear()
     with _networks_lock:
         _networks.clear()
 
 
 def _network(owner: Any) -> _Network:
-    """The network of an estimator's parameters, opened once."""
-    options = {
-        name: getattr(owner, name)
-        for name in (
-            "size",
-            "channel_order",
-            "mean",
-            "scale",
-            "resize_mode",
-            "interpolation",
-            "precision",
-            "batch_size",
-        )
-    }
+    """The network of an estimator's parameters. It is opened once."""
+    options = {name: getattr(owner, name) for name in _EXTRACTOR_OPTIONS}
     model = efficientnet_lite0() if owner.model is None else owner.model
     described = repr(
         [(name, numpy.asarray(value).tolist() if value is not None else None) for name, value in options.items()]
@@ -410,7 +411,7 @@ def _model_key(model: Any) -> str:
 
 
 def _image_key(item: Any) -> str:
-    """A file by its place, size and time of change; else by its bytes."""
+    """What names an image in the cache: of a file its path, size and time of change, else a checksum of its bytes."""
     if isinstance(item, (str, os.PathLike)):
         facts = os.stat(item)
         text = f"{os.path.abspath(item)} {facts.st_size} {facts.st_mtime_ns}".encode("utf-8", "surrogateescape")

@@ -1,8 +1,9 @@
-"""Apache Spark: embedding a data set on a cluster. Needs `pip install fne[spark]` and Java 17.
+"""Apache Spark: the embedding of a data set on a cluster. It needs `pip install fne[spark]` and Java 17.
 
-Workers run the Python that PYSPARK_PYTHON names, which must have `fne`. They hold an extractor each (spark.python.worker.reuse,
-the default); statistics are exact, so that Spark may merge them in any order; the codes are made and written by the executors.
-The bits are those of one process with the same batch size and engine threads on the same kind of processor.
+Workers run the Python that PYSPARK_PYTHON names, where `fne` must be installed. Each worker holds an extractor and
+keeps it (spark.python.worker.reuse, which is the default). Statistics are exact, so Spark may merge them in any order.
+The executors make and write the codes. The bits are those of one process with the same batch size and engine threads,
+on the same kind of processor.
 
 >>> import fne.spark  # doctest: +SKIP
 >>> paths = spark.createDataFrame([(path,) for path in files], ["path"]).repartition(8)  # doctest: +SKIP
@@ -33,6 +34,7 @@ from pyspark.sql.types import (
 
 from fne import _distributed
 from fne._statistics import Statistics
+from fne._thresholds import LOWER, UPPER
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -41,17 +43,20 @@ if TYPE_CHECKING:
 
 
 def features(frame: DataFrame, model: Any, *, column: str = "path", **extractor: Unpack[ExtractorOptions]) -> DataFrame:
-    """The pooled features of image files: the frame with the columns "features" (array<float>, NaN where an image could not be
-    embedded), "status" (0, or the number of the error in fne.h) and "reason".
+    """The pooled features of image files.
+
+    The result is lazy. Before it is used twice, `cache()` it, or write it and read it again.
 
     Args:
-        frame: with a column of paths that every executor can read, in as many partitions as there are to be tasks
+        frame: a frame with a column of paths that every executor can read. Each of its partitions becomes a task.
         model: a path that every executor can read, or bytes, or a GraphDef
-        column: the paths' column
-        extractor: the options of `fne.Extractor`; batches are padded, bad images skipped, streams and loader_threads 1 unless they
-            are given
+        column: the column of the paths
+        extractor: the options of `fne.Extractor`. Batches are padded, and bad images are skipped. streams and
+            loader_threads are 1 unless they are given.
 
-    The result is lazy: `cache()` it, or write it and read it again, before it is used twice.
+    Returns:
+        the frame with three more columns: "features" (array<float>, NaN where an image failed), "status" (0, or the
+        number of the error in fne.h) and "reason"
     """
     travelling, options = _distributed.portable(model), dict(extractor)
 
@@ -71,10 +76,10 @@ def features(frame: DataFrame, model: Any, *, column: str = "path", **extractor:
 
 
 def statistics(frame: DataFrame) -> Statistics:
-    """The exact statistics of the good images' features, merged by Spark's aggregation.
+    """The exact statistics of the good images' features. Spark's aggregation merges them.
 
     Args:
-        frame: what `features` gave
+        frame: what `features` returned
     """
 
     def partial(parts: Iterator[pandas.DataFrame]) -> Iterator[pandas.DataFrame]:
@@ -93,13 +98,16 @@ def statistics(frame: DataFrame) -> Statistics:
     return Statistics.from_bytes(bytes(row["statistics"]))  # type: ignore[index]
 
 
-def codes(frame: DataFrame, statistics: Statistics, *, lower: float = -0.25, upper: float = 0.15) -> DataFrame:
-    """The ternary codes: the frame with "codes" (array<tinyint>; -128 where an image could not be embedded) for "features".
+def codes(frame: DataFrame, statistics: Statistics, *, lower: float = LOWER, upper: float = UPPER) -> DataFrame:
+    """The ternary codes.
 
     Args:
-        frame: what `features` gave
-        statistics: of all images, or of the training images
-        lower, upper: thresholds
+        frame: what `features` returned
+        statistics: those of all images, or of the training images
+        lower, upper: the thresholds, as in `fne.ternarize`
+
+    Returns:
+        the frame with the column "codes" (array<tinyint>, -128 where an image failed) in place of "features"
     """
     saved = statistics.to_bytes()
 

@@ -1,11 +1,11 @@
-"""Networks with weights, as frozen GraphDefs in a cache folder.
+"""Networks with weights. They are frozen GraphDefs in the cache folder.
 
 >>> from fne import Model, zoo
 >>> len(Model(zoo.efficientnet_lite0()).layers())  # doctest: +SKIP
 49
 """
 
-from fne.zoo._cache import cache_folder
+from fne._cache import cache_folder
 from fne.zoo._efficientnet import efficientnet_lite0
 from fne.zoo._keras import from_keras, keras_preprocessing
 from fne.zoo._samples import sample_images

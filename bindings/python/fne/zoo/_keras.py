@@ -1,14 +1,16 @@
-"""Keras Applications: networks with ImageNet weights, where these can be downloaded."""
+"""Keras Applications: networks with ImageNet weights, which Keras downloads."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from fne.errors import error
-from fne.zoo._cache import cached
+from fne import _freeze
+from fne._cache import cache_folder, cached
+from fne.errors import FileError, InvalidArgumentError
 
-# How keras.applications' preprocess_input of each family works, in the terms of an Extractor.
+# What preprocess_input of keras.applications does for each family, as options of an Extractor.
+# A name has the family of the first entry that it begins with.
 _CAFFE: dict[str, Any] = {"channel_order": "bgr", "mean": (103.939, 116.779, 123.68)}
 _TF: dict[str, Any] = {"mean": 127.5, "scale": 1 / 127.5}
 _TORCH: dict[str, Any] = {
@@ -17,52 +19,60 @@ _TORCH: dict[str, Any] = {
 }
 _RAW: dict[str, Any] = {}
 _FAMILIES: list[tuple[str, dict[str, Any]]] = [
-    ("ResNet50V2", _TF), ("ResNet101V2", _TF), ("ResNet152V2", _TF), ("VGG", _CAFFE), ("ResNet", _CAFFE),
-    ("InceptionResNet", _TF), ("Inception", _TF), ("Xception", _TF), ("MobileNetV3", _RAW), ("MobileNet", _TF), ("NASNet", _TF),
-    ("DenseNet", _TORCH), ("EfficientNetV2", _RAW), ("EfficientNet", _RAW), ("ConvNeXt", _RAW),
-]  # fmt: skip
+    ("ResNet50V2", _TF),
+    ("ResNet101V2", _TF),
+    ("ResNet152V2", _TF),
+    ("VGG", _CAFFE),
+    ("ResNet", _CAFFE),
+    ("Inception", _TF),
+    ("Xception", _TF),
+    ("MobileNetV3", _RAW),
+    ("MobileNet", _TF),
+    ("NASNet", _TF),
+    ("DenseNet", _TORCH),
+    ("EfficientNet", _RAW),
+    ("ConvNeXt", _RAW),
+]
 
 
 def from_keras(name: str, weights: str | None = "imagenet") -> Path:
-    """A network of keras.applications as a frozen GraphDef in the cache. Needs tensorflow; the weights are downloaded by Keras, once.
+    """A network of keras.applications as a frozen GraphDef in the cache.
+
+    It needs tensorflow. Keras downloads the weights, once.
 
     Args:
         name: such as "VGG16"
-        weights: as Keras takes them; None: random ones
+        weights: what Keras takes as weights; None: random ones
 
     Raises:
-        BackendUnavailableError: there is no tensorflow
+        BackendUnavailableError: tensorflow is not installed
         FileError: the weights could not be downloaded
-        InvalidArgumentError: no such network
+        InvalidArgumentError: there is no such network
 
     >>> fne.Extractor(zoo.from_keras("VGG16"), **zoo.keras_preprocessing("VGG16"))  # doctest: +SKIP
     """
 
     def make() -> bytes:
-        from fne import _freeze
-
-        applications = _freeze._tensorflow().keras.applications
+        applications = _freeze.import_tensorflow().keras.applications
         network = getattr(applications, name, None)
         if not callable(network):
-            raise error(1, f"keras.applications has no network {name!r}")
+            raise InvalidArgumentError(f"keras.applications has no network {name!r}")
         try:
             model = network(weights=weights)
         except Exception as failure:
-            raise error(4, f"the weights of {name} could not be had: {failure}. Download them on a machine that can, and copy "
-                           f"~/.keras/models or the file in {_folder()}") from failure  # fmt: skip
-        return _freeze._frozen_keras(model)[0]
+            raise FileError(
+                f"the weights of {name} could not be downloaded: {failure}. Download them on another machine, and copy "
+                f"its ~/.keras/models, or the file in {cache_folder()}"
+            ) from failure
+        return _freeze.keras_graph(model)[0]
 
     return cached(f"keras-{name}-{'random' if weights is None else Path(weights).name}.pb", make)
 
 
-def _folder() -> Path:
-    from fne.zoo._cache import cache_folder
-
-    return cache_folder()
-
-
 def keras_preprocessing(name: str) -> dict[str, Any]:
-    """What keras.applications' preprocess_input of that network does, as options of `fne.Extractor`: channel_order, mean, scale.
+    """What preprocess_input of keras.applications does for that network, as options of `fne.Extractor`.
+
+    The options are channel_order, mean and scale.
 
     >>> keras_preprocessing("MobileNetV2")
     {'mean': 127.5, 'scale': 0.00784313725490196}
@@ -70,4 +80,4 @@ def keras_preprocessing(name: str) -> dict[str, Any]:
     for family, options in _FAMILIES:
         if name.startswith(family):
             return dict(options)
-    raise error(1, f"the preprocessing of {name!r} is not known")
+    raise InvalidArgumentError(f"the preprocessing of {name!r} is not known")

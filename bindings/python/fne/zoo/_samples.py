@@ -1,4 +1,4 @@
-"""Photographs that come inside other packages' wheels."""
+"""Photographs that other packages' wheels contain."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ _NAMES = {
 
 
 def sample_images() -> list[str]:
-    """Paths of the photographs in the installed scikit-learn and scikit-image wheels (which are not imported): a
-    temple, a flower, an astronaut, a cat, a cup of coffee, a motorcycle twice, a rocket.
+    """Paths of sample photographs: those that the installed scikit-learn and scikit-image contain.
+
+    They show a temple, a flower, an astronaut, a cat, a cup of coffee, a motorcycle (twice) and a rocket. Neither
+    package is imported.
 
     Raises:
-        FileNotFoundError: neither package is installed.
+        FileNotFoundError: neither package is installed
     """
     paths = []
     for package, (folder, names) in _NAMES.items():
@@ -28,5 +30,7 @@ def sample_images() -> list[str]:
         for place in (spec.submodule_search_locations or []) if spec is not None else []:
             paths += [path for name in names if os.path.exists(path := os.path.join(place, folder, name))]
     if not paths:
-        raise FileNotFoundError("no sample photographs: install scikit-learn or scikit-image, or name a folder of images")
+        raise FileNotFoundError(
+            "no sample photographs: install scikit-learn or scikit-image, or name a folder of images"
+        )
     return paths

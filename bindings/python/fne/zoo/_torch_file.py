@@ -1,7 +1,8 @@
-"""Reads a state dictionary from PyTorch's older file format, without PyTorch and without running what the file says.
+"""Reads a state dictionary from PyTorch's older file format. It needs no PyTorch and runs nothing that the file names.
 
-The format (torch.serialization before 1.6): five pickles (a magic number, a protocol version, facts of the system, the
-object, the list of storage keys), then for each key an int64 count and that many little-endian numbers.
+The format is that of torch.serialization before 1.6. Five pickles come first: a magic number, a protocol version, facts
+of the system, the object, the list of storage keys. For each key an int64 count follows, and that many little-endian
+numbers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 
 
 class _Storage:
-    """A storage that is referred to before its numbers are read. kind is "float" or "long"."""
+    """A storage, which the file names before its numbers. Its kind is "float" or "long"."""
 
     def __init__(self, kind: str, count: int) -> None:
         self.kind, self.count = kind, count
@@ -30,10 +31,10 @@ class _Tensor:
         self.storage, self.offset, self.shape, self.strides = storage, offset, shape, strides
 
     def array(self) -> NDArray[numpy.float32]:
-        """A copy of the numbers that the tensor is a view of."""
+        """The tensor's numbers, copied from its storage."""
         last = self.offset + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
         if min((*self.shape, 1)) < 1 or min((*self.strides, self.offset, 0)) < 0 or last >= len(self.storage.numbers):
-            raise pickle.UnpicklingError("a tensor beyond its storage")
+            raise pickle.UnpicklingError("a tensor reaches beyond its storage")
         numbers = self.storage.numbers[self.offset :]
         steps = [stride * numbers.itemsize for stride in self.strides]
         return numpy.lib.stride_tricks.as_strided(numbers, self.shape, steps).astype(numpy.float32)
@@ -44,7 +45,7 @@ def _rebuild_tensor(storage: _Storage, offset: int, shape: Any, strides: Any, *_
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows the few names that a state dictionary of float32 needs, and refuses all others."""
+    """An unpickler that knows the few names a state dictionary of float32 needs, and refuses all others."""
 
     def __init__(self, file: io.BytesIO, storages: dict[str, _Storage]) -> None:
         super().__init__(file)
@@ -69,7 +70,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_state_dict(data: bytes) -> dict[str, NDArray[Any]]:
-    """name -> array, in the file's order. Integers (batch counters) are left out."""
+    """The arrays by their names, in the file's order. Integers (batch counters) are left out."""
     file = io.BytesIO(data)
     storages: dict[str, _Storage] = {}
 
@@ -77,7 +78,7 @@ def read_state_dict(data: bytes) -> dict[str, NDArray[Any]]:
         return _Unpickler(file, storages).load()
 
     if load() != _MAGIC:
-        raise pickle.UnpicklingError("not a file of PyTorch's older format")
+        raise pickle.UnpicklingError("this is not a file of PyTorch's older format")
     load()  # protocol version
     load()  # system facts
     state = load()

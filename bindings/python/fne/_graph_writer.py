@@ -34,7 +34,7 @@ def _shape(shape: Sequence[int]) -> bytes:
 
 
 class GraphWriter:
-    """Collects nodes; every method returns the name of the tensor that it adds."""
+    """Collects nodes. Every method that adds one returns the name of its tensor."""
 
     def __init__(self) -> None:
         self._nodes: list[bytes] = []
@@ -60,7 +60,7 @@ class GraphWriter:
         return self._add(name, "Const", [], {"dtype": _number(6, kind), "value": _bytes(8, tensor)})
 
     def float_operation(self, name: str, operation: str, *inputs: str) -> str:
-        """An operation whose only attribute is its type."""
+        """Adds an operation whose only attribute is its type."""
         return self._add(name, operation, inputs, {"T": _number(6, _FLOAT)})
 
     def mean(self, name: str, source: str, axes: Sequence[int]) -> str:
@@ -69,7 +69,10 @@ class GraphWriter:
         return self._add(name, "Mean", [source, indices], types)
 
     def convolution(self, name: str, source: str, weights: NDArray[numpy.float32], stride: int, depthwise: bool) -> str:
-        """'SAME' padding; weights [height, width, in, out], or [height, width, in, 1] for a depthwise one."""
+        """Adds a convolution with 'SAME' padding.
+
+        Its weights are [height, width, in, out], those of a depthwise one [height, width, in, 1].
+        """
         kernel = self.constant(name + "/weights", weights)
         attributes = {
             "T": _number(6, _FLOAT),

@@ -1,22 +1,50 @@
-"""`fne doctor`: what is there, what is missing, and the way out."""
+"""`fne doctor`: what was found, what is missing, and how to get it."""
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import importlib.util
 import os
 import platform
 import sys
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy
 
 import fne
 from fne import zoo
-from fne.errors import FNEError
+from fne._command.arguments import EXIT_ERROR, new_command
+from fne._graph_writer import GraphWriter
+
+
+def add_command(commands: Any) -> None:
+    """Adds `fne doctor`."""
+    new_command(
+        commands,
+        "doctor",
+        run,
+        "Says what was found, what is missing, and how to get it. Its exit status is 1 where something is missing.",
+        "examples:\n  fne doctor",
+    )
+
+
+def run(_given: argparse.Namespace) -> int:
+    """Runs `fne doctor`: prints the findings."""
+    problems = 0
+    for finding in findings():
+        mark = "!" if finding.way_out else " "
+        print(f"{mark} {finding.what:12s} {finding.found}")
+        if finding.way_out:
+            problems += 1
+            print(f"  {'':12s} -> {finding.way_out}")
+    sys.stdout.flush()
+    return EXIT_ERROR if problems else 0
 
 
 class Finding(NamedTuple):
-    """A line of the report. way_out is empty where all is well."""
+    """A line of the report. way_out says what to do; it is empty where nothing is wrong."""
 
     what: str
     found: str
@@ -38,7 +66,7 @@ _OPTIONAL = {
 
 
 def findings() -> Iterator[Finding]:
-    """All that there is to say, the necessary first."""
+    """All findings. What is necessary comes first."""
     yield Finding(
         "fne", f"{fne.__version__}, Python {platform.python_version()}, numpy {importlib.metadata.version('numpy')}"
     )
@@ -57,7 +85,7 @@ def findings() -> Iterator[Finding]:
 def _tensorflow() -> Finding:
     try:
         fne.load_backend()
-    except FNEError as failure:
+    except fne.FNEError as failure:
         return Finding(
             "TensorFlow",
             f"cannot be loaded: {failure}",
@@ -76,7 +104,7 @@ def _processor() -> Finding:
         pass
     count = len(os.sched_getaffinity(0))
     known = [flag for flag in ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if flag in flags]
-    fast = "bfloat16 pays" if flags & {"avx512_bf16", "amx_bf16"} else "bfloat16 does not pay"
+    fast = "bfloat16 is faster" if flags & {"avx512_bf16", "amx_bf16"} else "bfloat16 is not faster"
     slow = platform.machine() == "x86_64" and "avx2" not in flags
     kinds = " ".join([platform.machine(), *known, *(["without AVX2"] if slow else [])])
     found = f"{count} processors, {kinds}: {fast}"
@@ -85,20 +113,18 @@ def _processor() -> Finding:
 
 def _network() -> Finding:
     """Opens a small network and runs it: the whole way from the library to TensorFlow."""
-    import numpy
-
-    from fne.zoo._graph_writer import GraphWriter
-
     graph = GraphWriter()
     source = graph.placeholder("input", [-1, 8, 8, 3])
     output = graph.convolution("conv", source, numpy.full((1, 1, 3, 2), 0.5, numpy.float32), 1, False)
     try:
         with fne.Extractor(graph.serialized(), layers=[output]) as extractor:
             rows = extractor.extract(numpy.ones((2, 8, 8, 3), numpy.float32)).features
-    except FNEError as failure:
-        return Finding("a network", f"does not run: {failure}", "report it with the lines above")
+    except fne.FNEError as failure:
+        return Finding("a network", f"does not run: {failure}", "report it together with the lines above")
     right = rows.shape == (2, 2) and numpy.allclose(rows, 1.5)
-    return Finding("a network", "runs" if right else f"gives {rows}", "" if right else "report it with the lines above")
+    return Finding(
+        "a network", "runs" if right else f"gives {rows}", "" if right else "report it together with the lines above"
+    )
 
 
 def _cache() -> Finding:
@@ -109,17 +135,4 @@ def _cache() -> Finding:
         parent = parent.parent
     if parent.is_dir() and os.access(parent, os.W_OK):
         return Finding("cache", f"{folder}, {size / 1e6:.0f} MB")
-    return Finding("cache", f"{folder} cannot be written to", "set FNE_CACHE to a folder of yours")
-
-
-def run() -> int:
-    """Prints the findings; returns how many need something done."""
-    problems = 0
-    for finding in findings():
-        mark = "!" if finding.way_out else " "
-        print(f"{mark} {finding.what:12s} {finding.found}")
-        if finding.way_out:
-            problems += 1
-            print(f"  {'':12s} -> {finding.way_out}")
-    sys.stdout.flush()
-    return problems
+    return Finding("cache", f"{folder} cannot be written to", "set FNE_CACHE to a folder that you can write to")

@@ -4,35 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
-from fne._representations import REPRESENTATIONS
+from fne._evaluation.representations import REPRESENTATIONS
+from fne._thresholds import LOWER, UPPER
 
-if TYPE_CHECKING:
-    from fne._evaluate import Evaluation
-
-PAPER = (-0.25, 0.15)
 PLOTS = ("accuracy.png", "shares.png", "confusion.png")
 _BARS = "bars: standard deviation over the splits"
 _MARKERS = "osD^v<>PX*hd"
-_SHARES = {"fne last 25%": 25, "fne last 50%": 50, "fne last 75%": 75, "fne": 100}
 
 
-def plot(evaluation: Evaluation, folder: Path) -> None:
-    """accuracy.png: over the training images; shares.png: over the share of the last layers; confusion.png."""
+def plot(summary: list[dict[str, Any]], classes: Sequence[str], confusion: NDArray[numpy.int64], folder: Path) -> None:
+    """Draws the accuracy over the training images, the accuracy over the share of the layers, and the confusion.
+
+    Args:
+        summary, classes, confusion: as `Evaluation` has them. The first classifier of the summary is drawn.
+        folder: receives the plots, which PLOTS names
+    """
     import matplotlib
 
     matplotlib.use("Agg", force=False)
-    classifier = evaluation.scores[0].classifier
-    rows = [row for row in evaluation.summary() if row["classifier"] == classifier]
-    accuracy, shares, confusion = (folder / name for name in PLOTS)
-    _accuracy(rows, f"{classifier}; {_BARS}", accuracy)
-    _shares(rows, f"{classifier}; {_BARS}", shares)
-    if evaluation.confusion.any():
-        _confusion(evaluation, confusion)
+    classifier = summary[0]["classifier"]
+    rows = [row for row in summary if row["classifier"] == classifier]
+    paths = [folder / name for name in PLOTS]
+    _accuracy(rows, f"{classifier}; {_BARS}", paths[0])
+    _shares(rows, f"{classifier}; {_BARS}", paths[1])
+    if confusion.any():
+        _confusion(classes, confusion, paths[2])
 
 
 def _accuracy(rows: list[dict[str, Any]], title: str, path: Path) -> None:
@@ -45,25 +46,24 @@ def _accuracy(rows: list[dict[str, Any]], title: str, path: Path) -> None:
         places = [columns.index(row["images"]) for row in own]
         _line(axes, places, own, name, **_look(name))
     axes.set_xticks(range(len(columns)), [str(column) for column in columns])
-    axes.set(xlabel="training images a class", ylabel="mean accuracy per class", title=title)
+    axes.set(xlabel="training images per class", ylabel="mean accuracy per class", title=title)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     _save(figure, path)
 
 
 def _look(name: str) -> dict[str, Any]:
-    """A representation's colour, mark and line: the same in every plot, no two alike; single layers are dashed."""
+    """A representation's colour, mark and line. No two are alike, and the line of a single layer is dashed."""
     from matplotlib import colormaps
 
-    number = REPRESENTATIONS.index(name)
-    # The ten dark colours of tab20 before its ten light ones.
+    number = list(REPRESENTATIONS).index(name)
+    # The ten dark colours of tab20 come before its ten light ones.
     colour = colormaps["tab20"]((2 * number) % 20 + number // 10)
-    whole = name.startswith("fne") or name in ("standardized", "l2")
     return {
         "color": colour,
         "marker": _MARKERS[number],
         "linewidth": 3.0 if name == "fne" else 1.2,
-        "linestyle": "-" if whole else "--",
+        "linestyle": "--" if REPRESENTATIONS[name].is_single_layer else "-",
         "zorder": 3 if name == "fne" else 2,
     }
 
@@ -71,27 +71,28 @@ def _look(name: str) -> dict[str, Any]:
 def _shares(rows: list[dict[str, Any]], title: str, path: Path) -> None:
     from matplotlib import pyplot
 
-    own = [row for row in rows if row["representation"] in _SHARES]
+    known = {name: row.share for name, row in REPRESENTATIONS.items() if row.share is not None}
+    own = sorted((row for row in rows if row["representation"] in known), key=lambda row: known[row["representation"]])
     if len({row["representation"] for row in own}) < 2:
         return
     figure, axes = pyplot.subplots(figsize=(6, 4))
-    for images in dict.fromkeys(row["images"] for row in own):
-        line = sorted((row for row in own if row["images"] == images), key=lambda row: _SHARES[row["representation"]])
-        _line(axes, [_SHARES[row["representation"]] for row in line], line, f"{images} images a class")
-    axes.set_xticks(list(_SHARES.values()))
+    for images in dict.fromkeys(row["images"] for row in rows):
+        line = [row for row in own if row["images"] == images]
+        _line(axes, [known[row["representation"]] for row in line], line, f"{images} images per class")
+    axes.set_xticks(sorted(known.values()))
     axes.set(xlabel="share of the layers, from the last, in %", ylabel="mean accuracy per class", title=title)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     _save(figure, path)
 
 
-def _confusion(evaluation: Evaluation, path: Path) -> None:
+def _confusion(classes: Sequence[str], confusion: NDArray[numpy.int64], path: Path) -> None:
     from matplotlib import pyplot
 
-    shares = evaluation.confusion / numpy.maximum(evaluation.confusion.sum(1, keepdims=True), 1)
+    shares = confusion / numpy.maximum(confusion.sum(1, keepdims=True), 1)
     figure, axes = pyplot.subplots(figsize=(7, 6))
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    names = [_printable(name) for name in evaluation.classes]
+    names = [_printable(name) for name in classes]
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.set(xlabel="predicted", ylabel="true", title="fne, svm: shares of each class, over all splits")
@@ -100,7 +101,7 @@ def _confusion(evaluation: Evaluation, path: Path) -> None:
 
 
 def plot_thresholds(grid: NDArray[Any], lowers: Sequence[float], uppers: Sequence[float], path: Path) -> None:
-    """Accuracy by thresholds as a map of colours, the paper's pair in a frame."""
+    """Draws the accuracy for each pair of thresholds as a map of colours. The paper's pair has a frame."""
     import matplotlib
 
     matplotlib.use("Agg", force=False)
@@ -113,7 +114,7 @@ def plot_thresholds(grid: NDArray[Any], lowers: Sequence[float], uppers: Sequenc
     for row, column in numpy.ndindex(grid.shape):
         ink = "black" if grid[row, column] > middle else "white"
         axes.text(column, row, f"{grid[row, column]:.3f}", ha="center", va="center", color=ink, fontsize=8)
-        if (lowers[row], uppers[column]) == PAPER:
+        if (lowers[row], uppers[column]) == (LOWER, UPPER):
             axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="red", linewidth=2))
     axes.set_xticks(range(len(uppers)), [str(upper) for upper in uppers])
     axes.set_yticks(range(len(lowers)), [str(lower) for lower in lowers])
@@ -123,7 +124,7 @@ def plot_thresholds(grid: NDArray[Any], lowers: Sequence[float], uppers: Sequenc
 
 
 def _printable(text: str) -> str:
-    """A name as it is: a dollar begins no formula, and bytes that are no UTF-8 are written out."""
+    """A name that matplotlib shows as it is. A dollar begins no formula; bytes that are not UTF-8 are spelled out."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("$", r"\$")
 
 

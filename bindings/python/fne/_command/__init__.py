@@ -1,0 +1,48 @@
+"""The command `fne`. `python -m fne` is the same."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+
+import fne
+from fne._command import doctor, embed, evaluate, layers, report, search
+from fne._command.arguments import EXIT_ERROR, EXIT_INTERRUPTED
+
+DESCRIPTION = """The Full-Network Embedding of images.
+
+exit status: 0 done; 1 an error, named in one line on the standard error; 2 wrong usage; 130 interrupted (Ctrl-C)"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command. Returns its exit status."""
+    given = _parser().parse_args(arguments)
+    try:
+        return int(given.run(given) or 0)
+    except KeyboardInterrupt:
+        print("fne: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except (fne.FNEError, OSError, ValueError, TypeError, ImportError) as failure:
+        if given.debug:
+            traceback.print_exc()
+        print(f"fne: {failure}", file=sys.stderr)
+        return EXIT_ERROR
+
+
+def _parser() -> argparse.ArgumentParser:
+    """The parser of the command and its sub-commands."""
+    result = argparse.ArgumentParser(
+        "fne", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    result.add_argument("--version", action="version", version=f"fne {fne.__version__} ({fne.build_info()})")
+    commands = result.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    layers.add_command(commands)
+    embed.add_command(commands)
+    embed.add_merge_command(commands)
+    evaluate.add_command(commands)
+    search.add_command(commands)
+    report.add_command(commands)
+    doctor.add_command(commands)
+    return result

@@ -1,0 +1,152 @@
+"""Arguments that several sub-commands take."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from fne import zoo
+from fne._images import INTERPOLATIONS
+from fne._options import CHANNEL_ORDERS, PRECISIONS, RESIZE_MODES, ExtractorOptions
+from fne._thresholds import LOWER, UPPER
+
+EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
+
+DEFAULT_NETWORK = "efficientnet_lite0"
+
+
+def new_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int | None], text: str, epilog: str
+) -> argparse.ArgumentParser:
+    """Adds a sub-command. The first sentence of its text stands in the list of commands."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text.split(".")[0],
+        description=text,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    command.set_defaults(run=run)
+    return command
+
+
+def add_model(command: argparse.ArgumentParser) -> None:
+    """Adds the argument for the network."""
+    command.add_argument(
+        "model", help=f"a frozen GraphDef (.pb), a SavedModel's folder, or {DEFAULT_NETWORK}, the default network"
+    )
+
+
+def network(name: str) -> Any:
+    """The network that the argument names: a file or a folder, or one of the zoo."""
+    return zoo.efficientnet_lite0() if name == DEFAULT_NETWORK else name
+
+
+def add_quiet(command: Any) -> None:
+    """Adds the option that hides the progress line."""
+    command.add_argument("--quiet", action="store_true", help="show no progress line")
+
+
+def add_thresholds(command: Any) -> None:
+    """Adds the options for the two thresholds."""
+    command.add_argument("--lower", type=float, default=LOWER, metavar="Z", help=f"codes are -1 below it ({LOWER})")
+    command.add_argument("--upper", type=float, default=UPPER, metavar="Z", help=f"codes are 1 above it ({UPPER})")
+
+
+# ---- codes
+
+
+def add_code_options(command: argparse.ArgumentParser) -> None:
+    """Adds the options that say which codes a job makes."""
+    codes = command.add_argument_group("codes")
+    codes.add_argument("--codes", default="int8", metavar="LIST", help="int8, packed, int8,packed or none (int8)")
+    codes.add_argument("--statistics", metavar="FILE", help="make codes with these saved statistics")
+    codes.add_argument("--no-features", action="store_true", help="keep the codes only; it needs --statistics")
+    add_thresholds(codes)
+    add_quiet(codes)
+
+
+def code_options(given: argparse.Namespace) -> Any:
+    """The options of `fne.embed_dataset` and `fne.merge_shards` that these arguments give."""
+    formats = [] if given.codes == "none" else given.codes.split(",")
+    return {
+        "codes": formats or None,
+        "statistics": given.statistics,
+        "keep_features": not given.no_features,
+        "lower": given.lower,
+        "upper": given.upper,
+        "progress": not given.quiet,
+    }
+
+
+# ---- the extractor
+
+
+def add_extractor_options(command: argparse.ArgumentParser) -> None:
+    """Adds the options of `fne.Extractor`."""
+    group = command.add_argument_group("network and preprocessing (fne.Extractor documents them)")
+    add = group.add_argument
+    add("--input-tensor", metavar="NAME", help="the tensor that images are fed to (the graph's only placeholder)")
+    add("--layers", action="append", metavar="SELECTOR", help="a name, a glob, all, or last:25%%; may be repeated")
+    add("--size", type=size, metavar="S or HxW", help="the pixels that the network is fed with (as the graph says)")
+    add("--resize-mode", choices=RESIZE_MODES, help="fill the size, or keep the aspect and cut (stretch)")
+    add("--resize-size", type=size, metavar="S or HxW", help="the pixels that images are resized to before the crop")
+    add("--interpolation", choices=INTERPOLATIONS, help="how images are resized (bilinear)")
+    add("--crops", type=int, choices=[1, 10], help="the crops of each image (1)")
+    add("--channel-order", choices=CHANNEL_ORDERS, help="the order that the network is fed with (rgb)")
+    add("--mean", type=channels, metavar="M or R,G,B", help="the value fed is (pixel - mean) * scale")
+    add("--scale", type=channels, metavar="S or R,G,B", help="see --mean")
+    add("--precision", choices=PRECISIONS, help="what layers multiply (float32)")
+    add("--float32-layers", type=int, metavar="N", help="how many layers stay float32 with bfloat16")
+    add("--batch-size", type=int, metavar="N", help="the rows per run of the network")
+    add("--streams", type=int, metavar="N", help="the batches that are in the network at once")
+    add("--loader-threads", type=int, metavar="N", help="the threads that read and resize images")
+    add("--engine-threads", type=int, metavar="N", help="the threads of one operation of TensorFlow")
+    add("--device", metavar="DEVICE", help="cpu, gpu or gpu:N")
+    add("--gpu-memory-growth", action="store_true", default=None, help="take the GPU's memory when it is needed")
+
+
+def extractor_options(given: argparse.Namespace) -> Any:
+    """The options of `fne.Extractor` that were given."""
+    options = {name: getattr(given, name, None) for name in ExtractorOptions.__annotations__}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+# ---- types
+
+
+def size(text: str) -> tuple[int, int]:
+    """A size such as 224, or 224x320: height and width."""
+    height, _, width = text.partition("x")
+    try:
+        return int(height), int(width or height)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 224 or 224x320") from None
+
+
+def channels(text: str) -> float | list[float]:
+    """A number, or one for each of the three channels."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, nor three such as 1,2,3") from None
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def shard(text: str) -> tuple[int, int]:
+    """A part of a whole such as 0/8: its index and the number of parts."""
+    index, _, count = text.partition("/")
+    try:
+        return int(index), int(count)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shard such as 0/8") from None
+
+
+def images(text: str) -> int | str:
+    """A number of images, or "all"."""
+    try:
+        return text if text == "all" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of images, nor all") from None

@@ -1,0 +1,58 @@
+"""`fne layers`: the layers of a network."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import fne
+from fne._command.arguments import add_model, network, new_command
+from fne._selection import select
+
+
+def add_command(commands: Any) -> None:
+    """Adds `fne layers`."""
+    command = new_command(
+        commands,
+        "layers",
+        run,
+        "Lists a network's layers: name, kind, shape, features, and whether each is a default layer.",
+        "examples:\n"
+        "  fne layers network.pb\n"
+        "  fne layers network.pb 'block4_*'\n"
+        "  fne layers network.pb '*/Relu' --all",
+    )
+    add_model(command)
+    command.add_argument(
+        "pattern", nargs="?", default="all", help="a selector: a name, a glob, all, or last:25%% (all)"
+    )
+    command.add_argument("--all", action="store_true", help="list every tensor, not only the outputs of layers")
+
+
+def run(given: argparse.Namespace) -> None:
+    """Runs `fne layers`."""
+    tensors = [
+        tensor
+        for tensor in fne.Model(network(given.model)).tensors()
+        if given.all or tensor.is_default or tensor.is_classifier or tensor.is_classifier_input
+    ]
+    try:
+        numbers = select(given.pattern, [tensor.name for tensor in tensors], [tensor.is_default for tensor in tensors])
+    except fne.UnknownTensorError as failure:
+        raise ValueError(f"{failure}; --all lists every tensor") from None
+    chosen = [tensors[number] for number in numbers]
+    width = max(len(tensor.name) for tensor in chosen)
+    print(f"{'name':{width}}  {'kind':11}  {'shape':16}  {'features':>8}  default")
+    for tensor in chosen:
+        shape = {4: "[n, h, w, {}]", 2: "[n, {}]"}.get(tensor.rank or 0, "?").format(tensor.channels or "?")
+        features = str(tensor.channels or "?")
+        print(f"{tensor.name:{width}}  {tensor.kind:11}  {shape:16}  {features:>8}  {_role(tensor)}".rstrip())
+    taken = [tensor.channels or 0 for tensor in chosen if tensor.is_default]
+    print(f"{len(taken)} default layers, {sum(taken)} features")
+
+
+def _role(tensor: fne.TensorInfo) -> str:
+    role = "yes" if tensor.is_default else "classifier" if tensor.is_classifier else ""
+    if tensor.is_classifier_input:
+        return f"{role} (the classifier's input)" if role else "the classifier's input"
+    return role

@@ -1,0 +1,140 @@
+"""`fne search`: the images of a job that are nearest to others."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+
+import fne
+from fne._codes import METRICS
+from fne._command.arguments import DEFAULT_NETWORK, network, new_command
+from fne._command.pictures import png, square
+
+_SIDE, _GAP = 128, 6
+
+
+def add_command(commands: Any) -> None:
+    """Adds `fne search`."""
+    command = new_command(
+        commands,
+        "search",
+        run,
+        "Finds the images of a job that are nearest to others, by the cosine of their ternary codes.",
+        "examples:\n"
+        "  fne search job query.jpg --model network.pb -k 10\n"
+        "  fne search job a.jpg b.jpg --model network.pb --images photographs -o sheet.png",
+    )
+    command.add_argument("job", help="the job's folder")
+    command.add_argument("queries", nargs="+", metavar="image", help="the images to look for")
+    command.add_argument("--model", default=DEFAULT_NETWORK, help=f"the job's network ({DEFAULT_NETWORK})")
+    command.add_argument("-k", type=int, default=10, metavar="K", help="how many images to find (10)")
+    command.add_argument(
+        "--layers", action="append", metavar="SELECTOR", help="compare some layers only; may be repeated"
+    )
+    command.add_argument("--metric", choices=METRICS, default="cosine", help="what nearest means (cosine)")
+    command.add_argument("--images", metavar="FOLDER", help="the folder that the job's names are relative to, for -o")
+    command.add_argument(
+        "-o", "--output", metavar="SHEET.png", help="also draw the images found, with a row for each query"
+    )
+
+
+def run(given: argparse.Namespace) -> None:
+    """Runs `fne search`."""
+    job = fne.Job(given.job)
+    found = search_job(job, network(given.model), given.queries, given.k, layers=given.layers, metric=given.metric)
+    for query, hits in zip(given.queries, found, strict=True):
+        print(query)
+        for hit in hits:
+            print(f"  {hit.score:8.4f}  {hit.name}")
+    if given.output:
+        contact_sheet(given.queries, found, given.output, given.images)
+        print(given.output)
+
+
+class Hit(NamedTuple):
+    """An image of the job: its number, its name, and its score."""
+
+    image: int
+    name: str
+    score: float
+
+
+def search_job(
+    job: fne.Job,
+    model: Any,
+    queries: Sequence[str | os.PathLike[str]],
+    k: int = 10,
+    *,
+    layers: str | Sequence[str] | None = None,
+    metric: str = "cosine",
+) -> list[list[Hit]]:
+    """The k images of a job that are nearest to each query, by codes with the job's statistics and thresholds.
+
+    Args:
+        job: a finished job with one row per image
+        model: the job's model
+        queries: images
+        layers: the layers whose codes are compared; None: all
+        metric: as in `PackedCodes.search`
+    """
+    if job.rows_per_image != 1:
+        raise ValueError("the job has ten crops per image; search needs one row per image")
+    codes = job.manifest["codes"]
+    if codes is None:
+        raise fne.FileError(f"the job in '{job.folder}' has no codes yet")
+    if not (job.folder / "stats.npy").exists():
+        raise fne.FileError(
+            f"the job in '{job.folder}' was made with given statistics, which it does not keep; it cannot code a query"
+        )
+    base = job.packed_codes()
+    with job.extractor(model) as extractor:
+        mean, std = job.stats
+        packed, _ = extractor.embed_packed(
+            list(queries), mean, std, lower=codes["lower"], upper=codes["upper"], rules=codes["rules"]
+        )
+    if layers is not None:
+        base, packed = base.select(layers), packed.select(layers)
+    good = numpy.flatnonzero(job.ok)
+    if len(good) < len(job):
+        base = base[good]
+    indices, scores = base.search(packed, min(k, len(base)), metric=metric)
+    return [
+        [Hit(int(good[index]), job.names[good[index]], float(score)) for index, score in zip(row, values, strict=True)]
+        for row, values in zip(indices, scores, strict=True)
+    ]
+
+
+def contact_sheet(
+    queries: Sequence[str | os.PathLike[str]],
+    found: list[list[Hit]],
+    output: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None = None,
+) -> None:
+    """Draws a row for each query: the query itself, a gap, and the images found. An image that cannot be read is grey.
+
+    Args:
+        output: receives the sheet, a PNG
+        images: the folder that the job's names are relative to; None: the working directory
+    """
+    root = Path(images or ".")
+    columns = 1 + max(len(hits) for hits in found)
+    step = _SIDE + _GAP
+    sheet = numpy.full((len(queries) * step + _GAP, columns * step + 3 * _GAP, 3), 255, numpy.uint8)
+    for row, (query, hits) in enumerate(zip(queries, found, strict=True)):
+        for column, path in enumerate([Path(query), *(root / hit.name for hit in hits)]):
+            left = _GAP + column * step + (2 * _GAP if column else 0)
+            sheet[_GAP + row * step :, left:][:_SIDE, :_SIDE] = _picture(path)
+    Path(output).write_bytes(png(sheet))
+
+
+def _picture(path: Path) -> NDArray[numpy.uint8]:
+    try:
+        return square(fne.read_image(path), _SIDE)
+    except (fne.FNEError, OSError):
+        return numpy.full((_SIDE, _SIDE, 3), 224, numpy.uint8)

@@ -1,0 +1,1 @@
+"""The evaluation: how well classes are told apart with few training images."""

@@ -1,0 +1,94 @@
+"""The few-shot protocol: which images are for the training and which for the test, and what is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+
+from fne.errors import InvalidArgumentError
+
+#: The numbers of training images per class that an evaluation takes by default. "all" leaves a share for the test.
+IMAGES_PER_CLASS: tuple[int | str, ...] = (1, 2, 5, 10, 20, "all")
+
+#: The random splits for each of these numbers.
+SEEDS = 5
+
+
+class SmallestClass(NamedTuple):
+    """The name of a class, and the number of its images."""
+
+    name: str
+    images: int
+
+
+def splits(
+    labels: NDArray[numpy.int64], images: int | str, seed: int, test_share: float = 0.3
+) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]] | None:
+    """The numbers of the training images and of the test images.
+
+    Args:
+        labels: the class of each image, from 0 on
+        images: how many images of each class are for the training, at random. The others are for the test. "all" leaves
+            test_share of each class for the test.
+        seed: another seed gives another split. The training sets of one seed are nested.
+
+    Returns:
+        None where a class has too few images
+    """
+    random = numpy.random.default_rng([seed, 71])
+    training, test = [], []
+    for label in range(int(labels.max()) + 1):
+        members = random.permutation(numpy.flatnonzero(labels == label))
+        count = len(members) - max(1, round(test_share * len(members))) if images == "all" else int(images)
+        if count < 1 or count >= len(members):
+            return None
+        training.append(members[:count])
+        test.append(members[count:])
+    return numpy.concatenate(training), numpy.concatenate(test)
+
+
+def class_accuracy(predicted: NDArray[numpy.int64], truth: NDArray[numpy.int64]) -> float:
+    """The mean over the classes of the share of their images that are told right."""
+    return float(numpy.mean([numpy.mean(predicted[truth == label] == label) for label in numpy.unique(truth)]))
+
+
+def can_validate(labels: NDArray[numpy.int64]) -> bool:
+    """Whether these training images are enough for cross-validation: two of each class."""
+    return int(numpy.bincount(labels).min()) >= 2
+
+
+def smallest_class(labels: NDArray[numpy.int64], classes: Sequence[str]) -> SmallestClass:
+    """The class with the fewest images. Of several it is the first."""
+    counts = numpy.bincount(labels, minlength=len(classes))
+    label = int(counts.argmin())
+    return SmallestClass(classes[label], int(counts[label]))
+
+
+def training_size(labels: NDArray[numpy.int64], images: int | str) -> int:
+    """The training images of all classes together; 0 where a class has too few images."""
+    split = splits(labels, images, 0)
+    return 0 if split is None else len(split[0])
+
+
+def served(
+    labels: NDArray[numpy.int64], classes: Sequence[str], numbers: Sequence[int | str], what: str
+) -> list[int | str]:
+    """The numbers of training images per class that every class has enough images for.
+
+    Args:
+        what: what the labels belong to, for the message
+
+    Raises:
+        InvalidArgumentError: there is no such number
+    """
+    enough = [images for images in numbers if training_size(labels, images)]
+    if not enough:
+        smallest = smallest_class(labels, classes)
+        raise InvalidArgumentError(
+            f"nothing to measure with {', '.join(map(str, numbers))} training images per class: the smallest class, "
+            f"'{smallest.name}', has {smallest.images} {what}, and one of them is needed for the test"
+        )
+    return enough

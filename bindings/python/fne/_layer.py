@@ -1,0 +1,78 @@
+"""A layer's place among the columns of a row, and how JSON files describe it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+
+
+class Layer(NamedTuple):
+    """A layer's place in a row of features.
+
+    name: the layer's tensor, without "import/" and ":0"
+    kind: "convolution", "depthwise", "dense", "input" or "other"
+    rank: 4 where the tensor is averaged over height and width, 2 where it is taken as it is
+    features: the layer's columns
+    """
+
+    name: str
+    kind: str
+    rank: int
+    features: slice
+
+    @property
+    def feature_count(self) -> int:
+        """The number of the layer's columns."""
+        return int(self.features.stop - self.features.start)
+
+
+def side_by_side(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers with new columns: the first begins at 0, each other one where the one before it ends.
+
+    >>> side_by_side([Layer("a", "dense", 2, slice(10, 14)), Layer("b", "dense", 2, slice(2, 5))])[1].features
+    slice(4, 7, None)
+    """
+    result: list[Layer] = []
+    first = 0
+    for layer in layers:
+        result.append(layer._replace(features=slice(first, first + layer.feature_count)))
+        first += layer.feature_count
+    return result
+
+
+def span(layers: Sequence[Layer]) -> slice | None:
+    """The columns of all the layers as one slice; None where they do not follow each other without a gap.
+
+    >>> span([Layer("a", "dense", 2, slice(0, 4)), Layer("b", "dense", 2, slice(4, 6))])
+    slice(0, 6, None)
+    """
+    for layer, following in pairwise(layers):
+        if layer.features.stop != following.features.start:
+            return None
+    return slice(layers[0].features.start, layers[-1].features.stop)
+
+
+def column_numbers(layers: Sequence[Layer]) -> NDArray[numpy.int64]:
+    """The numbers of the columns of all the layers, int64 [F]."""
+    return numpy.concatenate([numpy.arange(layer.features.start, layer.features.stop) for layer in layers])
+
+
+def to_json(layer: Layer) -> dict[str, Any]:
+    """How a job's manifest and the file beside packed codes describe a layer."""
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        "rank": layer.rank,
+        "first_feature": layer.features.start,
+        "features": layer.feature_count,
+    }
+
+
+def from_json(described: dict[str, Any]) -> Layer:
+    """The layer that `to_json`, or a job's manifest, describes."""
+    first = described["first_feature"]
+    return Layer(described["name"], described["kind"], described["rank"], slice(first, first + described["features"]))
