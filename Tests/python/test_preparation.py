@@ -3,12 +3,25 @@ and NumPy."""
 
 from __future__ import annotations
 
+import platform
+from pathlib import Path
+
 import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import fne
+
+
+def computes_bfloat16():
+    """Whether TensorFlow computes bfloat16 here: on x86-64 with AVX-512 only."""
+    if platform.machine() != "x86_64":
+        return True
+    return {"avx512bw", "avx512vl", "avx512dq"} <= set(Path("/proc/cpuinfo").read_text().split())
+
+
+needs_bfloat16 = pytest.mark.skipif(not computes_bfloat16(), reason="TensorFlow computes bfloat16 with AVX-512 only")
 
 
 def frozen(build, height=20, width=24):
@@ -114,7 +127,9 @@ def test_taps_before_the_bias(batch):
         np.testing.assert_allclose(extracted(graph, [name], batch), one, rtol=1e-5, atol=1e-5 * np.abs(one).max())
 
 
-@pytest.mark.parametrize("options", [{}, {"precision": "bfloat16", "float32_layers": 0}])
+@pytest.mark.parametrize(
+    "options", [{}, pytest.param({"precision": "bfloat16", "float32_layers": 0}, marks=needs_bfloat16)]
+)
 def test_constants_that_widen_a_layer(batch, options):
     """One channel plus a vector of eight is eight channels: neither a moved tap nor a folded bias. A constant
     with more axes than a dense layer's output is not folded, and one that others read too stays."""
@@ -239,6 +254,7 @@ def folded_layers(x):
 TAPS = ["r1", "r2", "r3", "r4", "joined", "r5", "r6"]
 
 
+@needs_bfloat16
 @pytest.mark.parametrize("float32_layers", [0, 1, 3, 100])
 def test_bfloat16_is_near_float32(batch, float32_layers):
     graph = frozen(folded_layers)
@@ -255,6 +271,7 @@ def test_bfloat16_is_near_float32(batch, float32_layers):
         assert relative_error(got, expected) > 1e-5, "it was float32"
 
 
+@needs_bfloat16
 def test_bfloat16_of_one_layer_is_bfloat16_arithmetic(batch):
     """A convolution with one weight a channel: inputs and weights are rounded, nothing else but the output is."""
     w = np.zeros((1, 1, 3, 3), np.float32)
@@ -265,6 +282,7 @@ def test_bfloat16_of_one_layer_is_bfloat16_arithmetic(batch):
     np.testing.assert_allclose(got, product.astype(np.float64).mean((1, 2)), rtol=1e-5, atol=1e-4)
 
 
+@needs_bfloat16
 def test_sums_in_bfloat16(batch):
     """Sums of two, with and without a Relu behind them, of equal shapes and of those that are repeated, also tapped
     and read elsewhere, against bfloat16 arithmetic of NumPy."""
@@ -309,6 +327,7 @@ def test_sums_in_bfloat16(batch):
     np.testing.assert_allclose(extracted(graph, ["block"], batch, **options), rows[0], rtol=1e-5, atol=1e-5)
 
 
+@needs_bfloat16
 def test_the_sum_of_each_channels_weights_is_kept():
     """A constant picture shows the sum of the weights: rounded one by one it would be off by far more."""
     w = np.abs(weights(3, 3, 8, 64)) + 0.01
@@ -327,6 +346,7 @@ def test_the_sum_of_each_channels_weights_is_kept():
     assert np.abs(one_by_one / exact - 1).max() > 1e-5
 
 
+@needs_bfloat16
 def test_large_dense_weights_in_bfloat16(batch):
     def build(x):
         flat = tf.reshape(x, [-1, 1440])
@@ -338,6 +358,7 @@ def test_large_dense_weights_in_bfloat16(batch):
     assert relative_error(got, evaluate(graph, ["y", "z"], batch)) < 0.01
 
 
+@needs_bfloat16
 def test_the_default_network_in_bfloat16(lite0, photographs):
     """Nearly all ternary values of a real network stay."""
     with fne.Extractor(lite0) as extractor:
@@ -356,3 +377,11 @@ def test_precision_is_checked(lite0):
         fne.Extractor(lite0, precision="float16")
     with pytest.raises(ValueError, match="float32_layers"):
         fne.Extractor(lite0, precision="bfloat16", float32_layers=-1)
+
+
+def test_bfloat16_is_refused_where_tensorflow_has_none(lite0):
+    if computes_bfloat16():
+        fne.Extractor(lite0, precision="bfloat16").close()
+    else:
+        with pytest.raises(ValueError, match="precision is bfloat16, which TensorFlow computes .* with AVX-512 only"):
+            fne.Extractor(lite0, precision="bfloat16")
