@@ -160,6 +160,10 @@ FNE_API fne_status fne_model_tensor_count(const fne_model *model, uint64_t *coun
 
 FNE_API fne_status fne_model_tensor_info(const fne_model *model, uint64_t index, fne_tensor_info *info);
 
+FNE_API fne_status fne_select_layers(const char *const *selectors, uint64_t selector_count, const char *const *names,
+                                     const uint8_t *is_default, uint64_t name_count, uint64_t *indices,
+                                     uint64_t capacity, uint64_t *count);
+
 typedef struct fne_extractor fne_extractor;
 
 #define FNE_CHANNELS_RGB 0

@@ -56,7 +56,7 @@ public import CFNE
     status {
         let object: Statistics = try referenced(statistics, "statistics")
         if mean != nil || std != nil { try needCapacity(capacity, object.featureCount, "mean and std") }
-        try object.get(mean: mean, std: std, ddof: Int(ddof))
+        try object.moments(mean: mean, std: std, ddof: Int(ddof))
     }
 }
 

@@ -17,7 +17,7 @@ extension Statistics {
         var std = mean
         try mean.withUnsafeMutableBufferPointer { mean in
             try std.withUnsafeMutableBufferPointer { std in
-                try get(mean: mean.baseAddress, std: std.baseAddress, ddof: ddof)
+                try moments(mean: mean.baseAddress, std: std.baseAddress, ddof: ddof)
             }
         }
         return (mean, std)

@@ -126,7 +126,7 @@ public final class Statistics {
     ///   - std: receives featureCount doubles; may be nil. A constant feature has exactly 0.
     ///   - ddof: 0 for the population's deviation, 1 for the sample's
     /// - Throws: `.invalidArgument` when count is not above ddof.
-    public func get(mean: UnsafeMutablePointer<Double>?, std: UnsafeMutablePointer<Double>?, ddof: Int = 0) throws {
+    public func moments(mean: UnsafeMutablePointer<Double>?, std: UnsafeMutablePointer<Double>?, ddof: Int = 0) throws {
         guard ddof >= 0, count > ddof else {
             throw FNEError(.invalidArgument, "\(count) rows were seen; ddof \(ddof) needs more than \(ddof)")
         }

@@ -163,7 +163,7 @@ final class JobRun {
         guard let codes = manifest.codes else { return nil }
         let count = statistics.featureCount
         var (mean, std) = ([Double](repeating: 0, count: count), [Double](repeating: 0, count: count))
-        try statistics.get(mean: &mean, std: &std)
+        try statistics.moments(mean: &mean, std: &std)
         return try Discretizer(codes.discretization, features: count, mean: mean, std: std)
     }
 
@@ -256,7 +256,7 @@ final class JobRun {
         var stats = [Double](repeating: 0, count: 2 * features)
         try stats.withUnsafeMutableBufferPointer { stats in
             guard let mean = stats.baseAddress else { return }
-            try statistics.get(mean: mean, std: mean + features)
+            try statistics.moments(mean: mean, std: mean + features)
             try NumPyFile.replace(files.path(JobFiles.stats), .float64, [2, features], UnsafeRawBufferPointer(stats))
         }
         try report(.statistics, 1, 1)

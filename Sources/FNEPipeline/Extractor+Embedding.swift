@@ -37,7 +37,7 @@ extension Extractor {
             if statistics.count == 0, let first = bad[0] {
                 throw first.about("none of the \(paths.count) images could be embedded")
             }
-            try statistics.get(mean: mean, std: std)
+            try statistics.moments(mean: mean, std: std)
             let discretizer = try Discretizer(discretization, features: featureCount, mean: mean, std: std)
             for image in paths.indices {
                 let target = codes + image * rowSize

@@ -25,7 +25,7 @@ final class StatisticsTests: XCTestCase {
         XCTAssertEqual(statistics.featureCount, 3)
         var mean = [Double](repeating: .nan, count: 3)
         var std = mean
-        try statistics.get(mean: &mean, std: &std)
+        try statistics.moments(mean: &mean, std: &std)
         XCTAssertEqual(mean, [2.5, 40, 0])
         XCTAssertEqual(std, [sqrt(1.25), sqrt(650), 2])
     }

@@ -23,13 +23,13 @@ extension Statistics {
 
     func means() throws -> [Double] {
         var mean = [Double](repeating: .nan, count: featureCount)
-        try get(mean: &mean, std: nil)
+        try moments(mean: &mean, std: nil)
         return mean
     }
 
     func deviations(ddof: Int = 0) throws -> [Double] {
         var std = [Double](repeating: .nan, count: featureCount)
-        try get(mean: nil, std: &std, ddof: ddof)
+        try moments(mean: nil, std: &std, ddof: ddof)
         return std
     }
 
