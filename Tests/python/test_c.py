@@ -169,16 +169,17 @@ def test_job(tmp_path, lite0, photographs):
 
 
 def test_embed_files(lite0, photographs, tmp_path):
-    """Codes and statistics in one call, as full_network_embedding computes them."""
+    """Codes and statistics in one call are those of the rows, computed in steps."""
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(photographs[1].read_bytes()[:999])
     paths = [*photographs[:5], broken, photographs[5]]
-    with pytest.warns(fne.SkippedImagesWarning):
-        expected, stats = fne.full_network_embedding(lite0, paths, 16, None, None, None, on_error="skip")
+    with fne.Extractor(lite0, on_error="skip") as extractor:
+        extraction = extractor.extract(paths)
+        rows = extraction.features[extraction.ok]
+        statistics = fne.Statistics(extractor.feature_count).update(rows)
+    stats = [statistics.mean(), statistics.std()]
+    expected = fne.ternarize(rows, *stats)
     function = _ffi.lib.fne_embed_files
-    function.restype = ctypes.c_int32
-    u64, pointer = ctypes.c_uint64, ctypes.c_void_p
-    function.argtypes = [pointer, ctypes.POINTER(ctypes.c_char_p), u64, pointer, u64, pointer, pointer, u64, pointer]
     with fne.Extractor(lite0, on_error="skip") as extractor:
         features = extractor.feature_count
         codes, mean, std = np.zeros((7, features), np.int8), np.zeros(features), np.zeros(features)

@@ -185,7 +185,7 @@ def test_extractor_reports_each_image(network, mixed):
 
 
 def test_only_bad_images(network, tmp_path):
-    with pytest.raises(OSError, match="none of the 2 images could be read: .*a.jpg"):
+    with pytest.raises(OSError, match="none of the 2 images could be embedded: .*a.jpg"):
         full_network_embedding(
             network[0], [tmp_path / "a.jpg", tmp_path / "b.jpg"], 2, None, None, None, on_error="skip"
         )
@@ -569,7 +569,20 @@ def test_refused_arguments_leave_the_run_as_it_was(graph, photographs):
     paths = (ctypes.c_char_p * 1)(os.fsencode(photographs[0]))
     codes, mean, std = (np.zeros(extractor.feature_count, kind) for kind in (np.int8, np.float64, np.float64))
     at = [ctypes.c_void_p(array.ctypes.data) for array in (codes, mean, std)]
-    function, size, pointer = _ffi.lib.fne_embed_files, ctypes.c_uint64, ctypes.c_void_p
-    function.argtypes = [pointer, pointer, size, pointer, size, pointer, pointer, size, pointer]
-    status = function(extractor._handle(), paths, 1, at[0], codes.size, at[1], at[2], mean.size, ctypes.byref(run))
+    status = _ffi.lib.fne_embed_files(
+        extractor._handle(), paths, 1, at[0], codes.size, at[1], at[2], mean.size, ctypes.byref(run)
+    )
     assert status == 1 and run.rows_done == 1234 and statuses[0] == 77
+
+
+def test_rows_that_wait_in_the_library_or_outside_give_the_same(network, photographs, tmp_path):
+    """Without `rows` the library keeps the floats. It cannot where Pillow reads an image, or where the caller wants them."""
+    graph, taps, _ = network
+    cv2.imwrite(str(tmp_path / "late.webp"), cv2.imread(str(photographs[7])), [cv2.IMWRITE_WEBP_QUALITY, 101])
+    for paths in (photographs[:9], [*photographs[:9], tmp_path / "late.webp"]):
+        rows = np.empty((len(paths), sum([24, 24, 24, 40, 32])), np.float32)
+        outside, outside_stats = full_network_embedding(graph, paths, 8, None, taps, (48, 64), rows=rows)
+        inside, inside_stats = full_network_embedding(graph, paths, 8, None, taps, (48, 64))
+        np.testing.assert_allclose(inside_stats, [rows.mean(0, np.float64), rows.std(0, dtype=np.float64)], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(inside_stats, outside_stats, rtol=1e-5, atol=1e-6)
+        assert inside.shape == outside.shape and np.mean(inside == outside) > 0.999

@@ -262,6 +262,29 @@ class Extractor:
         run = self._run(images, _Rows(numpy.int8, SKIPPED_CODE, out, discretization), progress, place)
         return Embedding(run.output, run.statuses, run.reasons)
 
+    def _embed_files(
+        self, paths: Sequence[str | os.PathLike[str]], progress: Progress | None
+    ) -> tuple[Embedding, NDArray[numpy.float64]] | None:
+        """Ternary codes of files by their own statistics, [2, F]. The float rows stay inside the library.
+
+        None: Pillow has to read an image, which the library's statistics would then lack.
+        """
+        stats = numpy.empty((2, self.feature_count))
+        run = _WholeRun(self, paths, _Rows(numpy.int8, SKIPPED_CODE), progress)
+        mean, std = stats[0].ctypes.data, stats[1].ctypes.data
+
+        def function(handle: Any, files: Any, count: int, codes: int, capacity: int, options: Any) -> int:
+            status: int = lib.fne_embed_files(
+                handle, files, count, codes, capacity, mean, std, stats.shape[1], options
+            )
+            return status
+
+        try:
+            run.native(function, _ffi.strings([_ffi.path(path) for path in paths]))
+        except _PillowIsNeeded:
+            return None
+        return Embedding(run.output, run.statuses, run.reasons), stats
+
     def _run(self, images: Any, rows: _Rows, progress: Progress | None, place: tuple[int, int] | None = None) -> _Run:
         if isinstance(images, (str, bytes, os.PathLike)):
             raise TypeError("images is one path or image; pass a list")
@@ -451,6 +474,21 @@ class _Run:
 
     def _row(self, index: int) -> NDArray[Any]:
         return self.output[index * self._rows_per_image : (index + 1) * self._rows_per_image]
+
+
+class _PillowIsNeeded(Exception):
+    """Ends a run of the library alone: only Pillow reads one of the images."""
+
+
+class _WholeRun(_Run):
+    """A run whose statistics the library computes, so that every row has to come from it."""
+
+    def _embed(self, indices: Sequence[int], refusals: Iterable[FNEError | None]) -> None:
+        for index, refusal in zip(indices, refusals, strict=True):
+            outcome = self._read(index, refusal)
+            if not isinstance(outcome, FNEError):
+                raise _PillowIsNeeded
+            self._record(index, outcome)
 
 
 def _kind(item: Any, index: int) -> str:

@@ -141,6 +141,11 @@ def _with_own_statistics(
     show: Callable[[int, int], Any] | None,
 ) -> tuple[int, NDArray[numpy.float64], dict[int, str]]:
     """Writes the features. Returns the number of their rows, the statistics, and why images were skipped."""
+    if rows is None and (embedded := extractor._embed_files(paths, show)):
+        embedding, stats = embedded
+        codes = embedding.codes[embedding.ok] if embedding.reasons else embedding.codes
+        features[: len(codes)] = codes
+        return len(codes), stats, dict(sorted(embedding.reasons.items()))
     extraction = extractor.extract(paths, out=rows, progress=show)
     _some_must_be_good(extraction.statuses, extraction.reasons)
     statistics = Statistics(features.shape[1])
@@ -191,7 +196,7 @@ def _with_given_statistics(
 
 def _some_must_be_good(statuses: NDArray[numpy.int32], reasons: dict[int, str]) -> None:
     if len(reasons) == len(statuses):
-        raise from_status(int(statuses[0]), f"none of the {len(statuses)} images could be read: {reasons[0]}")
+        raise from_status(int(statuses[0]), f"none of the {len(statuses)} images could be embedded: {reasons[0]}")
 
 
 def _example() -> None:
