@@ -21,7 +21,7 @@ PLACES = {
     "bindings/python/fne/__init__.py": r'^__version__ = "(.*)"$',
     "bindings/python/fne.1": r'^\.TH FNE 1 "" "fne (.*)" ',
     "CITATION.cff": r"^version: (.*)$",
-    "Sources/FullNetworkEmbedding/Support/FNEError.swift": r'^public let libraryVersion = "(.*)"$',
+    "Sources/FNESupport/FNEError.swift": r'^public let libraryVersion = "(.*)"$',
     "bindings/cpp/fne.hpp": r"\bv(\d+_\d+_\d+)_cxx",
 }
 
