@@ -2,9 +2,10 @@
 
     .venv/bin/python examples/few_shot.py FOLDER [--images 10]
 
-FOLDER has one folder of photographs for each class. Photographs outside of these folders are left out. The program embeds
-the photographs with the default network, at about 100 images per second on two cores. A second run finds the features in
-its cache. It trains a linear SVM on some photographs of each class, and says how well it does on the others.
+FOLDER has one folder of photographs for each class. Photographs outside of these folders are left out. The program
+embeds the photographs with the default network, at about 100 images per second on two cores. A second run finds the
+features in its cache. It trains a linear SVM on some photographs of each class, and says how well it does on the
+others.
 """
 
 from __future__ import annotations

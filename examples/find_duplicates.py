@@ -2,9 +2,9 @@
 
     .venv/bin/python examples/find_duplicates.py FOLDER [--job JOB]
 
-FOLDER has one folder of photographs for each class. Two photographs are duplicates if the cosine of their codes is above
-a threshold (--duplicate). Every such pair is listed, however many copies there are. A label is doubtful if most of the
-nearest photographs have another one. Photographs outside of the classes' folders have no label.
+FOLDER has one folder of photographs for each class. Two photographs are duplicates if the cosine of their codes is
+above a threshold (--duplicate). Every such pair is listed, however many copies there are. A label is doubtful if most
+of the nearest photographs have another one. Photographs outside of the classes' folders have no label.
 """
 
 from __future__ import annotations

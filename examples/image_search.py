@@ -2,11 +2,11 @@
 
     .venv/bin/python examples/image_search.py FOLDER QUERY... [--sheet sheet.png]
 
-The program embeds the photographs of a folder into a job, with the default network. It resumes after a kill, and a second
-run starts at once. For each query it finds the photographs whose codes are nearest, by cosine. Codes take two bits per
-feature, so a million photographs take 5 GB, and a query reads them at the speed of memory. Each folder has a job of its
-own. If photographs came or went, remove the job or name another with --job. `fne search` does the same from the command
-line.
+The program embeds the photographs of a folder into a job, with the default network. It resumes after a kill, and a
+second run starts at once. For each query it finds the photographs whose codes are nearest, by cosine. Codes take two
+bits per feature, so a million photographs take 5 GB, and a query reads them at the speed of memory. Each folder has a
+job of its own. If photographs came or went, remove the job or name another with --job. `fne search` does the same
+from the command line.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     .venv/bin/python examples/image_text.py CAPTIONS [--query "a yellow flower"] [-k 5]
 
-CAPTIONS is a file of lines "photograph<tab>sentence". Photographs are relative to the file, and may have several lines.
-A ridge regression maps the embedding of a photograph to the embedding of its sentences. That is TF-IDF, reduced by a
-singular value decomposition (latent semantic analysis). Any sentence encoder can take its place. One photograph in five
-is held out. The program says how often the right one is among the first.
+CAPTIONS is a file of lines "photograph<tab>sentence". Photographs are relative to the file, and may have several
+lines. A ridge regression maps the embedding of a photograph to the embedding of its sentences. That is TF-IDF,
+reduced by a singular value decomposition (latent semantic analysis). Any sentence encoder can take its place. One
+photograph in five is held out. The program says how often the right one is among the first.
 """
 
 from __future__ import annotations

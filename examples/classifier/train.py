@@ -3,8 +3,8 @@
     .venv/bin/python examples/classifier/train.py FOLDER OUTPUT [--model network.pb] [--size 224]
         [--channel-order bgr] [--mean 103.939,116.779,123.68] [--scale 1]
 
-FOLDER has one folder of photographs for each class. Photographs outside of these folders are left out. OUTPUT receives
-the files that classify.cpp reads:
+FOLDER has one folder of photographs for each class. Photographs outside of these folders are left out. OUTPUT
+receives the files that classify.cpp reads:
 
 - preprocessing.txt: what the network is fed with
 - statistics.fne: mean and deviation of the training photographs

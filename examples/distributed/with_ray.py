@@ -3,9 +3,9 @@
     make extras
     .venv/bin/python examples/distributed/with_ray.py FOLDER MODEL OUTPUT [--size 224] [--workers 2]
 
-On a cluster, use `ray.init(address="auto")` and paths that all its machines can read. OUTPUT/codes receives Parquet files
-with the columns path, status, reason and codes. OUTPUT/statistics.fne receives the exact statistics, which a test set's
-codes need.
+On a cluster, use `ray.init(address="auto")` and paths that all its machines can read. OUTPUT/codes receives Parquet
+files with the columns path, status, reason and codes. OUTPUT/statistics.fne receives the exact statistics, which a
+test set's codes need.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     make extras
     .venv/bin/python examples/distributed/with_spark.py FOLDER MODEL OUTPUT [--size 224] [--workers 2]
 
-On a cluster, use `spark-submit`, with PYSPARK_PYTHON set to a Python that has `fne` on every machine, and paths that all
-machines can read. OUTPUT/codes receives Parquet files with the columns path, status, reason and codes.
+On a cluster, use `spark-submit`, with PYSPARK_PYTHON set to a Python that has `fne` on every machine, and paths that
+all machines can read. OUTPUT/codes receives Parquet files with the columns path, status, reason and codes.
 OUTPUT/statistics.fne receives the exact statistics, which a test set's codes need.
 """
 
