@@ -42,7 +42,7 @@ LIBRARY_FLAGS := \
 	-Xlinker -s \
 	--disable-local-rpath
 
-.PHONY: all build venv extras demo test test-swift test-python bench bench-peers clean packages wheel sdist api docs site \
+.PHONY: all build venv extras demo test test-swift test-python bench bench-peers clean packages wheel sdist api docs \
 	reproduce install uninstall deb abi aarch64 ranges fuzz fuzz-coverage fuzz-planted fuzz-corpus sanitize sanitize-address sanitize-thread sanitize-valgrind
 
 all: build
@@ -187,19 +187,6 @@ docs:
 	@SWIFT="$(SWIFT)" scripts/system-packages doxygen
 	@scripts/docs
 
-# The guides and the references as a website in build/site. Its links, its pages in a browser and its search are checked.
-SITE_VENV := .build/site-venv
-
-site: $(SITE_VENV)/installed
-	@SWIFT="$(SWIFT)" scripts/system-packages doxygen chromium
-	NO_MKDOCS_2_WARNING=1 $(SITE_VENV)/bin/mkdocs build --quiet --strict
-	$(SITE_VENV)/bin/python scripts/site/check.py build/site
-
-$(SITE_VENV)/installed: docs/requirements.txt
-	test -x $(SITE_VENV)/bin/python || $(PYTHON) -m venv $(SITE_VENV)
-	$(SITE_VENV)/bin/python -m pip install -q --disable-pip-version-check -r $<
-	@touch $@
-
 # The record of the binary interface, after a change of the header was read against docs/abi.md.
 abi: build
 	@SWIFT="$(SWIFT)" scripts/system-packages abidiff
@@ -208,3 +195,20 @@ abi: build
 
 clean:
 	rm -rf .build build $(VENV)
+
+# ---- the documentation's website
+
+.PHONY: site
+
+SITE_VENV := .build/site-venv
+
+# The links, the pages in a browser, and the search are checked.
+site: $(SITE_VENV)/installed ## build/site: guides and references as a website with search
+	@SWIFT="$(SWIFT)" scripts/system-packages doxygen chromium
+	NO_MKDOCS_2_WARNING=1 $(SITE_VENV)/bin/mkdocs build --quiet --strict
+	$(SITE_VENV)/bin/python scripts/site/check.py build/site
+
+$(SITE_VENV)/installed: docs/requirements.txt
+	test -x $(SITE_VENV)/bin/python || $(PYTHON) -m venv $(SITE_VENV)
+	$(SITE_VENV)/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@

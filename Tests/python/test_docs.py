@@ -1,4 +1,4 @@
-"""Documentation that is run or checked: docstrings' examples, the pages' programs and commands, links, and the rooms."""
+"""Documentation that is run or checked: docstrings, the pages' programs and commands, links, and the rooms."""
 
 from __future__ import annotations
 
@@ -123,7 +123,14 @@ def test_python_of_jobs_and_codes(place, lite0):
     for index, folder in enumerate(shards):
         fne.embed_dataset("photographs", lite0, folder, shard=(index, 2), codes=None)
     mean, std = job.stats
-    names = {"fne": fne, "numpy": numpy, "network": lite0, "codes": job.codes(), "extractor": extractor, "folders": shards}
+    names = {
+        "fne": fne,
+        "numpy": numpy,
+        "network": lite0,
+        "codes": job.codes(),
+        "extractor": extractor,
+        "folders": shards,
+    }
     names |= {"paths": paths, "mean": mean, "std": std, "SVC": SVC, "OneVsRestClassifier": OneVsRestClassifier}
     names |= {"labels": [int(name[0]) for name in job.names], "job": job}
     for block in blocks("docs/codes.md", "python"):

@@ -1,4 +1,4 @@
-"""The documentation's website: its links and what it has, and whether the checks of `make site` find what is planted."""
+"""The documentation's website: its links, what it has, and whether the checks of `make site` find what is planted."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ PAGE = '<html><head><title>t</title>{head}</head><body><h1 id="top">t</h1>{body}
 
 
 def test_broken_links_are_found(tmp_path):
-    body = '<a href="b.html#there">1</a><a href="b.html#gone">2</a><a href="c.html">3</a><a href="https://a.b/">4</a><a href="#top">5</a>'
+    links = ["b.html#there", "b.html#gone", "c.html", "https://a.b/", "#top"]
+    body = "".join(f'<a href="{link}">a</a>' for link in links)
     head = '<script src="https://cdn.b/x.js"></script><link href="style.css">'
     (tmp_path / "a.html").write_text(PAGE.format(head=head, body=body))
     (tmp_path / "b.html").write_text(PAGE.format(head="", body='<p id="there">'))
@@ -80,5 +81,9 @@ def test_a_browser_finds_what_is_wrong(tmp_path):
     (tmp_path / "favicon.ico").write_bytes(b"")
     checked = subprocess.run([PYTHON, ROOT / "scripts/site/check.py", tmp_path], capture_output=True, text=True)
     assert checked.returncode == 1
-    for line in ("a.html, desk: log: said", "b.html, phone: asks http://127.0.0.1:1/x.png", "c.html, desk: wider than the window"):
+    for line in (
+        "a.html, desk: log: said",
+        "b.html, phone: asks http://127.0.0.1:1/x.png",
+        "c.html, desk: wider than the window",
+    ):
         assert line in checked.stdout.splitlines(), checked.stdout

@@ -3,7 +3,8 @@
     .build/site-venv/bin/python scripts/site/check.py build/site
 
 - Every link inside of the site leads to a file and an anchor that are there. Nothing is loaded from elsewhere.
-- In a browser, at the widths of a desk and of a phone, no page logs a message, asks another host, or is wider than the window.
+- In a browser, at the widths of a desk and of a phone, no page logs a message, asks another host, or is wider than the
+  window.
 - The search finds a function of C, of C++ and of Python.
 """
 
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
 FOUND = {
@@ -65,10 +66,14 @@ def broken_links(site: Path) -> list[str]:
             target = target / "index.html" if target.is_dir() else target
             if split.scheme or split.netloc or not target.is_file():
                 faults.append(f"{path.relative_to(site)}: {link}")
-            elif split.fragment and target in pages and unquote(split.fragment) not in pages[target].anchors | {"__top"}:
+            elif (
+                split.fragment and target in pages and unquote(split.fragment) not in pages[target].anchors | {"__top"}
+            ):
                 faults.append(f"{path.relative_to(site)}: {link}, without that anchor")
     for path in site.rglob("*.css"):
-        faults += [f"{path.relative_to(site)}: {url}" for url in re.findall(r"url\(['\"]?(https?:[^)]*)", path.read_text())]
+        faults += [
+            f"{path.relative_to(site)}: {url}" for url in re.findall(r"url\(['\"]?(https?:[^)]*)", path.read_text())
+        ]
     return faults
 
 
@@ -76,26 +81,31 @@ def browser_faults(site: Path) -> list[str]:
     """One line for each message, for each request to another host, and for each page that is too wide."""
     from playwright.sync_api import sync_playwright
 
-    faults: list[str] = []
     with _served(site) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        here = [""]
-        for name, (width, height) in WIDTHS.items():
-            tab = browser.new_page(viewport={"width": width, "height": height})
-            tab.on("console", lambda message: faults.append(f"{here[0]}: {message.type}: {message.text}"))
-            tab.on("pageerror", lambda failure: faults.append(f"{here[0]}: {failure}"))
-            tab.on("request", lambda sent: _is_local(sent.url, address) or faults.append(f"{here[0]}: asks {sent.url}"))
-            for path in sorted(site.rglob("*.html")):
-                if path.name == "404.html":  # it may stand anywhere, so its links are those of a server's root
-                    continue
-                here[0] = f"{path.relative_to(site)}, {name}"
-                tab.goto(f"{address}{path.relative_to(site).as_posix()}")
-                if tab.evaluate("document.documentElement.scrollWidth") > width:
-                    faults.append(f"{here[0]}: wider than the window")
-            if name == "desk" and (site / "search").is_dir():
-                faults += _search_faults(tab, address)
-            tab.close()
+        faults = [fault for name in WIDTHS for fault in _faults_at(browser, address, site, name)]
+        if (site / "search").is_dir():
+            faults += _search_faults(browser.new_page(), address)
         browser.close()
+    return faults
+
+
+def _faults_at(browser: Browser, address: str, site: Path, name: str) -> list[str]:
+    width, height = WIDTHS[name]
+    faults: list[str] = []
+    here = ""
+    tab = browser.new_page(viewport={"width": width, "height": height})
+    tab.on("console", lambda message: faults.append(f"{here}: {message.type}: {message.text}"))
+    tab.on("pageerror", lambda failure: faults.append(f"{here}: {failure}"))
+    tab.on("request", lambda sent: faults.extend([] if _is_local(sent.url, address) else [f"{here}: asks {sent.url}"]))
+    for path in sorted(site.rglob("*.html")):
+        if path.name == "404.html":  # it may stand anywhere, so its links are those of a server's root
+            continue
+        here = f"{path.relative_to(site)}, {name}"
+        tab.goto(f"{address}{path.relative_to(site).as_posix()}")
+        if tab.evaluate("document.documentElement.scrollWidth") > width:
+            faults.append(f"{here}: wider than the window")
+    tab.close()
     return faults
 
 

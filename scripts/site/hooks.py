@@ -1,8 +1,8 @@
 """What MkDocs does beside docs/: it adds the pages that are made, and files that pages link to.
 
 - c/ and cpp.md: the references of the headers, from Doxygen (reference.py).
-- source/: each file outside of docs that a page links to, such as an example, as a page that shows it. So the site is whole
-  without a repository to link to.
+- source/: each file outside of docs that a page links to, such as an example, as a page that shows it. So the site is
+  whole without a repository to link to.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def on_files(files: Files, config: Any) -> Files:
     for name, text in reference.pages().items():
         files.append(File.generated(config, name, content=text))
     for name in PROJECT:
-        files.append(File.generated(config, f"project/{name}", content=_moved((ROOT / name).read_text(), ROOT, "project")))
+        files.append(
+            File.generated(config, f"project/{name}", content=_moved((ROOT / name).read_text(), ROOT, "project"))
+        )
     for page in sorted(DOCS.glob("*.md")):
         _moved(page.read_text(), DOCS, "")  # collects what is linked to
     for place, path in sorted(SOURCES.items()):

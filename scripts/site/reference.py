@@ -29,7 +29,14 @@ def _doxygen(header: str, *settings: str) -> Path:
     """The XML of one header. `make docs` refuses what is not documented, so nothing is warned of here."""
     output = XML / Path(header).name
     given = ["@INCLUDE = docs/Doxyfile", f"INPUT = {header}", f"OUTPUT_DIRECTORY = {output}", "GENERATE_HTML = NO"]
-    given += ["GENERATE_XML = YES", "XML_PROGRAMLISTING = NO", "WARNINGS = NO", "WARN_NO_PARAMDOC = NO", "WARN_AS_ERROR = NO", *settings]
+    given += [
+        "GENERATE_XML = YES",
+        "XML_PROGRAMLISTING = NO",
+        "WARNINGS = NO",
+        "WARN_NO_PARAMDOC = NO",
+        "WARN_AS_ERROR = NO",
+        *settings,
+    ]
     output.mkdir(parents=True, exist_ok=True)
     subprocess.run(["doxygen", "-"], input="\n".join(given), text=True, check=True, cwd=ROOT)
     return output / "xml"
@@ -76,9 +83,8 @@ def _c_pages() -> dict[str, str]:
         title, name = group.findtext("title"), group.findtext("compoundname")
         parts = [f"# {title}", text.description(group)]
         index += [f"## {title}", text.description(group), ""]
-        members = [member for member in group.iter("memberdef")]
-        inner = [structs[inner.get("refid")] for inner in group.iter("innerclass")]
-        for together in _runs(sorted([*members, *inner], key=_line)):
+        members = [*group.iter("memberdef"), *(structs[inner.get("refid")] for inner in group.iter("innerclass"))]
+        for together in _runs(sorted(members, key=_line)):
             if together[0].get("kind") == "define":
                 parts += _constants(together, text)
                 continue
@@ -115,12 +121,12 @@ def _runs(members: list[xml.Element]) -> list[list[xml.Element]]:
 
 def _constants(members: list[xml.Element], text: _Text) -> list[str]:
     names = [member.findtext("name", "") for member in members]
-    common = os.path.commonprefix(names)
+    common = os.path.commonprefix(names)  # noqa: RUF071 - of names, not of paths
     title = f"{common[: common.rindex('_') + 1]}\\*" if len(names) > 1 else names[0]
-    rows = "".join(
-        f'<dt id="{name}"><code>#define {name} {_flat(member.find("initializer"))}</code></dt><dd>{text.description(member)}</dd>'
-        for name, member in zip(names, members, strict=True)
-    )
+    rows = ""
+    for name, member in zip(names, members, strict=True):
+        definition = html.escape(f"#define {name} {_flat(member.find('initializer'))}", quote=False)
+        rows += f'<dt id="{name}"><code>{definition}</code></dt><dd>{text.description(member)}</dd>'
     return [f"## {title}", f"<dl>{rows}</dl>"]
 
 
@@ -238,17 +244,27 @@ def _plain(text: str) -> str:
 # ---- descriptions
 
 
+_INLINE = {"computeroutput": "code", "bold": "strong", "emphasis": "em", "linebreak": "br"}
+_BLOCKS = {"itemizedlist": "ul", "orderedlist": "ol", "listitem": "li"}
+_OWN_LINES = {
+    "itemizedlist",
+    "orderedlist",
+    "parameterlist",
+    "simplesect",
+    "verbatim",
+    "preformatted",
+    "programlisting",
+}
+_TITLES = {"return": "Returns", "note": "Note", "since": "Since", "see": "See", "warning": "Warning"}
+_TITLES |= {"param": "Parameters", "retval": "Errors", "exception": "Throws", "templateparam": "Template parameters"}
+
+
 class _Text:
     """Doxygen's descriptions as HTML.
 
     Args:
         links: from Doxygen's identifiers to places in the site
     """
-
-    _INLINE = {"computeroutput": "code", "bold": "strong", "emphasis": "em", "linebreak": "br"}
-    _BLOCKS = {"itemizedlist": "ul", "orderedlist": "ol", "listitem": "li"}
-    _OWN_LINES = {"itemizedlist", "orderedlist", "parameterlist", "simplesect", "verbatim", "preformatted", "programlisting"}
-    _TITLES = {"return": "Returns", "note": "Note", "since": "Since", "see": "See", "warning": "Warning"}
 
     def __init__(self, links: dict[str, str]) -> None:
         self._links = links
@@ -283,7 +299,7 @@ class _Text:
         """Doxygen has lists and sections inside of paragraphs; in HTML they end them."""
         result, line = [], html.escape(element.text or "", quote=False)
         for child in element:
-            if child.tag in self._OWN_LINES:
+            if child.tag in _OWN_LINES:
                 result += [f"<p>{line.strip()}</p>" if line.strip() else "", self._one(child)]
                 line = ""
             else:
@@ -303,22 +319,21 @@ class _Text:
             place = self._links.get(element.get("refid", ""))
             inside = self._children(element)
             return f'<a href="{place}">{inside}</a>' if place else inside
-        if tag in self._INLINE:
-            name = self._INLINE[tag]
+        if tag in _INLINE:
+            name = _INLINE[tag]
             return "<br>" if name == "br" else f"<{name}>{self._children(element)}</{name}>"
-        if tag in self._BLOCKS:
-            return f"<{self._BLOCKS[tag]}>{self._children(element)}</{self._BLOCKS[tag]}>"
+        if tag in _BLOCKS:
+            return f"<{_BLOCKS[tag]}>{self._children(element)}</{_BLOCKS[tag]}>"
         if tag == "parameterlist":
             rows = []
             for item in element.findall("parameteritem"):
                 names = ", ".join(_flat(name) for name in item.iter("parametername"))
                 description = item.find("parameterdescription")
                 rows.append((names, "" if description is None else self._children(description)))
-            title = {"param": "Parameters", "retval": "Errors", "exception": "Throws", "templateparam": "Template parameters"}
-            return self._terms(title[element.get("kind", "param")], rows)
+            return self._terms(_TITLES[element.get("kind", "")], rows)
         if tag == "simplesect":
             kind = element.get("kind", "")
-            title = element.findtext("title") or self._TITLES.get(kind, kind.capitalize())
+            title = element.findtext("title") or _TITLES.get(kind, kind.capitalize())
             inside = "".join(self._one(child) for child in element if child.tag != "title")
             return f'<p class="title">{title}</p>{inside}'
         if tag in ("verbatim", "preformatted"):
@@ -326,4 +341,5 @@ class _Text:
         if tag == "programlisting":
             code = "\n".join(self._code(line) for line in element.iter("codeline"))
             return f"<pre><code>{html.escape(code, quote=False)}</code></pre>"
-        return {"ndash": "–", "mdash": "—", "nonbreakablespace": " ", "sp": " "}.get(tag) or self._children(element)
+        signs = {"ndash": "&ndash;", "mdash": "&mdash;", "nonbreakablespace": " ", "sp": " "}
+        return signs.get(tag) or self._children(element)
