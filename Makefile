@@ -28,7 +28,7 @@ LIBRARY_FLAGS := \
 
 .PHONY: all build help venv extras demo packages format lint test test-swift test-python ranges aarch64 fuzz-corpus \
 	fuzz fuzz-coverage fuzz-planted sanitize sanitize-address sanitize-thread sanitize-valgrind bench bench-peers \
-	reproduce install uninstall deb wheel sdist docs api abi clean
+	reproduce install uninstall deb wheel sdist docs api site abi clean
 
 all: build
 
@@ -202,6 +202,19 @@ api: venv ## build/api: the reference of the Python package
 docs: ## build/docs: the reference of the C and C++ headers
 	@SWIFT="$(SWIFT)" scripts/system-packages doxygen
 	@scripts/docs
+
+SITE_VENV := .build/site-venv
+
+# The links, the pages in a browser, and the search are checked.
+site: $(SITE_VENV)/installed ## build/site: guides and references as a website with search
+	@SWIFT="$(SWIFT)" scripts/system-packages doxygen chromium
+	NO_MKDOCS_2_WARNING=1 $(SITE_VENV)/bin/mkdocs build --quiet --strict
+	$(SITE_VENV)/bin/python scripts/site/check.py build/site
+
+$(SITE_VENV)/installed: docs/requirements.txt
+	test -x $(SITE_VENV)/bin/python || $(PYTHON) -m venv $(SITE_VENV)
+	$(SITE_VENV)/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
 
 # After a change of the header was read against docs/abi.md.
 abi: build ## records the binary interface, and says what breaks

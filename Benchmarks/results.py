@@ -79,7 +79,7 @@ class Results:
         return (row["mean"], row["std"]) if row else None
 
     def crops(self) -> dict[str, tuple[float, float]]:
-        """Accuracy with ten crops, 10 training images a class."""
+        """Accuracy with ten crops, 10 training images per class."""
         folder = self.folder / "crops"
         if not (folder / "evaluation.json").exists():
             fne.evaluate(
@@ -145,12 +145,12 @@ def main() -> None:
     given = parser.parse_args()
     found = {name: Results(name, given.assets, given.out) for name in NETWORKS}
     networks = list(found)
-    print(table(["linear SVM, 10 training images a class", *networks],
+    print(table(["linear SVM, 10 training images per class", *networks],
                 [[say, *(cell(r.mean(name)) for r in found.values())] for name, say in NAMES.items()]))  # fmt: skip
-    print(table(["training images a class, linear SVM", *map(str, IMAGES)],
+    print(table(["training images per class, linear SVM", *map(str, IMAGES)],
                 [[f"{network}, {NAMES[name].replace('*', '')}", *(cell(r.mean(name, images=n)) for n in IMAGES)]
                  for network, r in found.items() for name in FEW]))  # fmt: skip
-    print(table(["FNE, 10 training images a class", "linear SVM", "nearest centroid", "k nearest neighbours"],
+    print(table(["FNE, 10 training images per class", "linear SVM", "nearest centroid", "k nearest neighbours"],
                 [[n, *(cell(r.mean("fne", c)) for c in ("svm", "centroid", "knn"))] for n, r in found.items()]))  # fmt: skip
     crops = found["GoogLeNet"].crops()
     print(table(["GoogLeNet", "one image", "ten crops"],

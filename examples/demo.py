@@ -1,4 +1,4 @@
-"""Embeds photographs with the default network and shows what comes out.
+"""Embeds photographs with the default network and shows the result.
 
     make demo                    the sample photographs of scikit-learn and scikit-image
     make demo IMAGES=folder      your own JPEG and PNG files

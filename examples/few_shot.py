@@ -1,10 +1,11 @@
-"""A classifier from ten photographs a class, in a page.
+"""A classifier from ten photographs per class, in one page.
 
-    .venv/bin/python examples/few_shot.py FOLDER [--images 10]      FOLDER has a folder of photographs for each class
+    .venv/bin/python examples/few_shot.py FOLDER [--images 10]
 
-Embeds the photographs with the default network (about 100 images/s on two cores; the second run starts at once), trains
-a linear SVM on some of each class and says how well it does on the rest. Photographs outside of the classes' folders
-are left out.
+FOLDER has one folder of photographs for each class. Photographs outside of these folders are left out. The program
+embeds the photographs with the default network, at about 100 images per second on two cores. A second run finds the
+features in its cache. It trains a linear SVM on some photographs of each class, and says how well it does on the
+others.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from fne.sklearn import FullNetworkEmbedder
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--images", type=int, default=10, help="training photographs a class, at least 2")
+    parser.add_argument("--images", type=int, default=10, help="training photographs per class, at least 2")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "few-shot-features")
     given = parser.parse_args()
 
@@ -36,8 +37,7 @@ def main() -> None:
     classes, counts = numpy.unique(names, return_counts=True)
     if len(classes) < 2:
         parser.error(f"{given.folder} has photographs in {len(classes)} folders; two classes are needed")
-    # Layers and C are chosen in folds of the training photographs: each class has one in each fold, three where they
-    # suffice.
+    # Layers and C are chosen in folds of the training photographs. Each class needs one photograph in each fold.
     folds = min(3, given.images, counts.min())
     if folds < 2:
         fewest = f"; {classes[counts.argmin()]} has {counts.min()}" if counts.min() < 2 else ""
@@ -50,7 +50,7 @@ def main() -> None:
         training[random.permutation(numpy.flatnonzero(names == name))[: given.images]] = True
     files = numpy.array([str(path) for path in paths])
 
-    # The statistics come from the training photographs of each fold; the network sees each photograph once.
+    # The statistics come from the training photographs of each fold. The network sees each photograph once.
     classifier = make_pipeline(FullNetworkEmbedder(cache=given.cache), LinearSVC(dual=True))
     grid = {"linearsvc__C": [1e-4, 1e-3, 1e-2], "fullnetworkembedder__layers": [None, "last:50%"]}
     search = GridSearchCV(classifier, grid, cv=folds).fit(files[training], names[training])

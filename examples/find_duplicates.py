@@ -1,10 +1,10 @@
-"""Photographs that are there twice, and those whose label their neighbours doubt.
+"""Photographs that are there twice, and labels that look wrong.
 
-    .venv/bin/python examples/find_duplicates.py FOLDER [--job JOB]   FOLDER has a folder of photographs for each class
+    .venv/bin/python examples/find_duplicates.py FOLDER [--job JOB]
 
-Two photographs are duplicates where the cosine of their codes is above a threshold (--duplicate); every such pair is
-listed, however many copies there are. A label is doubtful where most of the nearest photographs have another one;
-photographs outside of the classes' folders have none.
+FOLDER has one folder of photographs for each class. Two photographs are duplicates if the cosine of their codes is
+above a threshold (--duplicate). Every such pair is listed, however many copies there are. A label is doubtful if most
+of the nearest photographs have another one. Photographs outside of the classes' folders have no label.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
         codes = job.packed_codes()[good]
         if len(codes) < 2:
             parser.error(f"{given.folder} holds {len(codes)} photographs that can be read; two are needed to compare")
-        # As many neighbours as the largest group of copies needs: until each photograph's last one is no copy.
+        # A photograph may have many copies: more neighbours are asked for until the last one of each is no copy.
         count = min(11, len(codes))
         nearest, cosines = codes.search(codes, count, metric="cosine")
         while count < len(codes) and (cosines[:, -1] > given.duplicate).any():

@@ -1,11 +1,12 @@
-"""Image search with a contact sheet, in a page.
+"""Image search with a contact sheet, in one page.
 
     .venv/bin/python examples/image_search.py FOLDER QUERY... [--sheet sheet.png]
 
-Embeds the photographs of a folder with the default network into a job (killed, it goes on; the second run starts at
-once), and finds for each query those whose ternary codes are nearest, by cosine. Codes take 2 bits a feature: a million
-photographs are 5 GB, and a query reads them at memory speed. Each folder has a job of its own; where photographs came
-or went, remove it or name another with --job. `fne search` does the same from the command line.
+The program embeds the photographs of a folder into a job, with the default network. It resumes after a kill, and a
+second run starts at once. For each query it finds the photographs whose codes are nearest, by cosine. Codes take two
+bits per feature, so a million photographs take 5 GB, and a query reads them at the speed of memory. Each folder has a
+job of its own. If photographs came or went, remove the job or name another with --job. `fne search` does the same
+from the command line.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def main() -> None:
     good = numpy.flatnonzero(job.ok)  # files that cannot be read have no code
     base = job.packed_codes()[good]
 
-    # Queries are standardized by the collection's statistics: a code says how an image differs from the others.
+    # A code says how an image differs from a collection. So queries are standardized by the collection's statistics.
     extractor = job.extractor(network)
     mean, std = job.stats
     queries, _ = extractor.embed_packed(given.queries, mean, std)

@@ -2,10 +2,10 @@
 
     .venv/bin/python examples/image_text.py CAPTIONS [--query "a yellow flower"] [-k 5]
 
-CAPTIONS is a file of lines "photograph<tab>sentence", photographs relative to it; a photograph may have several lines.
-A ridge regression maps the ternary embedding of a photograph to the embedding of its sentences, here TF-IDF reduced by
-a singular value decomposition (latent semantic analysis); any sentence encoder can take its place. One photograph in
-five is held out, and the program says how often a right one is among the first.
+CAPTIONS is a file of lines "photograph<tab>sentence". Photographs are relative to the file, and may have several
+lines. A ridge regression maps the embedding of a photograph to the embedding of its sentences. That is TF-IDF,
+reduced by a singular value decomposition (latent semantic analysis). Any sentence encoder can take its place. One
+photograph in five is held out. The program says how often the right one is among the first.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> None:
         good = numpy.flatnonzero(job.ok)
         names = [job.names[image] for image in good]
         held = numpy.random.default_rng(0).random(len(names)) < 0.2
-        # The statistics of the photographs that train the map, and of no others.
+        # The statistics come from the photographs that train the map alone.
         codes = job.ternarize(job.statistics(good[~held]), images=good).astype(numpy.float32)
 
     texts = [" ".join(sentences[name]) for name in names]
@@ -62,7 +62,7 @@ def main() -> None:
     words = language.transform([text for text, out in zip(texts, held, strict=True) if out])
     scores = words @ images[held].T
     asked = numpy.array([text for text, out in zip(texts, held, strict=True) if out])
-    right = asked[:, None] == asked  # of photographs with the same words each is a right one
+    right = asked[:, None] == asked  # photographs with the same words are all right
     print(f"{(~held).sum()} photographs train, {held.sum()} are held out, {rank} dimensions, ridge {ridge.alpha_:g}")
     for title, matrix in (("photographs by words", scores), ("words by photographs", scores.T)):
         best = numpy.where(right, matrix, -numpy.inf).max(1, keepdims=True)

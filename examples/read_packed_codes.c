@@ -12,7 +12,7 @@ static int bits(uint64_t word) {
 }
 
 int main(int argc, char **argv) {
-    char header[129] = {0}; /* of the .npy file; libfne and NumPy write it so long for such arrays */
+    char header[129] = {0}; /* of the .npy file: libfne and NumPy write 128 bytes for such arrays */
     size_t rows, words;
     FILE *file = argc == 4 ? fopen(argv[1], "rb") : NULL;
     if (file == NULL || fread(header, 1, 128, file) != 128 || memcmp(header, "\x93NUMPY\x01\x00\x76\x00", 10) != 0 ||

@@ -1,14 +1,14 @@
-// Classifies photographs with what train.py wrote: a classifier trained in Python, in production in C++.
+// Classifies photographs with a classifier that train.py trained in Python.
 //
 //     classify network.pb TRAINED photograph...
 //
-// The network's file is the one that was trained with; how photographs become its input is in TRAINED/preprocessing.txt.
+// network.pb is the network that train.py used. TRAINED/preprocessing.txt says how photographs become its input.
 //
 // Build, from the project's folder after `make build`:
 //
 //     g++ -std=c++17 -O2 -Ibuild/include examples/classifier/classify.cpp -Lbuild/lib -lfne -Wl,-rpath,"$PWD/build/lib" -o build/classify
 //
-// FNE_TENSORFLOW names TensorFlow's library or its folder, where it is not on the system's library path.
+// FNE_TENSORFLOW names TensorFlow's library or its folder, if it is not on the system's library path.
 #include <fne.h>
 
 #include <cstdio>
@@ -33,7 +33,7 @@ static std::vector<char> read(const std::string &path) {
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// What the network is fed with: lines of a name and its values, in this order.
+// Reads what the network is fed with: lines with a name and its values, in this order.
 static void read_preprocessing(const std::string &path, fne_extractor_options &options) {
     std::ifstream file(path);
     if (!file) throw std::runtime_error("cannot read " + path);
@@ -81,7 +81,7 @@ static void run(int argc, char **argv) {
     }
     const float *weights = reinterpret_cast<const float *>(bytes.data());
 
-    // All photographs in one call: codes, no float row is kept.
+    // One call for all photographs. It writes codes, and keeps no float rows.
     const uint64_t count = static_cast<uint64_t>(argc - 3);
     std::vector<int8_t> codes(count * features);
     std::vector<fne_status> statuses(count);

@@ -3,10 +3,13 @@
     .venv/bin/python examples/classifier/train.py FOLDER OUTPUT [--model network.pb] [--size 224]
         [--channel-order bgr] [--mean 103.939,116.779,123.68] [--scale 1]
 
-FOLDER has a folder of photographs for each class; those outside of these folders are left out. OUTPUT receives what the
-program needs: preprocessing.txt (what the network is fed with), statistics.fne (mean and deviation of the training
-photographs), weights.f32 (float32 [classes, features + 1], the last column the intercepts) and classes.txt (UTF-8, one
-a line).
+FOLDER has one folder of photographs for each class. Photographs outside of these folders are left out. OUTPUT
+receives the files that classify.cpp reads:
+
+- preprocessing.txt: what the network is fed with
+- statistics.fne: mean and deviation of the training photographs
+- weights.f32: float32 [classes, features + 1], the last column being the intercepts
+- classes.txt: the classes, one per line
 """
 
 from __future__ import annotations
@@ -55,7 +58,7 @@ def main() -> None:
     codes = job.ternarize(statistics, images=good).astype(numpy.float32)
     classifier = LinearSVC(C=given.penalty, dual=True).fit(codes, labels)
     weights = numpy.hstack([classifier.coef_, classifier.intercept_[:, None]])
-    if len(weights) == 1:  # two classes have one plane: below it is the first
+    if len(weights) == 1:  # two classes have one plane, and the first lies below it
         weights = numpy.vstack([-weights, weights])
 
     (given.output / "preprocessing.txt").write_text(
@@ -67,7 +70,7 @@ def main() -> None:
     )
     (given.output / "statistics.fne").write_bytes(statistics.to_bytes())
     weights.astype("<f4").tofile(given.output / "weights.f32")
-    # Names are the bytes that the file system has, also those that are no UTF-8.
+    # Names are the file system's bytes, even if they are not UTF-8.
     (given.output / "classes.txt").write_bytes(
         "".join(f"{name}\n" for name in classifier.classes_).encode("utf-8", "surrogateescape")
     )

@@ -1,4 +1,4 @@
-"""What the two examples share: their arguments, the run of one process that they are compared with, the report."""
+"""What both examples share: their arguments, a run in one process to compare with, and the output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import fne
 
 
 class Task(NamedTuple):
-    """The arguments, and one process' job."""
+    """The arguments, and the job of one process."""
 
     model: str
     output: Path
@@ -25,14 +25,14 @@ class Task(NamedTuple):
     seconds: float
 
     def parts(self) -> list[list[str]]:
-        """The photographs in parts of unequal size, as they come in practice."""
+        """The photographs in parts of unequal size, as data come in practice."""
         cuts = [0, len(self.paths) // 5, len(self.paths) // 2, len(self.paths)]
         return [self.paths[a:b] for a, b in itertools.pairwise(cuts)]
 
     def compare(
         self, name: str, seconds: float, embedded: float, statistics: fne.Statistics, codes: dict[str, Any]
     ) -> None:
-        """Prints both speeds, and whether the bits are the same."""
+        """Prints both speeds, and whether the results have the same bits."""
         count = len(self.paths)
         same = all(numpy.array_equal(codes[path], self.job.codes(images=[i])[0]) for i, path in enumerate(self.paths))
         equal = statistics.to_bytes() == self.job.statistics().to_bytes()
@@ -43,7 +43,7 @@ class Task(NamedTuple):
 
 
 def task(description: str | None) -> Task:
-    """Reads the arguments and runs one process' job."""
+    """Reads the arguments and runs the job of one process."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("model")

@@ -1,10 +1,11 @@
-"""Embeds photographs with Ray Data, and compares it with one process.
+"""Embeds photographs with Ray Data, and compares that with one process.
 
     make extras
     .venv/bin/python examples/distributed/with_ray.py FOLDER MODEL OUTPUT [--size 224] [--workers 2]
 
-On a cluster, `ray.init(address="auto")` and paths that all its machines can read. OUTPUT/codes receives Parquet files
-with the columns path, status, reason and codes; OUTPUT/statistics.fne the exact statistics, for a test set's codes.
+On a cluster, use `ray.init(address="auto")` and paths that all its machines can read. OUTPUT/codes receives Parquet
+files with the columns path, status, reason and codes. OUTPUT/statistics.fne receives the exact statistics, which a
+test set's codes need.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Embeds photographs with Apache Spark, and compares it with one process.
+"""Embeds photographs with Apache Spark, and compares that with one process.
 
     make extras
     .venv/bin/python examples/distributed/with_spark.py FOLDER MODEL OUTPUT [--size 224] [--workers 2]
 
-On a cluster, `spark-submit` with PYSPARK_PYTHON set to a Python that has `fne` on every machine, and paths that all of
-them can read. OUTPUT/codes receives Parquet files with the columns path, status, reason and codes;
-OUTPUT/statistics.fne the exact statistics, for a test set's codes.
+On a cluster, use `spark-submit`, with PYSPARK_PYTHON set to a Python that has `fne` on every machine, and paths that
+all machines can read. OUTPUT/codes receives Parquet files with the columns path, status, reason and codes.
+OUTPUT/statistics.fne receives the exact statistics, which a test set's codes need.
 """
 
 from __future__ import annotations

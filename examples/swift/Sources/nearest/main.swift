@@ -1,10 +1,11 @@
-// Which of some images is nearest to the first one:
+// Prints which images resemble the first one most:
 //
 //     swift run --package-path examples/swift nearest network.pb HEIGHTxWIDTH image...
 //
-// embeds the images with all convolutional and dense layers of a frozen TensorFlow GraphDef, makes ternary codes by the images' own
-// statistics, and prints the others in the order of their codes' cosine with the first. libfne looks for TensorFlow's library on the
-// system's library path and where FNE_TENSORFLOW says.
+// The program embeds the images with all convolutional and dense layers of a frozen TensorFlow GraphDef. It makes
+// ternary codes by the images' own statistics. Then it prints the other images in the order of their codes' cosine with
+// the first.
+// libfne looks for TensorFlow's library on the system's library path and where FNE_TENSORFLOW says.
 
 import FullNetworkEmbedding
 import Glibc
