@@ -270,7 +270,7 @@ def test_a_pipe_among_the_images_is_refused(network, photographs, tmp_path):
     pipe = tmp_path / "pipe.jpg"
     os.mkfifo(pipe)
     with fne.Extractor(network[0]) as extractor:
-        with pytest.raises(fne.FileError, match="pipe.jpg: is not a regular file"):
+        with pytest.raises(fne.FileError, match="pipe.jpg: this is not a regular file"):
             extractor.extract([photographs[0], pipe])
 
 
