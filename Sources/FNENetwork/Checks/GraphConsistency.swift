@@ -48,7 +48,7 @@ enum GraphConsistency {
         case "GatherV2":
             let rank = input(1)?.constant("value")?.shape?.count ?? 8
             if let dimensions = node.integer("batch_dims"), abs(clamped(dimensions)) > rank {
-                throw wrong("has the attribute batch_dims \(dimensions), but the indices have \(rank) dimensions")
+                throw wrong("has the attribute batch_dims \(dimensions), which is beyond the indices' dimensions")
             }
         default: break
         }
