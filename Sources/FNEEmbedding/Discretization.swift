@@ -30,7 +30,8 @@ public struct Discretization: Equatable, Sendable {
         guard lower.isFinite, upper.isFinite, lower <= upper else {
             throw FNEError(
                 .invalidArgument,
-                "the thresholds are lower \(lower) and upper \(upper). Both must be finite, and lower must not exceed upper")
+                "the thresholds are lower \(lower) and upper \(upper). Both must be finite, "
+                    + "and lower must not exceed upper")
         }
         self.lower = lower
         self.upper = upper

@@ -423,7 +423,7 @@ public final class Extractor: @unchecked Sendable {
             let done = outcome.images.upperBound
             rowsDone = done * perImage
             if let progress = reports.progress, !progress(done, count) {
-                throw FNEError(.cancelled, "cancelled after \(done) of \(count) images")
+                throw FNEError(.cancelled, "the run was cancelled after \(done) of \(count) images")
             }
         }
     }
@@ -452,7 +452,7 @@ public final class Extractor: @unchecked Sendable {
         let place = layer.map { "feature \(feature - $0.features.lowerBound) of layer '\($0.name)'" } ?? "feature \(feature)"
         return FNEError(
             .notFinite,
-            "the network gave \(rows[bad].isNaN ? "NaN" : "infinity") in \(place). Check the preprocessing (mean, scale) "
-                + "and the network's weights")
+            "the network gave \(rows[bad].isNaN ? "NaN" : "infinity") in \(place). Check the preprocessing "
+                + "(mean, scale) and the network's weights")
     }
 }
