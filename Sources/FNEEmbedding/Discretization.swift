@@ -184,7 +184,8 @@ public func l2Normalize(_ x: UnsafePointer<Float>, rows: Int, features: Int, to 
     let values = try checkedProduct(rows, features, of: "x")
     let bad = ck_first_not_finite(x, values)
     guard bad == values else {
-        throw FNEError(.notFinite, "row \(bad / features), feature \(bad % features) is \(x[bad].isNaN ? "NaN" : "infinite")")
+        throw FNEError(
+            .notFinite, "row \(bad / features), feature \(bad % features) is \(x[bad].isNaN ? "NaN" : "infinite")")
     }
     ck_l2_normalize(x, rows, features, y)
 }

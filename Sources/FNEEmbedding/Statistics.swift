@@ -45,7 +45,8 @@ public final class Statistics {
         guard bad == values else {
             throw FNEError(
                 .notFinite,
-                "row \(bad / featureCount), feature \(bad % featureCount) is \(rows[bad].isNaN ? "NaN" : "infinite"); statistics need finite numbers")
+                "row \(bad / featureCount), feature \(bad % featureCount) is "
+                    + "\(rows[bad].isNaN ? "NaN" : "infinite"); statistics need finite numbers")
         }
         try grow(by: rowCount)
         var done = 0

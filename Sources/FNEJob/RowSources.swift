@@ -82,7 +82,8 @@ struct ShardsSource: RowSource {
             }
             let list = try ImageList(reading: File.contents(folder.appending(JobFiles.list)))
             guard list.count == manifest.images.count, list.sha256 == manifest.images.sha256 else {
-                throw FNEError(.invalidData, "'\(folder.appending(JobFiles.list))' is not the list that the shard was made of")
+                throw FNEError(
+                    .invalidData, "'\(folder.appending(JobFiles.list))' is not the list that the shard was made of")
             }
             return Part(folder: folder, manifest: manifest, list: list)
         }.sorted { $0.manifest.images.first < $1.manifest.images.first }
@@ -109,7 +110,8 @@ struct ShardsSource: RowSource {
             next += images.count
         }
         guard next == start.manifest.images.total else {
-            throw FNEError(.jobMismatch, "images \(next) to \(start.manifest.images.total - 1) are in none of the shards")
+            throw FNEError(
+                .jobMismatch, "images \(next) to \(start.manifest.images.total - 1) are in none of the shards")
         }
         self.parts = parts
         rowSize = try start.manifest.featureCount() * start.manifest.rowsPerImage()

@@ -1,6 +1,6 @@
 import FNESupport
 
-/// Where a network runs.
+/// The device that a network runs on.
 public enum Device: Equatable, Sendable {
     /// TensorFlow chooses. It takes its first GPU, if it has one.
     case automatic

@@ -6,7 +6,8 @@ extension Extractor {
     /// images. The float32 rows stay in memory until the last image is read.
     ///
     /// - Parameters:
-    ///   - codes: receives int8 [files.count * rowsPerImage, F]; a skipped image's rows are `Discretization.skippedCode`
+    ///   - codes: receives int8 [files.count * rowsPerImage, F]; a skipped image's rows are
+    ///     `Discretization.skippedCode`
     ///   - mean, std: receive float64 [F]
     ///   - rowsDone: receives the number of all rows once the codes are final, else 0
     /// - Throws: as `extract(files:to:rowsDone:reports:)`; the first image's error where no image could be embedded.

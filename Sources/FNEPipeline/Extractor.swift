@@ -170,7 +170,8 @@ public final class Extractor: @unchecked Sendable {
     private static func preprocessing(_ options: Options, _ input: Model.Input) throws -> Preprocessing {
         func size(_ name: String, _ wanted: Int?, _ fixed: Int?) throws -> Int {
             if let wanted, let fixed, wanted != fixed {
-                throw FNEError(.invalidArgument, "\(name) is \(wanted), but the graph's input has a fixed \(name) of \(fixed)")
+                throw FNEError(
+                    .invalidArgument, "\(name) is \(wanted), but the graph's input has a fixed \(name) of \(fixed)")
             }
             guard let size = wanted ?? fixed else {
                 throw FNEError(.invalidArgument, "the graph does not fix the input's \(name); pass it as an option")

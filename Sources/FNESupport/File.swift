@@ -158,7 +158,9 @@ package final class File {
     package static func makeFolder(_ path: FilePath) throws {
         var facts = stat()
         if path.systemCall({ stat($0, &facts) }) == 0 {
-            guard facts.st_mode & S_IFMT == S_IFDIR else { throw FNEError(.fileError, "'\(path)' is a file, not a folder") }
+            guard facts.st_mode & S_IFMT == S_IFDIR else {
+                throw FNEError(.fileError, "'\(path)' is a file, not a folder")
+            }
             return
         }
         let parent = path.parent

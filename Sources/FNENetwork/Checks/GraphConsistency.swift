@@ -18,7 +18,9 @@ enum GraphConsistency {
     private static func check(
         _ node: GraphDefinition.Node, source: (String) -> GraphDefinition.Node?
     ) throws {
-        func wrong(_ what: String) -> FNEError { FNEError(.invalidGraph, "node '\(node.name)' (\(node.operation)) \(what)") }
+        func wrong(_ what: String) -> FNEError {
+            FNEError(.invalidGraph, "node '\(node.name)' (\(node.operation)) \(what)")
+        }
         func input(_ place: Int) -> GraphDefinition.Node? {
             node.inputs.indices.contains(place) ? source(node.inputs[place].name) : nil
         }

@@ -107,7 +107,9 @@ public enum LayerSelection {
             guard selector.contains(where: { "*?[".contains($0) }) else { throw unknown(selector) }
             let pattern = selector.hasPrefix("import/") ? String(selector.dropFirst("import/".count)) : selector
             let found = layers.filter { LayerSelection.matches(selector, $0.name) || LayerSelection.matches(pattern, $0.name) }
-            guard !found.isEmpty else { throw FNEError(.unknownTensor, "no layer of the \(whole) matches '\(selector)'") }
+            guard !found.isEmpty else {
+                throw FNEError(.unknownTensor, "no layer of the \(whole) matches '\(selector)'")
+            }
             return found.map(\.layer)
         }
 
