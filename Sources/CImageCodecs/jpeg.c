@@ -55,17 +55,17 @@ static int is_damage(int jpeg_message) {
     }
 }
 
-// Whether the data end before the first row of blocks is complete: nothing can be had then.
+// Whether the data end before the first row of blocks is complete. Then no part of the picture can be decoded.
 static int ends_at_once(j_common_ptr info) {
     j_decompress_ptr decompress = (j_decompress_ptr)info;
     return info->err->msg_code == JWRN_JPEG_EOF && decompress->input_scan_number <= 1 &&
            decompress->input_iMCU_row == 0;
 }
 
-// Warnings that mean that pixels are lost end the decoding, unless that is to be tolerated; libjpeg then fills in grey
-// and goes on.
+// Takes libjpeg's warnings. One that means lost pixels ends the decoding, unless damage is tolerated. Then libjpeg
+// fills the place with grey and goes on.
 static void on_message(j_common_ptr info, int level) {
-    if (level >= 0) return; // trace
+    if (level >= 0) return; // these are traces
     jpeg_reader *reader = info->client_data;
     int damage = is_damage(info->err->msg_code);
     if (damage && (!reader->base.tolerant || ends_at_once(info))) on_error(info);
@@ -78,7 +78,7 @@ static void on_message(j_common_ptr info, int level) {
     }
 }
 
-// Each scan of a progressive JPEG costs a pass over the whole picture, so a small file can take hours.
+// Counts the scans of a progressive JPEG. Each costs a pass over the whole picture, so a small file could take hours.
 static void on_progress(j_common_ptr info) {
     jpeg_reader *reader = info->client_data;
     if (info->is_decompressor && (uint32_t)((j_decompress_ptr)info)->input_scan_number > reader->max_scans) {
@@ -92,7 +92,7 @@ static int read_rows(cic_reader *base, uint8_t *rgb, size_t stride) {
     jpeg_reader *reader = (jpeg_reader *)base;
     j_decompress_ptr info = &reader->info;
     if (setjmp(reader->escape) != 0) {
-        // Damage that libjpeg does not get over, below rows that are there; any other trouble stays an error.
+        // libjpeg could not go on. Damage after the first rows leaves a partial picture. All else stays an error.
         return base->tolerant && base->code == CIC_DAMAGED && info->output_scanline > 0 ? CIC_PARTIAL : base->code;
     }
     if (base->tolerant) {
@@ -108,16 +108,16 @@ static int read_rows(cic_reader *base, uint8_t *rgb, size_t stride) {
     while (info->output_scanline < info->output_height) {
         uint8_t *out = rgb + stride * info->output_scanline;
         JSAMPROW row = cmyk ? inks[0] : out;
-        jpeg_read_scanlines(info, &row, 1); // the source in memory never suspends: one row, or a jump
+        jpeg_read_scanlines(info, &row, 1); // gives one row or jumps, since a source in memory never suspends
         if (!cmyk) continue;
-        // OpenCV's conversion of Adobe's inverted CMYK: each colour is k less the ink's share of k.
+        // This is OpenCV's conversion of Adobe's inverted CMYK. Each colour is k less the ink's share of k.
         const uint8_t *ink = inks[0];
         for (JDIMENSION x = 0; x < info->output_width; ++x, ink += 4, out += 3) {
             int black = ink[3];
             for (int c = 0; c < 3; ++c) out[c] = (uint8_t)(black - (((255 - ink[c]) * black) >> 8));
         }
     }
-    jpeg_finish_decompress(info); // reads to the end marker: a missing one is noticed
+    jpeg_finish_decompress(info); // reads to the end marker, and so notices a missing one
     return base->code;
 }
 

@@ -40,7 +40,7 @@ static void on_warning(png_structp png, png_const_charp text) {
 
 static void take_bytes(png_structp png, png_bytep out, size_t count) {
     png_reader *reader = png_get_io_ptr(png);
-    if (count > reader->size - reader->position) png_error(png, "the data end too early");
+    if (count > reader->size - reader->position) png_error(png, "the image data end too early");
     memcpy(out, reader->bytes + reader->position, count);
     reader->position += count;
 }
@@ -50,21 +50,21 @@ static int read_rows(cic_reader *base, uint8_t *rgb, size_t stride) {
     if (setjmp(png_jmpbuf(reader->png)) != 0) {
         return base->tolerant && base->code == CIC_DAMAGED && reader->rows_read > 0 ? CIC_PARTIAL : base->code;
     }
-    png_set_expand(reader->png);   // palettes to RGB, grey of 1, 2, 4 bits to 8
-    png_set_strip_16(reader->png); // the high byte
+    png_set_expand(reader->png);   // makes RGB of palettes, and 8 bits of grey of 1, 2 or 4 bits
+    png_set_strip_16(reader->png); // keeps the high byte
     png_set_gray_to_rgb(reader->png);
     png_set_strip_alpha(reader->png);
     int passes = png_set_interlace_handling(reader->png);
     png_read_update_info(reader->png, reader->info);
     png_uint_32 height = png_get_image_height(reader->png, reader->info);
     size_t row_size = png_get_rowbytes(reader->png, reader->info);
-    if (row_size > stride) png_error(reader->png, "rows longer than expected");
+    if (row_size > stride) png_error(reader->png, "the rows are longer than expected");
     if (base->tolerant) {
         for (png_uint_32 y = 0; y < height; ++y) memset(rgb + stride * y, 0, row_size);
     }
     for (int pass = 0; pass < passes; ++pass) {
         for (png_uint_32 y = 0; y < height; ++y) {
-            // As a display row, each pass of an interlaced picture fills the pixels that later passes refine.
+            // Each pass of an interlaced picture fills the pixels that later passes refine.
             png_read_row(reader->png, NULL, rgb + stride * y);
             reader->rows_read += 1;
         }
@@ -79,7 +79,8 @@ static void close_reader(cic_reader *base) {
     free(reader);
 }
 
-// Text and profiles, which are not decompressed: a small file can hold gigabytes of them.
+// The chunks of texts, profiles and hints. They are skipped without being decompressed, because a small file can hold
+// gigabytes of them.
 static const png_byte skipped[] = "tEXt\0zTXt\0iTXt\0iCCP\0sPLT\0hIST";
 enum { SKIPPED_COUNT = sizeof skipped / 5, CHUNK_HEADER = 8, CHUNK_CHECKSUM = 4 };
 
@@ -90,7 +91,7 @@ static int is_skipped(const uint8_t *name) {
     return 0;
 }
 
-// Refuses a chunk that libpng would hold in memory as a whole and that is longer than the limit.
+// Refuses a chunk that is longer than the limit and that libpng would hold in memory as a whole.
 static void check_chunks(png_reader *reader, uint64_t limit) {
     size_t at = 8; // after the signature
     while (reader->size - at >= CHUNK_HEADER) {
@@ -103,7 +104,7 @@ static void check_chunks(png_reader *reader, uint64_t limit) {
             return;
         }
         if (memcmp(chunk + 4, "IEND", 4) == 0) return;
-        if (length > reader->size - at - CHUNK_HEADER) return; // the end is missing, as libpng will notice
+        if (length > reader->size - at - CHUNK_HEADER) return; // libpng will notice that the end is missing
         at += CHUNK_HEADER + length;
         at += reader->size - at < CHUNK_CHECKSUM ? reader->size - at : CHUNK_CHECKSUM;
     }
@@ -128,11 +129,11 @@ cic_reader *cic_png_open(const uint8_t *bytes, size_t size, const cic_options *o
     check_chunks(reader, options->max_chunk_size);
     if (reader->base.code != CIC_OK) return &reader->base;
     png_set_keep_unknown_chunks(reader->png, PNG_HANDLE_CHUNK_NEVER, skipped, SKIPPED_COUNT);
-    png_set_user_limits(reader->png, 0x7fffffff, 0x7fffffff); // ours, in pixels, is checked by the caller
+    png_set_user_limits(reader->png, 0x7fffffff, 0x7fffffff); // the caller checks libfne's limit, in pixels
     png_set_chunk_malloc_max(reader->png, options->max_chunk_size);
     if (reader->base.tolerant) {
         png_set_crc_action(reader->png, PNG_CRC_WARN_USE, PNG_CRC_DEFAULT);
-        png_set_compression_buffer_size(reader->png, 64); // bytes read at once: what is lost where the data end
+        png_set_compression_buffer_size(reader->png, 64); // bytes read at once, which are lost where the data end
     }
     png_set_read_fn(reader->png, reader, take_bytes);
     png_read_info(reader->png, reader->info);

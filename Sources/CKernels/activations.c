@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-enum { SPARE = 16 }; // what the loops may touch after a row
+enum { SPARE = 16 }; // values after a row that the loops may touch
 
 int ck_map_mean(const float *maps, size_t n, size_t height, size_t width, size_t channels, float *mean) {
     float *sums = malloc((channels + SPARE) * sizeof *sums);

@@ -1,4 +1,4 @@
-// For any processor of the architecture.
+// The loops for any processor of the architecture.
 #define CK_VARIANT ck_loops_baseline
 #define CK_VARIANT_NAME "baseline"
 #define CK_POPCOUNT CK_POPCOUNT_WORDS

@@ -20,22 +20,22 @@ static uint16_t nearest(float value) {
     return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-// The bfloat16 next to a finite one, upwards or downwards.
+// The next bfloat16 above or below a finite one.
 static uint16_t neighbour(uint16_t half, int upwards) {
     if ((half & 0x7fff) == 0) return upwards ? 0x0001 : 0x8001;
     int negative = half >> 15;
     return (uint16_t)(negative == upwards ? half - 1 : half + 1);
 }
 
-enum { BUCKETS = 65 }; // by how near a value is to the middle between two bfloat16: 64 is on it
+enum { BUCKETS = 65 }; // they sort values by how near they are to the middle between two bfloat16; 64 is the middle
 
 static int bucket_of(float error, float step) {
-    int bucket = (int)(error / step * 128); // step and error have one sign, and the error is at most half of it
+    int bucket = (int)(error / step * 128); // step and error have the same sign, and error is at most half of step
     return bucket < 0 ? 0 : bucket >= BUCKETS ? BUCKETS - 1 : bucket;
 }
 
 static void round_balanced(const float *values, size_t count, uint16_t *rounded) {
-    double missing = 0; // what the sum lost
+    double missing = 0; // the amount that the sum lost
     for (size_t i = 0; i < count; ++i) {
         rounded[i] = nearest(values[i]);
         missing += (double)values[i] - (double)widened(rounded[i]);
@@ -43,7 +43,7 @@ static void round_balanced(const float *values, size_t count, uint16_t *rounded)
     if (!isfinite(missing) || missing == 0) return;
     const int upwards = missing > 0;
 
-    // Those nearest to the middle cost least when they are rounded the other way.
+    // Values near the middle cost least when they are rounded the other way.
     double gains[BUCKETS] = {0};
     for (size_t i = 0; i < count; ++i) {
         const uint16_t half = rounded[i];
@@ -52,7 +52,7 @@ static void round_balanced(const float *values, size_t count, uint16_t *rounded)
         const float step = widened(neighbour(half, upwards)) - widened(half);
         gains[bucket_of(error, step)] += step;
     }
-    int last = BUCKETS; // all above this bucket are turned, in it as many as help
+    int last = BUCKETS; // all values in higher buckets are turned, and in this one as many as help
     double turned = 0;
     while (last > 0 && fabs(turned) < fabs(missing)) turned += gains[--last];
     double left = missing - (turned - (last < BUCKETS ? gains[last] : 0));
@@ -80,7 +80,7 @@ static float value_at(const char *values, size_t index) {
     return value;
 }
 
-enum { GROUP = 16 }; // channels that are gathered at a time: a cache line of each row
+enum { GROUP = 16 }; // channels that are gathered at a time, which are a cache line of each row
 
 int ck_round_bf16(const void *weights, size_t inputs, size_t channels, int channels_first, const double *scale,
                   uint16_t *rounded) {

@@ -3,16 +3,16 @@
 
 #include <string.h>
 
-enum { GROUP = 8 }; // codes taken at once, as the bytes of a word
+enum { GROUP = 8 }; // codes that are taken at once, as the bytes of a word
 
-// The bytes' lowest bits, the first byte's as bit 0.
+// Gathers the lowest bits of eight bytes into one byte. The first byte's bit becomes bit 0.
 static uint64_t gathered(uint64_t bytes) { return ((bytes & 0x0101010101010101u) * 0x0102040810204080u) >> 56; }
 
 size_t ck_first_bad_code(const int8_t *codes, size_t count) {
     enum { BLOCK = 4096 };
     for (size_t start = 0; start < count; start += BLOCK) {
         const size_t end = count - start < BLOCK ? count : start + BLOCK;
-        uint8_t bad = 0; // without a branch, so that it is done for many at once
+        uint8_t bad = 0; // there is no branch, so that many codes are tested at once
         for (size_t i = start; i < end; ++i)
             bad |= (uint8_t)((uint8_t)(codes[i] + 1) > 2) & (uint8_t)(codes[i] != INT8_MIN);
         for (size_t i = start; bad && i < end; ++i) {
@@ -35,7 +35,7 @@ void ck_pack(const int8_t *codes, size_t features, uint64_t *nonzero, uint64_t *
             } else {
                 for (size_t k = 0; k < features - f; ++k) bytes |= (uint64_t)(uint8_t)codes[f + k] << 8 * k;
             }
-            // 1 and -1 are odd, -1 and -128 have their top bit set.
+            // 1 and -1 are odd. -1 and -128 have their top bit set.
             set |= gathered(bytes) << bit;
             minus |= gathered(bytes >> 7) << bit;
         }
@@ -44,7 +44,7 @@ void ck_pack(const int8_t *codes, size_t features, uint64_t *nonzero, uint64_t *
     }
 }
 
-// A word whose bytes are the eight bits of a byte, the lowest as the first byte.
+// Spreads the eight bits of a byte over the bytes of a word. The lowest bit becomes the first byte.
 static uint64_t spread(uint64_t bits) {
     const uint64_t one_each = ((bits & 0xff) * 0x0101010101010101u) & 0x8040201008040201u;
     return (one_each + 0x7f7f7f7f7f7f7f7fu) >> 7 & 0x0101010101010101u;
@@ -53,7 +53,7 @@ static uint64_t spread(uint64_t bits) {
 void ck_unpack(const uint64_t *nonzero, const uint64_t *negative, size_t features, int8_t *codes) {
     for (size_t f = 0; f < features; f += GROUP) {
         const uint64_t set = nonzero[f / 64] >> f % 64, minus = negative[f / 64] >> f % 64 & set;
-        uint64_t bytes = spread(set) + spread(minus) * 0xfe; // 1, or 1 + 0xfe for -1
+        uint64_t bytes = spread(set) + spread(minus) * 0xfe; // a byte is 1, or 1 + 0xfe, which is -1
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
         bytes = __builtin_bswap64(bytes);
 #endif

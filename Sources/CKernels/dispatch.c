@@ -1,4 +1,4 @@
-// Which variant of the loops runs: the widest that the processor has, decided when the library is loaded.
+// Chooses the variant of the loops when the library is loaded. It is the widest that the processor can run.
 #include "CKernels.h"
 #include "loops.h"
 

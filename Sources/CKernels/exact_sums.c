@@ -2,9 +2,9 @@
 
 #include <string.h>
 
-// A float32 is m * 2^(p - 149) with a 24-bit m and p = 0 to 253. Its square is m^2 * 2^(2p - 298), where m^2 of 48 bits
-// is added as two halves of 24 bits. A half shifted by at most 31 places stays below 2^55, and a lane takes at most two
-// of them a row: 64 rows stay below 2^62.
+// A float32 is m * 2^(p - 149), with m of 24 bits and p = 0 to 253. Its square is m^2 * 2^(2p - 298). m^2 has 48 bits
+// and is added as two halves of 24 bits. A half is shifted by at most 31 places and so stays below 2^55. A lane takes
+// at most two halves per row, so that 64 rows stay below 2^62.
 
 static inline void add(int64_t *lanes, float value) {
     uint32_t bits;
@@ -24,7 +24,7 @@ static inline void add(int64_t *lanes, float value) {
     squares[high >> 5] += (int64_t)((square >> 24) << (high & 31));
 }
 
-enum { FEATURES_PER_BLOCK = 32 }; // lanes of a block stay in the first-level cache while all rows pass
+enum { FEATURES_PER_BLOCK = 32 }; // a block's lanes stay in the first-level cache during all rows
 
 void ck_exact_add(int64_t *lanes, const float *x, size_t rows, size_t stride, size_t features) {
     for (size_t start = 0; start < features; start += FEATURES_PER_BLOCK) {
@@ -38,7 +38,7 @@ void ck_exact_add(int64_t *lanes, const float *x, size_t rows, size_t stride, si
 
 static void carry(int64_t *lanes, size_t count) {
     for (size_t i = 0; i + 1 < count; ++i) {
-        int64_t over = lanes[i] >> 32; // rounds down, also below zero
+        int64_t over = lanes[i] >> 32; // rounds down, also for negative lanes
         lanes[i] &= 0xffffffff;
         lanes[i + 1] += over;
     }

@@ -19,7 +19,7 @@ size_t ck_ternarize(const float *x, size_t rows, size_t features, const float *l
 
 void ck_l2_normalize(const float *x, size_t rows, size_t features, float *y) {
     for (size_t row = 0; row < rows; ++row, x += features, y += features) {
-        // Eight sums, so that the additions need not wait for each other.
+        // There are eight sums, so that the additions need not wait for each other.
         double sums[8] = {0}, sum = 0;
         size_t f = 0;
         for (; f + 8 <= features; f += 8) {

@@ -7,12 +7,12 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-// OpenCV's INTER_LINEAR on uint8 (modules/imgproc/src/resize.cpp): positions in float, weights of 11 bits, a horizontal
-// pass in int32, and a vertical pass that keeps 16 bits of each product.
+// This is OpenCV's INTER_LINEAR on uint8 (modules/imgproc/src/resize.cpp). Positions are floats, and weights have 11
+// bits. The horizontal pass is in int32. The vertical pass keeps 16 bits of each product.
 enum { WEIGHT_BITS = 11, WEIGHT_ONE = 1 << WEIGHT_BITS };
 
-// The source samples of each of new_size destination samples. clamped says how the border is treated: OpenCV moves the
-// horizontal position onto the border sample, but only clips the two row numbers of a vertical one.
+// Finds the source samples of each of new_size destination samples. clamped says how the border is treated. OpenCV
+// moves a horizontal position onto the border sample. Of a vertical position, it only clips the two row numbers.
 static void place_taps(ck_tap *taps, size_t size, size_t new_size, int clamped) {
     double inverse = (double)new_size / (double)size;
     double step = 1.0 / inverse;
@@ -59,10 +59,10 @@ int ck_resize_bilinear(const uint8_t *rgb, size_t stride, size_t height, size_t 
     place_taps(columns, width, new_width, 1);
     place_taps(lines, height, new_height, 0);
     int16_t *rows[2] = {buffers, buffers + samples};
-    int32_t held[2] = {-1, -1}; // which source row each buffer holds
+    int32_t held[2] = {-1, -1}; // the source row that each buffer holds
     for (size_t y = 0; y < new_height; ++y) {
         int32_t wanted[2] = {lines[y].first, lines[y].second};
-        if (held[1] == wanted[0] && held[0] != wanted[0]) { // moving down: the second row becomes the first
+        if (held[1] == wanted[0] && held[0] != wanted[0]) { // moving down, the second row becomes the first
             int16_t *row = rows[0];
             rows[0] = rows[1];
             rows[1] = row;
@@ -84,9 +84,11 @@ int ck_resize_bilinear(const uint8_t *rgb, size_t stride, size_t height, size_t 
 
 // ---- antialiased
 
-// Pillow's BILINEAR (src/libImaging/Resample.c): a triangle over all the source samples that a destination sample
-// covers, its weights normalized in double and rounded to 22 bits; a horizontal, then a vertical pass, each rounded to
-// uint8. Rounding each of very many weights would lose their sum, and so the brightness.
+// This is Pillow's BILINEAR (src/libImaging/Resample.c). A destination sample is a weighted mean of all the source
+// samples that it covers. The weights form a triangle. They are normalized in double and rounded to 22 bits. A
+// horizontal pass comes before a vertical one, and each is rounded to uint8. Where there are very many weights,
+// rounding each by itself would lose their sum, and so the brightness. Then the rounding error is carried from weight
+// to weight.
 enum { MANY_WEIGHTS = 4096 };
 
 static void round_weights(double *exact, size_t count, double sum, int32_t *weights) {
@@ -104,10 +106,11 @@ static size_t triangle_size(size_t size, size_t new_size) {
     return (size_t)ceil(scale < 1 ? 1 : scale) * 2 + 1;
 }
 
-// The spans of new_size destination samples; weights and exact have room for each and one.
+// Finds the spans of new_size destination samples. weights has room for the weights of all of them, exact for those of
+// one.
 static void place_spans(ck_span *spans, size_t size, size_t new_size, int32_t *weights, double *exact) {
     double scale = (double)size / (double)new_size;
-    double support = scale < 1 ? 1 : scale, inverse = 1 / support; // products, not quotients: Pillow's very roundings
+    double support = scale < 1 ? 1 : scale, inverse = 1 / support; // products, not quotients, round as in Pillow
     size_t room = triangle_size(size, new_size);
     for (size_t i = 0; i < new_size; ++i) {
         double centre = ((double)i + 0.5) * scale;
@@ -157,7 +160,7 @@ int ck_resize_antialiased(const uint8_t *rgb, size_t stride, size_t height, size
 
 // ---- to numbers
 
-// Samples whose order is changed pass through a buffer of whole patterns.
+// Samples that change their order pass through a buffer of whole patterns.
 enum { BUFFER = 32 * CK_PATTERN };
 
 static void reorder(const uint8_t *pixel, ptrdiff_t step, size_t count, int swap, uint8_t *samples) {

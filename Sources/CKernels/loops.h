@@ -1,5 +1,5 @@
-// The innermost loops. Each is compiled once for each instruction set (see variants.h), and every variant gives the
-// same bits: no contraction, no reassociation.
+// The innermost loops. Each is compiled once per instruction set (see variants.h). Every variant gives the same bits,
+// because operations are neither fused nor reordered.
 #ifndef CK_LOOPS_H
 #define CK_LOOPS_H
 
@@ -15,7 +15,7 @@ typedef struct {
     int16_t weight[2];
 } ck_tap;
 
-// The source samples that a destination sample is a weighted sum of; weights in 1/2^22.
+// The source samples whose weighted sum a destination sample is. The weights are in 1/2^22.
 typedef struct {
     size_t first;
     size_t count;
@@ -24,13 +24,13 @@ typedef struct {
 
 enum { CK_TRIANGLE_BITS = 22, CK_TRIANGLE_ONE = 1 << CK_TRIANGLE_BITS };
 
-// Values of mean and scale repeat every three samples; 48 of them are whole vectors on every machine.
+// Values of mean and scale repeat every three samples. 48 of them are whole vectors on every machine.
 enum { CK_PATTERN = 48 };
 
-// Queries that share a pass over a row.
+// The number of queries that share a pass over a row.
 enum { CK_QUERIES = 4 };
 
-// How a variant counts bits.
+// The ways in which a variant counts bits.
 #define CK_POPCOUNT_WORDS 0
 #define CK_POPCOUNT_AVX2 1
 #define CK_POPCOUNT_AVX512 2
@@ -45,24 +45,24 @@ typedef struct {
     size_t (*ternarize)(const float *x, size_t rows, size_t features, const float *low, const float *high,
                         int8_t *codes);
 
-    // mean [channels] over a map [height, width, channels]; sums is scratch of channels + 16 floats.
+    // Averages a map [height, width, channels] to mean [channels]. sums is scratch memory of channels + 16 floats.
     void (*map_mean)(const float *map, size_t height, size_t width, size_t channels, float *sums, float *mean);
     void (*map_mean_bf16)(const uint16_t *map, size_t height, size_t width, size_t channels, float *sums, float *mean);
-    // Local response normalization of positions of channels values; squares is scratch of channels + 2 radius + 16
+    // Local response normalization of [positions, channels]. squares is scratch memory of channels + 2 radius + 16
     // floats.
     void (*lrn)(const float *x, size_t positions, size_t channels, const ck_lrn *options, float *squares, float *y);
     void (*lrn_bf16)(const uint16_t *x, size_t positions, size_t channels, const ck_lrn *options, float *squares,
                      uint16_t *y);
-    // a + b, with relu at least 0. y may be a or b.
+    // y = a + b. With relu it is at least 0. y may be a or b.
     void (*add_bf16)(const uint16_t *a, const uint16_t *b, size_t count, int relu, uint16_t *y);
 
-    // Of count queries (1 to CK_QUERIES) and rows of packed codes, each of two planes of words: how many features are
-    // set in both, and how many of these have opposite signs. Query q's numbers are at q * stride.
+    // Compares count queries (1 to CK_QUERIES) with rows of packed codes, as ck_packed_counts does. The numbers of
+    // query q begin at q * stride.
     void (*packed_counts)(const uint64_t *queries, size_t count, const uint64_t *base, size_t rows, size_t words,
                           size_t stride, int32_t *both, int32_t *opposite);
 
-    // A row of RGB resized over its width: sixteenths of 1/2048 of the weighted sum, which fit int16. size is the
-    // row's number of pixels.
+    // Resizes a row of RGB over its width. The weighted sums, in 1/2048, are divided by 16, so that they fit int16.
+    // size is the row's number of pixels.
     void (*resize_row)(const uint8_t *row, size_t size, const ck_tap *taps, size_t count, int16_t *out);
     void (*blend_rows)(const int16_t *a, const int16_t *b, int16_t u, int16_t v, size_t count, uint8_t *out);
     void (*halve_row)(const uint8_t *a, const uint8_t *b, size_t count, uint8_t *out);

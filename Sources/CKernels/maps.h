@@ -1,7 +1,7 @@
-// The loops over activation maps, for one type of values. variants.h includes this once for each type, and defines
-// VALUE, the type, and OF_VALUE(name), which gives the names of the functions their ending: load_f32, load_bf16.
+// The loops over activation maps, for one type of values. variants.h includes this once per type. It defines VALUE,
+// which is the type, and OF_VALUE(name), which gives the names of functions their ending, as in load_f32 and load_bf16.
 
-// Adds the sums of a row of positions to the totals of some vectors of channels, which stay in registers along the row.
+// Adds a row of positions to the totals of some vectors of channels. The row's sums stay in registers.
 INLINE void OF_VALUE(add_row)(const VALUE *p, size_t width, size_t channels, float *total, const int vectors) {
     ck_vector sums[MOST_VECTORS];
     for (int i = 0; i < vectors; ++i) sums[i] = (ck_vector){0};
@@ -11,7 +11,7 @@ INLINE void OF_VALUE(add_row)(const VALUE *p, size_t width, size_t channels, flo
     for (int i = 0; i < vectors; ++i) store_f32(total + LANES * i, load_f32(total + LANES * i) + sums[i]);
 }
 
-// The same, with a function of its own for each number of vectors.
+// Does the same. The compiler makes a function of its own for each number of vectors.
 static void OF_VALUE(add_vectors)(const VALUE *p, size_t width, size_t channels, float *total, size_t vectors) {
     switch (vectors) {
     case 1: OF_VALUE(add_row)(p, width, channels, total, 1); break;
@@ -25,12 +25,13 @@ static void OF_VALUE(add_vectors)(const VALUE *p, size_t width, size_t channels,
     }
 }
 
-// Sums rows first, then the rows' sums: rounding errors grow with width + height instead of width * height.
+// Adds the values of each row first, and then the rows' sums. So rounding errors grow with width + height instead of
+// width * height.
 static void OF_VALUE(map_mean)(const VALUE *map, size_t height, size_t width, size_t channels, float *sums,
                                float *mean) {
     const size_t vectors = channels / LANES, groups = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
     const size_t rest = channels % LANES;
-    float *last = sums + channels; // of the last LANES channels, where these are no whole vectors
+    float *last = sums + channels; // sums of the last LANES channels, where the channels are no whole vectors
     memset(sums, 0, (channels + LANES) * sizeof *sums);
     for (size_t y = 0; y < height; ++y, map += width * channels) {
         for (size_t group = groups, k = 0, left = vectors; group > 0; --group) {
@@ -53,8 +54,8 @@ static void OF_VALUE(map_mean)(const VALUE *map, size_t height, size_t width, si
     }
 }
 
-// y = x * (bias + alpha * sum of x^2 over the channels within the radius)^-beta. With beta 0.75, the published
-// networks', u^-0.75 = 1 / (sqrt(u) * sqrt(sqrt(u))).
+// y = x * (bias + alpha * sum of x^2 over the channels within the radius)^-beta. The published networks have beta 0.75.
+// For that, u^-0.75 = 1 / (sqrt(u) * sqrt(sqrt(u))) is faster.
 static void OF_VALUE(lrn)(const VALUE *x, size_t positions, size_t channels, const ck_lrn *options, float *squares,
                           VALUE *y) {
     const size_t radius = options->radius;

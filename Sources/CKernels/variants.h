@@ -1,5 +1,5 @@
-// The loops themselves. A file of a variant defines CK_VARIANT, the table's name, and CK_VARIANT_NAME, opens the
-// instruction set, and includes this.
+// The loops themselves. The file of a variant defines CK_VARIANT, the name of the table, and CK_VARIANT_NAME, its name
+// in words. It enables the instruction set and includes this file.
 #include "loops.h"
 
 #include <math.h>
@@ -15,9 +15,9 @@ static inline uint32_t bits_of(float value) {
 
 // ---- vectors
 //
-// Vectors of sixteen float32 on every machine: the order of the additions is the same whatever the registers are.
+// Vectors have sixteen float32 on every machine. So the order of the additions is the same, whatever the registers are.
 
-// They never pass through a call, whose registers differ from variant to variant.
+// The warning is about vectors that are passed to functions. These are inlined, so no vector passes through a call.
 #pragma clang diagnostic ignored "-Wpsabi"
 #define INLINE static inline __attribute__((always_inline))
 
@@ -41,8 +41,8 @@ INLINE void store_f32(float *p, ck_vector v) { memcpy(p, &v, sizeof v); }
 
 enum { BLOCK = 4096 };
 
-// The first value whose bits, without the sign, are `least` or more. Whole blocks are tested without a branch per
-// value; the block that fails is searched.
+// The index of the first value whose bits, without the sign, are `least` or more. Whole blocks are tested without a
+// branch per value. Then the block with such a value is searched.
 INLINE size_t first_with_bits(const float *values, size_t count, const uint32_t least) {
     for (size_t start = 0; start < count; start += BLOCK) {
         size_t end = count - start < BLOCK ? count : start + BLOCK;
@@ -56,7 +56,7 @@ INLINE size_t first_with_bits(const float *values, size_t count, const uint32_t 
     return count;
 }
 
-enum { BITS_OF_INFINITY = 0x7f800000 }; // those of NaN are greater
+enum { BITS_OF_INFINITY = 0x7f800000 }; // the bits of NaN are greater
 
 static size_t first_not_finite(const float *values, size_t count) {
     return first_with_bits(values, count, BITS_OF_INFINITY);
@@ -76,8 +76,8 @@ static void standardize(const float *x, size_t rows, size_t features, const doub
     }
 }
 
-// The codes of some neighbouring rows' first features, a vector at a time, and whether there was a NaN among them. The
-// cuts are loaded once for all the rows.
+// Computes the codes of some neighbouring rows, a vector of features at a time. The cuts are loaded once for all these
+// rows. Returns the number of features that are done. nan receives whether there was a NaN.
 INLINE size_t ternarize_vectors(const float *restrict x, size_t features, const float *restrict low,
                                 const float *restrict high, int8_t *restrict codes, uint32_t *nan, const int rows) {
     ck_masks unordered = {0};
@@ -139,8 +139,8 @@ INLINE ck_vector load_bf16(const uint16_t *p) {
     return v;
 }
 
-// Rounded to nearest, ties to even; a NaN keeps its upper half, as one whose payload would be rounded away must not
-// become an infinity.
+// Stores values rounded to nearest, ties to even. A NaN keeps its upper half and becomes quiet. Rounding could make an
+// infinity of it.
 INLINE void store_bf16(uint16_t *p, ck_vector v) {
     ck_words words;
     memcpy(&words, &v, sizeof words);
@@ -168,7 +168,7 @@ static inline uint16_t rounded_bf16(float value) {
     return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-enum { MOST_VECTORS = 8 }; // of channels whose sums are in registers at once
+enum { MOST_VECTORS = 8 }; // vectors of channels whose sums are in registers at once
 
 #define VALUE float
 #define OF_VALUE(name) name##_f32
@@ -182,7 +182,7 @@ enum { MOST_VECTORS = 8 }; // of channels whose sums are in registers at once
 #undef VALUE
 #undef OF_VALUE
 
-// A NaN stays.
+// The maximum of each value and 0. A NaN stays.
 INLINE ck_vector at_least_zero(ck_vector v) {
     ck_words bits;
     memcpy(&bits, &v, sizeof bits);
@@ -206,7 +206,7 @@ static void add_bf16(const uint16_t *a, const uint16_t *b, size_t count, int rel
 
 // ---- codes
 
-// How many bits are set: by POPCNT of whole words, by tables of half bytes in registers of 32 and of 64 bytes, or by
+// Counting bits. The ways are POPCNT of whole words, tables of half bytes in registers of 32 or 64 bytes, and
 // VPOPCNTDQ.
 #if CK_POPCOUNT == CK_POPCOUNT_VPOPCNTDQ || CK_POPCOUNT == CK_POPCOUNT_AVX512
 
@@ -275,7 +275,7 @@ INLINE int32_t total(ck_bits counts) { return (int32_t)counts; }
 
 #endif
 
-// Some queries against rows: a row is loaded once for all of them.
+// Compares some queries with rows. A row is loaded once for all of them.
 INLINE void packed_counts_of(const uint64_t *queries, const uint64_t *base, size_t rows, size_t words, size_t stride,
                              int32_t *both, int32_t *opposite, const int count) {
     for (size_t row = 0; row < rows; ++row, base += 2 * words) {
@@ -298,9 +298,9 @@ INLINE void packed_counts_of(const uint64_t *queries, const uint64_t *base, size
     }
 }
 
-// One query, which waits for the memory: both planes of a row are read one after the other. Read side by side they are
-// two streams in one page, which processors do not foresee: half the speed. What both have set waits in the first
-// cache.
+// Compares one query with rows. Its speed is that of the memory, so the planes of a row are read one after the other.
+// Read side by side, they are two streams in one page, which processors do not foresee, and it has half the speed. The
+// bits that are set in both rows wait in the first-level cache.
 static void packed_counts_of_one(const uint64_t *query, const uint64_t *base, size_t rows, size_t words, int32_t *both,
                                  int32_t *opposite) {
     enum { CHUNK = 512 };
@@ -340,11 +340,11 @@ static void packed_counts(const uint64_t *queries, size_t count, const uint64_t 
 
 #if defined(CK_SHUFFLES)
 
-// Two pixels at a time: their 2 x 3 samples as pairs of 16 bits, multiplied and summed by pmaddwd.
+// Computes two pixels at a time. Their 2 x 3 samples are pairs of 16 bits, which pmaddwd multiplies and adds.
 static void resize_row(const uint8_t *row, size_t size, const ck_tap *taps, size_t count, int16_t *out) {
     const __m128i pairs = _mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1);
     size_t i = 0;
-    // Loads are of eight bytes, stores of eight where six are wanted: the ends are done sample by sample.
+    // Loads and stores are of eight bytes where six are wanted. So the end is done sample by sample.
     for (; i + 3 <= count && taps[i + 1].second == taps[i + 1].first + 1 && taps[i].second == taps[i].first + 1 &&
            3 * (size_t)taps[i + 1].first + 8 <= 3 * size;
          i += 2) {

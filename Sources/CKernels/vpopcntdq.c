@@ -1,4 +1,4 @@
-// AVX-512 with an instruction that counts bits.
+// The loops for AVX-512 with an instruction that counts bits.
 #if defined(__x86_64__)
 #include <immintrin.h>
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 const char *ctf_bind(void *library, ctf_api *api) {
-    // POSIX lets a void * from dlsym become a function pointer; memcpy says so without a warning.
+    // POSIX lets a void * from dlsym become a function pointer. memcpy does it without a compiler's warning.
 #define BIND(member)                                  \
     do {                                              \
         void *symbol = dlsym(library, "TF_" #member); \

@@ -134,7 +134,7 @@ static const char *bind(void *library) {
 
 enum { MAX_RANK = 8 };
 
-// What a kernel works on; freed by finish.
+// The objects of one run of a kernel. finish frees them.
 typedef struct {
     TF_Status *status;
     TF_Tensor *input;
@@ -149,7 +149,7 @@ static int fails(run *run, int code, const char *message) {
     return 1;
 }
 
-// An input and its shape. Returns 1 for what the kernels cannot work on.
+// Gets an input and its shape. Returns 1 for an input that the kernels cannot compute.
 static int begin(run *run, TF_OpKernelContext *context, int input) {
     memset(run, 0, sizeof *run);
     run->status = tf.NewStatus();
@@ -157,7 +157,7 @@ static int begin(run *run, TF_OpKernelContext *context, int input) {
     if (tf.GetCode(run->status) != OK) return 1;
     run->rank = tf.NumDims(run->input);
     run->type = tf.TensorType(run->input);
-    if (run->rank < 0 || run->rank > MAX_RANK) return fails(run, INVALID_ARGUMENT, "the input's rank is out of range");
+    if (run->rank < 0 || run->rank > MAX_RANK) return fails(run, INVALID_ARGUMENT, "the input has over 8 dimensions");
     if (run->type != FLOAT && run->type != BFLOAT16)
         return fails(run, INVALID_ARGUMENT, "the input is neither float nor bfloat16");
     for (int i = 0; i < run->rank; ++i) run->dims[i] = tf.Dim(run->input, i);
@@ -224,7 +224,7 @@ static void *create_lrn(TF_OpKernelConstruction *construction) {
 
 static void lrn(void *kernel, TF_OpKernelContext *context) {
     run run;
-    if (begin(&run, context, 0) == 0 && run.rank < 1) fails(&run, INVALID_ARGUMENT, "there is no axis of channels");
+    if (begin(&run, context, 0) == 0 && run.rank < 1) fails(&run, INVALID_ARGUMENT, "the input has no channels");
     if (tf.GetCode(run.status) == OK && allocate(&run, context, run.type, run.dims, run.rank) == 0) {
         size_t positions = 1, channels = (size_t)run.dims[run.rank - 1];
         for (int i = 0; i + 1 < run.rank; ++i) positions *= (size_t)run.dims[i];
@@ -237,7 +237,7 @@ static void lrn(void *kernel, TF_OpKernelContext *context) {
     finish(&run, context);
 }
 
-// How far apart neighbours along each axis of the result lie in a tensor that is broadcast to it.
+// For each axis of the result, the distance of neighbours in a tensor that is broadcast to the result.
 static void strides_in(const run *run, int rank, int64_t *strides) {
     int64_t stride = 1;
     for (int i = rank - 1, k = run->rank - 1; i >= 0; --i, --k) {
@@ -246,7 +246,7 @@ static void strides_in(const run *run, int rank, int64_t *strides) {
     }
 }
 
-// Sums along the result's last axis; what is repeated along it is spread out first.
+// Adds row by row along the result's last axis. An operand that is repeated along it is first written out.
 static void add_broadcast(const run *a, const run *b, int relu, const int64_t *shape, int rank, uint16_t *y,
                           uint16_t *spread) {
     int64_t steps[2][MAX_RANK], rows = 1, row[MAX_RANK] = {0};
@@ -301,7 +301,7 @@ static void add(void *kernel, TF_OpKernelContext *context) {
             count *= (size_t)shape[rank - i];
         }
         if (!fits) {
-            fails(&b, INVALID_ARGUMENT, "the shapes of the two summands do not go together");
+            fails(&b, INVALID_ARGUMENT, "the shapes of the two summands do not fit each other");
         } else if (allocate(&b, context, BFLOAT16, shape, rank) == 0 && count > 0) {
             uint16_t *y = tf.TensorData(b.output);
             if (same) {
@@ -330,7 +330,7 @@ static void same_shape(TF_ShapeInferenceContext *context, TF_Status *status) {
     tf.DeleteShapeHandle(shape);
 }
 
-// [n, height, width, channels] to [n, channels].
+// The shape [n, height, width, channels] becomes [n, channels].
 static void mean_shape(TF_ShapeInferenceContext *context, TF_Status *status) {
     TF_ShapeHandle *map = tf.NewShapeHandle(), *n = tf.NewShapeHandle(), *channels = tf.NewShapeHandle();
     tf.ShapeInferenceContextGetInput(context, 0, map, status);
@@ -365,10 +365,10 @@ static void broadcast_shape(TF_ShapeInferenceContext *context, TF_Status *status
                                       tf.ShapeInferenceContextRank(context, b)};
             shape = tf.ShapeInferenceContextScalar(context);
             for (int64_t k = ranks[0] > ranks[1] ? ranks[0] : ranks[1]; k >= 1 && tf.GetCode(status) == OK; --k) {
-                // The k-th axis from the end.
+                // This is the k-th axis from the end.
                 const int64_t i = ranks[0] - k, j = ranks[1] - k;
                 const int64_t left = i < 0 ? 1 : dimension(context, a, i), right = j < 0 ? 1 : dimension(context, b, j);
-                // A summand of unknown size may be the one that is repeated.
+                // An axis of unknown size may be the one that is repeated.
                 const int from_b = j >= 0 && (left == 1 || (left < 0 && right > 1));
                 tf.ShapeInferenceContextSubshape(context, from_b ? b : a, from_b ? j : i, (from_b ? j : i) + 1, axis,
                                                  status);
@@ -403,7 +403,7 @@ const char *cto_register(void *library) {
     static char problem[256];
     const char *missing = bind(library);
     if (missing != NULL) {
-        snprintf(problem, sizeof problem, "there is no function %s", missing);
+        snprintf(problem, sizeof problem, "TensorFlow has no function %s", missing);
         return problem;
     }
     TF_Status *status = tf.NewStatus();

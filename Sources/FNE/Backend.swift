@@ -5,7 +5,7 @@ public import CFNE
     status { try Backend.load(path: path.map { try text($0, "path") }) }
 }
 
-/// The one copy that a process can load, once it is there.
+/// The only copy of TensorFlow that a process can load, with its strings as C reads them. It exists once it is loaded.
 private final class LoadedBackend: @unchecked Sendable {
     let version: CText
     let path: CText

@@ -1,11 +1,12 @@
-// The boundary between C and Swift: errors become codes, structs of any age are read and written, counts are checked.
+// The boundary between C and Swift. Here errors become codes, structs of older and newer headers are read and written,
+// and counts are checked. include/fne.h documents the exported functions.
 import FullNetworkEmbedding
 import Glibc
 import CFNE
 
 // MARK: Errors
 
-/// Runs an exported function's body; its error becomes the returned status and the thread's message.
+/// Runs the body of an exported function. Its error becomes the status that is returned, and the thread's message.
 func status(_ body: () throws -> Void) -> fne_status {
     do {
         try body()
@@ -26,19 +27,21 @@ enum LastError {
         return pthread_key_create(&key) { free($0) } == 0 ? key : nil
     }()
 
+    /// Keeps a message for the calling thread.
     static func set(_ message: String) {
         guard let key else { return }
         let former = pthread_getspecific(key)
         if pthread_setspecific(key, strdup(message)) == 0 { free(former) }
     }
 
+    /// The calling thread's message; "" where no call has failed. It lives until the thread's next failed call.
     static var text: UnsafePointer<CChar> {
         guard let key, let message = pthread_getspecific(key) else { return emptyText.pointer }
         return UnsafePointer(message.assumingMemoryBound(to: CChar.self))
     }
 }
 
-/// A string that C may read as long as the object lives.
+/// A string that C may read for as long as the object lives.
 final class CText: @unchecked Sendable {
     let pointer: UnsafePointer<CChar>
     private let bytes: UnsafeMutablePointer<CChar>
@@ -57,76 +60,84 @@ let emptyText = CText("")
 
 // MARK: Arguments
 
+/// A pointer that must not be NULL.
 func required<Pointer>(_ pointer: Pointer?, _ name: String) throws -> Pointer {
-    guard let pointer else { throw FNEError(.invalidArgument, "\(name) is NULL") }
+    guard let pointer else { throw FNEError(.invalidArgument, "\(name) must not be NULL") }
     return pointer
 }
 
+/// A text, which must be UTF-8.
 func text(_ pointer: UnsafePointer<CChar>?, _ name: String) throws -> String {
     guard let text = String(validatingCString: try required(pointer, name)) else {
-        throw FNEError(.invalidArgument, "\(name) is not UTF-8")
+        throw FNEError(.invalidArgument, "\(name) is not a text in UTF-8")
     }
     return text
 }
 
-/// The longest list of texts that is taken.
+/// The most texts in a list.
 private let textLimit: UInt64 = 1 << 20
 
-/// A list of texts; NULL where it is empty.
+/// A list of texts. The pointer may be NULL where the list is empty.
 func texts(_ pointers: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, _ name: String) throws -> [String] {
     guard count > 0 else { return [] }
     let pointers = try required(pointers, name)
     guard count <= textLimit else {
-        throw FNEError(.invalidArgument, "\(name) has \(count) entries; at most \(textLimit) are taken")
+        throw FNEError(.invalidArgument, "\(name) has \(count) entries; at most \(textLimit) are allowed")
     }
     return try (0..<Int(count)).map { try text(pointers[$0], "\(name)[\($0)]") }
 }
 
-/// A path, whatever its bytes.
+/// A path, which may be any bytes.
 func file(_ pointer: UnsafePointer<CChar>?, _ name: String) throws -> FilePath {
     FilePath(cString: try required(pointer, name))
 }
 
-/// 0 or 1.
+/// A flag, which must be 0 or 1.
 func flag(_ value: Int32, _ name: String) throws -> Bool {
     guard value == 0 || value == 1 else { throw FNEError(.invalidArgument, "\(name) is \(value); it must be 0 or 1") }
     return value == 1
 }
 
-/// A count that C passes as uint64_t.
+/// A count, which C passes as a uint64_t.
 func integer(_ value: UInt64, _ name: String) throws -> Int {
-    guard let result = Int(exactly: value) else { throw FNEError(.invalidArgument, "\(name) is too large") }
+    guard let result = Int(exactly: value) else {
+        throw FNEError(.invalidArgument, "\(name) is \(value), which is too large")
+    }
     return result
 }
 
-/// a * b; an error where it is 0 or too large for memory.
+/// The number of elements of a matrix. It must not be 0, nor too large for memory.
 func matrixSize(_ rows: UInt64, _ columns: UInt64, _ what: String) throws -> Int {
     let (size, overflow) = rows.multipliedReportingOverflow(by: columns)
-    guard rows > 0, columns > 0 else { throw FNEError(.invalidArgument, "\(what) is empty (\(rows) x \(columns))") }
+    guard rows > 0, columns > 0 else {
+        throw FNEError(.invalidArgument, "\(what) is empty, with \(rows) x \(columns) elements")
+    }
     guard !overflow, size <= UInt64(Int.max) / 16 else {
-        throw FNEError(.invalidArgument, "\(what) is too large (\(rows) x \(columns))")
+        throw FNEError(.invalidArgument, "\(what) is too large, with \(rows) x \(columns) elements")
     }
     return Int(size)
 }
 
+/// Checks that the caller's buffer has room for so many elements.
 func needCapacity(_ capacity: UInt64, _ needed: Int, _ what: String) throws {
     guard capacity >= UInt64(needed) else {
-        throw FNEError(.bufferTooSmall, "\(what) needs \(needed) elements, its capacity is \(capacity)")
+        throw FNEError(.bufferTooSmall, "\(what) needs \(needed) elements, but its capacity is \(capacity)")
     }
 }
 
-/// One of the values of an enumeration.
+/// A value of an enumeration.
 func choice<Value: RawRepresentable>(_ number: Int32, _ name: String) throws -> Value where Value.RawValue == Int32 {
     guard let value = Value(rawValue: number) else {
-        throw FNEError(.invalidArgument, "\(name) is \(number), which is none of its values")
+        throw FNEError(.invalidArgument, "\(name) is \(number), which is none of the values in fne.h")
     }
     return value
 }
 
 // MARK: Structs that grow
 
-/// A caller's option struct, whose first member is its size. A shorter one comes from a program compiled against an
-/// older header: the members that it lacks keep their defaults. A longer one may not ask for what is unknown here.
+/// Reads a caller's struct of options, whose first member is its size. A shorter struct comes from a program that was
+/// compiled with an older header. The members that it lacks keep their defaults. A longer struct comes from a newer
+/// header. Its further members must be 0, since this library does not know them.
 func readOptions<Struct: BitwiseCopyable>(
     _ pointer: UnsafePointer<Struct>?, defaults: Struct, _ name: String
 ) throws -> Struct {
@@ -136,14 +147,14 @@ func readOptions<Struct: BitwiseCopyable>(
     let known = min(size, MemoryLayout<Struct>.size)
     for offset in known..<max(size, known) where raw.load(fromByteOffset: offset, as: UInt8.self) != 0 {
         throw FNEError(
-            .invalidArgument, "\(name) sets an option that this version of libfne (\(versionText)) does not know")
+            .invalidArgument, "\(name) sets an option that libfne \(versionText) does not know. Use a later version")
     }
     var result = defaults
     withUnsafeMutableBytes(of: &result) { $0.copyMemory(from: UnsafeRawBufferPointer(start: raw, count: known)) }
     return result
 }
 
-/// Fills a caller's struct, as much of it as the caller knows; its size stays.
+/// Fills the members of a caller's struct that the caller knows. Its size stays.
 func fill<Struct: BitwiseCopyable>(_ pointer: UnsafeMutablePointer<Struct>, with value: Struct, _ name: String) throws {
     let raw = UnsafeMutableRawPointer(pointer)
     let size = try structSize(raw, name)
@@ -155,7 +166,7 @@ func fill<Struct: BitwiseCopyable>(_ pointer: UnsafeMutablePointer<Struct>, with
     }
 }
 
-/// Writes one member of a caller's struct, if the caller has it.
+/// Writes one member of a caller's struct, if the struct has it.
 func store<Struct, Member: BitwiseCopyable>(
     _ value: Member, at member: KeyPath<Struct, Member>, of pointer: UnsafeMutablePointer<Struct>?
 ) {
@@ -165,7 +176,7 @@ func store<Struct, Member: BitwiseCopyable>(
     UnsafeMutableRawPointer(pointer).storeBytes(of: value, toByteOffset: offset, as: Member.self)
 }
 
-/// Throws unless a caller's struct says its size.
+/// Checks that a caller's struct says its size.
 func checkSize<Struct>(_ pointer: UnsafeMutablePointer<Struct>, _ name: String) throws {
     _ = try structSize(UnsafeRawPointer(pointer), name)
 }
@@ -174,13 +185,13 @@ private func structSize(_ raw: UnsafeRawPointer, _ name: String) throws -> Int {
     let size = raw.load(as: UInt64.self)
     guard isStructSize(size) else {
         throw FNEError(
-            .invalidArgument, "\(name)->struct_size is \(size); set the struct up with its init function")
+            .invalidArgument, "\(name)->struct_size is \(size). Set the struct up with its init function")
     }
     return Int(size)
 }
 
-/// Writes a struct's defaults and its size, as much of it as the caller has memory for; NULL and senseless sizes are
-/// ignored.
+/// Writes the defaults and the size of a struct, in as much memory as the caller has for it. NULL and impossible sizes
+/// are ignored, because an init function cannot report an error.
 func initialize<Struct: BitwiseCopyable>(_ pointer: UnsafeMutablePointer<Struct>?, _ value: Struct, _ size: UInt64) {
     guard let pointer, isStructSize(size) else { return }
     let raw = UnsafeMutableRawPointer(pointer)
@@ -192,17 +203,18 @@ func initialize<Struct: BitwiseCopyable>(_ pointer: UnsafeMutablePointer<Struct>
     raw.storeBytes(of: size, as: UInt64.self)
 }
 
-/// Whether a compiler can have come to this size: the first member makes it a multiple of eight. Another one could cut a
-/// pointer in two.
+/// Whether a compiler can give a struct this size. The first member makes every size a multiple of eight. Another size
+/// could cut a pointer in two.
 private func isStructSize(_ size: UInt64) -> Bool { size >= 8 && size % 8 == 0 && size <= 65_536 }
 
+/// Checks a reserved member, which must be 0 so that a later version can give it a meaning.
 func mustBeZero(_ reserved: some BinaryInteger, _ name: String) throws {
     guard reserved == 0 else { throw FNEError(.invalidArgument, "\(name)->reserved is \(reserved); it must be 0") }
 }
 
 // MARK: Handles
 
-/// Objects that C holds are retained Swift objects.
+/// A handle for C. It keeps the object alive until `close`.
 func handle(_ object: AnyObject) -> OpaquePointer { OpaquePointer(Unmanaged.passRetained(object).toOpaque()) }
 
 /// The object that a handle stands for.
@@ -210,6 +222,7 @@ func referenced<Object: AnyObject>(_ handle: OpaquePointer?, _ name: String) thr
     Unmanaged<Object>.fromOpaque(UnsafeRawPointer(try required(handle, name))).takeUnretainedValue()
 }
 
+/// Frees the object of a handle. NULL is ignored.
 func close<Object: AnyObject>(_ handle: OpaquePointer?, _ type: Object.Type) {
     guard let handle else { return }
     Unmanaged<Object>.fromOpaque(UnsafeRawPointer(handle)).release()

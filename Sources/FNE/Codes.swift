@@ -1,7 +1,7 @@
 import FullNetworkEmbedding
 public import CFNE
 
-/// Words of so many rows.
+/// The number of 64-bit words of so many rows of packed codes.
 private func packedSize(_ rows: UInt64, _ features: UInt64, _ what: String) throws -> Int {
     try matrixSize(rows, UInt64(PackedCodes.words(features: integer(features, "feature_count"))), what)
 }
@@ -70,7 +70,8 @@ private func packedSize(_ rows: UInt64, _ features: UInt64, _ what: String) thro
     }
 }
 
+/// A number of threads. 0 lets libfne choose.
 private func threadCount(_ threads: UInt32) throws -> Int? {
-    guard threads <= 1_024 else { throw FNEError(.invalidArgument, "threads is \(threads); at most 1024 are taken") }
+    guard threads <= 1_024 else { throw FNEError(.invalidArgument, "threads is \(threads); it must be 0 to 1024") }
     return threads == 0 ? nil : Int(threads)
 }

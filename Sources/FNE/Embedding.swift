@@ -48,7 +48,7 @@ private func defaultOptions() -> fne_ternarize_options {
     }
 }
 
-/// C's options as Swift's.
+/// Turns C's options into Swift's.
 func readDiscretization(_ options: UnsafePointer<fne_ternarize_options>?, _ name: String) throws -> Discretization {
     let given = try readOptions(options, defaults: defaultOptions(), name)
     try mustBeZero(given.reserved, name)

@@ -37,7 +37,7 @@ private func defaultOptions() -> fne_extractor_options {
     }
 }
 
-/// C's options as Swift's; 0 and NULL stand for defaults.
+/// Turns C's options into Swift's. 0 and NULL stand for the defaults.
 func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extractor.Options {
     let given = try readOptions(pointer, defaults: defaultOptions(), "options")
     func optional(_ value: UInt32) -> Int? { value == 0 ? nil : Int(value) }
@@ -58,7 +58,9 @@ func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extr
     result.padsBatches = try flag(given.pad_batches, "pad_batches")
     result.precision = try choice(given.precision, "precision")
     guard given.float32_layers >= -1 else {
-        throw FNEError(.invalidArgument, "float32_layers is \(given.float32_layers); it must be -1 (2 layers) or more")
+        throw FNEError(
+            .invalidArgument,
+            "float32_layers is \(given.float32_layers); it must be at least 0, or -1 for the default of 2")
     }
     result.float32Layers = given.float32_layers == -1 ? nil : Int(given.float32_layers)
     result.onError = try choice(given.on_error, "on_error")
@@ -110,7 +112,7 @@ func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extr
     }
 }
 
-/// A layer's place in the row, as C reads it.
+/// A layer and its place in the row, as C reads them.
 func layerInfo(_ index: UInt64, _ layers: [Layer], _ names: [CText]) throws -> fne_layer_info {
     let index = try element(index, of: layers.count, "layer")
     let layer = layers[index]
@@ -153,7 +155,7 @@ func layerInfo(_ index: UInt64, _ layers: [Layer], _ names: [CText]) throws -> f
     }
 }
 
-/// Paths in C's memory.
+/// A list of paths in C's memory.
 func filePaths(_ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, _ name: String = "paths") throws -> [FilePath] {
     let paths = try required(paths, name)
     return try (0..<integer(count, "count")).map { try file(paths[$0], "\(name)[\($0)]") }
@@ -168,13 +170,14 @@ func filePaths(_ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, 
         let object: ExtractorObject = try referenced(extractor, "extractor")
         let extractor = object.extractor
         let (codes, mean, std) = try (required(codes, "codes"), required(mean, "mean"), required(std, "std"))
-        guard count > 0 else { throw FNEError(.invalidArgument, "count is 0: there are no images") }
+        guard count > 0 else { throw FNEError(.invalidArgument, "count is 0, so there are no images") }
         let size = try matrixSize(count, UInt64(extractor.featureCount * extractor.rowsPerImage), "codes")
         try needCapacity(codes_capacity, size, "codes")
         try needCapacity(statistics_capacity, extractor.featureCount, "mean and std")
         let given = try readOptions(UnsafePointer(run), defaults: fne_extract_run(), "run")
         guard given.codes == nil, given.packed == nil, given.mean == nil, given.std == nil else {
-            throw FNEError(.invalidArgument, "run sets codes, packed, mean or std, which are arguments of fne_embed_files")
+            throw FNEError(
+                .invalidArgument, "run sets codes, packed, mean or std. Pass them as arguments of fne_embed_files")
         }
         let files = try filePaths(paths, count)
         let discretization = try readDiscretization(given.ternarize_options, "run->ternarize_options")
@@ -212,14 +215,16 @@ private func translated(_ image: fne_pixel_image, _ name: String) throws -> Extr
     let pixels = try required(image.pixels, "\(name).pixels")
     try mustBeZero(image.reserved, name)
     guard image.height <= 1 << 28, image.width <= 1 << 28 else {
-        throw FNEError(.invalidArgument, "\(name) is \(image.width)x\(image.height); sides are at most 2^28")
+        throw FNEError(.invalidArgument, "\(name) is \(image.height) x \(image.width); its sides may be at most 2^28")
     }
     _ = try matrixSize(UInt64(image.height), UInt64(image.width) * 3, name)
     let width = Int(image.width) * 3
     let stride = image.row_stride == 0 ? width : try integer(image.row_stride, "\(name).row_stride")
     _ = try matrixSize(UInt64(image.height), UInt64(stride), name)
     guard stride >= width else {
-        throw FNEError(.invalidArgument, "\(name).row_stride is \(stride); rows of \(image.width) pixels have \(width) bytes")
+        throw FNEError(
+            .invalidArgument,
+            "\(name).row_stride is \(stride), but rows of \(image.width) pixels have \(width) bytes")
     }
     return Extractor.Pixels(
         pixels: pixels, rowStride: stride, height: Int(image.height), width: Int(image.width),
@@ -236,7 +241,8 @@ private func translated(_ image: fne_pixel_image, _ name: String) throws -> Extr
         guard input_size == UInt64(needed) else {
             throw FNEError(
                 .shapeMismatch,
-                "input has \(input_size) elements; \(count) images of \(extractor.height) x \(extractor.width) x 3 have \(needed)")
+                "input has \(input_size) elements, but \(count) images of \(extractor.height) x \(extractor.width) x 3 "
+                    + "have \(needed)")
         }
         return { try extractor.extract(tensor: input, count: count, to: $0, rowsDone: &$1, reports: $2) }
     }
@@ -256,10 +262,11 @@ private func translated(_ image: fne_pixel_image, _ name: String) throws -> Extr
     }
 }
 
-/// Fills rows, counts those that are done, and reports.
+/// Writes rows to an output, counts the rows that are final, and reports.
 private typealias Extraction = (Extractor.Output, inout Int, Extractor.Reports) throws -> Void
 
-/// What the four share: the output, the reports, the statuses. `prepare` checks the images before anything is written.
+/// The shared part of the four functions that extract: the output, the reports and the statuses. `prepare` checks the
+/// images before anything is written.
 private func extract(
     _ extractorHandle: OpaquePointer?, _ count: UInt64, _ features: UnsafeMutablePointer<Float>?, _ capacity: UInt64,
     _ runPointer: UnsafeMutablePointer<fne_extract_run>?, rowsPerImage: Int? = nil,
@@ -268,7 +275,7 @@ private func extract(
     status {
         let object: ExtractorObject = try referenced(extractorHandle, "extractor")
         let extractor = object.extractor
-        guard count > 0 else { throw FNEError(.invalidArgument, "count is 0: there are no images") }
+        guard count > 0 else { throw FNEError(.invalidArgument, "count is 0, so there are no images") }
         let rowSize = extractor.featureCount * (rowsPerImage ?? extractor.rowsPerImage)
         let run = try readOptions(UnsafePointer(runPointer), defaults: fne_extract_run(), "run")
         let output = try runOutput(
@@ -283,7 +290,7 @@ private func extract(
     }
 }
 
-/// What a run reports to C. Its statuses become FNE_OK.
+/// The reports of a run to C. All statuses first become FNE_OK.
 private func runReports(of run: fne_extract_run, count: Int, skips: Bool) throws -> Extractor.Reports {
     let (user, statuses) = (run.user, run.statuses)
     if statuses != nil { try needCapacity(run.statuses_capacity, count, "run->statuses") }
@@ -300,7 +307,7 @@ private func runReports(of run: fne_extract_run, count: Int, skips: Bool) throws
     return reports
 }
 
-/// Where the rows go: features, the run's codes, or both.
+/// The output of a run, which is features, codes, or both.
 private func runOutput(
     _ features: UnsafeMutablePointer<Float>?, _ capacity: UInt64, _ run: fne_extract_run, size: Int, featureCount: Int
 ) throws -> Extractor.Output {
@@ -310,7 +317,9 @@ private func runOutput(
         output.features = features
     }
     guard run.codes != nil || run.packed != nil else {
-        guard features != nil else { throw FNEError(.invalidArgument, "features is NULL, and so are run->codes and run->packed") }
+        guard features != nil else {
+            throw FNEError(.invalidArgument, "features, run->codes and run->packed are all NULL. Pass at least one")
+        }
         return output
     }
     if run.codes != nil { try needCapacity(run.codes_capacity, size, "run->codes") }

@@ -15,7 +15,7 @@ public import CFNE
     initialize(options, value, struct_size)
 }
 
-/// C's options as Swift's; 0 stands for a default.
+/// Turns C's options into Swift's. 0 stands for a default.
 func translated(_ pointer: UnsafePointer<fne_image_options>?) throws -> ImageOptions {
     let given = try readOptions(pointer, defaults: fne_image_options(), "image options")
     var result = ImageOptions()
@@ -83,7 +83,7 @@ func translated(_ pointer: UnsafePointer<fne_image_options>?) throws -> ImageOpt
     }
 }
 
-/// Bytes of an encoded image or a model.
+/// The bytes of an encoded image, a model or saved statistics, in C's memory.
 func buffer(_ bytes: UnsafePointer<UInt8>?, _ size: UInt64, _ name: String) throws -> UnsafeRawBufferPointer {
     UnsafeRawBufferPointer(start: try required(bytes, name), count: try integer(size, "size"))
 }

@@ -1,7 +1,7 @@
 import FullNetworkEmbedding
 public import CFNE
 
-/// A job, with its strings as C reads them. C's promise that one thread at a time uses it is the caller's.
+/// A job, with its strings as C reads them. The caller must see to it that one thread at a time uses it.
 final class JobObject {
     let job: Job
     let layers: [Layer]
@@ -20,7 +20,7 @@ final class JobObject {
     initialize(options, fne_job_options(), struct_size)
 }
 
-/// C's options as Swift's; 0 and NULL stand for defaults.
+/// Turns C's options into Swift's. 0 and NULL stand for the defaults.
 private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Job.Options {
     let given = try readOptions(pointer, defaults: fne_job_options(), "options")
     try mustBeZero(given.reserved, "options")
@@ -34,7 +34,7 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
     case 0: break
     case FNE_CODES_NONE: result.formats = nil
     case 1...3: result.formats = CodeFormats(rawValue: given.codes)
-    default: throw FNEError(.invalidArgument, "codes is \(given.codes), which is none of its values")
+    default: throw FNEError(.invalidArgument, "codes is \(given.codes), which is none of the values in fne.h")
     }
     result.statistics = try given.statistics.map { try file($0, "options->statistics") }
     result.discretization = try readDiscretization(given.ternarize_options, "options->ternarize_options")
@@ -74,7 +74,7 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
     status {
         let folder = try file(folder, "folder")
         let job = try required(job, "job")
-        guard shard_count > 0 else { throw FNEError(.invalidArgument, "shard_count is 0: there are no shards") }
+        guard shard_count > 0 else { throw FNEError(.invalidArgument, "shard_count is 0, so there are no shards") }
         let opened = try Job(
             merging: filePaths(shards, shard_count, "shards"), into: folder, options: translated(options))
         job.pointee = handle(try JobObject(opened))

@@ -96,10 +96,10 @@ private func allowsUnsafe(_ pointer: UnsafePointer<fne_model_options>?) throws -
     }
 }
 
-/// An index within a table.
+/// An index that must lie within a table.
 func element(_ index: UInt64, of count: Int, _ what: String) throws -> Int {
     guard index < UInt64(count) else {
-        throw FNEError(.invalidArgument, "\(what) \(index) of \(count): the index is out of range")
+        throw FNEError(.invalidArgument, "there is no \(what) \(index); the index must be below \(count)")
     }
     return Int(index)
 }

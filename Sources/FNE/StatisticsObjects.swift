@@ -21,7 +21,8 @@ public import CFNE
         let object: Statistics = try referenced(statistics, "statistics")
         guard feature_count == UInt64(object.featureCount) else {
             throw FNEError(
-                .shapeMismatch, "rows of \(feature_count) features were given to statistics of \(object.featureCount)")
+                .shapeMismatch,
+                "rows of \(feature_count) features were given to statistics of \(object.featureCount) features")
         }
         guard row_count > 0 else { return }
         _ = try matrixSize(row_count, feature_count, "rows")

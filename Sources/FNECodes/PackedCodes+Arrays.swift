@@ -1,8 +1,10 @@
 import FNESupport
 
-// For Swift programs: the functions on pointers, with arrays, and with the sizes checked.
+// Swift programs can use these forms, which take arrays instead of pointers and check their sizes.
 extension PackedCodes {
-    /// Packs codes, int8 [n, features] of -1, 0 and 1: uint64 [n, words(features)].
+    /// Packs codes. They are int8 [n, features] of -1, 0 and 1, and become uint64 [n, words(features)].
+    ///
+    /// - Throws: `.shapeMismatch` unless these are whole rows; `.invalidArgument` for another value.
     public static func packed(_ codes: [Int8], features: Int) throws -> [UInt64] {
         let rowWords = try words(features: features)
         let rows = try wholeRows(codes.count, features, "codes")
@@ -14,9 +16,11 @@ extension PackedCodes {
         }
     }
 
-    /// The k best rows of a base for each query, best first, all packed.
+    /// Finds the k best rows of a base for each query. Base and queries are packed codes.
     ///
-    /// - Throws: `.invalidArgument` unless 1 <= k <= rows of the base; `.shapeMismatch` for what is no whole rows.
+    /// - Returns: for each query, the indices of the best rows and their scores, best first.
+    /// - Throws: `.invalidArgument` unless k is 1 to the number of rows of the base; `.shapeMismatch` unless base and
+    ///   queries are whole rows.
     public static func nearest(
         in base: [UInt64], to queries: [UInt64], features: Int, k: Int, metric: Metric = .cosine
     ) throws -> [[(index: Int, score: Double)]] {

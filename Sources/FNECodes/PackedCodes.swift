@@ -1,10 +1,13 @@
 import CKernels
 import FNESupport
 
-/// Ternary codes as two bits a feature: uint64 [rows, 2, (F + 63) / 64], the plane of what is not 0 and the plane of what is -1; bit
-/// f % 64 of word f / 64 stands for feature f, and the bits behind the last feature are 0.
+/// Ternary codes (-1, 0 and 1) packed into two bits per feature, as uint64 [rows, 2, (F + 63) / 64]. A row has two
+/// planes of bits. The first plane says which codes are not 0, and the second which are -1. Bit f % 64 of word f / 64
+/// stands for feature f. The bits after the last feature are 0.
 public enum PackedCodes {
-    /// Words of a row: of both planes.
+    /// The number of 64-bit words per row, in both planes together.
+    ///
+    /// - Throws: `.invalidArgument` unless features is 1 to 2^31 - 1.
     public static func words(features: Int) throws -> Int {
         guard features >= 1, features <= Int(Int32.max) else {
             throw FNEError(.invalidArgument, "feature_count is \(features); it must be 1 to \(Int32.max)")
@@ -14,9 +17,12 @@ public enum PackedCodes {
 
     private static func planeWords(_ features: Int) -> Int { (features + 63) / 64 }
 
-    /// Packs int8 [rows, features] of -1, 0, 1; -128, a skipped image's, becomes 0.
+    /// Packs codes. The code -128 of a skipped image becomes 0.
     ///
-    /// - Throws: `.invalidArgument` for another value, naming row and feature.
+    /// - Parameters:
+    ///   - codes: int8 [rows, features] of -1, 0, 1 and -128
+    ///   - packed: receives uint64 [rows, words(features)]
+    /// - Throws: `.invalidArgument` for another value. The error names the row and the feature.
     public static func pack(
         _ codes: UnsafePointer<Int8>, rows: Int, features: Int, to packed: UnsafeMutablePointer<UInt64>
     ) throws {
@@ -26,13 +32,17 @@ public enum PackedCodes {
             let feature = ck_first_bad_code(from, features)
             guard feature == features else {
                 throw FNEError(
-                    .invalidArgument, "row \(row), feature \(feature) is \(from[feature]); codes are -1, 0 and 1")
+                    .invalidArgument, "row \(row), feature \(feature) is \(from[feature]); codes must be -1, 0 or 1")
             }
             ck_pack(from, features, to, to + count)
         }
     }
 
-    /// Unpacks to int8 [rows, features].
+    /// Unpacks codes.
+    ///
+    /// - Parameters:
+    ///   - packed: uint64 [rows, words(features)]
+    ///   - codes: receives int8 [rows, features]
     public static func unpack(
         _ packed: UnsafePointer<UInt64>, rows: Int, features: Int, to codes: UnsafeMutablePointer<Int8>
     ) {
@@ -43,9 +53,12 @@ public enum PackedCodes {
         }
     }
 
-    /// The dot products of all pairs, int32 [aRows, bRows].
+    /// Computes the dot products of all pairs of rows of two arrays of packed codes.
     ///
-    /// - Parameter threads: nil: one a processor
+    /// - Parameters:
+    ///   - threads: nil for one per processor, and fewer where there is little work
+    ///   - products: receives int32 [aRows, bRows]
+    /// - Throws: `.outOfMemory`.
     public static func dot(
         _ a: UnsafePointer<UInt64>, rows aRows: Int, _ b: UnsafePointer<UInt64>, rows bRows: Int, features: Int,
         threads: Int? = nil, to products: UnsafeMutablePointer<Int32>
@@ -60,22 +73,26 @@ public enum PackedCodes {
         }
     }
 
-    /// What is searched by.
+    /// The score that rows are compared by.
     public enum Metric: Int32, Sendable {
-        /// Largest first.
+        /// The dot product. The largest score is best.
         case dot = 0
-        /// dot / sqrt(nonzero features of one * of the other); 0 where one has none. Largest first.
+        /// The dot product over the square root of a product, that of the two rows' numbers of codes that are not 0. It
+        /// is 0 where a row has only zeros. The largest score is best.
         case cosine = 1
-        /// How many features differ. Smallest first.
+        /// The number of features that differ. The smallest score is best.
         case hamming = 2
     }
 
-    /// The k best rows of the base for each query, best first, of equal ones the first first.
+    /// Finds the k best rows of the base for each query. They come best first. Of rows with equal scores, the one of
+    /// the smaller index comes first.
     ///
     /// - Parameters:
+    ///   - base: uint64 [baseRows, words(features)]
+    ///   - queries: uint64 [queryRows, words(features)]
+    ///   - threads: nil for one per processor, and fewer where there is little work
     ///   - indices, scores: receive [queryRows, k]
-    ///   - threads: nil: one a processor
-    /// - Throws: `.invalidArgument` unless 1 <= k <= baseRows.
+    /// - Throws: `.invalidArgument` unless k is 1 to baseRows; `.outOfMemory`.
     public static func search(
         _ base: UnsafePointer<UInt64>, rows baseRows: Int, for queries: UnsafePointer<UInt64>, rows queryRows: Int,
         features: Int, k: Int, metric: Metric, threads: Int? = nil, indices: UnsafeMutablePointer<UInt64>,
@@ -127,7 +144,8 @@ public enum PackedCodes {
         let pointer: UnsafeMutablePointer<Int32>
     }
 
-    /// For each query the k best of what was offered: heaps with the worst on top, in memory that is taken at once.
+    /// The k best rows that were offered for each query. Each query has a heap with its worst row on top. The memory
+    /// for all heaps is taken at once.
     private final class Best: @unchecked Sendable {
         struct Entry {
             let score: Double
@@ -154,7 +172,9 @@ public enum PackedCodes {
             }
         }
 
-        /// Offers rows with their scores, by their places in the range.
+        /// Offers rows to a query.
+        ///
+        /// - Parameter score: gives the score of a row, by the row's place in the range
         func offer(to query: Int, _ rows: Range<Int>, score: (Int) -> Double) {
             withHeap(query) { heap, count in
                 for i in 0..<rows.count {
@@ -171,7 +191,7 @@ public enum PackedCodes {
             }
         }
 
-        /// Empties a heap.
+        /// Empties a query's heap. The body receives each entry with its rank, the worst entry first.
         func takeBestFirst(of query: Int, _ body: (Int, Entry) -> Void) {
             withHeap(query) { heap, count in
                 while count > 0 {
@@ -198,7 +218,7 @@ public enum PackedCodes {
             }
         }
 
-        /// Moves the top down to where it belongs.
+        /// Moves the entry on top down to its place.
         private static func sink(_ heap: UnsafeMutablePointer<Entry>, _ count: Int) {
             var parent = 0
             while 2 * parent + 1 < count {
@@ -211,12 +231,12 @@ public enum PackedCodes {
         }
     }
 
-    /// A thread's memory for the counts of a block of the base.
+    /// A thread's memory for the counts of one block of the base.
     private final class Counts {
         private let both: Bytes
         private let opposite: Bytes
 
-        /// Rows of a block, whose counts stay in the caches.
+        /// Rows per block. The counts of so many rows stay in the caches.
         static let rows = 64
 
         init(queries: Int) throws {
@@ -224,7 +244,8 @@ public enum PackedCodes {
             (both, opposite) = (try Bytes(count: size), try Bytes(count: size))
         }
 
-        /// Counts block after block; the body is told the rows, the query, and the counts of these rows.
+        /// Counts block after block. The body receives the rows of the block, the query, and the counts for these rows:
+        /// how many features are not 0 in both, and in how many of these the signs differ.
         func forEachBlock(
             _ range: Range<Int>, queries: Int, words: Int, _ pointers: Pointers,
             _ body: (Range<Int>, Int, UnsafePointer<Int32>, UnsafePointer<Int32>) -> Void
@@ -243,9 +264,11 @@ public enum PackedCodes {
         }
     }
 
+    /// So many pairs of rows take longer than a thread takes to start.
     private static let rowsWorthAThread = 1 << 14
 
-    /// Shares rows out to threads, whole blocks each. What a thread works in is taken before any of them begins.
+    /// Divides rows among threads, in whole blocks. The memory of all threads is taken before the first one begins, so
+    /// that no thread can fail.
     private static func inParts<Memory: Sendable>(
         of rows: Int, _ queries: Int, _ threads: Int?, memory: (Range<Int>) throws -> Memory,
         _ body: @escaping (Range<Int>, Counts, Memory) -> Void

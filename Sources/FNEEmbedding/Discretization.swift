@@ -1,36 +1,44 @@
 import CKernels
 import FNESupport
 
-/// The discretization of standardized features to -1, 0, 1.
+/// How standardized features become the codes -1, 0 and 1. A standardized feature is z = (x - mean) / std.
 public struct Discretization: Equatable, Sendable {
-    /// What holds at the thresholds and where std is 0.
+    /// The rules for values at a threshold, for features whose std is 0, and for the arithmetic.
     public enum Rules: Int32, Sendable, CaseIterable {
-        /// z in float64, 0 where std is 0; z > upper is 1, z < lower is -1, else 0. The documented function's.
+        /// The rules of the original function's documentation. z is a float64, and 0 where std is 0. The code is 1
+        /// where z > upper, -1 where z < lower, and else 0.
         case documented = 0
-        /// z in float32, also where std is 0; z > upper or NaN is 1, z <= lower is -1, else 0. Those of `fne` 1.x.
+        /// The rules of `fne` 1.x. z is a float32, also where std is 0. The code is 1 where z > upper or z is NaN, -1
+        /// where z <= lower, and else 0.
         case torch = 1
     }
 
-    /// What stands in the codes of an image that could not be embedded.
+    /// The code of all features of an image that could not be embedded: -128.
     public static let skippedCode = Int8.min
 
-    /// Below it is -1, above upper 1, else 0.
+    /// The threshold below which a standardized feature becomes -1.
     public let lower: Double
+    /// The threshold above which a standardized feature becomes 1.
     public let upper: Double
+    /// The rules for values at a threshold, and for features whose std is 0.
     public let rules: Rules
 
-    /// - Throws: `.invalidArgument` unless both are finite and lower is at most upper.
+    /// The thresholds of the original method, unless others are given.
+    ///
+    /// - Throws: `.invalidArgument` unless both thresholds are finite and lower is at most upper.
     public init(lower: Double = -0.25, upper: Double = 0.15, rules: Rules = .documented) throws {
         guard lower.isFinite, upper.isFinite, lower <= upper else {
             throw FNEError(
-                .invalidArgument, "the thresholds are lower \(lower) and upper \(upper); lower must not exceed upper")
+                .invalidArgument,
+                "the thresholds are lower \(lower) and upper \(upper). Both must be finite, "
+                    + "and lower must not exceed upper")
         }
         self.lower = lower
         self.upper = upper
         self.rules = rules
     }
 
-    /// The code of a value: the very formula that the cuts are found with.
+    /// The code of a value. The cuts are found with this formula.
     func code(_ x: Float, mean: Double, std: Double) -> Int8 {
         switch rules {
         case .documented:
@@ -42,8 +50,8 @@ public struct Discretization: Equatable, Sendable {
         }
     }
 
-    /// The cuts of a feature: a code is 1 where x >= high and -1 where x <= low. NaN stands for "nowhere". Exact, since
-    /// the code does not fall when x grows.
+    /// The cuts of a feature. Its code is 1 where x >= high, and -1 where x <= low. NaN stands for a cut that no x
+    /// reaches. The cuts give exactly the codes of the formula, because a code never falls when x grows.
     func cuts(mean: Double, std: Double) -> (low: Float, high: Float) {
         let high = Self.first(near: mean + upper * std) { code($0, mean: mean, std: std) == 1 }
         let aboveLow = Self.first(near: mean + lower * std) { code($0, mean: mean, std: std) != -1 }
@@ -55,11 +63,12 @@ public struct Discretization: Equatable, Sendable {
         return (low, high ?? .nan)
     }
 
-    /// The least float, infinities included, for which a condition holds that holds for all greater ones.
+    /// The least float for which a condition holds; nil where it holds for none. The condition must hold for all
+    /// greater floats too. The infinities count as floats.
     ///
-    /// - Parameter guess: where it is to be expected; a few steps from there are tried before all floats are bisected
+    /// - Parameter guess: a number near the result; the search is short where it is within two floats of it
     private static func first(near guess: Double, _ holds: (Float) -> Bool) -> Float? {
-        // Floats in order of size: the numbers -0x7f800000 to 0x7f800000, 0 being zero.
+        // Floats get numbers in the order of their size. The numbers are -0x7f800000 to 0x7f800000, and 0 is zero's.
         func float(_ number: Int32) -> Float {
             number >= 0
                 ? Float(bitPattern: UInt32(number)) : -Float(bitPattern: UInt32(-number))
@@ -82,13 +91,13 @@ public struct Discretization: Equatable, Sendable {
         return float(low)
     }
 
-    /// Standardizes and discretizes rows.
+    /// Standardizes rows and discretizes them.
     ///
     /// - Parameters:
     ///   - x: float32 [rows, features]
-    ///   - mean, std: float64 [features], finite; std at least 0
-    ///   - codes: receives int8 [rows, features]; what is in it after an error is unspecified
-    /// - Throws: `.notFinite` for a NaN in x, naming row and feature; `.invalidArgument` for a bad mean or std.
+    ///   - mean, std: float64 [features], finite; std is at least 0
+    ///   - codes: receives int8 [rows, features]; its content after an error is unspecified
+    /// - Throws: `.notFinite` for a NaN in x, with its row and feature; `.invalidArgument` for a bad mean or std.
     public func apply(
         _ x: UnsafePointer<Float>, rows: Int, features: Int, mean: UnsafePointer<Double>, std: UnsafePointer<Double>,
         to codes: UnsafeMutablePointer<Int8>
@@ -97,25 +106,28 @@ public struct Discretization: Equatable, Sendable {
     }
 }
 
-/// A discretization with the statistics of F features, ready to be applied to any number of rows by any number of
-/// threads.
+/// A discretization together with the statistics of F features. It can be applied to any number of rows, by any number
+/// of threads at once.
 public final class Discretizer: Sendable {
-    /// F.
+    /// F, the number of features in a row.
     public let featureCount: Int
-    /// float32 [2, stride]: where a feature becomes -1 and where it becomes 1.
+    /// float32 [2, stride]: for each feature the cut at which it becomes -1, then for each the cut at which it becomes
+    /// 1.
     private let cuts: Bytes
-    /// F, rounded up to a whole cache line.
+    /// F, rounded up to whole cache lines.
     private let stride: Int
 
-    /// - Parameter mean, std: float64 [features], finite; std at least 0
-    /// - Throws: `.invalidArgument` for a bad mean or std.
+    /// Finds the cuts of each feature.
+    ///
+    /// - Parameter mean, std: float64 [features], finite; std is at least 0
+    /// - Throws: `.invalidArgument` for a bad mean or std; `.outOfMemory`.
     public init(
         _ discretization: Discretization, features: Int, mean: UnsafePointer<Double>, std: UnsafePointer<Double>
     ) throws {
         try checkStatistics(features: features, mean: mean, std: std)
         if discretization.rules == .torch {
             for feature in 0..<features where !Float(mean[feature]).isFinite || !Float(std[feature]).isFinite {
-                throw FNEError(.invalidArgument, "the statistics of feature \(feature) are beyond float32")
+                throw FNEError(.invalidArgument, "the statistics of feature \(feature) are beyond the range of float32")
             }
         }
         featureCount = features
@@ -129,10 +141,12 @@ public final class Discretizer: Sendable {
         }
     }
 
+    /// Standardizes rows and discretizes them.
+    ///
     /// - Parameters:
     ///   - x: float32 [rows, F]
-    ///   - codes: receives int8 [rows, F]; what is in it after an error is unspecified
-    /// - Throws: `.notFinite` for a NaN in x, naming row and feature.
+    ///   - codes: receives int8 [rows, F]; its content after an error is unspecified
+    /// - Throws: `.notFinite` for a NaN in x, with its row and feature.
     public func apply(_ x: UnsafePointer<Float>, rows: Int, to codes: UnsafeMutablePointer<Int8>) throws {
         let values = try checkedProduct(rows, featureCount, of: "x")
         let bad = cuts.withNumbers(of: Float.self) { low in
@@ -142,9 +156,13 @@ public final class Discretizer: Sendable {
     }
 }
 
-/// z = (x - mean) / std in float64, 0 where std is 0; of float32 [rows, features].
+/// Standardizes rows: z = (x - mean) / std, in float64. z is 0 where std is 0.
 ///
-/// - Throws: as `Discretization.apply`.
+/// - Parameters:
+///   - x: float32 [rows, features]
+///   - mean, std: float64 [features], finite; std is at least 0
+///   - z: receives float64 [rows, features]
+/// - Throws: `.notFinite` for a NaN in x, with its row and feature; `.invalidArgument` for a bad mean or std.
 public func standardize(
     _ x: UnsafePointer<Float>, rows: Int, features: Int, mean: UnsafePointer<Double>, std: UnsafePointer<Double>,
     to z: UnsafeMutablePointer<Double>
@@ -156,14 +174,18 @@ public func standardize(
     ck_standardize(x, rows, features, mean, std, z)
 }
 
-/// Each row over its Euclidean norm, y = x / max(norm, 1e-12); of float32 [rows, features]. y may be x.
+/// Divides each row by its Euclidean norm: y = x / max(norm, 1e-12).
 ///
-/// - Throws: `.notFinite` for NaN or infinity in x, naming row and feature.
+/// - Parameters:
+///   - x: float32 [rows, features]
+///   - y: receives float32 [rows, features]; may be x
+/// - Throws: `.notFinite` for NaN or infinity in x, with its row and feature.
 public func l2Normalize(_ x: UnsafePointer<Float>, rows: Int, features: Int, to y: UnsafeMutablePointer<Float>) throws {
     let values = try checkedProduct(rows, features, of: "x")
     let bad = ck_first_not_finite(x, values)
     guard bad == values else {
-        throw FNEError(.notFinite, "row \(bad / features), feature \(bad % features) is \(x[bad].isNaN ? "NaN" : "infinite")")
+        throw FNEError(
+            .notFinite, "row \(bad / features), feature \(bad % features) is \(x[bad].isNaN ? "NaN" : "infinite")")
     }
     ck_l2_normalize(x, rows, features, y)
 }

@@ -1,17 +1,17 @@
 import FNESupport
 
-// For Swift programs: the functions on pointers, with arrays, and with the sizes checked.
+// Swift programs can use these forms, which take arrays instead of pointers and check their sizes.
 extension Statistics {
     /// Adds rows, float32 [n, featureCount].
     ///
-    /// - Throws: `.shapeMismatch` unless these are whole rows; `.notFinite`, and then none of them is added.
+    /// - Throws: `.shapeMismatch` unless these are whole rows; `.notFinite`. After an error no row is added.
     public func update(_ rows: [Float]) throws {
         try update(rows, rowCount: wholeRows(rows.count, featureCount, "rows"))
     }
 
-    /// Mean and standard deviation of each feature; the variance is over count - ddof.
+    /// The mean and the standard deviation of each feature. The variance is the sum of squares over count - ddof.
     ///
-    /// - Throws: `.invalidArgument` unless count > ddof.
+    /// - Throws: `.invalidArgument` unless count is above ddof.
     public func moments(ddof: Int = 0) throws -> (mean: [Double], std: [Double]) {
         var mean = [Double](repeating: 0, count: featureCount)
         var std = mean
@@ -23,7 +23,7 @@ extension Statistics {
         return (mean, std)
     }
 
-    /// The object as bytes, in the format of docs/numerics.md; equal states give equal bytes.
+    /// The object as bytes, in the format of docs/numerics.md. Equal states give equal bytes.
     public func saved() throws -> [UInt8] {
         try [UInt8](unsafeUninitializedCapacity: savedSize) { bytes, initialized in
             try save(to: UnsafeMutableRawBufferPointer(bytes))

@@ -1,22 +1,25 @@
 import CKernels
 import FNESupport
 
-/// Count, sum and sum of squares of F features, without rounding: mean and standard deviation are the same bits whatever
-/// the order of the rows, the batches, the merges and the machine. Used by one thread at a time.
+/// The count, the sum and the sum of squares of F features, kept without rounding. So mean and standard deviation have
+/// the same bits, whatever the order of the rows, the batches and the merges, and whatever the machine. One thread at a
+/// time may use an object.
 ///
-/// A sum is held as a fixed-point number that fits every float32 (see CKernels), 216 bytes a feature in all.
+/// A sum is a fixed-point number that fits every float32 (see CKernels). An object takes 216 bytes per feature.
 public final class Statistics {
-    /// F.
+    /// F, the number of features in a row.
     public let featureCount: Int
-    /// Rows seen.
+    /// The number of rows that were added.
     public private(set) var count = 0
 
     private let lanes: Bytes
     private var rowsSinceCarry = 0
 
-    /// Rows that the sums are sure to hold.
+    /// The most rows. The sums cannot overflow with so many.
     private static let maximumCount = 1 << 40
 
+    /// Statistics of no rows.
+    ///
     /// - Throws: `.invalidArgument` unless featureCount is 1 to 2^31 - 1; `.outOfMemory`.
     public init(featureCount: Int) throws {
         guard featureCount >= 1, featureCount <= Int(Int32.max) else {
@@ -32,16 +35,18 @@ public final class Statistics {
 
     private var laneCount: Int { featureCount * Int(CK_LANES) }
 
-    /// Adds rows, float32 [rowCount, featureCount]. No row is added when one is refused.
+    /// Adds rows, float32 [rowCount, featureCount]. After an error no row is added.
     ///
-    /// - Throws: `.notFinite`, naming row and feature.
+    /// - Throws: `.notFinite` for NaN or infinity, with its row and feature; `.invalidArgument` for more than 2^40
+    ///   rows.
     public func update(_ rows: UnsafePointer<Float>, rowCount: Int) throws {
         let values = try checkedProduct(rowCount, featureCount, of: "rows")
         let bad = ck_first_not_finite(rows, values)
         guard bad == values else {
             throw FNEError(
                 .notFinite,
-                "row \(bad / featureCount), feature \(bad % featureCount) is \(rows[bad].isNaN ? "NaN" : "infinite"); statistics need finite numbers")
+                "row \(bad / featureCount), feature \(bad % featureCount) is "
+                    + "\(rows[bad].isNaN ? "NaN" : "infinite"); statistics need finite numbers")
         }
         try grow(by: rowCount)
         var done = 0
@@ -54,8 +59,8 @@ public final class Statistics {
         }
     }
 
-    /// Adds at most as many rows as may stand between two carries: the features shared out to threads where that is worth
-    /// their start.
+    /// Adds rows, at most as many as may come between two carries (see CKernels). The features are divided among
+    /// threads where that saves more time than their start costs.
     private func add(_ rows: UnsafePointer<Float>, count: Int) {
         let parts = min(Int(ck_processor_count()), count * featureCount / Self.valuesWorthAThread, Self.maximumThreads)
         withLanes { lanes in
@@ -83,24 +88,25 @@ public final class Statistics {
         let rows: UnsafePointer<Float>
     }
 
-    /// About a millisecond's work.
+    /// So many values take about a millisecond.
     private static let valuesWorthAThread = 1 << 18
     private static let maximumThreads = 16
 
-    /// Adds what `other` has seen. Merging an object with itself doubles it.
+    /// Adds the rows of another object. Merging an object with itself doubles it.
     ///
-    /// - Throws: `.shapeMismatch` when the feature counts differ.
+    /// - Throws: `.shapeMismatch` when the feature counts differ; `.invalidArgument` for more than 2^40 rows.
     public func merge(_ other: Statistics) throws {
         guard other.featureCount == featureCount else {
             throw FNEError(
-                .shapeMismatch, "statistics of \(other.featureCount) features cannot be merged into \(featureCount)")
+                .shapeMismatch,
+                "statistics of \(other.featureCount) features cannot be merged into statistics of \(featureCount)")
         }
         try grow(by: other.count)
         carry()
         other.carry()
         withLanes { target in
             other.withLanes { source in
-                for i in 0..<laneCount { target[i] += source[i] } // two carried numbers fit with room to spare
+                for i in 0..<laneCount { target[i] += source[i] } // two numbers fit after their carries
             }
         }
         carry()
@@ -118,14 +124,15 @@ public final class Statistics {
         withLanes { ck_exact_carry($0, featureCount) }
     }
 
-    /// Mean and standard deviation of each feature, each rounded once from the exact value: with S1 = sum of x and
-    /// S2 = sum of x^2, mean = S1 / n and std = sqrt((n S2 - S1^2) / (n (n - ddof))), the numerator formed in integers.
+    /// Computes the mean and the standard deviation of each feature. Each is rounded once from the exact value. Let S1
+    /// be the sum of x and S2 the sum of x^2. Then mean = S1 / n and std = sqrt((n S2 - S1^2) / (n (n - ddof))). The
+    /// numerator is computed in integers.
     ///
     /// - Parameters:
     ///   - mean: receives featureCount doubles; may be nil
-    ///   - std: receives featureCount doubles; may be nil. A constant feature has exactly 0.
-    ///   - ddof: 0 for the population's deviation, 1 for the sample's
-    /// - Throws: `.invalidArgument` when count is not above ddof.
+    ///   - std: receives featureCount doubles; may be nil. A constant feature gets exactly 0
+    ///   - ddof: 0 for the deviation of a population, 1 for that of a sample
+    /// - Throws: `.invalidArgument` unless count is above ddof.
     public func moments(mean: UnsafeMutablePointer<Double>?, std: UnsafeMutablePointer<Double>?, ddof: Int = 0) throws {
         guard ddof >= 0, count > ddof else {
             throw FNEError(.invalidArgument, "\(count) rows were seen; ddof \(ddof) needs more than \(ddof)")
@@ -136,13 +143,13 @@ public final class Statistics {
             let (sum, squares) = sums(feature)
             mean?[feature] = Self.mean(sum, n)
             guard let std else { continue }
-            // By the Cauchy-Schwarz inequality n S2 >= S1^2; equal only when all values are.
+            // By the Cauchy-Schwarz inequality, n S2 >= S1^2. They are equal only when all values are equal.
             let spread = WideInteger.difference(WideInteger(n) * squares, sum * sum)
             std[feature] = Self.deviation(spread, UInt128(n) * UInt128(n - UInt64(ddof)))
         }
     }
 
-    /// S1 * 2^149 and S2 * 2^298 of a feature.
+    /// The exact sums of a feature, as the integers S1 * 2^149 and S2 * 2^298.
     private func sums(_ feature: Int) -> (sum: WideInteger, squares: WideInteger) {
         withLanes { lanes in
             let sum = lanes + feature * Int(CK_LANES)
@@ -154,20 +161,20 @@ public final class Statistics {
         }
     }
 
-    /// sum * 2^-149 / n.
+    /// The mean, sum * 2^-149 / n.
     private static func mean(_ sum: WideInteger, _ n: UInt64) -> Double {
         guard !sum.isZero else { return 0 }
-        let shift = sum.bitCount - 127 // the quotient keeps 127 - 40 bits at least
+        let shift = sum.bitCount - 127 // the quotient keeps at least 127 - 40 bits
         let (_, top, cut) = sum.shifted(down: shift)
         let (quotient, rest) = top.quotientAndRemainder(dividingBy: UInt128(n))
         let magnitude = roundedOnce(quotient, exponent: shift - 149, inexact: cut || rest != 0)
         return sum.isNegative ? -magnitude : magnitude
     }
 
-    /// sqrt(spread * 2^-298 / divisor).
+    /// The standard deviation, sqrt(spread * 2^-298 / divisor).
     private static func deviation(_ spread: WideInteger, _ divisor: UInt128) -> Double {
         guard !spread.isZero else { return 0 }
-        // A quotient of 124 to 126 bits, so that its root has 62 or 63; the exponent must be even to be halved.
+        // The quotient gets 124 to 126 bits, so that its root has 62 or 63. The exponent must be even to be halved.
         let divisorBits = 128 - divisor.leadingZeroBitCount
         var shift = spread.bitCount - divisorBits - 125
         if shift & 1 != 0 { shift += 1 }
@@ -178,10 +185,10 @@ public final class Statistics {
         return roundedOnce(UInt128(root), exponent: (shift - 298) / 2, inexact: inexact)
     }
 
-    /// The root of a number below 2^126, rounded down.
+    /// The square root of a number below 2^126, rounded down.
     private static func squareRoot(_ value: UInt128) -> UInt64 {
-        var root = UInt64(Double(value).squareRoot()) // right to about 52 bits
-        for _ in 0..<2 { root = UInt64((UInt128(root) + value / UInt128(root)) >> 1) } // Newton
+        var root = UInt64(Double(value).squareRoot()) // about 52 bits are right
+        for _ in 0..<2 { root = UInt64((UInt128(root) + value / UInt128(root)) >> 1) } // Newton's method
         while UInt128(root) * UInt128(root) > value { root -= 1 }
         while UInt128(root + 1) * UInt128(root + 1) <= value { root += 1 }
         return root
@@ -191,19 +198,22 @@ public final class Statistics {
 // MARK: - Saved form
 
 extension Statistics {
-    // magic[8] | version u32 | lanes a feature u32 | features u64 | rows u64 | lanes i64[...] | checksum u64
-    // Little-endian. The checksum is FNV-1a (64 bits) of all that stands before it.
+    // magic[8] | version u32 | lanes per feature u32 | features u64 | rows u64 | lanes i64[...] | checksum u64
+    // All numbers are little-endian. The checksum is FNV-1a (64 bits) of all bytes before it.
     private static let magic: [UInt8] = Array("FNESTAT\n".utf8)
     private static let version: UInt32 = 1
     private static let headerSize = 32
 
-    /// Bytes that `save` writes.
+    /// The number of bytes that `save` writes.
     public var savedSize: Int { Self.headerSize + lanes.count + 8 }
 
-    /// Writes `savedSize` bytes; equal states give equal bytes.
+    /// Writes the object as `savedSize` bytes. Equal states give equal bytes.
+    ///
+    /// - Throws: `.bufferTooSmall`.
     public func save(to bytes: UnsafeMutableRawBufferPointer) throws {
         guard bytes.count >= savedSize else {
-            throw FNEError(.bufferTooSmall, "saved statistics need \(savedSize) bytes, the buffer has \(bytes.count)")
+            throw FNEError(
+                .bufferTooSmall, "saved statistics need \(savedSize) bytes, but the buffer has only \(bytes.count)")
         }
         carry()
         bytes.copyBytes(from: Self.magic)
@@ -220,11 +230,13 @@ extension Statistics {
         bytes.storeBytes(of: sum.littleEndian, toByteOffset: savedSize - 8, as: UInt64.self)
     }
 
-    /// Reads what `save` wrote.
+    /// Reads the bytes that `save` wrote.
     ///
     /// - Throws: `.invalidData` for bytes that are damaged or of another version.
     public static func load(_ bytes: UnsafeRawBufferPointer) throws -> Statistics {
-        func damaged(_ what: String) -> FNEError { FNEError(.invalidData, "these are no saved statistics: \(what)") }
+        func damaged(_ what: String) -> FNEError {
+            FNEError(.invalidData, "these are no saved statistics, or damaged ones: \(what)")
+        }
         func word(_ offset: Int) -> UInt64 {
             UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
         }
@@ -233,12 +245,12 @@ extension Statistics {
         guard form & 0xffff_ffff == UInt64(version) else {
             throw FNEError(
                 .invalidData,
-                "saved statistics of version \(form & 0xffff_ffff); this library reads version \(version)")
+                "the saved statistics are of version \(form & 0xffff_ffff), but this library reads version \(version)")
         }
         let (features, rows) = (word(16), word(24))
         guard form >> 32 == UInt64(CK_LANES), features >= 1, features <= UInt64(Int32.max),
             bytes.count == headerSize + Int(features) * Int(CK_LANES) * 8 + 8
-        else { throw damaged("the size does not fit the header") }
+        else { throw damaged("their size does not fit their header") }
         guard word(bytes.count - 8) == fnv1a(UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - 8)])) else {
             throw damaged("the checksum is wrong")
         }
@@ -248,23 +260,27 @@ extension Statistics {
     }
 
     private func takeLanes(_ bytes: UnsafeRawBufferPointer, rows: UInt64) throws {
-        guard rows <= UInt64(Self.maximumCount) else { throw FNEError(.invalidData, "saved statistics of too many rows") }
+        guard rows <= UInt64(Self.maximumCount) else {
+            throw FNEError(.invalidData, "the saved statistics are damaged: they have too many rows")
+        }
         try grow(by: Int(rows))
         try withLanes { lanes in
             for i in 0..<laneCount {
                 lanes[i] = Int64(
                     littleEndian: bytes.loadUnaligned(fromByteOffset: Self.headerSize + 8 * i, as: Int64.self))
-                // A digit, or the signed top of a number, which is far from filling its lane.
+                // A lane holds a digit, or the signed top of a number, which is far from filling its lane.
                 let lane = i % Int(CK_LANES)
                 let isTop = lane == Int(CK_SUM_LANES) - 1 || lane == Int(CK_LANES) - 1
                 let range: ClosedRange<Int64> = isTop ? -(1 << 61)...(1 << 61) : 0...0xffff_ffff
-                guard range.contains(lanes[i]) else { throw FNEError(.invalidData, "saved statistics hold no digits") }
+                guard range.contains(lanes[i]) else {
+                    throw FNEError(.invalidData, "the saved statistics are damaged: their lanes hold no digits")
+                }
             }
         }
         for feature in 0..<featureCount { try checkPlausible(feature) }
     }
 
-    /// What `get` and `merge` rely on: 0 <= S2 <= n max^2, and n S2 >= S1^2.
+    /// Checks what `get` and `merge` rely on: 0 <= S2 <= n max^2, and n S2 >= S1^2.
     private func checkPlausible(_ feature: Int) throws {
         let (sum, squares) = sums(feature)
         let left = WideInteger(UInt64(count)) * squares
@@ -272,13 +288,14 @@ extension Statistics {
         let rowBits = Int.bitWidth - count.leadingZeroBitCount
         guard !squares.isNegative, squares.isZero || (count > 0 && squares.bitCount <= rowBits + 554),
             !WideInteger.isLess(left, sum * sum) else {
-            throw FNEError(.invalidData, "saved statistics are impossible at feature \(feature)")
+            throw FNEError(
+                .invalidData, "the saved statistics are damaged: their sums are impossible at feature \(feature)")
         }
     }
 }
 
 extension WideInteger {
-    /// Of two numbers that are not negative.
+    /// Whether a < b, for two numbers that are not negative.
     static func isLess(_ a: WideInteger, _ b: WideInteger) -> Bool {
         if a.digits.count != b.digits.count { return a.digits.count < b.digits.count }
         for (x, y) in zip(a.digits.reversed(), b.digits.reversed()) where x != y { return x < y }

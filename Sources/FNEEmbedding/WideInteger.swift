@@ -1,6 +1,6 @@
-/// A signed integer of any width, for the exact sums: as many operations as the statistics need, no more.
+/// A signed integer of any width, for the exact sums. It has only the operations that the statistics need.
 struct WideInteger {
-    /// Magnitude in 32-bit digits, lowest first, without leading zeros.
+    /// The magnitude in 32-bit digits, lowest first, without leading zeros.
     private(set) var digits: [UInt32]
     private(set) var isNegative: Bool
 
@@ -10,12 +10,12 @@ struct WideInteger {
         self.isNegative = isNegative && !self.digits.isEmpty
     }
 
-    /// Of a number's lanes: digits 0 to 2^32 - 1, the last one signed and of 64 bits.
+    /// The number that lanes hold. A lane is a digit 0 to 2^32 - 1. The last lane is signed and has 64 bits.
     init(lanes: UnsafeBufferPointer<Int64>) {
         var digits: [UInt32] = []
         digits.reserveCapacity(lanes.count + 1)
         let isNegative = (lanes.last ?? 0) < 0
-        var carry: Int64 = 0 // negating a digit borrows from the next
+        var carry: Int64 = 0 // a negated digit borrows from the next one
         for (i, lane) in lanes.enumerated() {
             let value = (isNegative ? 0 &- lane : lane) &+ carry
             digits.append(UInt32(truncatingIfNeeded: value))
@@ -47,7 +47,7 @@ struct WideInteger {
         self.init(digits: [UInt32(truncatingIfNeeded: value), UInt32(value >> 32)], isNegative: false)
     }
 
-    /// a - b of two numbers that are not negative, where a is at least b.
+    /// a - b, for two numbers that are not negative. a must be at least b.
     static func difference(_ a: WideInteger, _ b: WideInteger) -> WideInteger {
         var result = a.digits
         var borrow: Int64 = 0
@@ -59,11 +59,11 @@ struct WideInteger {
         return WideInteger(digits: result, isNegative: false)
     }
 
-    /// The magnitude divided by 2^shift, rounded down, and whether anything was cut off. A negative shift multiplies.
-    /// The result must fit: `bitCount - shift` is at most 256.
+    /// The magnitude divided by 2^shift, rounded down, and whether any bit that is not 0 was cut off. A negative shift
+    /// multiplies. The result must fit, so `bitCount - shift` may be at most 256.
     func shifted(down shift: Int) -> (high: UInt128, low: UInt128, inexact: Bool) {
-        func digit(_ bit: Int) -> UInt32 { // the 32 bits from a bit position on
-            let wordIndex = bit >> 5 // rounds down, also below zero
+        func digit(_ bit: Int) -> UInt32 { // the 32 bits from a bit's position on
+            let wordIndex = bit >> 5 // rounds down, also for negative positions
             let offset = UInt64(bit & 31)
             func word(_ i: Int) -> UInt64 { digits.indices.contains(i) ? UInt64(digits[i]) : 0 }
             return UInt32(truncatingIfNeeded: (word(wordIndex) | word(wordIndex + 1) << 32) >> offset)
@@ -79,8 +79,9 @@ struct WideInteger {
     }
 }
 
-/// mantissa * 2^exponent with a sticky bit for what is below it, rounded once to the nearest double, ties to even. The
-/// result must be a normal number.
+/// mantissa * 2^exponent, rounded once to the nearest double, ties to even. The result must be a normal number.
+///
+/// - Parameter inexact: whether the exact number has more bits, which are not 0, below the mantissa
 func roundedOnce(_ mantissa: UInt128, exponent: Int, inexact: Bool) -> Double {
     guard mantissa != 0 else { return 0 }
     let width = 128 - mantissa.leadingZeroBitCount

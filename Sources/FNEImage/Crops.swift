@@ -1,21 +1,26 @@
-/// How many parts of a picture are embedded, each as a row of its own.
+/// How many parts of a picture are embedded. Each part gives a row of its own.
 public enum Crops: Int, Sendable {
+    /// The middle of the picture.
     case centre = 1
-    /// The four corners and the centre, then those of the mirrored picture, in the order of torchvision's TenCrop.
+    /// The four corners and the centre, then the same of the mirrored picture. The order is that of torchvision's
+    /// TenCrop.
     case ten = 10
 }
 
-/// A part of a picture.
+/// The place of a part in a picture.
 package struct Crop: Equatable {
+    /// The part's first row in the picture.
     package let top: Int
+    /// The part's first column in the picture.
     package let left: Int
-    /// Whether its columns are to be read from right to left.
+    /// Whether the part's columns are read from right to left.
     package let isMirrored: Bool
 }
 
 extension Crops {
-    /// - Parameters:
-    ///   - size: of each part; no side is longer than the picture's
+    /// The places of the parts in a picture.
+    ///
+    /// - Parameter size: the size of each part; no side is longer than the picture's
     package func places(in picture: PixelSize, size: PixelSize) -> [Crop] {
         let (bottom, right) = (picture.height - size.height, picture.width - size.width)
         let centre = (Self.half(bottom), Self.half(right))
@@ -25,7 +30,8 @@ extension Crops {
             + places.map { Crop(top: $0.0, left: right - $0.1, isMirrored: true) }
     }
 
-    /// Half a number, to even: torchvision rounds the centre's place with Python's `round`.
+    /// Half of a number. A fraction is rounded to the even number, because torchvision rounds the centre's place with
+    /// Python's `round`.
     private static func half(_ number: Int) -> Int {
         let half = number / 2
         return number % 2 == 1 && half % 2 == 1 ? half + 1 : half

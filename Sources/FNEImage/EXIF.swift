@@ -1,6 +1,8 @@
-/// Finds the orientation in the EXIF data of an encoded image, where OpenCV 5 finds it and libjpeg and libpng let it.
-/// Broken EXIF data mean "as stored": a picture is not lost for its metadata.
+/// Finds the orientation in the EXIF data of an encoded image. It looks where OpenCV 5 looks, in the parts of the file
+/// that libjpeg and libpng pass on.
 enum EXIF {
+    /// The orientation that a file asks for. Missing or broken EXIF data mean `asStored`, so that no picture is lost
+    /// for its metadata.
     static func orientation(in file: UnsafeRawBufferPointer, format: ImageFormat) -> Orientation {
         let value = switch format {
         case .jpeg: jpegOrientation(file)
@@ -9,12 +11,12 @@ enum EXIF {
         return value.flatMap(Orientation.init(rawValue:)) ?? .asStored
     }
 
-    /// Of the first APP1 segment that is marked as EXIF and holds an orientation.
+    /// The value in the first APP1 segment that is marked as EXIF and holds an orientation.
     private static func jpegOrientation(_ file: UnsafeRawBufferPointer) -> Int? {
         var position = 2 // after SOI
         while let marker = nextMarker(file, &position) {
             switch marker {
-            case 0xda, 0xd9: return nil // start of scan, end of image: no more headers
+            case 0xda, 0xd9: return nil // no header comes after the start of a scan or the end of the image
             case 0x01, 0xd0...0xd7: continue // markers without a length
             default: break
             }
@@ -32,8 +34,8 @@ enum EXIF {
         return nil
     }
 
-    /// The next marker at or after the position, which moves behind it. As libjpeg does, bytes before a marker are skipped,
-    /// and so are fill bytes and FF 00.
+    /// The next marker at the position or after it. The position moves to the byte after the marker. Bytes before a
+    /// marker, fill bytes and FF 00 are skipped, as libjpeg does.
     private static func nextMarker(_ file: UnsafeRawBufferPointer, _ position: inout Int) -> UInt8? {
         while position < file.count {
             guard let mark = file[position...].firstIndex(of: 0xff), let code = file[mark...].firstIndex(where: { $0 != 0xff })
@@ -44,7 +46,7 @@ enum EXIF {
         return nil
     }
 
-    /// The first eXIf chunk (PNG 3, 11.3.3.5) that libpng takes, which may stand before or after the image data.
+    /// The first eXIf chunk (PNG 3, 11.3.3.5) that libpng takes. It may stand before the image data or after them.
     private static func pngBlock(_ file: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
         var position = 8 // after the signature
         while let length = file.bigEndian32(at: position), let kind = file.bigEndian32(at: position + 4) {
@@ -63,15 +65,15 @@ enum EXIF {
         return nil
     }
 
-    /// PNG 3, annex D.
+    /// The checksum of a PNG chunk (PNG 3, annex D).
     private static func crc32(_ bytes: Slice<UnsafeRawBufferPointer>) -> UInt32 {
         ~bytes.reduce(UInt32.max) { sum, byte in
             (0..<8).reduce(sum ^ UInt32(byte)) { sum, _ in sum >> 1 ^ (sum & 1 == 1 ? 0xedb8_8320 : 0) }
         }
     }
 
-    /// The value of tag 0x0112 in the first directory of a TIFF structure. The directory is read in order, and ends where a
-    /// value that OpenCV reads lies outside of the structure.
+    /// The value of tag 0x0112 in the first directory of a TIFF structure. The directory is read in order. Reading ends
+    /// where a value that OpenCV reads lies outside of the structure, since OpenCV stops there too.
     private static func orientationValue(_ tiff: UnsafeRawBufferPointer) -> Int? {
         let little = tiff.starts(with: [0x49, 0x49]) // II; all else is MM
         func number16(_ at: Int) -> Int? { tiff.bigEndian16(at: at).map { little ? ($0 & 0xff) << 8 | $0 >> 8 : $0 } }
@@ -96,11 +98,12 @@ enum EXIF {
         return nil
     }
 
-    /// Tags whose values OpenCV reads on its way: description, make, model, software, date, copyright.
+    /// Tags of texts that OpenCV reads on its way: description, make, model, software, date, copyright.
     private static let texts: Set = [0x010e, 0x010f, 0x0110, 0x0131, 0x0132, 0x8298]
-    /// Resolutions, white point, chromaticities, YCbCr coefficients, reference black and white: pairs of 32 bits.
+    /// How many pairs of 32 bits the values of these tags have: resolutions, white point, chromaticities, YCbCr
+    /// coefficients, reference black and white.
     private static let rationalCounts = [0x011a: 1, 0x011b: 1, 0x013e: 2, 0x013f: 6, 0x0211: 3, 0x0214: 6]
-    /// Resolution unit, YCbCr positioning.
+    /// Tags of 16-bit values: resolution unit, YCbCr positioning.
     private static let shorts: Set = [0x0128, 0x0213]
 }
 

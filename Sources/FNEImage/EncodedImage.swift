@@ -1,41 +1,47 @@
 import CImageCodecs
 import FNESupport
 
-/// What is read; the numbers are those of `FNE_FORMAT_*`.
+/// The image formats that libfne reads. The numbers are those of `FNE_FORMAT_*` in `include/fne.h`.
 public enum ImageFormat: Int32, Sendable {
     case jpeg = 1
     case png = 2
 }
 
-/// What an image's header says.
+/// Facts about an image, from its header.
 public struct ImageInfo: Equatable, Sendable {
-    /// Pixels, after the orientation was applied.
+    /// The height in pixels, after the EXIF orientation is applied.
     public let height: Int
+    /// The width in pixels, after the EXIF orientation is applied.
     public let width: Int
+    /// The format of the encoded image.
     public let format: ImageFormat
-    /// EXIF orientation, 1 to 8.
+    /// The EXIF orientation, 1 to 8. 1 means that the picture is shown as it is stored.
     public let orientation: Int
-    /// Pixels were lost to damage that `ImageOptions.toleratesTruncation` let pass. Known once it is decoded.
+    /// Whether damage, which `ImageOptions.toleratesTruncation` let pass, cost pixels. It is known once the image is
+    /// decoded.
     public internal(set) var isPartial: Bool
 }
 
-/// The codec libraries and their versions.
+/// The names and the versions of the libraries that decode images.
 public func imageCodecVersions() -> String { String(cString: cic_versions()) }
 
-/// A JPEG or PNG in memory whose header has been read: `info`, then `decode` once.
+/// A JPEG or PNG image in memory whose header has been read. It can be decoded once.
 ///
-/// The pixels are those of OpenCV's `imread(IMREAD_COLOR)` in RGB order. Errors: `.unsupportedImage`, `.damagedImage`,
-/// `.imageLimit`, `.outOfMemory`; they do not name the file.
+/// The pixels are those of OpenCV's `imread(IMREAD_COLOR)`, in RGB order. The errors are `.unsupportedImage`,
+/// `.damagedImage`, `.imageLimit` and `.outOfMemory`. They do not name the file.
 final class EncodedImage {
+    /// What the header says.
     let info: ImageInfo
     private let orientation: Orientation
     private let reader: OpaquePointer
     private let name: String
 
-    /// The bytes must stay as they are until the object is gone. `name` is for the log.
+    /// Reads the header. The bytes must stay unchanged for as long as the object lives.
+    ///
+    /// - Parameter name: what the image is called in the log
     init(_ bytes: UnsafeRawBufferPointer, _ options: ImageOptions, name: String = "an image in memory") throws {
         let format = try Self.format(of: bytes)
-        guard let start = bytes.baseAddress else { throw FNEError(.damagedImage, "no data") }
+        guard let start = bytes.baseAddress else { throw FNEError(.damagedImage, "the image has no bytes") }
         var codecOptions = cic_options(
             max_pixels: UInt64(options.maxPixels), max_scans: UInt32(clamping: options.maxScans),
             max_chunk_size: UInt64(options.maxChunkBytes), tolerate_truncation: options.toleratesTruncation ? 1 : 0)
@@ -59,10 +65,12 @@ final class EncodedImage {
 
     deinit { cic_close(reader) }
 
-    /// Bytes of the decoded picture.
+    /// The size of the decoded picture in bytes.
     var byteCount: Int { info.height * info.width * 3 }
 
-    /// Writes RGB, uint8 [height, width, 3], `byteCount` bytes.
+    /// Decodes the picture and turns it as its EXIF orientation says.
+    ///
+    /// - Parameter rgb: receives uint8 [height, width, 3], which are `byteCount` bytes
     func decode(to rgb: UnsafeMutablePointer<UInt8>) throws -> ImageInfo {
         var decoded = info
         guard orientation != .asStored else {
@@ -78,7 +86,7 @@ final class EncodedImage {
         return decoded
     }
 
-    /// Returns whether only a part could be had.
+    /// Decodes the picture as it is stored. Returns whether damage left only a part of it.
     private func decodeStored(to rgb: UnsafeMutablePointer<UInt8>, width: Int) throws -> Bool {
         var message = Message()
         var warning = Message()
@@ -87,7 +95,8 @@ final class EncodedImage {
         }
         if !warning.text.isEmpty { Log.write(.warning, "\(name): \(warning.text)") }
         guard code != CIC_PARTIAL else {
-            Log.write(.warning, "\(name): truncated or damaged, a part of the picture is taken (\(message.text))")
+            Log.write(
+                .warning, "\(name): the image is truncated or damaged; only a part of it was decoded (\(message.text))")
             return true
         }
         guard code == CIC_OK else { throw Self.error(code, message.text) }
@@ -96,9 +105,12 @@ final class EncodedImage {
 
     private static func error(_ code: Int32, _ message: String) -> FNEError {
         switch Int(code) {
-        case CIC_UNSUPPORTED: FNEError(.unsupportedImage, "this kind of image cannot be read (\(message))")
-        case CIC_LIMIT: FNEError(.imageLimit, "refused: \(message)")
-        case CIC_NO_MEMORY: FNEError(.outOfMemory, "out of memory while decoding")
+        case CIC_UNSUPPORTED:
+            FNEError(
+                .unsupportedImage,
+                "libfne cannot read this kind of image (\(message)). Convert it to a plain JPEG or PNG")
+        case CIC_LIMIT: FNEError(.imageLimit, "the image is refused: \(message). The image options set the limits")
+        case CIC_NO_MEMORY: FNEError(.outOfMemory, "there is not enough memory to decode the image")
         default: FNEError(.damagedImage, "the image is truncated or damaged (\(message))")
         }
     }
@@ -116,13 +128,13 @@ final class EncodedImage {
             : starts([0x49, 0x49, 42, 0]) || starts([0x4d, 0x4d, 0, 42]) ? "a TIFF"
             : starts(Array("ftyp".utf8), at: 4) ? "a HEIF or AVIF" : nil
         if let other {
-            throw FNEError(.unsupportedImage, "is \(other) image; convert it to JPEG or PNG")
+        throw FNEError(.unsupportedImage, "this is \(other) image. Convert it to JPEG or PNG")
         }
-        throw FNEError(.unsupportedImage, "is neither a JPEG nor a PNG image")
+        throw FNEError(.unsupportedImage, "this is neither a JPEG nor a PNG image. Convert it to JPEG or PNG")
     }
 }
 
-/// The text buffer that the codecs fill.
+/// A text buffer for the messages of the codecs.
 private struct Message {
     private var bytes = [CChar](repeating: 0, count: Int(CIC_MESSAGE_SIZE))
 

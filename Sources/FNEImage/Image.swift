@@ -1,22 +1,27 @@
 import FNESupport
 
-/// Decoded pixels: RGB, uint8 [height, width, 3], dense.
+/// A decoded image. Its pixels are RGB, uint8 [height, width, 3], without gaps between the rows. It never changes, so
+/// several threads may use it at once.
 public final class Image: @unchecked Sendable {
     /// What the header says, and whether the image is whole.
     public let info: ImageInfo
+    /// The height in pixels.
     public var height: Int { info.height }
+    /// The width in pixels.
     public var width: Int { info.width }
     private let bytes: Bytes
 
     /// Decodes a JPEG or PNG file.
     ///
-    /// - Throws: `FNEError` of status `.fileError`, `.unsupportedImage`, `.damagedImage`, `.imageLimit` or
-    ///   `.outOfMemory`, naming the file; `.invalidArgument` for options out of their range.
+    /// - Throws: `.fileError`, `.unsupportedImage`, `.damagedImage`, `.imageLimit` or `.outOfMemory`. These errors name
+    ///   the file. `.invalidArgument` for options out of their range.
     public convenience init(file path: FilePath, options: ImageOptions = ImageOptions()) throws {
         try self.init(Self.open(path, options, Self.pixels))
     }
 
-    /// Decodes a JPEG or PNG in memory.
+    /// Decodes a JPEG or PNG in memory. The bytes are not needed afterwards.
+    ///
+    /// - Throws: as `init(file:)`, without the file's name.
     public convenience init(encoded: UnsafeRawBufferPointer, options: ImageOptions = ImageOptions()) throws {
         try self.init(Self.open(encoded, options, Self.pixels))
     }
@@ -28,26 +33,36 @@ public final class Image: @unchecked Sendable {
         return (bytes, try bytes.withNumbers(of: UInt8.self) { try image.decode(to: $0) })
     }
 
-    /// height * width * 3 bytes.
+    /// Lends the pixels to the body, as height * width * 3 bytes.
     public func withPixels<Result>(_ body: (UnsafePointer<UInt8>) throws -> Result) rethrows -> Result {
         try bytes.withNumbers(of: UInt8.self) { try body(UnsafePointer($0)) }
     }
 
     // MARK: Without an object
 
-    /// Reads a file's header. Throws as `init(file:)`.
+    /// Reads a file's header alone.
+    ///
+    /// - Throws: as `init(file:)`.
     public static func probe(file path: FilePath, options: ImageOptions = ImageOptions()) throws -> ImageInfo {
         try open(path, options, \.info)
     }
 
-    /// Reads the header of an encoded image in memory.
+    /// Reads the header alone of an encoded image in memory.
+    ///
+    /// - Throws: as `init(encoded:)`.
     public static func probe(
         encoded: UnsafeRawBufferPointer, options: ImageOptions = ImageOptions()
     ) throws -> ImageInfo {
         try open(encoded, options, \.info)
     }
 
-    /// Decodes into a caller's memory of `capacity` bytes; returns what was decoded.
+    /// Decodes an image in memory into the caller's buffer.
+    ///
+    /// - Parameters:
+    ///   - rgb: receives uint8 [height, width, 3]
+    ///   - capacity: the size of the buffer in bytes
+    /// - Returns: the facts about the image.
+    /// - Throws: as `init(encoded:)`; `.bufferTooSmall`.
     public static func decode(
         encoded: UnsafeRawBufferPointer, options: ImageOptions = ImageOptions(), to rgb: UnsafeMutablePointer<UInt8>,
         capacity: Int
@@ -55,7 +70,7 @@ public final class Image: @unchecked Sendable {
         try open(encoded, options) { try decode($0, to: rgb, capacity: capacity) }
     }
 
-    /// As `decode(encoded:to:capacity:)`, of a file.
+    /// Decodes a file into the caller's buffer, as `decode(encoded:options:to:capacity:)` does.
     public static func decode(
         file path: FilePath, options: ImageOptions = ImageOptions(), to rgb: UnsafeMutablePointer<UInt8>, capacity: Int
     ) throws -> ImageInfo {
@@ -68,15 +83,15 @@ public final class Image: @unchecked Sendable {
         guard capacity >= image.byteCount else {
             throw FNEError(
                 .bufferTooSmall,
-                "the picture is \(image.info.height) x \(image.info.width) and needs \(image.byteCount) bytes, "
-                    + "the buffer has \(capacity)")
+                "the picture is \(image.info.height) x \(image.info.width) and needs \(image.byteCount) bytes, but the "
+                    + "buffer has only \(capacity)")
         }
         return try image.decode(to: rgb)
     }
 
     // MARK: Sources
 
-    /// Lends a file to the body; errors name the file.
+    /// Lends an image file to the body. Errors name the file.
     private static func open<Result>(
         _ path: FilePath, _ options: ImageOptions, _ body: (EncodedImage) throws -> Result
     ) throws -> Result {

@@ -1,22 +1,27 @@
 import FNESupport
 
-/// What is read of images, and what is refused before its memory is taken.
+/// Limits for images, and how damaged images are treated. An image beyond a limit is refused before it takes memory.
 public struct ImageOptions: Equatable, Sendable {
-    /// Of an encoded image.
+    /// The most bytes of an encoded image. The default is 1 GiB.
     public var maxBytes = 1 << 30
-    /// Height times width, also of a picture that is enlarged to keep its aspect. 16384 x 16384.
+    /// The most pixels, height times width. The limit also holds for a picture that is enlarged to keep its aspect. The
+    /// default is that of 16384 x 16384 pixels.
     public var maxPixels = 1 << 28
-    /// Of a progressive JPEG, each of which costs a pass over the whole picture. Encoders write about ten.
+    /// The most scans of a progressive JPEG. Each scan costs a pass over the whole picture. Encoders write about ten.
     public var maxScans = 100
-    /// Of one PNG chunk. Image data are read in pieces, and text and colour profiles skipped without being decompressed:
-    /// these are not limited.
+    /// The most bytes of one PNG chunk. Image data are not limited, since they are read in pieces. Nor are texts and
+    /// colour profiles, since they are skipped without being decompressed. The default is 64 MiB.
     public var maxChunkBytes = 1 << 26
-    /// Take what can be had of a truncated or damaged picture instead of throwing; the log tells.
+    /// Whether a truncated or damaged image is decoded as far as possible, with a warning in the log, instead of being
+    /// an error.
     public var toleratesTruncation = false
 
+    /// The defaults. No real photograph exceeds them.
     public init() {}
 
-    /// Throws `.invalidArgument` for a limit out of its range.
+    /// Checks the limits.
+    ///
+    /// - Throws: `.invalidArgument` for a limit out of its range.
     package func check() throws {
         for (name, value, largest) in [
             ("max_bytes", maxBytes, 1 << 40), ("max_pixels", maxPixels, 1 << 40), ("max_scans", maxScans, 1 << 30),

@@ -1,4 +1,4 @@
-/// How a stored picture is to be turned for display: the values of the EXIF tag 0x0112 (EXIF 2.32, 4.6.4).
+/// How a stored picture is turned for display. The numbers are the values of the EXIF tag 0x0112 (EXIF 2.32, 4.6.4).
 enum Orientation: Int, Sendable {
     case asStored = 1
     case mirrored = 2
@@ -12,7 +12,8 @@ enum Orientation: Int, Sendable {
     /// Whether the picture's height and width change places.
     var swapsSides: Bool { rawValue >= 5 }
 
-    /// Copies stored pixels to where they are displayed.
+    /// Copies stored pixels to the places where they are shown.
+    ///
     /// - Parameters:
     ///   - stored: RGB [height, width, 3]
     ///   - shown: RGB [width, height, 3] where `swapsSides`, else [height, width, 3]

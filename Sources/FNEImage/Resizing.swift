@@ -1,27 +1,31 @@
 import CKernels
 import FNESupport
 
-/// How a new pixel is made of the old ones.
+/// How a resized picture's samples are computed. A sample is one channel of one pixel.
 public enum Interpolation: Int32, Sendable {
-    /// OpenCV's INTER_LINEAR: two samples a side, however much the picture shrinks.
+    /// OpenCV's INTER_LINEAR. A new sample is a mean of two old samples per axis, however much the picture shrinks.
     case bilinear = 0
-    /// Pillow's BILINEAR: where it shrinks, a weighted mean of all the samples that a new one covers.
+    /// Pillow's BILINEAR. Where a picture shrinks, a new sample is a weighted mean of all the old samples that it
+    /// covers.
     case antialiased = 1
 }
 
-/// What becomes of an image's aspect.
+/// Whether a resized picture keeps its aspect, the ratio of its sides.
 public enum ResizeMode: Int32, Sendable {
-    /// To the size asked for, whatever the picture's aspect.
+    /// The picture gets the size that was asked for, whatever its aspect.
     case stretch = 0
-    /// With its aspect, to the smallest picture that covers the size asked for.
+    /// The picture keeps its aspect. It gets the smallest size that covers the one that was asked for.
     case shortestSide = 1
 }
 
 /// A picture's height and width in pixels.
 package struct PixelSize: Equatable, Sendable {
+    /// The number of rows.
     package var height: Int
+    /// The number of columns.
     package var width: Int
 
+    /// A size that is not checked.
     package init(height: Int, width: Int) {
         self.height = height
         self.width = width
@@ -29,11 +33,11 @@ package struct PixelSize: Equatable, Sendable {
 }
 
 extension ResizeMode {
-    /// What a picture is resized to. The side that decides becomes the target's; the other is rounded down, as
-    /// torchvision's Resize does.
+    /// The size that a picture is resized to. With `shortestSide`, one side becomes the target's. The other side
+    /// follows from the aspect and is rounded down, as in torchvision's Resize.
     package func size(of picture: PixelSize, toward target: PixelSize) -> PixelSize {
         guard self == .shortestSide else { return target }
-        // Sides are below 2^31 and targets below 2^15: no product overflows.
+        // No product overflows, since sides are below 2^31 and targets below 2^15.
         if target.height * picture.width >= target.width * picture.height {
             return PixelSize(height: target.height, width: target.height * picture.width / picture.height)
         }
@@ -41,14 +45,14 @@ extension ResizeMode {
     }
 }
 
-/// The longest side that is resized, before and after.
+/// The longest side in pixels that a picture may have before and after it is resized.
 let longestSide = 1 << 28
 
 /// Resizes uint8 [height, width, 3] to [newHeight, newWidth, 3].
 ///
 /// - Parameters:
-///   - stride: bytes from a row to the next
-///   - resized: newHeight * newWidth * 3 bytes
+///   - stride: bytes from one row of `rgb` to the next
+///   - resized: receives newHeight * newWidth * 3 bytes
 /// - Throws: `.invalidArgument` for a size of 0 or beyond 2^28; `.outOfMemory`.
 public func resizePixels(
     _ rgb: UnsafePointer<UInt8>, stride: Int, height: Int, width: Int, to resized: UnsafeMutablePointer<UInt8>,
@@ -61,6 +65,6 @@ public func resizePixels(
     }
     let resize = interpolation == .antialiased ? ck_resize_antialiased : ck_resize_bilinear
     guard resize(rgb, stride, height, width, resized, newHeight, newWidth) == 0 else {
-        throw FNEError(.outOfMemory, "out of memory while resizing")
+        throw FNEError(.outOfMemory, "there is not enough memory to resize the image")
     }
 }

@@ -1,15 +1,17 @@
 import FNEEmbedding
 import FNESupport
 
-/// How far a job is, with the statistics of the rows up to there. The file is replaced as a whole, after what it speaks of
-/// has reached the disk.
+/// The progress of a job, with the statistics of the rows that are done. The file is replaced as a whole, after all
+/// that it counts is on the disk. Its format, in little-endian numbers:
 ///
 ///     "FNEJOB\n\0" | version u32 | 0 u32 | images done u64 | images with codes u64 | failures: bytes u64, count u64 |
-///     saved statistics: size u64, bytes | FNV-1a of all that stands before it u64
+///     saved statistics: size u64, bytes | FNV-1a of all bytes before it u64
 struct Checkpoint {
+    /// The number of images whose rows are on the disk, or that failed.
     var imagesDone = 0
+    /// The number of images whose codes are on the disk.
     var codesDone = 0
-    /// Of the file of failures.
+    /// The size in bytes of the valid part of the file of failures.
     var failuresSize = 0
     var failureCount = 0
     var statistics: Statistics?
@@ -37,10 +39,12 @@ struct Checkpoint {
 
     init(statistics: Statistics?) { self.statistics = statistics }
 
-    /// - Throws: `.invalidData` for a damaged one, naming the file.
+    /// Reads a checkpoint.
+    ///
+    /// - Throws: `.invalidData` for a damaged one. The error names the file.
     init(reading path: FilePath, images: Int, features: Int) throws {
         func damaged() -> FNEError {
-            FNEError(.invalidData, "is damaged; remove the job's folder and run the job again")
+            FNEError(.invalidData, "the checkpoint is damaged. Remove the job's folder and run the job again")
         }
         try File.read(path) { bytes in
             func word(_ offset: Int) -> UInt64 {
@@ -62,7 +66,8 @@ struct Checkpoint {
     }
 }
 
-/// Images that could not be embedded, in a file that grows: image u64, status u32, length of the reason u32, reason.
+/// The images that could not be embedded, in a file that grows. The file holds image u64, status u32, length of the
+/// reason u32, and the reason, for one failure after the other.
 struct Failures {
     struct Failure {
         let status: Int32
@@ -74,10 +79,15 @@ struct Failures {
     private var size: Int
     private var pending: [UInt8] = []
 
-    /// - Parameter size: what is known to be right of the file; what is behind it is dropped
+    /// Opens the file and reads it.
+    ///
+    /// - Parameter size: the size of the valid part in bytes; the rest is dropped
+    /// - Throws: `.invalidData`, `.fileError`.
     init(_ path: FilePath, size: Int) throws {
         file = try File(path, .writing)
-        guard try file.size() >= size else { throw FNEError(.invalidData, "'\(path)' is too short") }
+        guard try file.size() >= size else {
+            throw FNEError(.invalidData, "'\(path)' is shorter than the checkpoint says")
+        }
         try file.setSize(size)
         self.size = size
         let bytes = try Bytes(count: size)
@@ -110,7 +120,7 @@ struct Failures {
         pending += reason
     }
 
-    /// Brings what was added to the disk; returns the file's size.
+    /// Writes the failures that were added, and waits until they are on the disk. Returns the file's size in bytes.
     mutating func sync() throws -> Int {
         guard !pending.isEmpty else { return size }
         try file.write(pending, at: size)

@@ -3,67 +3,81 @@ import FNENetwork
 import FNEPipeline
 import FNESupport
 
-/// The embedding of many images into a folder: pooled features, statistics, codes. Killed at any moment it goes on where it
-/// stopped, and ends with the same bytes as if nothing had happened. docs/jobs.md describes the folder.
+/// A job embeds many images into a folder. It writes features, statistics and codes. A job that was killed resumes
+/// where it stopped, and ends with the same bytes as if it had never stopped. docs/jobs.md describes the folder.
 ///
-/// Used by one thread at a time.
+/// One thread at a time may use a job.
 public final class Job {
-    /// What a run is doing.
+    /// The phases of a run, in their order.
     public enum Phase: Int32, Sendable {
+        /// Images go through the network, and their features are written.
         case embedding = 0
+        /// The statistics are written.
         case statistics = 1
+        /// The codes are made of the features.
         case codes = 2
+        /// The files get their final names.
         case finishing = 3
     }
 
-    /// What is embedded, and what is kept of it; what stands here are the defaults.
+    /// The choices for a job. The values here are the defaults.
     public struct Options: Sendable {
-        /// A folder of images or a list of files; nil takes `paths`.
+        /// A folder of images, or a file that lists images; nil where `paths` names them.
         public var source: FilePath?
+        /// The images, where `source` is nil.
         public var paths: [FilePath] = []
-        /// What relative names in a list or in `paths` are relative to; nil: the list file's folder, the working directory.
+        /// The folder that relative names in a list file or in `paths` are relative to. Nil means the list file's
+        /// folder for a list, and the working directory for `paths`.
         public var root: FilePath?
+        /// The part of the images that this job embeds.
         public var shard = Shard.whole
-        /// False: only codes are kept, which needs given statistics.
+        /// Whether the features are kept. Without them only codes are kept, and `statistics` is needed.
         public var keepsFeatures = true
-        /// Nil: none yet. They are made when the job is run again with formats or statistics, or when shards are merged.
+        /// The formats of the codes. Nil makes none now. They can be made by a later run with formats or statistics, or
+        /// when shards are merged.
         public var formats: CodeFormats? = .int8
-        /// Saved statistics to make codes with; nil: the job's own.
+        /// A file of saved statistics that codes are made with; nil for the job's own statistics.
         public var statistics: FilePath?
+        /// How features become codes.
         public var discretization: Discretization
-        /// The first bad image ends the run, instead of being marked.
+        /// Whether the first bad image ends the run. Else bad images are marked.
         public var failsOnBadImage = false
-        /// Go on with another TensorFlow or on another processor than the job was begun with.
+        /// Whether a job may be resumed with another TensorFlow, or on another processor, than it was begun with.
         public var acceptsOtherEngine = false
-        /// Between two checkpoints.
+        /// The seconds between two checkpoints. After a kill, the work since the last checkpoint is done again.
         public var checkpointSeconds = 15
 
+        /// The defaults.
         public init() throws { discretization = try Discretization() }
     }
 
-    /// What a run reports, on the calling thread.
+    /// The functions that a run reports to. All are called on the calling thread.
     public struct Reports {
-        /// Phase, and what is done of it and in all: images, or in the last phase steps. False cancels.
+        /// Is called with the phase, the number that is done of it, and the number of all. It counts images, and steps
+        /// in the last phase. Returning false cancels the run.
         public var progress: ((Phase, Int, Int) -> Bool)?
-        /// Each image that could not be embedded.
+        /// Is called with the number and the error of each image that could not be embedded.
         public var imageError: ((Int, FNEError) -> Void)?
 
+        /// Reports to none, one or both functions.
         public init(progress: ((Phase, Int, Int) -> Bool)? = nil, imageError: ((Int, FNEError) -> Void)? = nil) {
             self.progress = progress
             self.imageError = imageError
         }
     }
 
-    /// How far a job is.
+    /// The states of a job.
     public enum State: Int32, Sendable, CaseIterable {
-        /// Images are being embedded, or codes written.
+        /// Images or codes are left to do.
         case running = 0
-        /// A shard that waits for the statistics of all: its features and statistics are finished, its codes are not made.
+        /// The features and the statistics are finished, but no codes are made. A shard in this state waits for the
+        /// statistics of all shards.
         case features = 1
+        /// Nothing is left to do.
         case finished = 2
     }
 
-    /// What the job is written to.
+    /// The folder that the job writes to.
     public let folder: FilePath
     private let files: JobFiles
     private let options: Options
@@ -71,10 +85,13 @@ public final class Job {
     private let list: ImageList?
     private var manifest: Manifest
 
-    /// A job that images are embedded by. Nothing is written before `run`.
+    /// Opens a job that embeds images. If the folder already holds this job, it is resumed. Nothing is written before
+    /// `run`.
     ///
-    /// The extractor's options are taken with padded batches, and bad images are marked (see `Options.failsOnBadImage`).
-    /// - Throws: `.jobMismatch` where the folder holds another job; what `Extractor` throws; `.fileError`.
+    /// Two of the extractor's options are set here. Batches are padded, so that a row's bits do not depend on its
+    /// place. Bad images are marked (see `Options.failsOnBadImage`).
+    ///
+    /// - Throws: `.jobMismatch` where the folder holds another job; `.invalidArgument`; `.fileError`; as `Extractor`.
     public convenience init(folder: FilePath, model: Model, extractor: Extractor.Options, options: Options) throws {
         var extractor = extractor
         extractor.padsBatches = true
@@ -83,7 +100,9 @@ public final class Job {
         try self.init(folder: folder, extractor: opened, settings: opened.settings(of: model), options: options)
     }
 
-    /// - Parameter extractor: with padded batches
+    /// Opens a job with an open extractor.
+    ///
+    /// - Parameter extractor: must pad its batches
     convenience init(folder: FilePath, extractor: Extractor, settings: JSON, options: Options) throws {
         let (whole, root) = try Self.images(options)
         let perBatch = max(1, extractor.batchSize / extractor.rowsPerImage)
@@ -96,20 +115,25 @@ public final class Job {
         try self.init(folder: folder, options, source, list, images, settings)
     }
 
-    /// A job that puts finished shards together: the same bytes as one job over all images.
+    /// Opens a job that merges finished shards. It writes the same bytes as one job over all images.
+    ///
+    /// - Throws: `.jobMismatch` where the shards do not fit each other; `.invalidData`; `.fileError`.
     public convenience init(merging shards: [FilePath], into folder: FilePath, options: Options) throws {
         let source = try ShardsSource(shards)
         let (list, first) = (source.list, source.parts[0].manifest)
         let images = Manifest.Images(
             first: 0, count: list.count, total: list.count, sha256: list.sha256, totalSHA256: list.sha256)
         guard images.sha256 == first.images.totalSHA256 else {
-            throw FNEError(.jobMismatch, "the shards' lists together are not the list that they were made of")
+            throw FNEError(
+                .jobMismatch, "the lists of the shards, put together, are not the list that the shards were made of")
         }
         try self.init(folder: folder, options, source, list, images, first.settings)
     }
 
-    /// A job that is there. It can be run where its images are embedded: to finish it, or, when it has no codes yet, to
-    /// make them as the options say.
+    /// Opens a job that a folder holds, without its model. If all its images are embedded, `run` can finish it, or make
+    /// the codes that the options ask for.
+    ///
+    /// - Throws: `.fileError`, `.invalidData`.
     public init(existing folder: FilePath, options: Options) throws {
         self.folder = folder
         files = JobFiles(folder: folder)
@@ -129,10 +153,13 @@ public final class Job {
         self.source = source
         self.list = list
         guard options.keepsFeatures || options.statistics != nil else {
-            throw FNEError(.invalidArgument, "without features there is nothing to make statistics of; give statistics")
+            throw FNEError(
+                .invalidArgument,
+                "without features there is nothing to make statistics of. Pass statistics, or keep features")
         }
         guard options.keepsFeatures || options.formats != nil else {
-            throw FNEError(.invalidArgument, "without features and without codes nothing would be kept; ask for one of them")
+            throw FNEError(
+                .invalidArgument, "without features and without codes nothing would be kept. Ask for one of them")
         }
         let wanted = Manifest(
             state: .running, images: images, settings: settings, engines: source.engines(from: 0),
@@ -143,12 +170,16 @@ public final class Job {
 
     private static func images(_ options: Options) throws -> (ImageList, FilePath) {
         guard let source = options.source else {
-            guard !options.paths.isEmpty else { throw FNEError(.invalidArgument, "there are no images: no source, no paths") }
+            guard !options.paths.isEmpty else {
+                throw FNEError(.invalidArgument, "there are no images. Pass a source or paths")
+            }
             let empty = options.paths.firstIndex { $0.text.isEmpty }
             if let empty { throw FNEError(.invalidArgument, "the path of image \(empty) is empty") }
             return (ImageList(options.paths.lazy.map(\.text)), options.root ?? FilePath(""))
         }
-        guard options.paths.isEmpty else { throw FNEError(.invalidArgument, "both a source and paths are given") }
+        guard options.paths.isEmpty else {
+            throw FNEError(.invalidArgument, "both a source and paths are given. Pass only one of them")
+        }
         return try ImageList.read(source, root: options.root)
     }
 
@@ -160,11 +191,15 @@ public final class Job {
             statisticsSHA256: saved.map { $0.withUnsafeBytes(sha256) })
     }
 
-    /// What the folder holds, where that is the same job; else an error that says what differs.
+    /// The manifest in the folder, which must be of the same job.
+    ///
+    /// - Throws: `.jobMismatch`, with the first difference.
     private func found(like wanted: Manifest) throws -> Manifest {
         let found = try Manifest(in: folder)
         func differs(_ what: String) -> FNEError {
-            FNEError(.jobMismatch, "the folder '\(folder)' holds another job: \(what). Take another folder, or remove this one")
+            FNEError(
+                .jobMismatch,
+                "the folder '\(folder)' holds another job: \(what). Take another folder, or remove this one")
         }
         if let difference = Manifest.difference(wanted.settings, found.settings) { throw differs(difference) }
         if wanted.images != found.images { throw differs(difference(in: wanted.images, found.images)) }
@@ -181,23 +216,26 @@ public final class Job {
         {
             return "image \(image) is '\(old.text(image))' there and '\(list.text(image))' here"
         }
-        return "it has \(found.count) of \(found.total) images from \(found.first) on, this one \(wanted.count) of "
-            + "\(wanted.total) from \(wanted.first) on"
+        return "it has \(found.count) of \(found.total) images from image \(found.first) on, and this one has "
+            + "\(wanted.count) of \(wanted.total) from image \(wanted.first) on"
     }
 
     // MARK: Facts
 
+    /// The state of the job, as this object knows it.
     public var state: State { manifest.state }
 
-    /// Of this job, which may be a shard of the whole list.
+    /// The number of images of this job, which may be a shard of the whole list.
     public var imageCount: Int { manifest.images.count }
-    /// Of the whole list, of which this job may be a shard.
+    /// The number of images of the whole list.
     public var totalImageCount: Int { manifest.images.total }
-    /// The place of its first image in the whole list.
+    /// The place of the job's first image in the whole list.
     public var firstImage: Int { manifest.images.first }
-    /// Images that could not be embedded; known when all were tried.
+    /// The number of images that could not be embedded; nil until all were tried.
     public var failedCount: Int? { manifest.results?.failed }
-    /// Images that are embedded and safe on the disk, or failed.
+    /// The number of images that are embedded and safe on the disk, or failed.
+    ///
+    /// - Throws: `.invalidData` for a damaged checkpoint, `.fileError`.
     public func imagesDone() throws -> Int {
         guard manifest.results == nil else { return imageCount }
         let path = files.path(JobFiles.checkpoint)
@@ -205,41 +243,45 @@ public final class Job {
         return try Checkpoint(reading: path, images: imageCount, features: featureCount()).imagesDone
     }
 
-    /// F.
+    /// F, the number of features in a row. Throws `.invalidData` for a damaged manifest.
     public func featureCount() throws -> Int { try manifest.featureCount() }
-    /// 1, or 10 with ten crops.
+    /// Rows per image. There is 1, or 10 with ten crops. Throws `.invalidData` for a damaged manifest.
     public func rowsPerImage() throws -> Int { try manifest.rowsPerImage() }
-    /// The layers of a row, in the order of its columns.
+    /// The layers of a row, in the order of its columns. Throws `.invalidData` for a damaged manifest.
     public func layers() throws -> [Layer] { try manifest.layers() }
 
     /// The statistics of the images that could be embedded.
+    ///
+    /// - Throws: `.fileError` where the job has none yet; `.invalidData` for a damaged file.
     public func statistics() throws -> Statistics {
         try File.read(files.path(JobFiles.statistics), Statistics.load)
     }
 
     // MARK: Running
 
-    /// Does what is left to do; returns at once when nothing is.
+    /// Does what is left to do. Returns at once when nothing is left.
     ///
-    /// - Throws: `.cancelled`; `.fileError`, also for a full disk; `.jobBusy`; `.jobMismatch`; with `failsOnBadImage` a bad
-    ///   image's error. What was done is on the disk then, and the next run goes on from there.
+    /// After an error, the finished work is on the disk, and the next run resumes there.
+    ///
+    /// - Throws: `.cancelled`; `.fileError`, also for a full disk; `.jobBusy`; `.jobMismatch`; `.invalidData`; with
+    ///   `failsOnBadImage` a bad image's error.
     public func run(_ reports: Reports = Reports()) throws {
         if source != nil { try File.makeFolder(folder) }
         let lock = try File(files.path(JobFiles.lock), .writing)
         guard try lock.lock() else {
-            throw FNEError(.jobBusy, "another process runs the job in '\(folder)'")
+            throw FNEError(.jobBusy, "another process runs the job in '\(folder)'. Wait until it ends")
         }
         let isNew = !File.exists(files.path(Manifest.fileName))
         if isNew {
-            guard source != nil else { throw FNEError(.fileError, "there is no job in '\(folder)' any more") }
+            guard source != nil else { throw FNEError(.fileError, "the folder '\(folder)' holds no job any more") }
             do {
                 try files.mustBeFree()
-            } catch { // it is another's folder: nothing of ours may stay in it
+            } catch { // the folder belongs to somebody else, so no file of ours may stay in it
                 File.remove(files.path(JobFiles.lock))
                 throw error
             }
         } else {
-            manifest = try Manifest(in: folder) // another process may have gone on with it since
+            manifest = try Manifest(in: folder) // another process may have continued the job since
             if manifest.state == .features, let codes = try Self.codes(options, manifest.images) {
                 manifest.codes = codes
                 manifest.state = .running
@@ -254,7 +296,7 @@ public final class Job {
         }
         let names = try list ?? ImageList(reading: File.contents(files.path(JobFiles.list)))
         guard names.count == manifest.images.count, names.sha256 == manifest.images.sha256 else {
-            throw FNEError(.invalidData, "'\(files.path(JobFiles.list))' is not the list that the job was made of")
+            throw FNEError(.invalidData, "'\(files.path(JobFiles.list))' is not the list that the job was begun with")
         }
         let run = try JobRun(files, manifest, names, options, source, reports)
         let record = RunRecord(from: run.imagesDone)

@@ -1,7 +1,7 @@
 import FNESupport
 import Glibc
 
-/// The files of a job's folder. A matrix that is not finished has the name with `.part` behind it.
+/// The files of a job's folder. The name of a matrix that is not finished ends in `.part`.
 struct JobFiles {
     let folder: FilePath
 
@@ -20,14 +20,15 @@ struct JobFiles {
 
     static func unfinished(_ name: String) -> String { name + ".part" }
 
-    /// What there is while the job runs, and not afterwards.
+    /// The files that exist only while the job runs.
     private static let temporary = [failures, checkpoint, lock]
 
     func path(_ name: String) -> FilePath { folder.appending(name) }
 
-    /// Where a matrix is: under its name if it is finished.
+    /// The path of a matrix, which depends on whether it is finished.
     func data(_ name: String) -> FilePath { File.exists(path(name)) ? path(name) : path(Self.unfinished(name)) }
 
+    /// Waits until a matrix is on the disk, and gives it its final name.
     func finish(_ name: String) throws {
         let unfinished = path(Self.unfinished(name))
         guard File.exists(unfinished) else { return }
@@ -37,12 +38,14 @@ struct JobFiles {
 
     func removeTemporary() { for name in Self.temporary { File.remove(path(name)) } }
 
-    /// What a run may leave that was killed, or failed, before it wrote its manifest.
+    /// The files that a run may leave which was killed, or failed, before it wrote its manifest.
     private static let beginnings = [
         ".", "..", lock, list, list + ".new", failures, runs, Manifest.fileName + ".new",
     ]
 
-    /// Throws for a folder that holds something else than the beginnings of a job.
+    /// Checks that the folder holds nothing but the beginnings of a job.
+    ///
+    /// - Throws: `.invalidArgument`, with the name of another file.
     func mustBeFree() throws {
         guard let handle = folder.withCString({ $0.flatMap(opendir) }) else { throw File.error("cannot read", folder) }
         defer { closedir(handle) }
@@ -51,15 +54,16 @@ struct JobFiles {
             guard Self.beginnings.contains(name) else {
                 throw FNEError(
                     .invalidArgument,
-                    "the folder '\(folder)' holds '\(name)' and no job; name an empty folder, or one that does not exist")
+                    "the folder '\(folder)' holds '\(name)' and no job. Name a folder that is empty or does not exist")
             }
         }
     }
 
-    /// How the line of an image ends that was embedded.
+    /// The end of the line of an image that was embedded.
     static let goodEnd = Array(", \"status\": 0, \"reason\": null}".utf8)
 
-    /// A line for each image, as JSON: {"image": 3, "name": "a/b.jpg", "status": 0, "reason": null}.
+    /// Writes `images.jsonl`, with one line of JSON per image, such as
+    /// {"image": 3, "name": "a/b.jpg", "status": 0, "reason": null}.
     func writeImages(_ list: ImageList, _ failures: Failures) throws {
         let unfinished = path(Self.images + ".new")
         let file = try File(unfinished, .writing)
@@ -82,6 +86,7 @@ struct JobFiles {
         try File.move(unfinished, to: path(Self.images))
     }
 
+    /// Writes `status.npy`, int32 [count], with the status of each image; 0 for an image that was embedded.
     func writeStatus(_ count: Int, _ failures: Failures) throws {
         let bytes = try Bytes(zeros: count * MemoryLayout<Int32>.size)
         try bytes.withNumbers(of: Int32.self) { statuses in

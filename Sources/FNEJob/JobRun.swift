@@ -2,7 +2,7 @@ import FNECodes
 import FNEEmbedding
 import FNESupport
 
-/// One run of a job, from where the last one stopped to the end.
+/// One run of a job. It begins where the last run stopped.
 final class JobRun {
     private(set) var manifest: Manifest
     private let files: JobFiles
@@ -15,14 +15,14 @@ final class JobRun {
     private let rowsPerImage: Int
     private var checkpoint: Checkpoint
     private var failures: Failures
-    /// Failures among the images that come next.
+    /// The failures among the images of the next batch.
     private var announced: [Int: Failures.Failure] = [:]
     private var discretizer: Discretizer?
     private var matrices: Matrices
     private var lastCheckpoint = monotonicSeconds()
     private let codeBuffer: CodeBuffer
 
-    /// Those that this run writes to.
+    /// The matrices that this run writes to.
     private struct Matrices {
         var features: NumPyFile?
         var codes: NumPyFile?
@@ -33,7 +33,7 @@ final class JobRun {
         }
     }
 
-    /// Where a batch's codes are made before they are written. The memory is kept from batch to batch.
+    /// Memory in which a batch's codes are made before they are written. It is kept from batch to batch.
     private final class CodeBuffer {
         private var codes: Bytes?
         private var words: Bytes?
@@ -71,7 +71,7 @@ final class JobRun {
         let path = files.path(JobFiles.checkpoint)
         if File.exists(path) {
             checkpoint = try Checkpoint(reading: path, images: list.count, features: features)
-        } else if manifest.results != nil { // features are finished, and codes were asked for afterwards
+        } else if manifest.results != nil { // the features are finished, and codes were asked for afterwards
             checkpoint = Checkpoint(statistics: nil)
             checkpoint.imagesDone = list.count
         } else {
@@ -80,7 +80,9 @@ final class JobRun {
         }
         failures = try Failures(files.path(JobFiles.failures), size: checkpoint.failuresSize)
         guard failures.count == checkpoint.failureCount else {
-            throw FNEError(.invalidData, "'\(files.path(JobFiles.failures))' does not fit the checkpoint")
+            throw FNEError(
+                .invalidData,
+                "'\(files.path(JobFiles.failures))' does not fit the checkpoint. Remove the folder and begin again")
         }
     }
 
@@ -91,7 +93,7 @@ final class JobRun {
             try makeStatistics()
             try makeCodes()
         } catch {
-            // The first error is the one to report; without this checkpoint the last one stands.
+            // The first error is reported. If this checkpoint fails too, the last one stands.
             if checkpoint.imagesDone > 0 { try? save() }
             throw error
         }
@@ -103,7 +105,8 @@ final class JobRun {
             guard let source else {
                 throw FNEError(
                     .invalidArgument,
-                    "\(list.count - checkpoint.imagesDone) images of the job are not embedded yet: run it with its model")
+                    "\(list.count - checkpoint.imagesDone) images are not embedded yet; open the job and run it with "
+                        + "its model")
             }
             try compareEngines(with: source)
         } else if manifest.results != nil {
@@ -114,7 +117,10 @@ final class JobRun {
         try open()
     }
 
-    /// Rows of one job should come from one kind of arithmetic; those of a merge from what computed the shards.
+    /// Checks that the rows of one job come from one engine, since another one may compute other last bits. A merge
+    /// takes the engines that computed the shards.
+    ///
+    /// - Throws: `.jobMismatch`, unless the options accept another engine.
     private func compareEngines(with source: any RowSource) throws {
         let all = source.engines(from: 0)
         guard checkpoint.imagesDone > 0, manifest.engines != all else {
@@ -127,13 +133,13 @@ final class JobRun {
         guard options.acceptsOtherEngine else {
             throw FNEError(
                 .jobMismatch,
-                "the first \(checkpoint.imagesDone) images were embedded by another engine: \(difference). The last bits of the "
-                    + "rows could differ; accept another engine to go on all the same, or begin in another folder")
+                "the first \(checkpoint.imagesDone) images were embedded by another engine: \(difference). The last "
+                    + "bits of rows could differ. Accept another engine to resume the job, or take another folder")
         }
         manifest.engines += now
     }
 
-    /// A job that was finished but for its codes has its failures in images.jsonl.
+    /// Reads the failures of a job whose codes alone are missing. They are in `images.jsonl`.
     private func takeFailures() throws {
         guard failures.count == 0, let results = manifest.results, results.failed > 0 else { return }
         for (image, failure) in try ShardsSource.failures(in: files.folder, results.failed) {
@@ -144,17 +150,18 @@ final class JobRun {
     private func givenStatistics() throws -> Statistics? {
         guard let wanted = manifest.codes?.statisticsSHA256 else { return nil }
         guard let path = options.statistics else {
-            throw FNEError(.invalidArgument, "the job's codes are made with given statistics; give them again")
+            throw FNEError(.invalidArgument, "the job was begun with a file of statistics. Pass the file again")
         }
         let statistics = try File.read(path) { bytes in
             guard sha256(bytes) == wanted else {
-                throw FNEError(.jobMismatch, "is not the file of statistics that the job was begun with")
+                throw FNEError(.jobMismatch, "this is not the file of statistics that the job was begun with")
             }
             return try Statistics.load(bytes)
         }
         guard statistics.featureCount == features else {
             throw FNEError(
-                .shapeMismatch, "'\(path)' has statistics of \(statistics.featureCount) features; the job has \(features)")
+                .shapeMismatch,
+                "'\(path)' has statistics of \(statistics.featureCount) features, but the job has \(features) features")
         }
         return statistics
     }
@@ -179,12 +186,13 @@ final class JobRun {
 
     private func report(_ phase: Job.Phase, _ done: Int, _ total: Int) throws {
         guard let progress = reports.progress, !progress(phase, done, total) else { return }
-        throw FNEError(.cancelled, "cancelled; the job goes on from here when it is run again")
+        throw FNEError(.cancelled, "the job was cancelled; it resumes here when it is run again")
     }
 
     // MARK: Checkpoints
 
-    /// First what the checkpoint speaks of, then the checkpoint.
+    /// Writes a checkpoint. All that it counts is written first, so that a checkpoint never counts what a crash can
+    /// lose.
     private func save() throws {
         try matrices.sync()
         checkpoint.failuresSize = try failures.sync()
@@ -216,7 +224,8 @@ final class JobRun {
         try save()
     }
 
-    /// What can fail comes first, and may be done again: the rest is what a checkpoint says.
+    /// Takes the rows of a batch. The steps that can fail come first, since they can be repeated. The steps that a
+    /// checkpoint counts come after them.
     private func take(_ images: Range<Int>, _ rows: UnsafePointer<Float>) throws {
         let rowSize = rowsPerImage * features
         let failed = announced
@@ -265,7 +274,7 @@ final class JobRun {
 
     private func makeCodes() throws {
         guard manifest.codes != nil, checkpoint.codesDone < list.count else { return }
-        if discretizer == nil { // own statistics, of features that were finished before
+        if discretizer == nil { // the job's own statistics, of features that were finished before
             let statistics = try File.read(files.path(JobFiles.statistics), Statistics.load)
             discretizer = try Self.discretizer(statistics, manifest)
         }
@@ -287,7 +296,7 @@ final class JobRun {
         try report(.codes, list.count, list.count)
     }
 
-    /// The codes of images' rows, which are NaN for images that failed.
+    /// Makes and writes the codes of images. The rows of failed images are NaN.
     private func writeCodes(
         _ images: Range<Int>, _ rows: UnsafePointer<Float>, _ discretizer: Discretizer, isGood: (Int) -> Bool
     ) throws {
@@ -330,6 +339,6 @@ final class JobRun {
         manifest.state = manifest.codes == nil ? .features : .finished
         try manifest.write(to: files.folder)
         files.removeTemporary()
-        _ = reports.progress?(.finishing, steps, steps) // nothing is left to be cancelled
+        _ = reports.progress?(.finishing, steps, steps) // the job is finished, so the answer cannot cancel it
     }
 }

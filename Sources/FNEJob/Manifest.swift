@@ -4,40 +4,44 @@ import FNENetwork
 import FNEPipeline
 import FNESupport
 
-/// What `manifest.json` says of a job: what decides its bytes, how far it is, what came out. Nothing of where and when it
-/// ran, so that equal jobs have equal manifests.
+/// The content of `manifest.json`: everything that decides a job's bytes, its state and its results. It does not say
+/// where and when the job ran, so that equal jobs have equal manifests.
 struct Manifest: Equatable {
-    /// Which images of the whole list.
+    /// The images of the job within the whole list.
     struct Images: Equatable {
+        /// The place of the first one in the whole list.
         let first: Int
         let count: Int
+        /// The number of images in the whole list.
         let total: Int
-        /// Of the names as `images.list` holds them: these images', and the whole list's.
+        /// The checksum of these images' names, as `images.list` holds them.
         let sha256: String
+        /// The checksum of the names in the whole list.
         let totalSHA256: String
     }
 
-    /// How codes are made.
+    /// How the codes are made.
     struct Codes: Equatable {
         let discretization: Discretization
         let formats: CodeFormats
-        /// Of the file of given statistics; nil: the job's own.
+        /// The checksum of the given file of statistics; nil for the job's own statistics.
         let statisticsSHA256: String?
     }
 
     var state: Job.State
     let images: Images
-    /// Model, preprocessing, layers and the kind of arithmetic.
+    /// The model, the preprocessing, the layers and the choices in computing.
     let settings: JSON
-    /// What computed the rows: from which image of the whole list on, and with what.
+    /// The engines that computed the rows, in order.
     var engines: [EngineRecord]
     let keepsFeatures: Bool
     var codes: Codes?
-    /// Images that were embedded, and that could not be.
+    /// The numbers of images that were embedded, and that could not be; nil until all were tried.
     var results: (embedded: Int, failed: Int)?
 
-    /// What computed the rows from an image on.
+    /// An engine that computed rows.
     struct EngineRecord: Equatable {
+        /// The place in the whole list of the first image that it computed.
         let firstImage: Int
         let facts: JSON
     }
@@ -72,7 +76,7 @@ struct Manifest: Equatable {
     static let version = 1
 
     private static func damaged(_ what: String) -> FNEError {
-        FNEError(.invalidData, "the manifest is damaged: \(what) is missing or wrong")
+        FNEError(.invalidData, "the manifest is damaged, because '\(what)' is missing or wrong")
     }
 
     var json: JSON {
@@ -116,7 +120,9 @@ struct Manifest: Equatable {
         self.codes = codes
     }
 
-    /// - Throws: `.invalidData`, `.fileError`, naming the file.
+    /// Reads the manifest in a folder.
+    ///
+    /// - Throws: `.invalidData`, `.fileError`. The errors name the file.
     init(in folder: FilePath) throws {
         let path = folder.appending(Self.fileName)
         do {
@@ -127,9 +133,11 @@ struct Manifest: Equatable {
     }
 
     private init(_ json: JSON) throws {
-        guard json["format"]?.text == Self.format else { throw FNEError(.invalidData, "this is no job of libfne") }
+        guard json["format"]?.text == Self.format else {
+            throw FNEError(.invalidData, "this is no manifest of a libfne job")
+        }
         guard json["version"]?.integer == Self.version else {
-            throw FNEError(.invalidData, "a job of another version; this library reads version \(Self.version)")
+            throw FNEError(.invalidData, "the job is of another version; this library reads version \(Self.version)")
         }
         guard let state = json["state"]?.text.flatMap(Job.State.init(name:)) else { throw Self.damaged("state") }
         guard let images = json["images"], let count = images["count"]?.integer, let first = images["first"]?.integer,
@@ -180,7 +188,8 @@ struct Manifest: Equatable {
 
     // MARK: Comparing
 
-    /// The first member in which two values differ, such as "input.height is 224 there and 192 here".
+    /// The first difference of two values in words, such as "input.height is 224 there and 192 here"; nil for equal
+    /// ones.
     static func difference(_ here: JSON, _ there: JSON, _ name: String = "") -> String? {
         guard here != there else { return nil }
         switch (here, there) {
@@ -202,15 +211,17 @@ struct Manifest: Equatable {
     }
 }
 
-/// In which files a job's codes are.
+/// The formats that a job writes its codes in. Each format is a file.
 public struct CodeFormats: OptionSet, Sendable {
+    /// One bit per format. The numbers are those of `FNE_CODES_*` in `include/fne.h`.
     public let rawValue: Int32
 
+    /// Formats from their bits.
     public init(rawValue: Int32) { self.rawValue = rawValue }
 
-    /// `codes.npy`, int8 [rows, F].
+    /// The file `codes.npy`, int8 [rows, F].
     public static let int8 = CodeFormats(rawValue: 1)
-    /// `codes_packed.npy`, uint64 [rows, 2, (F + 63) / 64]: the planes of what is not 0, and of what is -1.
+    /// The file `codes_packed.npy`, uint64 [rows, 2, (F + 63) / 64]. `PackedCodes` describes the two planes of a row.
     public static let packed = CodeFormats(rawValue: 2)
 
     private static let named: [(CodeFormats, String)] = [(.int8, "int8"), (.packed, "packed")]
@@ -282,10 +293,10 @@ extension Precision {
     }
 }
 
-// MARK: - What decides the bytes
+// MARK: - Everything that decides the bytes
 
 extension Extractor {
-    /// Model, preprocessing, layers and the kind of arithmetic, as the manifest holds them.
+    /// The model, the preprocessing, the layers and the choices in computing, as the manifest holds them.
     func settings(of model: Model) -> JSON {
         let p = preprocessing
         func triple(_ values: (Float, Float, Float)) -> JSON {
@@ -324,6 +335,6 @@ extension Extractor {
         ])
     }
 
-    /// What computes, as far as the last bits can depend on it.
+    /// Facts about the engine and the machine that the last bits of a row can depend on.
     var engineFacts: JSON { .object(engine.facts + [JSON.Member(name: "libfne", value: .text(libraryVersion))]) }
 }

@@ -1,8 +1,9 @@
 import FNESupport
 
-/// A matrix in a .npy file (NumPy's format, version 1.0), written row by row at places of the caller's choice. Its numbers
-/// begin at byte 128.
+/// A matrix in a .npy file (NumPy's format, version 1.0). Its rows are written and read at places of the caller's
+/// choice. The numbers begin at byte 128.
 struct NumPyFile {
+    /// A type of elements. The text is NumPy's name for it.
     enum Element: String {
         case float32 = "<f4"
         case float64 = "<f8"
@@ -20,11 +21,12 @@ struct NumPyFile {
     }
 
     let file: File
-    /// Bytes of a row.
+    /// The size of a row in bytes.
     let rowSize: Int
 
     static let headerSize = 128
 
+    /// The header, filled up with spaces to `headerSize` bytes.
     static func header(_ element: Element, _ shape: [Int]) -> [UInt8] {
         let sizes = shape.map(String.init).joined(separator: ", ") + (shape.count == 1 ? "," : "")
         let text = "{'descr': '\(element.rawValue)', 'fortran_order': False, 'shape': (\(sizes)), }"
@@ -33,7 +35,8 @@ struct NumPyFile {
         return start + Array(text.utf8) + [UInt8](repeating: UInt8(ascii: " "), count: space) + [UInt8(ascii: "\n")]
     }
 
-    /// A file that is there keeps its rows. The room for all rows is taken from the disk at once.
+    /// Opens or makes a file. The rows of a file that exists stay. The room for all rows is taken from the disk at
+    /// once.
     init(_ path: FilePath, _ element: Element, _ shape: [Int]) throws {
         rowSize = try checkedProduct(shape.dropFirst().reduce(1, *), element.size, of: "a row")
         let data = try checkedProduct(shape.first ?? 0, rowSize, of: "'\(path)'")
@@ -52,7 +55,7 @@ struct NumPyFile {
             UnsafeMutableRawBufferPointer(start: rows, count: count * rowSize), at: Self.headerSize + row * rowSize)
     }
 
-    /// A small matrix in one piece.
+    /// Writes a small matrix in one piece.
     static func replace(_ path: FilePath, _ element: Element, _ shape: [Int], _ values: UnsafeRawBufferPointer) throws {
         try File.replace(path, with: header(element, shape) + Array(values))
     }

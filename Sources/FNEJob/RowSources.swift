@@ -1,30 +1,31 @@
 import FNEPipeline
 import FNESupport
 
-/// Where a job's rows come from: the network, or shards that were embedded before.
+/// The source of a job's rows, which is the network, or shards that were embedded before.
 protocol RowSource {
-    /// What computes the rows from an image of the job on.
+    /// The engines that compute the rows, from an image of the job on.
     func engines(from image: Int) -> [Manifest.EngineRecord]
 
-    /// Gives the rows of all images from one on, in order and in whole batches.
+    /// Gives the rows of all images from one image on, in order and in whole batches.
     ///
     /// - Parameters:
-    ///   - failed: hears of an image that could not be embedded, before its rows are given
-    ///   - sink: the images and their rows, float32 [images * rows per image, F]; NaN for an image that failed
-    ///   - progress: images done; false cancels
+    ///   - failed: is called with an image that could not be embedded, before `sink` gets its rows
+    ///   - sink: receives images and their rows, float32 [images * rows per image, F], NaN for an image that failed
+    ///   - progress: is called with the number of images that are done; false cancels
+    /// - Throws: `.cancelled`; what the closures throw; the errors of the source.
     func rows(
         from first: Int, failed: @escaping (Int, FNEError) throws -> Void,
         sink: @escaping (Range<Int>, UnsafePointer<Float>) throws -> Void, progress: @escaping (Int) -> Bool
     ) throws
 }
 
-/// Images through the network.
+/// A source that sends images through the network.
 struct ExtractorSource: RowSource {
     let extractor: Extractor
     let list: ImageList
-    /// What relative names are relative to.
+    /// The folder that relative names are relative to.
     let root: FilePath
-    /// The first image's number in the whole list.
+    /// The place of the first image in the whole list.
     let firstImage: Int
 
     func engines(from image: Int) -> [Manifest.EngineRecord] {
@@ -46,7 +47,7 @@ struct ExtractorSource: RowSource {
         try extractor.extract(
             fileCount: list.count - first, file: file, to: output, rowsDone: &rowsDone,
             reports: Extractor.Reports(progress: { done, _ in progress(first + done) }, imageError: { image, error in
-                // The list names the file already, and its place must not be in the results.
+                // The results must not depend on the folder, and the list names the file already.
                 let prefix = "\(file(image)): "
                 let message = error.message.hasPrefix(prefix) ? String(error.message.dropFirst(prefix.count)) : error.message
                 do {
@@ -58,8 +59,9 @@ struct ExtractorSource: RowSource {
     }
 }
 
-/// The rows of shards, in the order of their images.
+/// A source that reads the rows of finished shards, in the order of their images.
 struct ShardsSource: RowSource {
+    /// A shard.
     struct Part {
         let folder: FilePath
         let manifest: Manifest
@@ -67,24 +69,27 @@ struct ShardsSource: RowSource {
     }
 
     let parts: [Part]
-    let rowSize: Int // floats of an image
+    let rowSize: Int // floats per image
     let imagesAtOnce: Int
 
-    /// - Throws: `.jobMismatch` unless they are all shards of one list, made in the same way.
+    /// - Throws: `.jobMismatch` unless they are all the shards of one list, made with the same settings.
     init(_ folders: [FilePath]) throws {
         let parts = try folders.map { folder -> Part in
             let manifest = try Manifest(in: folder)
             guard manifest.state != .running, manifest.keepsFeatures else {
-                let reason = manifest.keepsFeatures ? "is not finished" : "has no features"
+                let reason = manifest.keepsFeatures ? "is not finished; run it to its end" : "has no features to merge"
                 throw FNEError(.jobMismatch, "the shard '\(folder)' \(reason)")
             }
             let list = try ImageList(reading: File.contents(folder.appending(JobFiles.list)))
             guard list.count == manifest.images.count, list.sha256 == manifest.images.sha256 else {
-                throw FNEError(.invalidData, "'\(folder.appending(JobFiles.list))' is not the list that the shard was made of")
+                throw FNEError(
+                    .invalidData, "'\(folder.appending(JobFiles.list))' is not the list that the shard was made of")
             }
             return Part(folder: folder, manifest: manifest, list: list)
         }.sorted { $0.manifest.images.first < $1.manifest.images.first }
-        guard let start = parts.first else { throw FNEError(.invalidArgument, "there are no shards") }
+        guard let start = parts.first else {
+            throw FNEError(.invalidArgument, "there are no shards; pass at least one folder")
+        }
         var next = 0
         for part in parts {
             if let found = Manifest.difference(start.manifest.settings, part.manifest.settings) {
@@ -93,7 +98,8 @@ struct ShardsSource: RowSource {
             }
             let images = part.manifest.images
             guard images.totalSHA256 == start.manifest.images.totalSHA256, images.total == start.manifest.images.total else {
-                throw FNEError(.jobMismatch, "the shards '\(start.folder)' and '\(part.folder)' are of different lists")
+                throw FNEError(
+                    .jobMismatch, "the shards '\(start.folder)' and '\(part.folder)' were made of different lists")
             }
             guard images.first == next else {
                 throw FNEError(
@@ -104,7 +110,8 @@ struct ShardsSource: RowSource {
             next += images.count
         }
         guard next == start.manifest.images.total else {
-            throw FNEError(.jobMismatch, "images \(next) to \(start.manifest.images.total - 1) are in none of the shards")
+            throw FNEError(
+                .jobMismatch, "images \(next) to \(start.manifest.images.total - 1) are in none of the shards")
         }
         self.parts = parts
         rowSize = try start.manifest.featureCount() * start.manifest.rowsPerImage()
@@ -112,7 +119,7 @@ struct ShardsSource: RowSource {
         imagesAtOnce = max(1, (1 << 20) / (rowSize * perBatch)) * perBatch
     }
 
-    /// All shards' names in one list.
+    /// The names of all shards in one list.
     var list: ImageList { ImageList(parts.lazy.flatMap { part in (0..<part.list.count).lazy.map { part.list.name($0) } }) }
 
     func engines(from image: Int) -> [Manifest.EngineRecord] {
@@ -144,14 +151,17 @@ struct ShardsSource: RowSource {
                     }
                     try sink(range, rows)
                     guard progress(range.upperBound) else {
-                        throw FNEError(.cancelled, "cancelled after \(range.upperBound) images")
+                        throw FNEError(.cancelled, "the job was cancelled after \(range.upperBound) images")
                     }
                 }
             }
         }
     }
 
-    /// A finished job's failures by image, from `images.jsonl`; count is how many there are.
+    /// The failures of a finished job by image, from `images.jsonl`.
+    ///
+    /// - Parameter count: how many there must be
+    /// - Throws: `.invalidData`, `.fileError`.
     static func failures(in folder: FilePath, _ count: Int) throws -> [Int: FNEError] {
         guard count > 0 else { return [:] }
         let path = folder.appending(JobFiles.images)
@@ -164,7 +174,9 @@ struct ShardsSource: RowSource {
             else { throw FNEError(.invalidData, "'\(path)' is damaged in line \(image + 1)") }
             result[image] = FNEError(status, reason)
         }
-        guard result.count == count else { throw FNEError(.invalidData, "'\(path)' does not fit the manifest") }
+        guard result.count == count else {
+            throw FNEError(.invalidData, "'\(path)' has another number of failures than the manifest")
+        }
         return result
     }
 }

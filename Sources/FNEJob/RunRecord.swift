@@ -1,8 +1,8 @@
 import FNESupport
 import Glibc
 
-/// A line of `runs.jsonl` for each run of a job that was not killed: when it began, how long it took, what became of it. The
-/// only file of a job that two equal jobs do not share.
+/// A line of `runs.jsonl`. Each run of a job writes one, unless it was killed: when it began, how long it took and how
+/// it ended. This is the only file that differs between two equal jobs.
 struct RunRecord {
     private let begun: String
     private let start = monotonicSeconds()
@@ -17,7 +17,7 @@ struct RunRecord {
         begun = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    /// What cannot be written is left out: the record is no part of the results.
+    /// Appends the line to the file. Errors are ignored, since the record is no part of the results.
     func append(to path: FilePath, until image: Int, _ outcome: String) {
         let seconds = ((monotonicSeconds() - start) * 1_000).rounded() / 1_000
         let line = JSON.object([
@@ -29,6 +29,7 @@ struct RunRecord {
     }
 }
 
+/// Seconds of a clock that is never set back.
 func monotonicSeconds() -> Double {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)

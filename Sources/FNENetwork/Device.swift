@@ -1,22 +1,24 @@
 import FNESupport
 
-/// Where a network runs.
+/// The device that a network runs on.
 public enum Device: Equatable, Sendable {
-    /// TensorFlow's choice: its first GPU, if it has one.
+    /// TensorFlow chooses. It takes its first GPU, if it has one.
     case automatic
+    /// The processor, even where TensorFlow has a GPU.
     case cpu
+    /// The GPU of this number, counted from 0.
     case gpu(Int)
 
-    /// "cpu", "gpu" or "gpu:1".
+    /// The device that a text names, which is "cpu", "gpu" (the GPU 0) or, for example, "gpu:1".
     ///
-    /// - Throws: `.invalidArgument`.
+    /// - Throws: `.invalidArgument` for any other text.
     public init(_ text: String) throws {
         switch text {
         case "cpu": self = .cpu
         case "gpu": self = .gpu(0)
         default:
             guard text.hasPrefix("gpu:"), let number = Int(text.dropFirst(4)), number >= 0, number < 1_024 else {
-                throw FNEError(.invalidArgument, "device is '\(text)'; it must be 'cpu', 'gpu' or 'gpu:' and a number")
+                throw FNEError(.invalidArgument, "device is '\(text)'; it must be 'cpu', 'gpu', or 'gpu:' and a number")
             }
             self = .gpu(number)
         }

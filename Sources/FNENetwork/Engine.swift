@@ -1,30 +1,34 @@
 import FNESupport
 
-/// What runs a prepared network. The pipeline knows this protocol and `EngineFactory`, and nothing of any engine.
+/// An engine runs a prepared network. The pipeline knows this protocol and `EngineFactory`, but no engine.
 package protocol Engine: Sendable {
-    /// Runs a batch. May be called from several threads at once.
+    /// Runs a batch. Several threads may call this at once.
     ///
     /// - Parameters:
     ///   - input: float32 [count, height, width, 3], aligned to 64 bytes
     ///   - rows: receives float32 [count, featureCount]
     func run(_ input: UnsafeMutablePointer<Float>, count: Int, to rows: UnsafeMutablePointer<Float>) throws
 
+    /// F, the number of features in a row.
     var featureCount: Int { get }
 
-    /// What computes, as far as the last bits of a row can depend on it: members of a JSON object, which a job's manifest
-    /// holds and compares.
+    /// Facts about the engine and the machine that the last bits of a row can depend on. A job's manifest holds them as
+    /// members of a JSON object, and compares them when the job is resumed.
     var facts: [JSON.Member] { get }
 }
 
-/// A layer's place in the row.
+/// A layer of the network, and its place in a row of features.
 public struct Layer: Sendable {
-    /// Of the tensor, without "import/" and ":0".
+    /// The name of the layer's tensor, without "import/" and ":0".
     public let name: String
+    /// The kind of the layer.
     public let kind: TensorKind
-    /// 4: averaged over height and width; 2: taken as it is.
+    /// The rank of the tensor. A tensor of rank 4 is averaged over height and width. One of rank 2 is taken as it is.
     public let rank: Int
+    /// The columns of the row that hold the layer's features.
     public let features: Range<Int>
 
+    /// A layer with its place in the row.
     package init(name: String, kind: TensorKind, rank: Int, features: Range<Int>) {
         self.name = name
         self.kind = kind
@@ -33,11 +37,15 @@ public struct Layer: Sendable {
     }
 }
 
-/// How the network computes, as far as results depend on it.
+/// The choices in computing that results depend on.
 package struct Arithmetic: Sendable {
+    /// The type that layers multiply in.
     package var precision = Precision.float32
+    /// With bfloat16, how many first layers stay float32.
     package var float32Layers = 0
+    /// Threads per operation of the network. They decide the order of some sums.
     package var engineThreads = 1
 
+    /// float32 on one thread per operation.
     package init() {}
 }

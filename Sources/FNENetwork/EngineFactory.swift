@@ -1,42 +1,54 @@
 import CKernels
 
-/// How a network is to be run; nil leaves the choice to the engine.
+/// How a network is run. Nil leaves a choice to the engine.
 package struct EngineOptions: Sendable {
+    /// Rows per run of the network.
     package var batchSize: Int?
-    /// The network always sees batches of the same size.
+    /// Whether all batches that the network sees have the same size.
     package var padsBatches = false
+    /// Batches that are in the network at once.
     package var streams: Int?
+    /// Threads per operation of the network.
     package var engineThreads: Int?
+    /// The device that computes.
     package var device = Device.automatic
+    /// Whether a GPU's memory is taken as it is needed, instead of nearly all of it at once.
     package var growsGPUMemory = false
+    /// The type that layers multiply in.
     package var precision = Precision.float32
+    /// With bfloat16, how many first layers stay float32.
     package var float32Layers: Int?
 
+    /// All choices are left to the engine, in float32.
     package init() {}
 }
 
-/// What an engine chooses where a user does not.
+/// The choices of an engine where the user makes none.
 package enum EngineDefaults {
-    /// Rows per run of the network, on a CPU and on a GPU.
+    /// Rows per run of the network on a CPU.
     package static let batchSize = 4
+    /// Rows per run of the network on a GPU.
     static let gpuBatchSize = 32
     /// Batches that are in a GPU at once.
     static let gpuStreams = 2
     /// With bfloat16, how many first layers stay float32.
     static let float32Layers = 2
 
-    /// Runs beside each other on one thread each are faster than one run on all threads: no operation waits for its
-    /// slowest part, and a small batch stays in the caches.
+    /// Batches that are in a CPU at once: as many as there are threads for, at most 64. Several runs on one thread each
+    /// are faster than one run on all threads, because no operation waits for its slowest part, and a small batch stays
+    /// in the caches.
     static func streams(engineThreads: Int) -> Int {
         min(max(Int(ck_processor_count()) / max(engineThreads, 1), 1), 64)
     }
 }
 
-/// A network that is ready to run, with what was chosen for it.
+/// A network that is ready to run, with the choices that were made for it.
 package struct PreparedNetwork {
+    /// What runs the network.
     package let engine: any Engine
-    /// In the order of the row's columns.
+    /// The selected layers, in the order of the row's columns.
     package let layers: [Layer]
+    /// The choices that results depend on.
     package let arithmetic: Arithmetic
     /// Rows per run of the network.
     package let batchSize: Int
@@ -46,9 +58,12 @@ package struct PreparedNetwork {
 
 /// Chooses and opens the engine that runs a model.
 package enum EngineFactory {
+    /// Opens the engine for a model, and loads the engine's library if it is not loaded.
+    ///
     /// - Parameters:
-    ///   - selected: the tensors of the row
-    ///   - size: of the network's input
+    ///   - input: the tensor that images are fed to
+    ///   - selected: the tensors of the row, in the order of its columns
+    ///   - height, width: the size of the network's input in pixels
     /// - Throws: `.unknownTensor`, `.unsupportedTensor`, `.invalidArgument`, `.backendUnavailable`, `.backendError`.
     package static func open(
         _ model: Model, input: Model.Input, layers selected: [LayerSelection.Selected], height: Int, width: Int,
@@ -60,22 +75,24 @@ package enum EngineFactory {
     }
 }
 
-/// The engine's library, which is loaded at run time and once in a process.
+/// The engine's library, which is TensorFlow. It is loaded at run time, and once per process.
 public enum Backend {
-    /// The version, and the file that it was loaded from.
+    /// The library that is loaded.
     public struct Info: Sendable {
-        /// Such as "2.21.0".
+        /// TensorFlow's version, such as "2.21.0".
         public let version: String
+        /// The file that the library was loaded from.
         public let path: String
     }
 
-    /// Loads TensorFlow, or keeps the copy that is loaded.
+    /// Loads TensorFlow, or keeps the copy that is loaded. Any thread may call this.
     ///
-    /// - Parameter path: a library file or a folder that holds one; nil searches `FNE_TENSORFLOW`, a copy in the process,
-    ///   and the system's library path.
-    /// - Throws: `.backendUnavailable` with what was tried; `.backendConflict` when another copy is in the process.
+    /// - Parameter path: a library file, or a folder that holds one. With nil, the environment variable
+    ///   `FNE_TENSORFLOW`, a copy in the process, and the system's library path are searched.
+    /// - Throws: `.backendUnavailable`, with the places that were tried; `.backendConflict` when another copy is in the
+    ///   process; `.forked` in a child of a process that had loaded TensorFlow.
     public static func load(path: String? = nil) throws { try TensorFlowLibrary.load(path: path) }
 
-    /// What is loaded, if anything is.
+    /// The library that is loaded; nil where none is.
     public static var loaded: Info? { TensorFlowLibrary.current.map { Info(version: $0.version, path: $0.path) } }
 }

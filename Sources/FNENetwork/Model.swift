@@ -1,30 +1,33 @@
 import FNESupport
 
-/// A frozen TensorFlow GraphDef: its bytes, and a table of its tensors. Needs no TensorFlow. Immutable, so any number of
-/// threads may use it.
+/// A network: a frozen TensorFlow GraphDef, whose weights are constants of the graph, and a table of its tensors.
+/// Reading it needs no TensorFlow. A model never changes, so any number of threads may use it at once.
 public final class Model: @unchecked Sendable {
-    /// A row of the table.
+    /// An entry of the table of tensors.
     public struct Tensor: Sendable {
-        /// Without "import/" and ":0".
+        /// The name, without "import/" and ":0".
         public let name: String
-        /// TensorFlow's operation, such as "Conv2D".
+        /// TensorFlow's operation that computes the tensor, such as "Conv2D".
         public let operation: String
-        /// Of the layer that this tensor is the output of, else of the operation.
+        /// The kind of the layer whose output or operation this tensor is; else whether it is an input.
         public let kind: TensorKind
-        /// Nil where the graph does not say it outright.
+        /// The number of dimensions; nil where the graph does not say it outright.
         public let rank: Int?
+        /// The size of the last dimension; nil where the graph does not say it outright.
         public let channels: Int?
-        /// Taken when no layer is selected.
+        /// Whether the tensor is a layer that is taken when no layer is selected.
         public let isDefault: Bool
-        /// Output of a classifier's last layer; left out unless it is asked for.
+        /// Whether the tensor is the output of a classifier's last layer. It is taken only when it is asked for.
         public let isClassifier: Bool
-        /// What a classifier's last layer reads, in front of changes of shape: often the globally pooled last map.
+        /// Whether a classifier's last layer reads this tensor, before changes of its shape. It is often the last map,
+        /// averaged over height and width.
         public let isClassifierInput: Bool
     }
 
-    /// The first output of every node that is no constant, in graph order.
+    /// The first output of every node that is no constant, in an order in which they can be computed.
     public let tensors: [Tensor]
 
+    /// The GraphDef as it was read.
     package let serialized: Bytes
     let graph: GraphDefinition
     let topology: GraphTopology
@@ -32,9 +35,9 @@ public final class Model: @unchecked Sendable {
 
     /// Reads and checks a GraphDef file.
     ///
-    /// - Parameter allowUnsafe: take operations that are not on the list of allowed ones. A graph is a program: with
-    ///   this it may read and write files.
-    /// - Throws: `FNEError` of status `.fileError`, `.invalidGraph` or `.unsafeGraph`, naming the file.
+    /// - Parameter allowUnsafe: whether operations may stand in the graph that are not on the list of allowed ones. A
+    ///   graph is a program. With such operations it may read and write files.
+    /// - Throws: `.fileError`, `.invalidGraph` or `.unsafeGraph`. The errors name the file.
     public convenience init(file path: FilePath, allowUnsafe: Bool = false) throws {
         do {
             try self.init(Bytes(file: path), allowUnsafe: allowUnsafe)
@@ -43,7 +46,9 @@ public final class Model: @unchecked Sendable {
         }
     }
 
-    /// Reads and checks a serialized GraphDef in memory, which is copied.
+    /// Reads and checks a serialized GraphDef in memory. The bytes are copied.
+    ///
+    /// - Throws: as `init(file:allowUnsafe:)`, without the file's name.
     public convenience init(copying bytes: UnsafeRawBufferPointer, allowUnsafe: Bool = false) throws {
         guard bytes.count > 0 else { throw FNEError(.invalidGraph, "the GraphDef is empty") }
         try self.init(Bytes(copying: bytes), allowUnsafe: allowUnsafe)
@@ -89,31 +94,39 @@ public final class Model: @unchecked Sendable {
         }
     }
 
-    /// The default layers' outputs, in graph order.
+    /// The outputs of the default layers, in the order of `tensors`.
     var defaultLayers: [Tensor] { tensors.filter(\.isDefault) }
 
     // MARK: Input
 
-    /// The tensor that images are fed to, and the batch size, height and width that the graph fixes, if any.
+    /// The tensor that images are fed to, with the sizes that the graph fixes.
     package struct Input {
+        /// The tensor's name.
         package let name: TensorName
+        /// The only batch size that the graph takes; nil where it takes any.
         package let batch: Int?
+        /// The only height in pixels that the graph takes; nil where it takes any.
         package let height: Int?
+        /// The only width in pixels that the graph takes; nil where it takes any.
         package let width: Int?
     }
 
-    /// - Parameter name: as a user writes it; nil: the graph's only float placeholder.
+    /// The input tensor.
+    ///
+    /// - Parameter name: the name as a user writes it; nil for the graph's only float32 placeholder. A placeholder is
+    ///   an operation whose value is fed.
+    /// - Throws: `.unknownTensor`, `.unsupportedTensor`.
     package func input(named name: String?) throws -> Input {
         guard let name else {
             let candidates = graph.nodes.filter {
                 $0.operation == "Placeholder" && $0.type("dtype") == .float32
             }
             guard let only = candidates.first else {
-                throw FNEError(.unknownTensor, "the graph has no float32 placeholder; name the input tensor")
+                throw FNEError(.unknownTensor, "the graph has no float32 placeholder. Name the input tensor")
             }
             guard candidates.count == 1 else {
                 let names = candidates.map { "'\($0.name)'" }.joined(separator: ", ")
-                throw FNEError(.unknownTensor, "the graph has several inputs (\(names)); name the input tensor")
+                throw FNEError(.unknownTensor, "the graph has several inputs (\(names)). Name the one for images")
             }
             return try input(only, TensorName(node: only.name, output: 0))
         }
@@ -126,12 +139,13 @@ public final class Model: @unchecked Sendable {
             return Input(name: name, batch: nil, height: nil, width: nil)
         }
         guard name.output == 0 else {
-            throw FNEError(.unknownTensor, "the operation '\(node.name)' has 1 output; there is no '\(name.text)'")
+            throw FNEError(
+                .unknownTensor, "the operation '\(node.name)' has 1 output; there is no '\(name.text)'")
         }
         if let type = node.type("dtype"), type != .float32 {
             throw FNEError(
                 .unsupportedTensor,
-                "the input '\(node.name)' is not float32; name the float32 tensor behind it as the input")
+                "the input '\(node.name)' is not float32. Name the float32 tensor that is made of it as the input")
         }
         guard let shape = node.shape("shape"), !shape.isEmpty else {
             return Input(name: name, batch: nil, height: nil, width: nil)
@@ -145,24 +159,26 @@ public final class Model: @unchecked Sendable {
         return Input(name: name, batch: fixed(shape[0]), height: fixed(shape[1]), width: fixed(shape[2]))
     }
 
-    /// The tensor that a user names: the graph's tensor of that very name, else the one without "import/".
+    /// The tensor that a user names. It is the graph's tensor of exactly that name, else the one without "import/".
     func tensorName(_ text: String) -> TensorName {
         let exact = TensorName(text)
         return graph.index[exact.node] != nil ? exact : TensorName(userWritten: text)
     }
 
-    /// Throws for a graph whose maps are [n, channels, height, width]: the pooling would average the wrong axes.
+    /// Checks that no map is [n, channels, height, width]. The pooling would average the wrong axes of such a map.
+    ///
+    /// - Throws: `.unsupportedTensor`, with the name of the node.
     package func checkLayout() throws {
         for node in graph.nodes {
             guard let layout = node.text("data_format"), layout.hasPrefix("NC") else { continue }
             throw FNEError(
                 .unsupportedTensor,
-                "node '\(node.name)' works in the layout \(layout); layers must be [n, height, width, channels]. "
+                "node '\(node.name)' works in the layout \(layout), but layers must be [n, height, width, channels]. "
                     + "Convert the network to NHWC")
         }
     }
 
-    /// The node of a tensor, or an error that lists the nearest names.
+    /// The node of a tensor. The error for a missing one lists the nearest names.
     private func node(_ tensor: TensorName, writtenAs text: String) throws -> GraphDefinition.Node {
         guard let number = graph.index[tensor.node] else { throw unknownTensor(text) }
         return graph.nodes[number]
@@ -172,11 +188,12 @@ public final class Model: @unchecked Sendable {
     func unknownTensor(_ text: String) -> FNEError {
         FNEError(
             .unknownTensor,
-            "the graph has no tensor '\(text)'; " + nearestNamesSentence(to: tensorName(text).node, among: tensors.map(\.name)))
+            "the graph has no tensor '\(text)'. "
+                + nearestNamesSentence(to: tensorName(text).node, among: tensors.map(\.name)))
     }
 }
 
-/// "[?, 224, 224, 3]".
+/// A shape in words, such as "[?, 224, 224, 3]", with ? for an unknown dimension.
 func describe(_ shape: [Int]) -> String {
     "[" + shape.map { $0 < 0 ? "?" : String($0) }.joined(separator: ", ") + "]"
 }

@@ -1,26 +1,29 @@
 import FNESupport
 import Glibc
 
-/// Loads images into a ring of batches on several threads, in order, ahead of the consumers but by no more than the ring
-/// holds: memory does not grow with the number of images.
+/// Loads images into a ring of batches, in order and on several threads. The threads run ahead of the consumers, but no
+/// further than the ring is long. So the memory does not grow with the number of images.
 final class BatchLoader {
-    /// A batch of the ring, lent to a consumer from `take` to `giveBack`.
+    /// A batch of the ring. It is lent to a consumer from `take` to `giveBack`.
     struct Batch {
         let number: Int
-        /// The first image, and how many.
+        /// The number of the first image.
         let first: Int
+        /// How many images the batch has.
         let count: Int
+        /// The images' floats, one image after the other. They are 0 for an image with an error.
         let values: UnsafeMutablePointer<Float>
-        /// Errors of single images, by their number in the batch.
+        /// The errors of single images, by their places in the batch.
         let failures: [(offset: Int, error: FNEError)]
     }
 
+    /// A place in the ring.
     private struct Slot {
         let memory: Bytes
         let values: UnsafeMutablePointer<Float>
-        /// The batch that is in the slot or will be filled into it.
+        /// The number of the batch that is in the slot, or comes into it next.
         var batch: Int
-        /// Images of it that are not loaded yet.
+        /// How many images of the batch are not loaded yet.
         var pending: Int
         var failures: [(offset: Int, error: FNEError)] = []
     }
@@ -34,15 +37,17 @@ final class BatchLoader {
     private var slots: [Slot] = []
     private var workers: [Worker] = []
     private var nextImage = 0
-    private var nextBatch = 0 // the next one that a consumer takes
+    private var nextBatch = 0 // the next batch that a consumer takes
     private var stopped = false
 
     /// - Parameters:
-    ///   - count: images in all
-    ///   - valueCount: floats of one image
-    ///   - threads: at least 1; with 1 image, or when the system gives no thread, the consumers load by themselves
+    ///   - count: the number of images
+    ///   - batchSize: images per batch
+    ///   - valueCount: floats per image
+    ///   - threads: threads that load, at least 1. With 1 image, or when the system gives no thread, the consumers load
     ///   - consumers: threads that take batches
-    ///   - load: writes image i's floats; called from several threads
+    ///   - load: writes the floats of the image of that number; several threads call it at once
+    /// - Throws: `.outOfMemory`, `.invalidArgument`.
     init(
         count: Int, batchSize: Int, valueCount: Int, threads: Int, consumers: Int,
         load: @escaping (Int, UnsafeMutablePointer<Float>) throws -> Void
@@ -52,12 +57,12 @@ final class BatchLoader {
         self.valueCount = valueCount
         self.load = load
         let batches = (count - 1) / self.batchSize + 1
-        // One for each consumer, one ready, one being filled.
+        // Each consumer has a batch. One batch is ready, and one is being filled.
         for number in 0..<min(batches, consumers + 2) {
             let bytes = try checkedProduct(
                 self.batchSize, valueCount, MemoryLayout<Float>.size, of: "batch_size x height x width")
             let memory = try Bytes(count: bytes)
-            // The slots live as long as the loader, which joins its threads before it goes.
+            // The pointer stays valid. The slots live as long as the loader, which joins its threads before it goes.
             let values = memory.withNumbers(of: Float.self) { $0 }
             slots.append(Slot(memory: memory, values: values, batch: number, pending: size(ofBatch: number)))
         }
@@ -70,8 +75,8 @@ final class BatchLoader {
 
     deinit { stop() }
 
-    /// Ends the threads; each finishes the image that it is loading. Batches that were taken stay valid; no further one
-    /// is given.
+    /// Ends the threads, and waits until each has finished the image that it is loading. Batches that were taken stay
+    /// valid. No further batch is given.
     func stop() {
         monitor.locked {
             stopped = true
@@ -83,7 +88,7 @@ final class BatchLoader {
 
     private func size(ofBatch number: Int) -> Int { min(batchSize, count - number * batchSize) }
 
-    /// The next batch, once it is complete; nil after the last and when the loader was stopped.
+    /// Waits for the next batch and returns it. Nil after the last batch, and when the loader was stopped.
     func take() -> Batch? {
         monitor.locked {
             let number = nextBatch
@@ -100,7 +105,7 @@ final class BatchLoader {
         }
     }
 
-    /// Makes the batch's memory free for a later one.
+    /// Frees the batch's memory for a later batch.
     func giveBack(_ batch: Batch) {
         monitor.locked {
             let following = batch.number + slots.count
@@ -113,7 +118,7 @@ final class BatchLoader {
         }
     }
 
-    /// Whether there is an image that is not loaded and a slot for it.
+    /// Whether there is a next image to load, and a slot for it.
     private var canLoad: Bool {
         let batch = nextImage / batchSize
         return nextImage < count && slots[batch % slots.count].batch == batch
@@ -127,7 +132,7 @@ final class BatchLoader {
         }
     }
 
-    /// Loads the next image. Called with the lock, which it gives up while loading.
+    /// Loads the next image. Call it with the lock, which it gives up while it loads.
     private func loadOne() {
         let image = nextImage
         nextImage += 1
@@ -140,7 +145,7 @@ final class BatchLoader {
                 try load(image, target)
             } catch {
                 failure = error as? FNEError ?? FNEError(.internalError, "\(error)")
-                target.update(repeating: 0, count: valueCount) // what the network sees in the row that is not used
+                target.update(repeating: 0, count: valueCount) // the network computes this row too, but nobody uses it
             }
         }
         if let failure { slots[slot].failures.append((offset, failure)) }

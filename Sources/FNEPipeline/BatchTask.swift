@@ -2,16 +2,16 @@ import FNECodes
 import FNEEmbedding
 import FNESupport
 
-/// What a stream does with a loaded batch: the network, the check of its rows, the output.
+/// The work of a stream on a loaded batch. The network runs, the rows are checked, and the output is written.
 struct BatchTask {
-    /// What became of a batch.
+    /// The result of a batch.
     struct Outcome {
         let images: Range<Int>
-        /// In order. With `onError` `.fail` the first ends the run.
+        /// The images without good rows, in order. With `onError` `.fail`, the first ends the run.
         var badImages: [(image: Int, error: FNEError)] = []
-        /// Ends the run.
+        /// An error that ends the run.
         var error: FNEError?
-        /// The rows, where a sink takes them.
+        /// The rows for the sink; nil where no sink takes them, or where they stand in the caller's memory.
         var rows: Bytes?
     }
 
@@ -19,9 +19,9 @@ struct BatchTask {
     private let output: Extractor.Output
     private let rowsPerImage: Int
     private let name: (Int) -> String?
-    /// Where rows that nobody keeps wait to be discretized.
+    /// Memory for rows that the caller does not want, but codes are made of.
     private let scratch: Bytes?
-    /// Where codes that nobody keeps wait to be packed.
+    /// Memory for codes that the caller does not want, but packed codes are made of.
     private let codeScratch: Bytes?
 
     init(

@@ -1,8 +1,8 @@
 import FNESupport
 
-// For Swift programs: the functions on pointers, with arrays, and with the sizes checked.
+// Swift programs can use these forms, which take arrays instead of pointers and check their sizes.
 extension Extractor {
-    /// The pooled features of image files: float32 [paths.count * rowsPerImage, featureCount], row after row.
+    /// Computes the features of image files, as float32 [paths.count * rowsPerImage, featureCount], row after row.
     ///
     /// - Throws: as `extract(files:to:rowsDone:reports:)`.
     public func features(of paths: [FilePath], reports: Reports = Reports()) throws -> [Float] {

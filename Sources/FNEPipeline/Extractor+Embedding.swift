@@ -2,13 +2,15 @@ import FNEEmbedding
 import FNESupport
 
 extension Extractor {
-    /// Embeds image files by their own statistics. The float32 rows wait in memory until the last image is read.
+    /// Embeds image files by their own statistics, which are mean and standard deviation of each feature over all
+    /// images. The float32 rows stay in memory until the last image is read.
     ///
     /// - Parameters:
-    ///   - codes: receives int8 [files.count * rowsPerImage, F]; a skipped image's rows are `Discretization.skippedCode`
+    ///   - codes: receives int8 [files.count * rowsPerImage, F]; a skipped image's rows are
+    ///     `Discretization.skippedCode`
     ///   - mean, std: receive float64 [F]
-    ///   - rowsDone: all rows once they are final, else 0
-    /// - Throws: as `extract(files:)`; where no image is good, the first one's error.
+    ///   - rowsDone: receives the number of all rows once the codes are final, else 0
+    /// - Throws: as `extract(files:to:rowsDone:reports:)`; the first image's error where no image could be embedded.
     public func embed(
         files paths: [FilePath], _ discretization: Discretization, to codes: UnsafeMutablePointer<Int8>,
         mean: UnsafeMutablePointer<Double>, std: UnsafeMutablePointer<Double>, rowsDone: inout Int,

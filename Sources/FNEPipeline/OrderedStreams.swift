@@ -1,8 +1,8 @@
 import FNESupport
 
-/// Numbered pieces of work done by several threads, their results handed to one consumer in the order of the numbers.
+/// Numbered pieces of work that several threads do. One consumer takes the results in the order of the numbers.
 final class OrderedStreams<Result> {
-    /// Does the next piece; nil when there is none left. Called again and again by one thread.
+    /// Does the next piece of work. Nil when no piece is left. One thread calls it again and again.
     typealias Stream = () -> (number: Int, result: Result)?
 
     private let monitor = Monitor()
@@ -13,8 +13,8 @@ final class OrderedStreams<Result> {
     private var nextNumber = 0
     private var stopped = false
 
-    /// - Parameter streams: one for each thread, at least one. A single one runs inside of `next`, on the consumer's
-    ///   thread; so does the first where the system gives no thread.
+    /// - Parameter streams: one per thread, at least one. A single stream runs inside of `next`, on the consumer's
+    ///   thread. So does the first stream where the system gives no thread.
     init(_ streams: [Stream]) {
         running = 0
         guard streams.count > 1 else {
@@ -47,7 +47,7 @@ final class OrderedStreams<Result> {
         }
     }
 
-    /// The next result; nil after the last.
+    /// Waits for the next result and returns it; nil after the last.
     func next() -> Result? {
         if let inline { return inline()?.result }
         return monitor.locked {
@@ -62,7 +62,7 @@ final class OrderedStreams<Result> {
         }
     }
 
-    /// Waits until each thread has finished its piece. What the streams wait for must have been stopped before.
+    /// Waits until each thread has finished its piece. Everything that the streams wait for must be stopped before.
     func stop() {
         monitor.locked { stopped = true }
         for worker in workers { worker.join() }

@@ -5,37 +5,52 @@ import Glibc
 
 /// The order of a pixel's three channels.
 public enum ChannelOrder: Int32, Sendable {
+    /// Red, green, blue.
     case rgb = 0
+    /// Blue, green, red.
     case bgr = 1
 }
 
-/// From pixels of any size to what a network is fed with: resized, cropped, turned into floats.
+/// Makes a network's input of pixels. Pictures of any size are resized, cropped and turned into floats.
 package struct Preprocessing: Sendable {
-    /// Of each crop, which is the network's input.
+    /// The size of the network's input, which is that of each crop.
     let input: PixelSize
-    /// What pictures are resized to before they are cropped; no side is shorter than the input's.
+    /// The size that pictures are resized to before they are cropped. No side is shorter than the input's.
     package var target: PixelSize
+    /// Whether resized pictures keep their aspect.
     package var mode = ResizeMode.stretch
+    /// How resized pictures are computed.
     package var interpolation = Interpolation.bilinear
+    /// The parts of a picture that are fed.
     var crops = Crops.centre
+    /// The order of the channels that are fed.
     package var channelOrder = ChannelOrder.rgb
-    /// Fed = (pixel - mean) * scale, in the order fed.
+    /// The network is fed with (pixel - mean) * scale. The numbers are for the channels in the order in which they are
+    /// fed.
     package var mean: (Float, Float, Float) = (0, 0, 0)
+    /// The factors after `mean` was subtracted.
     package var scale: (Float, Float, Float) = (1, 1, 1)
+    /// The limits for images, which also bound enlarged pictures.
     package var imageOptions = ImageOptions()
 
-    /// Stretched to the input's size.
+    /// Preprocessing that stretches pictures to the input's size.
     init(height: Int, width: Int) {
         input = PixelSize(height: height, width: width)
         target = input
     }
 
-    /// Floats of one crop.
+    /// Floats per crop.
     var cropValueCount: Int { input.height * input.width * 3 }
-    /// Floats of one image.
+    /// Floats per image.
     var valueCount: Int { crops.rawValue * cropValueCount }
 
-    /// Pixels uint8 [height, width, 3], rows `stride` bytes apart, to float32 [crops, input height, input width, 3].
+    /// Makes the network's input for one picture.
+    ///
+    /// - Parameters:
+    ///   - pixels: uint8 [height, width, 3], whose rows are `stride` bytes apart
+    ///   - order: the order of the channels in `pixels`
+    ///   - fed: receives float32 [crops, input height, input width, 3]
+    /// - Throws: `.imageLimit` where the picture would become too large to keep its aspect; as `resizePixels`.
     func feed(
         _ pixels: UnsafePointer<UInt8>, stride: Int, height: Int, width: Int, order: ChannelOrder,
         to fed: UnsafeMutablePointer<Float>
@@ -49,7 +64,7 @@ package struct Preprocessing: Sendable {
             throw FNEError(
                 .imageLimit,
                 "the picture of \(height) x \(width) would be resized to \(size.height) x \(size.width) to keep its "
-                    + "aspect, which is more than the limit of \(imageOptions.maxPixels) pixels; stretch it instead")
+                    + "aspect, which is more than the limit of \(imageOptions.maxPixels) pixels. Stretch it instead")
         }
         let resized = try Bytes(count: size.height * size.width * 3)
         try resized.withNumbers(of: UInt8.self) { dense in

@@ -1,6 +1,6 @@
 import FNESupport
 
-/// Memory for the rows of batches that wait for the consumer: taken as it is needed, up to a limit.
+/// Memory for the rows of batches that wait for the consumer. It is taken as it is needed, up to a limit.
 final class RowBuffers {
     private let size: Int
     private let limit: Int
@@ -9,18 +9,18 @@ final class RowBuffers {
     private var lent = 0
     private var stopped = false
 
-    /// What may wait while the consumer writes to a disk.
+    /// The bytes that may wait while the consumer writes to a disk: 32 MiB.
     private static let bytes = 32 << 20
 
     /// - Parameters:
-    ///   - size: bytes of a batch's rows
+    ///   - size: the size of a batch's rows in bytes
     ///   - consumers: threads that take memory
     init(size: Int, consumers: Int) {
         self.size = size
         limit = max(consumers + 2, min(Self.bytes / max(size, 1), 1_024))
     }
 
-    /// Waits until there is room for one more batch, which is kept for the caller. False when stopped.
+    /// Waits until there is room for one more batch, and keeps it for the caller. False when the buffers were stopped.
     func waitForRoom() -> Bool {
         monitor.locked {
             while lent >= limit, !stopped { monitor.wait() }
@@ -34,6 +34,7 @@ final class RowBuffers {
         try monitor.locked { free.popLast() } ?? Bytes(count: size)
     }
 
+    /// Gives memory back, so that another batch can have it.
     func giveBack(_ rows: Bytes) {
         monitor.locked {
             free.append(rows)
@@ -42,6 +43,7 @@ final class RowBuffers {
         }
     }
 
+    /// Ends all waiting for room.
     func stop() {
         monitor.locked {
             stopped = true

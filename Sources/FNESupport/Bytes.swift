@@ -1,14 +1,17 @@
 import Glibc
 
-/// A block of memory of fixed size that is freed with its owner. Allocation failure is an error, never a trap.
+/// A block of memory of a fixed size. It is freed with its owner. A failed allocation is an error, never a trap.
 ///
-/// The memory is reached through closures alone: Swift may free an object after its last use, and a pointer taken out of
-/// it is no use of it.
+/// Only closures reach the memory. Swift may free an object after its last use, and using a pointer that was taken out
+/// of the object does not count as a use of the object.
 package final class Bytes: @unchecked Sendable {
     private let memory: UnsafeMutableRawPointer
+    /// The size in bytes.
     package let count: Int
 
-    /// Uninitialized bytes, aligned to 64 so that TensorFlow takes them without a copy.
+    /// Allocates uninitialized bytes. They are aligned to 64, so that TensorFlow takes them without a copy.
+    ///
+    /// - Throws: `.outOfMemory`.
     package init(count: Int) throws {
         var pointer: UnsafeMutableRawPointer?
         guard count >= 0, posix_memalign(&pointer, 64, max(count, 1)) == 0, let pointer else {
@@ -18,32 +21,36 @@ package final class Bytes: @unchecked Sendable {
         self.count = count
     }
 
-    /// All zero.
+    /// Allocates bytes that are all zero.
     package convenience init(zeros count: Int) throws {
         try self.init(count: count)
         memset(memory, 0, count)
     }
 
+    /// Lends the memory to the body for reading.
     package func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
         try withExtendedLifetime(self) { try body(UnsafeRawBufferPointer(start: memory, count: count)) }
     }
 
-    /// The memory as numbers of one type.
+    /// Lends the memory to the body as numbers of one type, for reading and writing.
     package func withNumbers<Number: BitwiseCopyable, Result>(
         of type: Number.Type, _ body: (UnsafeMutablePointer<Number>) throws -> Result
     ) rethrows -> Result {
         try withExtendedLifetime(self) { try body(memory.assumingMemoryBound(to: type)) }
     }
 
-    /// A copy of bytes in memory.
+    /// Copies bytes in memory.
     package convenience init(copying bytes: UnsafeRawBufferPointer) throws {
         try self.init(count: bytes.count)
         if let start = bytes.baseAddress { memory.copyMemory(from: start, byteCount: bytes.count) }
     }
 
-    /// The whole of a regular file of at most `limit` bytes. Errors do not repeat the path: the caller says what it is.
+    /// Reads a whole regular file of at most `limit` bytes.
+    ///
+    /// - Parameter status: the status of the error for a longer file
+    /// - Throws: `.fileError`; `status` for a longer file. The errors do not name the file. The caller adds its name.
     package convenience init(file path: FilePath, limit: Int = .max, over status: FNEError.Status = .fileError) throws {
-        // A pipe is refused below instead of waited for.
+        // Without O_NONBLOCK, opening a pipe would wait for a writer. Here the pipe is opened, and refused below.
         let descriptor = path.withCString { $0.map { open($0, O_RDONLY | O_CLOEXEC | O_NONBLOCK) } ?? -1 }
         guard descriptor >= 0 else { throw FNEError(.fileError, lastSystemError()) }
         defer { close(descriptor) }
@@ -51,8 +58,8 @@ package final class Bytes: @unchecked Sendable {
         guard fstat(descriptor, &facts) == 0 else { throw FNEError(.fileError, lastSystemError()) }
         switch facts.st_mode & S_IFMT {
         case S_IFREG: break
-        case S_IFDIR: throw FNEError(.fileError, "is a folder, not a file")
-        default: throw FNEError(.fileError, "is not a regular file")
+        case S_IFDIR: throw FNEError(.fileError, "this is a folder, not a file")
+        default: throw FNEError(.fileError, "this is not a regular file")
         }
         let size = Int(facts.st_size)
         guard size > 0 else { throw FNEError(.fileError, "the file is empty") }
@@ -73,21 +80,26 @@ package final class Bytes: @unchecked Sendable {
     deinit { free(memory) }
 }
 
-/// What errno says, such as "No such file or directory".
+/// The text for errno, such as "No such file or directory".
 func lastSystemError() -> String { String(cString: strerror(errno)) }
 
-/// a * b, or an error that says what is too large.
+/// The product of the factors.
+///
+/// - Parameter what: what the product counts, for the message
+/// - Throws: `.invalidArgument` where the product does not fit, or a factor after the first is negative.
 package func checkedProduct(_ factors: Int..., of what: String) throws -> Int {
     var product = 1
     for factor in factors {
         let (next, overflow) = product.multipliedReportingOverflow(by: factor)
-        guard !overflow, factor >= 0 else { throw FNEError(.invalidArgument, "\(what): too large") }
+        guard !overflow, factor >= 0 else {
+            throw FNEError(.invalidArgument, "\(what): the size is too large for memory")
+        }
         product = next
     }
     return product
 }
 
-/// FNV-1a, 64 bits: a checksum against damage.
+/// The FNV-1a checksum of 64 bits. It finds accidental damage; it gives no protection against forgery.
 package func fnv1a(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
     bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
 }

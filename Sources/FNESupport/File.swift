@@ -1,17 +1,22 @@
 import CKernels
 import Glibc
 
-/// A file that is read and written at places of the caller's choice. Errors name it and say what to do.
+/// An open file that is read and written at offsets of the caller's choice. Its errors name it.
 package final class File {
+    /// The path that the file was opened by.
     package let path: FilePath
     private let descriptor: Int32
 
+    /// What a file is opened for.
     package enum Use {
         case reading
-        /// Made where it does not exist; what it holds stays.
+        /// For reading and writing. A missing file is made. What a file holds stays.
         case writing
     }
 
+    /// Opens a file.
+    ///
+    /// - Throws: `.fileError`.
     package init(_ path: FilePath, _ use: Use) throws {
         let flags = use == .reading ? O_RDONLY : O_RDWR | O_CREAT
         descriptor = path.systemCall { open($0, flags | O_CLOEXEC, 0o666) }
@@ -21,29 +26,35 @@ package final class File {
 
     deinit { close(descriptor) }
 
+    /// The error of a system call that has just failed, with the reason that errno gives.
+    ///
+    /// - Parameter doing: what could not be done, such as "cannot open"
     package static func error(_ doing: String, _ path: FilePath) -> FNEError {
         let reason = lastSystemError()
-        let way = errno == ENOSPC || errno == EDQUOT ? "; make room and run it again: nothing that was done is lost" : ""
+        let way =
+            errno == ENOSPC || errno == EDQUOT ? ". Make room and run it again. Nothing that was done is lost" : ""
         return FNEError(.fileError, "\(doing) '\(path)': \(reason)\(way)")
     }
 
+    /// The size in bytes.
     package func size() throws -> Int {
         var facts = stat()
-        guard fstat(descriptor, &facts) == 0 else { throw Self.error("cannot look at", path) }
+        guard fstat(descriptor, &facts) == 0 else { throw Self.error("cannot read the size of", path) }
         return Int(facts.st_size)
     }
 
-    /// Cuts the file, or lengthens it with zeros.
+    /// Cuts the file to a size in bytes, or lengthens it with zeros.
     package func setSize(_ size: Int) throws {
         guard ftruncate(descriptor, off_t(size)) == 0 else { throw Self.error("cannot set the size of", path) }
     }
 
-    /// Takes the room on the disk now instead of when it is written to, where the file system can.
+    /// Takes room on the disk now, where the file system can. A full disk is then an error here, not at a later write.
     package func reserve(_ size: Int) throws {
         guard try size > self.size() else { return }
         guard ck_reserve(descriptor, Int64(size)) == 0 else { throw Self.error("cannot reserve \(size) bytes for", path) }
     }
 
+    /// Writes all bytes at an offset.
     package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
         var done = 0
         while done < bytes.count {
@@ -55,9 +66,12 @@ package final class File {
         }
     }
 
+    /// Writes all bytes at an offset.
     package func write(_ bytes: [UInt8], at offset: Int) throws { try bytes.withUnsafeBytes { try write($0, at: offset) } }
 
-    /// Fills the memory.
+    /// Fills the memory from an offset on.
+    ///
+    /// - Throws: `.invalidData` where the file ends before that.
     package func read(_ bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws {
         var done = 0
         while done < bytes.count {
@@ -66,29 +80,33 @@ package final class File {
             if got < 0, errno == EINTR { continue }
             guard got >= 0 else { throw Self.error("cannot read", path) }
             guard got > 0 else {
-                throw FNEError(.invalidData, "'\(path)' ends too early: \(offset + bytes.count) bytes are needed")
+                throw FNEError(
+                    .invalidData, "'\(path)' ends too early. It must have at least \(offset + bytes.count) bytes")
             }
             done += got
         }
     }
 
-    /// Returns when what was written is on the disk.
+    /// Waits until everything that was written is on the disk.
     package func sync() throws {
         guard fdatasync(descriptor) == 0 || errno == EINVAL else { throw Self.error("cannot write", path) }
     }
 
-    /// Keeps other processes out until the object goes. False where one holds the file.
+    /// Locks the file against other processes for as long as the object lives. Returns false where another process
+    /// holds the lock.
     package func lock() throws -> Bool {
         if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return true }
-        guard errno == EWOULDBLOCK else { throw Self.error("cannot lock (a file system without locks?)", path) }
+        guard errno == EWOULDBLOCK else { throw Self.error("cannot lock (the file system may have no locks)", path) }
         return false
     }
 
     // MARK: Whole files
 
+    /// Whether a file or a folder is at the path.
     package static func exists(_ path: FilePath) -> Bool { path.systemCall { access($0, F_OK) } == 0 }
 
-    /// Writes a file whole or not at all: under another name, which then takes the place of the old file.
+    /// Replaces a file as a whole. A reader sees the old bytes or the new ones, also after a crash. The bytes are first
+    /// written under another name, and that file then takes the place of the old one.
     package static func replace(_ path: FilePath, with bytes: UnsafeRawBufferPointer) throws {
         let unfinished = FilePath(bytes: path.text + Array(".new".utf8))
         do {
@@ -103,11 +121,13 @@ package final class File {
         try move(unfinished, to: path)
     }
 
+    /// Replaces a file as a whole.
     package static func replace(_ path: FilePath, with bytes: [UInt8]) throws { try bytes.withUnsafeBytes { try replace(path, with: $0) } }
 
+    /// The bytes of a whole file.
     package static func contents(_ path: FilePath) throws -> [UInt8] { try read(path, Array.init) }
 
-    /// What the body makes of a whole file; its errors name the file.
+    /// Lends a whole file's bytes to the body and returns its result. Errors of the file and of the body name the file.
     package static func read<Result>(_ path: FilePath, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
         do {
             return try Bytes(file: path).withBytes(body)
@@ -116,15 +136,17 @@ package final class File {
         }
     }
 
+    /// Renames a file, and waits until the new name is on the disk.
     package static func move(_ path: FilePath, to target: FilePath) throws {
         let failed = path.withCString { from in target.systemCall { to in from.map { rename($0, to) } ?? -1 } }
         guard failed == 0 else { throw error("cannot rename to", target) }
         try syncFolder(target.parent)
     }
 
+    /// Removes a file. A file that cannot be removed stays, without an error.
     package static func remove(_ path: FilePath) { _ = path.systemCall { unlink($0) } }
 
-    /// Returns when the folder's names are on the disk.
+    /// Waits until the names in a folder are on the disk.
     package static func syncFolder(_ path: FilePath) throws {
         let folder = path.systemCall { open($0, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
         guard folder >= 0 else { throw error("cannot open", path) }
@@ -132,11 +154,13 @@ package final class File {
         guard fsync(folder) == 0 || errno == EINVAL else { throw error("cannot write", path) }
     }
 
-    /// Makes a folder, and those that it is in.
+    /// Makes a folder, and the missing folders above it.
     package static func makeFolder(_ path: FilePath) throws {
         var facts = stat()
         if path.systemCall({ stat($0, &facts) }) == 0 {
-            guard facts.st_mode & S_IFMT == S_IFDIR else { throw FNEError(.fileError, "'\(path)' is a file, not a folder") }
+            guard facts.st_mode & S_IFMT == S_IFDIR else {
+                throw FNEError(.fileError, "'\(path)' is a file, not a folder")
+            }
             return
         }
         let parent = path.parent

@@ -1,4 +1,4 @@
-/// A JSON value (RFC 8259). The members of an object keep their order.
+/// A JSON value (RFC 8259). The members of an object keep their order, so that equal values are written as equal bytes.
 package enum JSON: Equatable {
     case null
     case flag(Bool)
@@ -8,28 +8,36 @@ package enum JSON: Equatable {
     case array([JSON])
     case object([Member])
 
+    /// A name and its value in an object.
     package struct Member: Equatable {
+        /// The name, without quotation marks and escapes.
         package let name: String
+        /// The value that the name stands for.
         package let value: JSON
 
+        /// A member of an object.
         package init(name: String, value: JSON) {
             self.name = name
             self.value = value
         }
     }
 
-    /// A member of an object; nil where there is none.
+    /// The value of an object's member; nil where the object lacks it, or the value is no object.
     package subscript(_ name: String) -> JSON? {
         guard case .object(let members) = self else { return nil }
         return members.first { $0.name == name }?.value
     }
 
+    /// The text; nil where the value is none.
     package var text: String? { if case .text(let text) = self { text } else { nil } }
 
+    /// The integer; nil where the value is none.
     package var integer: Int? { if case .integer(let number) = self { number } else { nil } }
 
+    /// The items; nil where the value is no array.
     package var array: [JSON]? { if case .array(let items) = self { items } else { nil } }
 
+    /// An object of names and values that stand in a program as a literal.
     package static func object(_ members: KeyValuePairs<String, JSON>) -> JSON {
         .object(members.map { Member(name: $0.key, value: $0.value) })
     }
@@ -43,7 +51,8 @@ package enum JSON: Equatable {
 
     // MARK: Writing
 
-    /// Members and items a line each; arrays and objects of scalars in one line where they are inside of an array.
+    /// The value as UTF-8 text for a file of its own. Each member and each item has a line. Arrays of scalars stand in
+    /// one line, and so do objects of scalars inside of an array.
     package func written() -> [UInt8] {
         var bytes: [UInt8] = []
         write(to: &bytes, indentation: 0, inArray: false)
@@ -51,7 +60,7 @@ package enum JSON: Equatable {
         return bytes
     }
 
-    /// An object of scalars in one line, with a line end.
+    /// An object of scalars as one line of UTF-8 text, with its line end.
     package func line() -> [UInt8] {
         var bytes: [UInt8] = []
         write(to: &bytes, indentation: 0, inArray: true)
@@ -95,7 +104,8 @@ package enum JSON: Equatable {
         bytes.append(UInt8(ascii: close))
     }
 
-    /// A string. What is not UTF-8 becomes lone surrogates, U+DC00 and the byte, as Python's file names have them.
+    /// Writes a string with its quotation marks. A byte that is not UTF-8 becomes a lone surrogate, U+DC00 plus the
+    /// byte, as in Python's file names.
     package static func write(_ text: some Collection<UInt8>, to bytes: inout [UInt8]) {
         let digits = Array("0123456789abcdef".utf8)
         func escape(_ value: UInt16) {
@@ -119,7 +129,7 @@ package enum JSON: Equatable {
         bytes.append(UInt8(ascii: "\""))
     }
 
-    /// Bytes of the UTF-8 sequence that begins there; 0 where none does.
+    /// The length of the UTF-8 sequence that begins at an index; 0 where none begins.
     private static func sequenceLength(_ text: [UInt8], at start: Int) -> Int {
         for length in 1...4 where start + length <= text.count {
             let sequence = text[start..<start + length]
@@ -130,12 +140,14 @@ package enum JSON: Equatable {
 
     // MARK: Reading
 
-    /// - Throws: `.invalidData`, saying at which byte.
+    /// Reads a text that holds one value. Values may be nested 64 deep.
+    ///
+    /// - Throws: `.invalidData`, with the byte where reading failed.
     package init(reading bytes: [UInt8]) throws {
         var reader = Reader(bytes: bytes)
         self = try reader.value(depth: 0)
         reader.skipSpace()
-        guard reader.position == bytes.count else { throw reader.error("there is more behind the value") }
+        guard reader.position == bytes.count else { throw reader.error("there is more after the value") }
     }
 
     private struct Reader {
@@ -144,7 +156,9 @@ package enum JSON: Equatable {
 
         init(bytes: [UInt8]) { self.bytes = bytes }
 
-        func error(_ what: String) -> FNEError { FNEError(.invalidData, "no JSON: \(what), at byte \(position)") }
+        func error(_ what: String) -> FNEError {
+            FNEError(.invalidData, "this is no JSON text. At byte \(position), \(what)")
+        }
 
         private var next: UInt8? { position < bytes.count ? bytes[position] : nil }
 

@@ -1,11 +1,12 @@
 import Glibc
 
-/// A POSIX mutex with one condition. The library uses no Swift concurrency and no Dispatch: their thread pools do not
-/// survive a fork.
+/// A POSIX mutex with one condition. The library uses neither Swift concurrency nor Dispatch, because their thread
+/// pools do not survive a fork.
 package final class Monitor: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
 
+    /// A monitor that is not locked.
     package init() {
         mutex = .allocate(capacity: 1)
         condition = .allocate(capacity: 1)
@@ -20,22 +21,25 @@ package final class Monitor: @unchecked Sendable {
         mutex.deallocate()
     }
 
+    /// Runs the body while no other thread is in `locked`. The lock is not recursive.
     package func locked<Result>(_ body: () throws -> Result) rethrows -> Result {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         return try body()
     }
 
-    /// Inside `locked`: gives the lock up while the body runs.
+    /// Gives the lock up while the body runs. Call it inside `locked`.
     package func unlocked(_ body: () -> Void) {
         pthread_mutex_unlock(mutex)
         defer { pthread_mutex_lock(mutex) }
         body()
     }
 
-    /// Inside `locked`: gives the lock up until `notifyAll`, then takes it again. Wakes without reason too: loop.
+    /// Gives the lock up until `notifyAll`, then takes it again. Call it inside `locked`, in a loop that tests what it
+    /// waits for, because a thread may wake up without a reason.
     package func wait() { pthread_cond_wait(condition, mutex) }
 
+    /// Wakes all threads that are in `wait`.
     package func notifyAll() { pthread_cond_broadcast(condition) }
 
     // MARK: Fork
@@ -49,8 +53,8 @@ package final class Monitor: @unchecked Sendable {
             { for monitor in Monitor.heldAcrossFork.reversed() { pthread_mutex_unlock(monitor.mutex) } })
     }()
 
-    /// From now on a fork waits until no thread is inside the monitor, so that the child finds it free. For monitors
-    /// that live as long as the process.
+    /// Makes every later fork wait until no thread is inside the monitor, so that the child finds it free. The monitor
+    /// must live as long as the process.
     package static func holdAcrossFork(_ monitor: Monitor) {
         registry.locked {
             guard !heldAcrossFork.contains(where: { $0 === monitor }) else { return }
@@ -60,8 +64,8 @@ package final class Monitor: @unchecked Sendable {
     }
 }
 
-/// A joinable thread that runs one closure with all signals blocked, so that a signal meant for the host program (Ctrl-C
-/// in Python) is delivered to one of its own threads.
+/// A joinable thread that runs one closure. It blocks all signals, so that a signal for the host program, such as
+/// Ctrl-C in Python, reaches one of the host's own threads.
 package struct Worker {
     private var thread: pthread_t
 
@@ -70,7 +74,7 @@ package struct Worker {
         init(_ run: @escaping () -> Void) { self.run = run }
     }
 
-    /// Nil when the system gives no further thread.
+    /// Starts a thread; nil when the system gives no further one.
     package init?(_ run: @escaping () -> Void) {
         var all = sigset_t()
         var before = sigset_t()
@@ -91,5 +95,6 @@ package struct Worker {
         thread = started
     }
 
+    /// Waits until the closure has returned. Call it once.
     package func join() { pthread_join(thread, nil) }
 }

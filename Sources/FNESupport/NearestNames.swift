@@ -1,4 +1,4 @@
-/// The names that a misspelt one may have meant, nearest first.
+/// The names that a misspelt name may have meant, nearest first.
 func nearestNames(to name: String, among names: [String], count: Int = 5) -> [String] {
     let wanted = Array(name.lowercased().utf8.prefix(200))
     func distance(_ other: String) -> Int {
@@ -22,8 +22,8 @@ func nearestNames(to name: String, among names: [String], count: Int = 5) -> [St
         .map { $0.0 }
 }
 
-/// The end of an error's sentence about a name that is not there.
+/// A sentence for an error about a name that is not there.
 package func nearestNamesSentence(to name: String, among names: [String]) -> String {
-    guard !names.isEmpty else { return "there are no names at all" }
-    return "the nearest names are " + nearestNames(to: name, among: names).map { "'\($0)'" }.joined(separator: ", ")
+    guard !names.isEmpty else { return "The list of names is empty" }
+    return "The nearest names are " + nearestNames(to: name, among: names).map { "'\($0)'" }.joined(separator: ", ")
 }

@@ -1,6 +1,6 @@
 import CKernels
 
-/// SHA-256 in hexadecimal digits, as sha256sum prints it.
+/// The SHA-256 checksum in hexadecimal digits, as sha256sum prints it.
 package func sha256(_ bytes: UnsafeRawBufferPointer) -> String {
     var digest = [UInt8](repeating: 0, count: 32)
     ck_sha256(bytes.baseAddress, bytes.count, &digest)

@@ -1,4 +1,4 @@
-// The module that Swift programs import: what is public in the rooms of the library, as one.
+// Swift programs import this module. It exports everything that is public in the library's other modules.
 @_exported import FNECodes
 @_exported import FNEEmbedding
 @_exported import FNEImage

@@ -1,7 +1,7 @@
 import CKernels
 import XCTest
 
-/// The mean over maps, local response normalization and rounding to bfloat16, against float64.
+/// Compares the mean over maps, local response normalization and rounding to bfloat16 with float64.
 final class ActivationKernelTests: XCTestCase {
     override func tearDown() { ck_pin_variant(nil) }
 
@@ -9,7 +9,7 @@ final class ActivationKernelTests: XCTestCase {
 
     private func widened(_ half: UInt16) -> Float { Float(bitPattern: UInt32(half) << 16) }
 
-    /// To the nearest bfloat16, ties to even, by way of a search among the neighbours.
+    /// The nearest bfloat16, ties to even. It is found by a search among the neighbours.
     private func nearest(_ value: Float) -> UInt16 {
         let low = UInt16(value.bitPattern >> 16)
         return [low, low &+ 1].min { a, b in

@@ -9,7 +9,7 @@ import XCTest
 @testable import FNESupport
 @testable import FullNetworkEmbedding
 
-/// The functions on arrays against those on pointers, which have tests of their own, and by hand.
+/// Compares the functions on arrays with those on pointers, which have tests of their own, and with results by hand.
 final class ArrayFormsTests: XCTestCase {
     private let rows: [Float] = [1, 2, 3, 4, 5, 9]
 

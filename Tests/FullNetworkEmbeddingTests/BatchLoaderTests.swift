@@ -10,7 +10,7 @@ import XCTest
 @testable import FullNetworkEmbedding
 
 final class BatchLoaderTests: XCTestCase {
-    /// What image i of two values becomes.
+    /// The two values that image i becomes.
     private func values(_ image: Int) -> [Float] { [Float(image), -Float(image) - 0.5] }
 
     private func loader(
@@ -21,7 +21,7 @@ final class BatchLoaderTests: XCTestCase {
         }
     }
 
-    /// Takes the batches one after the other, giving each back before the next.
+    /// Takes the batches one after the other. Gives each back before the next is taken.
     private func forEachBatch(_ loader: BatchLoader, _ body: (BatchLoader.Batch) -> Void) {
         while let batch = loader.take() {
             body(batch)
@@ -66,7 +66,7 @@ final class BatchLoaderTests: XCTestCase {
         for threads in 1...8 {
             let loader = try loader(count: 11, batchSize: 4, threads: threads) { image in
                 if [1, 3, 9].contains(image) { throw FNEError(.damagedImage, "image \(image)") }
-                if image == 5 { throw CocoaError(.featureUnsupported) } // no FNEError
+                if image == 5 { throw CocoaError(.featureUnsupported) } // is no FNEError
                 return [7, 7]
             }
             defer { loader.stop() }
@@ -85,13 +85,13 @@ final class BatchLoaderTests: XCTestCase {
         }
     }
 
-    /// However many images there are, the loader holds three batches and runs ahead of the consumer by no more.
+    /// However many images there are, the loader holds three batches and runs no further ahead of the consumer.
     func testMemoryIsARingOfThreeBatches() throws {
         let asked = Locked(0)
         let addresses = Locked(Set<UInt>())
         let tooFar = Locked(0)
         let loader = try BatchLoader(count: 200, batchSize: 5, valueCount: 2, threads: 4, consumers: 1) { image, target in
-            // Behind the batches that were given back, three may be loaded.
+            // After the batches that were given back, three may be loaded.
             let limit = (asked.current + 3) * 5
             if image >= limit { tooFar.with { $0 += 1 } }
             addresses.with { $0.insert(UInt(bitPattern: target)) }
@@ -140,7 +140,7 @@ final class BatchLoaderTests: XCTestCase {
             loader.stop()
             let after = loads.current
             XCTAssertLessThanOrEqual(after, (taken + 3) * 2)
-            loader.stop() // once more does nothing
+            loader.stop() // a second call does nothing
             XCTAssertEqual(loads.current, after)
         }
     }
@@ -179,7 +179,7 @@ final class BatchLoaderTests: XCTestCase {
 
     func testStopFreesAConsumerThatWaits() throws {
         let loader = try loader(count: 10, batchSize: 1, threads: 1) { _ in [0, 0] }
-        let held = (0..<3).compactMap { _ in loader.take() } // the whole ring: nothing more can be loaded
+        let held = (0..<3).compactMap { _ in loader.take() } // these are the whole ring, so nothing more can be loaded
         XCTAssertEqual(held.count, 3)
         let waiting = UncheckedSendable(loader)
         let ended = expectation(description: "take returned")

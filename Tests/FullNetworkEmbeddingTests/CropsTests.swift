@@ -9,8 +9,8 @@ import XCTest
 @testable import FNESupport
 @testable import FullNetworkEmbedding
 
-/// torchvision's Resize, CenterCrop and TenCrop, whose documented rules these are; on pixels they are compared in the
-/// Python tests.
+/// Tests sizes and places by the documented rules of torchvision's Resize, CenterCrop and TenCrop. The Python tests
+/// compare the pixels.
 final class CropsTests: XCTestCase {
     private func size(_ height: Int, _ width: Int) -> PixelSize { PixelSize(height: height, width: width) }
 
@@ -23,7 +23,7 @@ final class CropsTests: XCTestCase {
         XCTAssertEqual(mode.size(of: size(375, 500), toward: size(256, 256)), size(256, 341)) // 341.33
         XCTAssertEqual(mode.size(of: size(500, 375), toward: size(256, 256)), size(341, 256))
         XCTAssertEqual(mode.size(of: size(100, 100), toward: size(256, 256)), size(256, 256))
-        // Of an oblong target, the side that is harder to cover.
+        // With an oblong target, the side that is harder to cover decides.
         XCTAssertEqual(mode.size(of: size(100, 200), toward: size(50, 200)), size(100, 200))
         XCTAssertEqual(mode.size(of: size(100, 200), toward: size(100, 20)), size(100, 200))
         XCTAssertEqual(mode.size(of: size(1, 65_500), toward: size(224, 224)), size(224, 224 * 65_500))
@@ -55,7 +55,7 @@ final class CropsTests: XCTestCase {
     func testTenCrops() {
         let crops = Crops.ten.places(in: size(10, 13), size: size(4, 8))
         XCTAssertEqual(crops.map(\.top), [0, 0, 6, 6, 3, 0, 0, 6, 6, 3])
-        // From the left: 0, 5, 0, 5, 2. Of the mirrored picture column 0 is column 12.
+        // The columns are 0, 5, 0, 5, 2 from the left. Column 0 of the mirrored picture is column 12.
         XCTAssertEqual(crops.map(\.left), [0, 5, 0, 5, 2, 5, 0, 5, 0, 3])
         XCTAssertEqual(crops.map(\.isMirrored), [Bool](repeating: false, count: 5) + [Bool](repeating: true, count: 5))
     }

@@ -10,7 +10,7 @@ import XCTest
 @testable import FullNetworkEmbedding
 
 final class DiscretizationTests: XCTestCase {
-    /// z > upper is 1, z < lower is -1, else 0, with z in float64, 0 where std is 0.
+    /// The code is 1 where z > upper, -1 where z < lower, and else 0. z is a float64, and 0 where std is 0.
     private func documented(_ x: Float, _ mean: Double, _ std: Double, _ lower: Double, _ upper: Double) -> Int8 {
         let z = std == 0 ? 0 : (Double(x) - mean) / std
         if z > upper { return 1 }
@@ -18,7 +18,7 @@ final class DiscretizationTests: XCTestCase {
         return 0
     }
 
-    /// fne 1.x: `codes[z > lower] = 0; codes[z > upper] = 1` of torch, z in float32; a NaN compares false to `<=`.
+    /// fne 1.x runs `codes[z > lower] = 0; codes[z > upper] = 1` in torch, with z in float32. A NaN is not `<=`.
     private func torch(_ x: Float, _ mean: Double, _ std: Double, _ lower: Double, _ upper: Double) -> Int8 {
         let z = (x - Float(mean)) / Float(std)
         if z.isNaN || z > Float(upper) { return 1 }
@@ -159,7 +159,7 @@ final class DiscretizationTests: XCTestCase {
         }
     }
 
-    /// In float32 the code would fall where x grows: -infinity / infinity is NaN, hence 1, but 0 / infinity is 0.
+    /// In float32 the code would fall where x grows. -infinity / infinity is NaN and so 1, but 0 / infinity is 0.
     func testTorchRulesNeedStatisticsWithinFloat32() throws {
         for (mean, std) in [(0, 5e38), (3.4e38, 1e300), (1e300, 1), (-1e300, 1)] as [(Double, Double)] {
             var code: Int8 = 99

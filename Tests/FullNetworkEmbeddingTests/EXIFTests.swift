@@ -65,7 +65,7 @@ final class EXIFTests: XCTestCase {
             XCTAssertEqual(orientation(jpeg(app1(tiff.directory([]))), .jpeg), 1)
             XCTAssertEqual(orientation(jpeg(app1(tiff.directory([(0x0111, 6), (0x0113, 6)]))), .jpeg), 1)
         }
-        let late = jpeg() + app1(both[0].directory([(0x0112, 6)])) // behind the start of scan
+        let late = jpeg() + app1(both[0].directory([(0x0112, 6)])) // after the start of scan
         XCTAssertEqual(orientation(late, .jpeg), 1)
     }
 

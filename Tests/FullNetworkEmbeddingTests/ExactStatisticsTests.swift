@@ -9,7 +9,7 @@ import XCTest
 @testable import FNESupport
 @testable import FullNetworkEmbedding
 
-/// Each mean and deviation must be the double that is nearest to the exact value, as computed in `ExactColumn`.
+/// Each mean and deviation must be the double that is nearest to the exact value, which `ExactColumn` computes.
 final class ExactStatisticsTests: XCTestCase {
     private func check(_ column: [Float], file: StaticString = #filePath, line: UInt = #line) throws {
         let statistics = try Statistics(featureCount: 1)
@@ -66,10 +66,10 @@ final class ExactStatisticsTests: XCTestCase {
     func testCancellation() throws {
         var random = SeededRandom(7)
         for size in [1, 1e3, 1e6, 1e9, 1e20] as [Float] {
-            // A mean that is about a million times the deviation.
+            // The mean is about a million times the deviation.
             try check((0..<70).map { _ in size * (1 + Float(Int.random(in: -9...9, using: &random)) * 0x1p-23) })
         }
-        // Sums that cancel but for a rest.
+        // The sums cancel but for a rest.
         for rest in [Float.leastNonzeroMagnitude, 1e-20, 0.1] {
             let values = (0..<32).map { _ in random.finiteFloat() }
             try check((values + values.map { -$0 } + [rest]).shuffled(using: &random))
@@ -78,15 +78,15 @@ final class ExactStatisticsTests: XCTestCase {
 
     func testDeviationsNextToZero() throws {
         for value in [1, -0.1, 1e30, 0x1p-140] as [Float] {
-            for count in [2, 3, 10, 100] { // one of them a single step away
+            for count in [2, 3, 10, 100] { // one value is a single step away
                 try check([Float](repeating: value, count: count - 1) + [value.nextUp])
             }
         }
     }
 
-    /// Values next to the middle between two doubles: what is more than a hundred bits further down decides.
+    /// Values next to the middle between two doubles. Bits that are more than a hundred places further down decide.
     func testAlmostTies() throws {
-        // (2^100 + 2^47) / 4 is a tie, which goes to 2^98; the doubles from there on are 2^46 apart.
+        // (2^100 + 2^47) / 4 is a tie, which goes to 2^98. The doubles from there on are 2^46 apart.
         XCTAssertEqual(try Statistics.of(0x1p100, 0x1p47, 0, 0).means(), [0x1p98])
         XCTAssertEqual(try Statistics.of(0x1p100, 0x1p47, 0x1p-149, 0).means(), [0x1p98 + 0x1p46])
         XCTAssertEqual(try Statistics.of(0x1p100, 0x1p47, -0x1p-149, 0).means(), [0x1p98])

@@ -9,7 +9,8 @@ import XCTest
 @testable import FNESupport
 @testable import FullNetworkEmbedding
 
-/// The pipeline around a fake engine: pictures of one colour, 2 x 2 pixels fed, rows (r, g, b, 4 (r + g + b)).
+/// Tests the pipeline with a fake engine. A picture has one colour. The network is fed with 2 x 2 pixels. Its rows are
+/// (r, g, b, 4 (r + g + b)).
 final class ExtractorTests: XCTestCase {
     private let layers = [
         Layer(name: "first", kind: .convolution, rank: 4, features: 0..<2),
@@ -47,7 +48,7 @@ final class ExtractorTests: XCTestCase {
         var error: FNEError?
     }
 
-    /// Extracts pictures number 0..<count of one colour, of 1 x 1 to 3 x 3 pixels; `broken` ones have no height.
+    /// Extracts pictures 0..<count of one colour, of 1 x 1 to 3 x 3 pixels. The `broken` ones have no height.
     private func run(
         _ extractor: Extractor, count: Int, broken: Set<Int> = [], reports: Extractor.Reports = .init()
     ) -> Outcome {
@@ -82,7 +83,7 @@ final class ExtractorTests: XCTestCase {
                     XCTAssertNil(outcome.error)
                     XCTAssertEqual(outcome.features, rows(0..<count), "\(count), \(batchSize), \(threads)")
                     XCTAssertEqual(outcome.rowsDone, count)
-                    // Full batches, and a smaller last one: nothing is padded.
+                    // All batches but the last are full. Nothing is padded.
                     let rest = count % batchSize
                     let batches = [Int](repeating: batchSize, count: count / batchSize) + (rest > 0 ? [rest] : [])
                     XCTAssertEqual(engine.batches.current, batches)
@@ -254,7 +255,7 @@ final class ExtractorTests: XCTestCase {
 
     // MARK: Crops
 
-    /// Ten rows an image, in runs of at most four: each picture of 3 x 2 pixels is its number, its crops 1 x 1.
+    /// Ten rows per image, in runs of at most four. All pixels of a picture of 3 x 2 are its number. Crops are 1 x 1.
     func testTenCropsAreTenRows() throws {
         let engine = FakeEngine(valueCount: 3)
         var preprocessing = Preprocessing(height: 1, width: 1)
@@ -282,7 +283,7 @@ final class ExtractorTests: XCTestCase {
                 seen.append(done)
                 return true
             }))
-        // Pixels 0 1 / 2 3 / 4 5: corners 0, 1, 4, 5, the centre at row 1, column 0.5 to even; then mirrored.
+        // The pixels are 0 1 / 2 3 / 4 5. The corners are 0, 1, 4, 5. The centre is at row 1 and column 0.5, to even 0.
         let expected = [0, 1, 4, 5, 2, 1, 0, 5, 4, 3]
         for image in 0..<3 {
             let firsts = (0..<10).map { features[(image * 10 + $0) * 4] }
@@ -360,7 +361,7 @@ final class ExtractorTests: XCTestCase {
         try extractor().extract(files: paths.map { FilePath($0) }, to: &features, rowsDone: &rowsDone)
         XCTAssertEqual(features, rows(0..<7))
 
-        // A network that gives NaN names the file too.
+        // The error for a network that gives NaN names the file too.
         assertFails(.notFinite, saying: "image 6 of 7", "6.png", "layer 'second'") {
             try extractor(engine: badEngine(.nan)).extract(files: paths.map { FilePath($0) }, to: &features, rowsDone: &rowsDone)
         }
@@ -432,7 +433,7 @@ final class ExtractorTests: XCTestCase {
 
     func testTheFirstErrorInOrderEndsTheCallWhateverTheStreamsDo() {
         for streams in 2...6 {
-            // The first bad batch is slow: those behind it have failed long before.
+            // The first bad batch is slow. Later ones have failed long before it.
             let engine = FakeEngine(valueCount: 12) { row in
                 if row[0] == 7 { usleep(20_000) }
                 if row[0] >= 7 { throw FNEError(.backendError, "run of \(row[0])") }
@@ -480,7 +481,7 @@ final class ExtractorTests: XCTestCase {
 
     // MARK: Codes
 
-    /// z = x - 100 with thresholds at -0.25 and 0.15, without any float row that is kept.
+    /// z = x - 100, with thresholds at -0.25 and 0.15. No float row is kept.
     func testCodesWithoutFeatures() throws {
         let discretizer = try Discretizer(
             Discretization(), features: 4, mean: [100, 100, 100, 1_000], std: [1, 1, 1, 1])
@@ -539,7 +540,7 @@ final class ExtractorTests: XCTestCase {
     }
 }
 
-/// Rows into an array.
+/// Collects rows in an array.
 extension Extractor {
     fileprivate func extract(
         pixels: [Pixels], to features: inout [Float], rowsDone: inout Int, reports: Reports = Reports()

@@ -91,8 +91,8 @@ final class GraphDefinitionTests: XCTestCase {
         fails(saying: "no operation") { $0.node("a", "") }
     }
 
-    /// What another reader of the same bytes may take otherwise is refused, lest a check sees another graph than
-    /// TensorFlow does.
+    /// Bytes that another reader may take differently are refused. Else a check could see another graph than TensorFlow
+    /// does.
     func testAmbiguousFieldsAreRefused() {
         func fails(saying text: String, _ node: [UInt8]) {
             var graph = GraphWriter()

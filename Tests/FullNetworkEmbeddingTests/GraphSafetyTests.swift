@@ -55,7 +55,7 @@ final class GraphSafetyTests: XCTestCase {
         let recursion = Wire.node("again", "helper", ["x"])
         XCTAssertNoThrow(try graph(body: [harmless, recursion]).model(), "a call of a function")
         let harmful = Wire.node("leak", "WriteFile", ["x", "x"])
-        for call in ["helper", "PartitionedCall", "Identity"] { // called or not
+        for call in ["helper", "PartitionedCall", "Identity"] { // whether the function is called or not
             assertFails(.unsafeGraph, saying: "node 'leak' of function 'helper'", "'WriteFile'") {
                 try graph(body: [harmless, harmful], call: call).model()
             }
@@ -81,7 +81,7 @@ final class GraphSafetyTests: XCTestCase {
         XCTAssertNoThrow(try graph([1 << 20]).model())
     }
 
-    /// A gigabyte, and eight bytes for each of the file's, are the limit of all constants together.
+    /// All constants together may declare a gigabyte, and eight bytes more for each byte of the file.
     func testConstantsAreBoundedTogether() throws {
         func graph(_ sizes: [Int], type: Int) -> GraphWriter {
             var graph = GraphWriter()
@@ -135,7 +135,7 @@ final class GraphSafetyTests: XCTestCase {
                 }
             }
         }
-        // The same number in the three ways that a file may write it, and behind an Identity.
+        // The same number, in the three ways that a file may write it, and after an Identity.
         let repeated = Wire.number(7, 6) + Wire.number(7, Int(Int32.max))
         let packed = Wire.bytes(7, Wire.varint(6) + Wire.varint(Int(Int32.max)))
         for content in [repeated, packed] {
@@ -157,7 +157,7 @@ final class GraphSafetyTests: XCTestCase {
 
     // MARK: Consistency
 
-    /// Each of these ends the process inside of TensorFlow 2.21.
+    /// TensorFlow 2.21 ends the process over each of these graphs.
     func testWhatTensorFlowTakesForGranted() throws {
         func graph(_ change: (inout GraphWriter, String) -> Void) -> GraphWriter {
             var graph = GraphWriter()

@@ -9,7 +9,7 @@ import XCTest
 @testable import FNESupport
 @testable import FullNetworkEmbedding
 
-/// Decoding as such is compared with OpenCV in the Python tests; here is what the Swift interface adds.
+/// Tests what the Swift interface adds to decoding. The Python tests compare the decoded pixels with OpenCV's.
 final class ImageTests: XCTestCase {
     private let rgb: [UInt8] = [255, 0, 0, 0, 255, 0, 0, 0, 255, 1, 2, 3, 4, 5, 6, 7, 8, 9]
 

@@ -10,7 +10,7 @@ import XCTest
 @testable import FNESupport
 @testable import FullNetworkEmbedding
 
-/// The library's JSON against Foundation's.
+/// Compares the library's JSON with Foundation's.
 final class JSONTests: XCTestCase {
     private let value = JSON.object([
         "a": .array([.integer(1), .number(-0.25), .number(1e300), .integer(-7), .null, .flag(true), .flag(false)]),

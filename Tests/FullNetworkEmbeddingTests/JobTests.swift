@@ -11,7 +11,7 @@ import XCTest
 @testable import FNESupport
 @testable import FullNetworkEmbedding
 
-/// Jobs with a fake engine; Tests/python/test_jobs.py runs them with TensorFlow, and kills them.
+/// Tests jobs with a fake engine. Tests/python/test_jobs.py runs them with TensorFlow, and kills them.
 final class JobTests: XCTestCase {
     private var folder = ""
 
@@ -19,7 +19,7 @@ final class JobTests: XCTestCase {
         folder = NSTemporaryDirectory() + "fne-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: folder + "/images/sub", withIntermediateDirectories: true)
         for number in 0..<11 {
-            // A PNG of one pixel: 8 bits of grey, written by zlib's stored block.
+            // A PNG of one pixel with 8 bits of grey, which zlib stores as a block.
             try Data(png(grey: UInt8(10 + 20 * number))).write(to: URL(fileURLWithPath: "\(folder)/images/sub/\(100 + number).png"))
         }
         try Data("no picture".utf8).write(to: URL(fileURLWithPath: folder + "/images/bad.jpg"))
@@ -129,7 +129,7 @@ final class JobTests: XCTestCase {
         try whole.run(.init(progress: { _, _, _ in reports += 1; return true }))
         let expected = try contents("whole")
         XCTAssertGreaterThan(reports, 15)
-        // The last report comes when all is done: it cannot be stopped.
+        // The last report comes when all is done, so it cannot stop the run.
         try job("last").run(.init(progress: { phase, done, total in phase != .finishing || done < total }))
         XCTAssertEqual(try contents("last"), expected)
         for stop in 0..<reports - 1 {
@@ -161,7 +161,7 @@ final class JobTests: XCTestCase {
         }
     }
 
-    /// Shards that different processors computed: the merge names both, and goes on where it was stopped.
+    /// Different processors computed the shards. The merge names both, and resumes where it was stopped.
     func testMergeOfDifferentEnginesStoppedAtEveryReport() throws {
         for index in 0..<2 {
             let name = "shard\(index)"
@@ -193,7 +193,7 @@ final class JobTests: XCTestCase {
         }
     }
 
-    /// A run that was killed, or failed, before its manifest was written leaves a folder that can be run.
+    /// A run that was killed, or failed, before it wrote its manifest leaves a folder that can be run.
     func testBeginningsOfAJob() throws {
         try job("whole").run()
         let expected = try contents("whole")

@@ -116,15 +116,15 @@ final class KernelVariantTests: XCTestCase {
         }
     }
 
-    /// The golden values of the resizes are OpenCV's and Pillow's (ResizeTests, and from Python); here the variants are
-    /// held against the plain one, at many sizes.
+    /// Compares the variants of the resizes with the plain one, at many sizes. ResizeTests and the Python tests compare
+    /// with OpenCV and Pillow.
     func testResizes() {
         var random = SeededRandom(4)
         let sides = [1, 2, 3, 4, 5, 7, 8, 9, 16, 31, 50, 97]
         for _ in 0..<300 {
             let (height, width) = (sides.randomElement(using: &random) ?? 1, sides.randomElement(using: &random) ?? 1)
             let (newHeight, newWidth) = (sides.randomElement(using: &random) ?? 1, sides.randomElement(using: &random) ?? 1)
-            // Exactly as much memory as there are pixels: reading past the end is seen by AddressSanitizer.
+            // There is exactly as much memory as there are pixels, so that AddressSanitizer sees reads past the end.
             let pixels = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: height * width * 3)
             defer { pixels.deallocate() }
             for i in pixels.indices { pixels[i] = UInt8.random(in: 0...255, using: &random) }

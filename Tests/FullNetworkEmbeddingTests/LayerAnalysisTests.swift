@@ -9,7 +9,7 @@ import XCTest
 @testable import FNESupport
 @testable import FullNetworkEmbedding
 
-/// Which tensors are a network's layers, by the structure of small graphs.
+/// Tests by small graphs which tensors are a network's layers.
 final class LayerAnalysisTests: XCTestCase {
     private var graph = GraphWriter()
     private var input = ""
@@ -31,7 +31,7 @@ final class LayerAnalysisTests: XCTestCase {
         }
     }
 
-    /// A convolution with bias and ReLU; the name of the ReLU.
+    /// Adds a convolution with bias and ReLU. Returns the name of the ReLU.
     private func block(_ name: String, of tensor: String, _ weights: [Int]) -> String {
         let conv = graph.convolution(name, of: tensor, weights)
         let bias = graph.with(name + "/bias", "BiasAdd", conv, constant: [weights[3]])
@@ -82,7 +82,7 @@ final class LayerAnalysisTests: XCTestCase {
         graph.node("relu", "Relu", graph.node("again", "StopGradient", identity))
         try assertLayers(["relu"])
 
-        setUp() // but not named when nothing follows them
+        setUp() // they are no layer's output when nothing follows them
         let plain = graph.convolution("conv", of: input, [3, 3, 3, 8])
         graph.node("top", "MaxPool", graph.node("identity", "Identity", plain))
         try assertLayers(["conv"])
@@ -199,7 +199,7 @@ final class LayerAnalysisTests: XCTestCase {
     }
 
     func testAGateOfAnotherTensorIsNoActivation() throws {
-        // Squeeze and excitation: the map is scaled by what a dense path made of it.
+        // Squeeze and excitation scales the map by factors that a dense path made of it.
         let relu = block("conv", of: input, [3, 3, 3, 8])
         let squeezed = graph.with("squeeze", "Mean", relu, constant: [2])
         let gate = graph.node("gate", "Sigmoid", graph.convolution("excite", of: squeezed, [1, 1, 8, 8]))
@@ -403,7 +403,7 @@ final class LayerAnalysisTests: XCTestCase {
         }
     }
 
-    /// A NextIteration elsewhere lets no other cycle through.
+    /// A NextIteration elsewhere in the graph makes no other cycle legal.
     func testACycleBesideALoopIsRefused() {
         var graph = GraphWriter()
         graph.placeholder("input", [-1, 16, 16, 3])

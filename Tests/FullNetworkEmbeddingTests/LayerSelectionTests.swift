@@ -107,7 +107,7 @@ final class LayerSelectionTests: XCTestCase {
         XCTAssertEqual(try names("*", "logits"), ["conv/relu", "depthwise/relu6", "logits"])
     }
 
-    /// The table that the Python tests read too.
+    /// The table of cases. The Python tests read it too.
     func testTheTableOfCases() throws {
         struct Case: Decodable {
             let names: [String]
@@ -149,7 +149,7 @@ final class LayerSelectionTests: XCTestCase {
         }
     }
 
-    /// A graph that was saved with the prefix: its names are taken as they are.
+    /// A graph that was saved with the prefix keeps its names as they are.
     func testAGraphWhoseOwnNamesBeginWithImport() throws {
         var graph = GraphWriter()
         let input = graph.placeholder("import/input", [-1, 8, 8, 3])

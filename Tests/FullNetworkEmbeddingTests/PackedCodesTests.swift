@@ -9,7 +9,7 @@ import XCTest
 @testable import FNESupport
 @testable import FullNetworkEmbedding
 
-/// Packed codes on several threads; Tests/python/test_codes.py compares every kernel with NumPy.
+/// Tests packed codes on several threads. Tests/python/test_codes.py compares every kernel with NumPy.
 final class PackedCodesTests: XCTestCase {
     private func random(_ rows: Int, _ features: Int, _ seed: UInt64) throws -> (codes: [Int8], words: [UInt64]) {
         var random = SeededRandom(seed)

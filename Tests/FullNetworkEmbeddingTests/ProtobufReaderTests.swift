@@ -10,7 +10,7 @@ import XCTest
 @testable import FullNetworkEmbedding
 
 final class ProtobufReaderTests: XCTestCase {
-    /// Each field of a message, written out.
+    /// The fields of a message in words.
     private func fields(_ bytes: [UInt8]) throws -> [String] {
         try bytes.withUnsafeBytes { memory in
             var reader = ProtobufReader(memory)
@@ -65,7 +65,7 @@ final class ProtobufReaderTests: XCTestCase {
         assertFails(.invalidGraph, saying: "cut off") { try fields([0x09, 1, 2, 3, 4, 5, 6, 7]) }
         assertFails(.invalidGraph, saying: "field number") { try fields([0x00, 1]) }
         assertFails(.invalidGraph, saying: "field number") { try fields(Wire.varint(1 << 32) + [1]) }
-        for wireType in [3, 4, 6, 7] as [UInt8] { // groups, and what does not exist
+        for wireType in [3, 4, 6, 7] as [UInt8] { // groups, and types that do not exist
             assertFails(.invalidGraph, saying: "wire type") { try fields([0x08 | wireType, 1]) }
         }
     }
@@ -90,7 +90,7 @@ final class ProtobufReaderTests: XCTestCase {
         assertFails(.invalidGraph, saying: "twice") { try fields.take(1) }
     }
 
-    /// ConfigProto, as `TF_SetConfig` takes it. -1 is sent as 64 bits.
+    /// The ConfigProto that `TF_SetConfig` takes. -1 is written as 64 bits.
     func testTheSessionConfiguration() throws {
         func written(_ configuration: SessionConfiguration) throws -> [String] { try fields(configuration.serialized) }
         let inCaller = "5: varint \(UInt64.max)"

@@ -10,9 +10,9 @@ import XCTest
 @testable import FNESupport
 @testable import FullNetworkEmbedding
 
-/// Comparisons with OpenCV itself are in the Python tests.
+/// Tests resizing with values by hand. The Python tests compare it with OpenCV itself.
 final class ResizeTests: XCTestCase {
-    /// Of one grey value a pixel; the three channels must come out alike, so each is shifted by a constant.
+    /// Resizes a picture with one grey value per pixel. Each channel is shifted by a constant. All must give the same.
     private func resized(_ grey: [[Int]], to size: (height: Int, width: Int), padding: Int = 0) throws -> [[Int]] {
         let stride = grey[0].count * 3 + padding
         let rgb = grey.flatMap { row in
@@ -81,7 +81,7 @@ final class ResizeTests: XCTestCase {
         // 3 to 2: 0.25 and 1.75.
         XCTAssertEqual(try resized([[0, 100, 200]], to: (1, 2)), [[25, 175]])
         XCTAssertEqual(try resized([[0], [100], [200]], to: (2, 1)), [[25], [175]])
-        // 4 to 1: 1.5, two of the four samples alone.
+        // 4 to 1: 1.5, which takes only two of the four samples.
         XCTAssertEqual(try resized([[200, 10, 30, 200]], to: (1, 1)), [[20]])
         // Both ways: 0.75 * 0.25 * 160 = 30 and so on.
         XCTAssertEqual(
@@ -124,7 +124,7 @@ final class PreprocessingTests: XCTestCase {
     }
 
     func testChannelOrder() throws {
-        let mean: (Float, Float, Float) = (100, 10, 1) // in the order fed
+        let mean: (Float, Float, Float) = (100, 10, 1) // in the order of the fed channels
         var rgb = Preprocessing(height: 1, width: 1)
         rgb.mean = mean
         var bgr = rgb

@@ -9,9 +9,11 @@ import XCTest
 @testable import FNESupport
 @testable import FullNetworkEmbedding
 
-/// The saved form: magic[8] | version u32 | lanes a feature u32 | features u64 | rows u64 | lanes i64[...] | checksum.
+/// Tests the saved form of statistics:
+///
+///     magic[8] | version u32 | lanes per feature u32 | features u64 | rows u64 | lanes i64[...] | checksum u64
 final class StatisticsFormatTests: XCTestCase {
-    /// FNV-1a of 64 bits, put behind the bytes: an edited state that is not damaged.
+    /// Appends the FNV-1a checksum of 64 bits, so that an edited state does not count as damaged.
     private func sealed(_ body: [UInt8]) -> [UInt8] {
         var hash: UInt64 = 14_695_981_039_346_656_037
         for byte in body { hash = (hash ^ UInt64(byte)) &* 1_099_511_628_211 }
@@ -37,7 +39,8 @@ final class StatisticsFormatTests: XCTestCase {
     }
 
     func testTheLanesAreFixedPointNumbers() throws {
-        // 1 is 2^149 units of 2^-149: digit 4 of 32 bits, bit 21; its square is 2^298 units: digit 9, bit 10.
+        // 1 is 2^149 units of 2^-149, which is bit 21 of digit 4. Its square is 2^298 units, which is bit 10 of digit
+        // 9.
         let bytes = try Statistics.of(1).saved()
         var lanes = [UInt64](repeating: 0, count: 27)
         lanes[4] = 1 << 21
@@ -57,7 +60,7 @@ final class StatisticsFormatTests: XCTestCase {
         assertSameBits(try loaded.means(), try statistics.means())
         assertSameBits(try loaded.deviations(ddof: 1), try statistics.deviations(ddof: 1))
 
-        // And what was loaded can go on.
+        // More rows can be added to the loaded statistics.
         try loaded.add([[1, 2, 3, 4]])
         XCTAssertEqual(try loaded.saved(), try Statistics.of(rows + [[1, 2, 3, 4]]).saved())
     }
@@ -107,7 +110,7 @@ final class StatisticsFormatTests: XCTestCase {
         let bytes = try Statistics.of([[1], [3]]).saved()
         let (rows, sum, squares) = (24, 32, 32 + 72)
         XCTAssertNoThrow(try Statistics.loaded(edited(bytes, at: rows, 2)))
-        // One row cannot have a sum of 4 and a sum of squares of 10: n S2 < S1^2.
+        // One row cannot have a sum of 4 and a sum of squares of 10, since n S2 < S1^2.
         assertFails(.invalidData, saying: "impossible at feature 0") {
             try Statistics.loaded(edited(bytes, at: rows, 1))
         }
@@ -118,12 +121,12 @@ final class StatisticsFormatTests: XCTestCase {
         assertFails(.invalidData, saying: "no digits") { try Statistics.loaded(edited(bytes, at: sum, .max)) }
         assertFails(.invalidData, saying: "no digits") { try Statistics.loaded(edited(bytes, at: sum + 64, 1 << 63)) }
         assertFails(.invalidData) { try Statistics.loaded(edited(bytes, at: squares + 8 * 17, .max)) }
-        // Squares of one row cannot pass the square of the largest float; a sum of such states would overflow.
+        // The square of one row cannot exceed that of the largest float. A sum of such states would overflow.
         for rows in 0...2 as ClosedRange<UInt64> {
             let large = edited(edited(bytes, at: 24, rows), at: squares + 8 * 17, 1 << 61)
             assertFails(.invalidData, saying: "impossible") { try Statistics.loaded(large) }
         }
-        // More features than there are bytes, up to a product that overflows.
+        // The header declares more features than there are bytes, up to a product that overflows.
         for features in [0, 2, 1 << 31, 1 << 61, UInt64.max] {
             assertFails(.invalidData) { try Statistics.loaded(edited(bytes, at: 16, features)) }
         }

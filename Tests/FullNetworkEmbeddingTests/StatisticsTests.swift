@@ -9,7 +9,7 @@ import XCTest
 @testable import FNESupport
 @testable import FullNetworkEmbedding
 
-/// Known values. That every value is the nearest double is checked against exact arithmetic in `ExactStatisticsTests`.
+/// Tests known values. `ExactStatisticsTests` checks by exact arithmetic that every value is the nearest double.
 final class StatisticsTests: XCTestCase {
     private let greatest = Float.greatestFiniteMagnitude
     private let least = Float.leastNonzeroMagnitude // 2^-149
@@ -92,7 +92,7 @@ final class StatisticsTests: XCTestCase {
         let opposed = try Statistics.of(greatest, -greatest)
         XCTAssertEqual(try opposed.means(), [0])
         XCTAssertEqual(try opposed.deviations(), [Double(greatest)])
-        // What is left of a cancellation keeps all its bits.
+        // The rest after a cancellation keeps all its bits.
         XCTAssertEqual(try Statistics.of(greatest, least, -greatest, 0).means(), [0x1p-151])
         XCTAssertEqual(try Statistics.of(greatest, least, -greatest).means(), [0x1p-149 / 3])
     }
@@ -155,7 +155,7 @@ final class StatisticsTests: XCTestCase {
 
         for _ in 0..<20 {
             rows.shuffle(using: &random)
-            // Parts of random sizes, empty ones too, each fed in updates of random sizes.
+            // The parts have random sizes, also 0, and each is added in updates of random sizes.
             var parts: [Statistics] = []
             var rest = rows[...]
             while !rest.isEmpty {
@@ -238,7 +238,7 @@ final class StatisticsTests: XCTestCase {
             for (row, feature) in [(0, 0), (0, 2), (99, 1), (4_999, 2)] {
                 var rows = [[Float]](repeating: [7, 8, 9], count: 5_000)
                 rows[row][feature] = bad
-                rows[4_999][2] = bad // a later one is not the one that is named
+                rows[4_999][2] = bad // the error names the first one, not this
                 assertFails(.notFinite, saying: "row \(row), feature \(feature) is \(written)") {
                     try statistics.add(rows)
                 }

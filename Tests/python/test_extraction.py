@@ -270,7 +270,7 @@ def test_a_pipe_among_the_images_is_refused(network, photographs, tmp_path):
     pipe = tmp_path / "pipe.jpg"
     os.mkfifo(pipe)
     with fne.Extractor(network[0]) as extractor:
-        with pytest.raises(fne.FileError, match="pipe.jpg: is not a regular file"):
+        with pytest.raises(fne.FileError, match="pipe.jpg: this is not a regular file"):
             extractor.extract([photographs[0], pipe])
 
 
@@ -530,11 +530,11 @@ def test_what_c_checks_of_codes(network, photographs):
                 extractor._handle(), paths, 24, features, size, ctypes.byref(run)
             ), _ffi.last_error()
 
-        assert call(codes=None) == (1, "features is NULL, and so are run->codes and run->packed")
+        assert call(codes=None) == (1, "features, run->codes and run->packed are all NULL. Pass at least one")
         status, message = call(codes_capacity=codes.size - 1)
         assert status == 2 and "run->codes needs 3456 elements" in message
-        assert call(mean=None) == (1, "run->mean is NULL")
-        assert call(std=None) == (1, "run->std is NULL")
+        assert call(mean=None) == (1, "run->mean must not be NULL")
+        assert call(std=None) == (1, "run->std must not be NULL")
         status, message = call(statistics_size=143)
         assert status == 18 and "143" in message
         options = _ffi.defaults(_ffi.TernarizeOptions, _ffi.lib.fne_ternarize_options_init)

@@ -179,7 +179,7 @@ def test_folders_with_links(tmp_path, photographs, graph):
 
 @pytest.mark.parametrize(
     ("source", "message"),
-    [("nowhere", "No such file"), ("void", "holds no JPEG or PNG files"), ("void.txt", "is empty"), ([], "no images")],
+    [("nowhere", "No such file"), ("void", "holds no JPEG or PNG files"), ("void.txt", "names no images"), ([], "no images")],
 )
 def test_sources_without_images(tmp_path, graph, source, message):
     (tmp_path / "void").mkdir()
@@ -259,7 +259,7 @@ def test_full_disk(tmp_path, pictures, graph, whole):
         failed += result.returncode != 0
         if result.returncode != 0:
             assert "FileError" in result.stderr and "No space left on device" in result.stderr
-            assert "make room and run it again: nothing that was done is lost" in result.stderr
+            assert "Make room and run it again. Nothing that was done is lost" in result.stderr
         embed(pictures, graph, output)
         assert job_kills.digests(output) == job_kills.digests(whole.folder)
     assert failed >= 4

@@ -111,7 +111,7 @@ def test_selectors(network):
 
 
 def test_unknown_tensor_lists_the_nearest(network):
-    with pytest.raises(fne.UnknownTensorError, match="no tensor 'import/rellu1:0'; the nearest names are 'relu1'"):
+    with pytest.raises(fne.UnknownTensorError, match="no tensor 'import/rellu1:0'. The nearest names are 'relu1'"):
         fne.Extractor(network[0], layers=["import/rellu1:0"])
     with pytest.raises(fne.UnknownTensorError, match="nearest names are 'input'"):
         fne.Extractor(network[0], "inptu:0")

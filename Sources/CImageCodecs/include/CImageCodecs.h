@@ -1,5 +1,6 @@
-// libjpeg and libpng behind functions that return a code: their error handling by longjmp stays inside this module.
-// Both decoders give RGB, uint8, as OpenCV's imread(IMREAD_COLOR) does, before any EXIF orientation is applied.
+// Decodes JPEG and PNG images with libjpeg and libpng. All functions return a code. The two libraries handle errors by
+// longjmp, which stays inside this module. Both decoders give the pixels of OpenCV's imread(IMREAD_COLOR) as RGB,
+// uint8, before any EXIF orientation is applied.
 #ifndef CIMAGECODECS_H
 #define CIMAGECODECS_H
 
@@ -10,39 +11,39 @@ enum {
     CIC_OK = 0,
     CIC_UNSUPPORTED = 1, // a kind of JPEG or PNG that the library does not read
     CIC_DAMAGED = 2,     // truncated or corrupt data
-    CIC_LIMIT = 3,       // beyond a limit
+    CIC_LIMIT = 3,       // the image is beyond a limit
     CIC_NO_MEMORY = 4,
-    CIC_PARTIAL = 5 // damage was tolerated: a part of the picture is there
+    CIC_PARTIAL = 5 // damage was tolerated, and a part of the picture was decoded
 };
 
-// Kind of an encoded image.
+// The kinds of encoded images.
 enum { CIC_JPEG = 1, CIC_PNG = 2 };
 
 enum { CIC_MESSAGE_SIZE = 256 };
 
 typedef struct cic_options {
     uint64_t max_pixels;         // width * height
-    uint32_t max_scans;          // of a progressive JPEG
+    uint32_t max_scans;          // scans of a progressive JPEG
     uint64_t max_chunk_size;     // bytes of one PNG chunk that is held in memory
-    int32_t tolerate_truncation; // take what can be had of a truncated or damaged picture
+    int32_t tolerate_truncation; // 1 decodes a truncated or damaged picture as far as possible
 } cic_options;
 
 typedef struct cic_reader cic_reader;
 
-// Reads the header. The bytes must stay until cic_close. On failure *reader is NULL and message says why.
+// Reads the header. The bytes must stay until cic_close. On failure *reader is NULL, and message says why.
 int cic_open(int kind, const uint8_t *bytes, size_t size, const cic_options *options, cic_reader **reader,
              uint32_t *width, uint32_t *height, char message[CIC_MESSAGE_SIZE]);
 
-// Decodes all rows to rgb, stride bytes apart. Call it once. CIC_PARTIAL comes only when damage is to be tolerated and
-// something could be decoded: message says what is wrong, and the rest of the picture is what the codec made of it, or
-// black. warning receives the first complaint of the codec that is no damage, or "".
+// Decodes all rows to rgb, stride bytes apart. Call it once. CIC_PARTIAL comes only where damage is tolerated and a
+// part could be decoded. Then message says what is wrong, and the rest of the picture is what the codec made of it, or
+// black. warning receives the codec's first complaint that is no damage, or "".
 int cic_read(cic_reader *reader, uint8_t *rgb, size_t stride, char message[CIC_MESSAGE_SIZE],
              char warning[CIC_MESSAGE_SIZE]);
 
 // Frees the reader; NULL does nothing.
 void cic_close(cic_reader *reader);
 
-// Names and versions of the two libraries, as compiled against.
+// The names and versions of the two libraries that this was compiled with.
 const char *cic_versions(void);
 
 #endif

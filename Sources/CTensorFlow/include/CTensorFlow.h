@@ -1,5 +1,5 @@
-// The part of the TensorFlow C API (tensorflow/c/c_api.h, stable since 1.x) that libfne calls, as a table of function
-// pointers that is filled from a library opened at run time. libfne is never linked against TensorFlow.
+// The part of the TensorFlow C API (tensorflow/c/c_api.h, stable since 1.x) that libfne calls. It is a table of
+// function pointers, which is filled from a library that is opened at run time. libfne is never linked with TensorFlow.
 #ifndef CTENSORFLOW_H
 #define CTENSORFLOW_H
 
@@ -27,7 +27,7 @@ typedef struct TF_Output {
     int index;
 } TF_Output;
 
-// TF_DataType and TF_Code are C enums of int size; these are the values that are used here.
+// TF_DataType and TF_Code are C enums of the size of an int. These are the values that are used here.
 enum { CTF_FLOAT = 1, CTF_INT32 = 3, CTF_BFLOAT16 = 14 };
 enum { CTF_CODE_OK = 0 };
 
@@ -87,16 +87,16 @@ typedef struct ctf_api {
     void (*DeleteDeviceList)(TF_DeviceList *);
 } ctf_api;
 
-// Fills *api with the functions of a library that dlopen returned. Returns NULL, or the name of the first function that
-// the library lacks.
+// Fills *api with the functions of a library that dlopen returned. Returns NULL on success, else the name of the first
+// function that the library lacks.
 const char *ctf_bind(void *library, ctf_api *api);
 
-// The file that holds a library's TF_Version, or NULL. Lives as long as the library is loaded.
+// The path of the file that holds a library's TF_Version, or NULL. The string lives as long as the library is loaded.
 const char *ctf_library_path(void *library);
 
-// TensorFlow writes to the standard error while it is loaded, before it knows of any log level. Between these two calls
-// what the process writes there goes to an anonymous file instead. Begin returns that file, or -1 when nothing is
-// redirected; end gives the standard error back and leaves the file open.
+// TensorFlow writes to the standard error while it is loaded, before it heeds any log level. Between these two calls,
+// all that the process writes there goes to an anonymous file. The first returns that file, or -1 when nothing is
+// redirected. The second gives the standard error back and leaves the file open.
 int ctf_begin_capture(int *saved_standard_error);
 void ctf_end_capture(int saved_standard_error);
 

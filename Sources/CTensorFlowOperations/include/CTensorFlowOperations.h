@@ -1,16 +1,17 @@
-// libfne's own TensorFlow operations, registered through TensorFlow's C API for kernels (tensorflow/c/ops.h and
-// tensorflow/c/kernels.h), for the CPU:
+// libfne's own TensorFlow operations for the CPU. They are registered through TensorFlow's C API for kernels
+// (tensorflow/c/ops.h and tensorflow/c/kernels.h):
 //
 //     FneMapMean  map: T [n, height, width, channels] -> mean: float [n, channels]
 //     FneLRN      x: T [.., channels], attributes and meaning of TensorFlow's LRN -> y: T
 //     FneAdd      x, y: bfloat16, broadcast as TensorFlow's AddV2 does -> z = x + y, at least 0 with the attribute relu
 //
-// T is float or bfloat16; sums are float.
+// T is float or bfloat16. Sums are computed in float.
 #ifndef CTENSORFLOWOPERATIONS_H
 #define CTENSORFLOWOPERATIONS_H
 
-// Registers them with a library that dlopen returned. Once per process. Returns NULL, or what is missing or went wrong,
-// as a string that lives as long as the process; a graph must then do without them.
+// Registers the operations with a library that dlopen returned. Call it once per process. Returns NULL on success, else
+// a text that says what is missing or failed, and lives as long as the process. After a failure graphs must do without
+// the operations.
 const char *cto_register(void *library);
 
 #endif

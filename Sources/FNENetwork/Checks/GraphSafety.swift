@@ -1,12 +1,14 @@
 import FNESupport
 
-/// A graph is a program that TensorFlow runs with the host's rights. Only operations that compute tensors from tensors
-/// are let through (`Operation.Traits.computes`). What reads or writes files, loads libraries, calls Python or other processes, opens
-/// connections, keeps state or makes threads is refused.
+/// Refuses graphs that may do more than compute. A graph is a program that TensorFlow runs with the rights of the host
+/// process. Only operations that compute tensors from tensors are allowed (`Operation.Traits.computes`). Operations
+/// that read or write files, load libraries, call Python or other processes, open connections, keep state or make
+/// threads are refused.
 enum GraphSafety {
+    /// - Throws: `.unsafeGraph`, with the names of the node and the operation.
     static func check(_ graph: GraphDefinition) throws {
-        // A node may call one of the graph's own functions, whose body is checked here as well. TensorFlow refuses to
-        // import a function that is named like one of its operations.
+        // A node may call one of the graph's own functions, since their bodies are checked here as well. TensorFlow
+        // refuses to import a function that has the name of one of TensorFlow's operations.
         let functions = Set(graph.functionNodes.map(\.function))
         func isAllowed(_ node: GraphDefinition.Node) -> Bool {
             node.isAny(.computes) || functions.contains(node.operation)
@@ -22,7 +24,7 @@ enum GraphSafety {
     }
 
     private static func message(node: String, operation: String) -> String {
-        "\(node) is a '\(operation)', which is not on the list of operations that only compute; "
-            + "if you trust where this graph comes from, open it with allow_unsafe"
+        "\(node) is a '\(operation)', which is not on the list of operations that only compute. "
+            + "If you trust the source of this graph, open it with allow_unsafe"
     }
 }

@@ -1,24 +1,25 @@
 import FNESupport
 
-/// Sizes that a graph asks for by a constant: a few bytes can ask TensorFlow for terabytes, or for hours. Checked whatever
-/// the caller allows. Sizes that a graph computes cannot be seen here.
+/// Checks the sizes that a graph asks for by constants. A few bytes can ask TensorFlow for terabytes of memory, or for
+/// hours of work. The checks are made whatever the caller allows. They cannot see sizes that a graph computes.
 enum GraphSizes {
-    /// The most that one operation may ask for, as the product of the numbers of a size.
+    /// The most elements that one operation may ask for.
     static let limit = 1 << 28
-    /// The most that a side of a map may be: as large as a network's input may be.
+    /// The longest side of a map. A network's input may not be longer either.
     static let sideLimit = 16_384
 
-    /// The most bytes that one constant may declare; what a serialized tensor can hold at all.
+    /// The most bytes that one constant may declare. A serialized tensor cannot hold more.
     static let constantLimit = 1 << 31
 
-    /// - Parameter size: bytes of the serialized graph
+    /// - Parameter size: the size of the serialized graph in bytes
+    /// - Throws: `.invalidGraph`, with the name of the node.
     static func check(_ graph: GraphDefinition, size: Int) throws {
         try checkConstants(graph, size: size)
         try check(graph.nodes)
         for (_, body) in Dictionary(grouping: graph.functionNodes, by: \.function) { try check(body.map(\.node)) }
     }
 
-    /// Nodes of the graph, or of one function.
+    /// Checks the nodes of the graph, or those of one function.
     private static func check(_ nodes: [GraphDefinition.Node]) throws {
         var byName: [String: GraphDefinition.Node] = [:]
         for node in nodes where node.isAny(.makesSizes) || node.operation == "Const" { byName[node.name] = node }
@@ -35,13 +36,13 @@ enum GraphSizes {
                     throw FNEError(
                         .invalidGraph,
                         "node '\(node.name)' (\(node.operation)) asks for a size of "
-                            + numbers.map(String.init).joined(separator: " x ") + "; at most \(largest) are taken")
+                            + numbers.map(String.init).joined(separator: " x ") + "; at most \(largest) are allowed")
                 }
             }
         }
     }
 
-    /// The integers of the constants that a size is put together from.
+    /// The integers of the constants that a size is made of.
     private static func constants(
         _ input: GraphDefinition.Input, _ byName: [String: GraphDefinition.Node], depth: Int
     ) -> [Int] {
@@ -52,9 +53,9 @@ enum GraphSizes {
         return node.inputs.prefix(16).flatMap { constants($0, byName, depth: depth + 1) }.prefix(64).map { $0 }
     }
 
-    /// Constants are bounded whatever the caller allows: a shape of a few bytes can ask for terabytes. Together they may
-    /// declare no more than `size`, the bytes of the graph, can hold in the most compact form (eight bytes per encoded
-    /// one), and a gigabyte for those that repeat one value.
+    /// Checks the shapes of constants. Together they may declare no more bytes than a graph of `size` bytes can hold in
+    /// the most compact form, which is eight bytes per encoded byte. One GiB is added for constants that repeat one
+    /// value.
     private static func checkConstants(_ graph: GraphDefinition, size: Int) throws {
         var total = 0
         let totalLimit = min(size, 1 << 40) * 8 + 1 << 30
@@ -65,7 +66,7 @@ enum GraphSizes {
                 let (product, overflow) = bytes.multipliedReportingOverflow(by: dimension)
                 guard dimension >= 0, !overflow, product <= constantLimit else {
                     throw FNEError(
-                        .invalidGraph, "the constant '\(node.name)' declares a shape that is negative or too large")
+                        .invalidGraph, "the constant '\(node.name)' declares a shape that is negative or above 2 GiB")
                 }
                 bytes = product
             }

@@ -1,6 +1,6 @@
-/// TensorFlow's types of elements, with their numbers (tensorflow/core/framework/types.proto).
+/// The types of a tensor's elements. The numbers are TensorFlow's (tensorflow/core/framework/types.proto).
 package enum DataType: Int, Sendable {
-    /// No type, or one that this table does not know.
+    /// The graph names no type, or one that this table lacks.
     case unknown = 0
     case float32 = 1
     case float64 = 2
@@ -26,9 +26,10 @@ package enum DataType: Int, Sendable {
     case uint32 = 22
     case uint64 = 23
 
+    /// The type of a number, `unknown` for a number that the table lacks.
     package init(number: Int) { self = DataType(rawValue: number) ?? .unknown }
 
-    /// Bytes of an element; of a handle, what TensorFlow keeps of it at least.
+    /// The size of an element in bytes. TensorFlow keeps at least so many bytes of a string or a handle.
     var byteCount: Int {
         switch self {
         case .uint8, .int8, .bool, .qint8, .quint8: 1

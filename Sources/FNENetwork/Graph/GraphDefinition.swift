@@ -1,36 +1,41 @@
 import FNESupport
 
-/// What libfne needs to know of a TensorFlow GraphDef (tensorflow/core/framework/graph.proto), read without TensorFlow:
-/// nodes, edges, the attributes that say what a layer is, the shapes of constants, and the operations in function
-/// bodies. Weights are skipped over.
+/// The parts of a TensorFlow GraphDef (tensorflow/core/framework/graph.proto) that libfne needs, read without
+/// TensorFlow. They are the nodes, the edges, the attributes that say what a layer is, the shapes of constants, and the
+/// operations in the bodies of functions. Weights are skipped.
+///
+/// Reading is strict. A field of the wrong type, and a singular field that stands twice, are errors.
 struct GraphDefinition {
+    /// An edge of the graph, as the node that reads it names it. A control input is one that the node waits for,
+    /// without reading a value.
     struct Input {
         let name: String
         let output: Int
         let isControl: Bool
 
-        /// As a NodeDef writes it.
+        /// The text of the input in a NodeDef.
         var text: String { isControl ? "^" + name : output == 0 ? name : "\(name):\(output)" }
     }
 
+    /// An operation of the graph, with its name, inputs and attributes.
     struct Node {
         var name = ""
         var operation = "" {
             didSet { facts = Operation.named(operation) }
         }
-        /// What is known of the operation.
+        /// The facts that the table of operations has.
         private(set) var facts = Operation.unknown
         var inputs: [Input] = []
-        /// Attributes by name, those that were understood.
+        /// The attributes of the kinds below, by name.
         var attributes: [String: Attribute] = [:]
         fileprivate var attributeNames: Set<String> = []
-        /// Where the node's message lies in the serialized graph; empty for one in a function's body.
+        /// The bytes of the node's message in the serialized graph; empty for a node in a function's body.
         fileprivate(set) var range = 0..<0
     }
 
     enum Attribute {
         case type(DataType)
-        case shape([Int]?)  // nil: unknown rank; -1: unknown dimension
+        case shape([Int]?)  // nil stands for an unknown rank, -1 for an unknown dimension
         case flag(Bool)
         case integer(Int)
         case number(Float)
@@ -38,13 +43,13 @@ struct GraphDefinition {
         case tensor(Constant)
     }
 
-    /// A constant's type, shape, and values where these are a few integers, as sizes and axes are.
+    /// A constant's type and shape. Its values are read only where they are a few integers, as sizes and axes are.
     struct Constant {
         var type = DataType.unknown
         var shape: [Int]? = []
         var integers: [Int] = []
 
-        /// More values than this are weights or indices, and are skipped.
+        /// Constants of more values than this are weights or indices. Their values are skipped.
         static let fewIntegers = 64
     }
 
@@ -58,6 +63,9 @@ struct GraphDefinition {
     private(set) var functionNodes: [FunctionNode] = []
     private(set) var index: [String: Int] = [:]
 
+    /// Reads a serialized GraphDef.
+    ///
+    /// - Throws: `.invalidGraph`.
     init(_ bytes: UnsafeRawBufferPointer) throws {
         try Self.recognize(bytes)
         var reader = ProtobufReader(bytes)
@@ -70,10 +78,13 @@ struct GraphDefinition {
             case 2: try readLibrary(value.message())
             case 3: _ = try value.varint() // version
             case 4, 5: _ = try value.message() // versions, debug information
-            default: throw FNEError(.invalidGraph, "is not a TensorFlow GraphDef (unknown field \(field))")
+            default:
+                throw FNEError(.invalidGraph, "this is not a TensorFlow GraphDef. It has the unknown field \(field)")
             }
         }
-        guard !nodes.isEmpty else { throw FNEError(.invalidGraph, "is not a TensorFlow GraphDef: it has no nodes") }
+        guard !nodes.isEmpty else {
+            throw FNEError(.invalidGraph, "this is not a TensorFlow GraphDef, since it has no nodes")
+        }
         for (number, node) in nodes.enumerated() {
             guard index.updateValue(number, forKey: node.name) == nil else {
                 throw FNEError(.invalidGraph, "two nodes are named '\(node.name)'")
@@ -81,7 +92,8 @@ struct GraphDefinition {
         }
         for node in nodes {
             for input in node.inputs where index[input.name] == nil {
-                throw FNEError(.invalidGraph, "node '\(node.name)' reads '\(input.name)', which the graph does not hold")
+                throw FNEError(
+                    .invalidGraph, "node '\(node.name)' reads '\(input.name)', but the graph has no such node")
             }
         }
     }
@@ -93,17 +105,18 @@ struct GraphDefinition {
         return start - base..<start - base + part.count
     }
 
-    /// Says what other files are that users take for a GraphDef.
+    /// Recognizes other kinds of files that users take for a GraphDef, so that the error can name them.
     private static func recognize(_ bytes: UnsafeRawBufferPointer) throws {
         func starts(_ text: [UInt8]) -> Bool { bytes.starts(with: text) }
         let mistaken: String? =
-            starts([0x89] + Array("HDF".utf8)) ? "is an HDF5 file (Keras weights)"
+            starts([0x89] + Array("HDF".utf8)) ? "is an HDF5 file (Keras weights?)"
             : starts(Array("PK".utf8)) ? "is a ZIP archive (a .keras model?)"
             : starts(Array("node {".utf8)) || starts(Array("node:".utf8)) ? "is a GraphDef in text format"
             : starts([0x08, 0x01, 0x12]) ? "is a SavedModel"
             : bytes.count >= 8 && bytes[4..<8].elementsEqual(Array("TFL3".utf8)) ? "is a TensorFlow Lite model" : nil
         if let mistaken {
-            throw FNEError(.invalidGraph, "\(mistaken), not a GraphDef; freeze the model into a binary GraphDef first")
+            throw FNEError(
+                .invalidGraph, "this \(mistaken), not a binary GraphDef. Freeze the model into one first")
         }
     }
 
@@ -167,7 +180,7 @@ struct GraphDefinition {
         return node
     }
 
-    /// An entry of the map of attributes.
+    /// Reads an entry of a node's map of attributes.
     private static func readAttribute(_ bytes: UnsafeRawBufferPointer, of node: inout Node) throws {
         var key = ""
         var attribute: Attribute?
@@ -184,7 +197,7 @@ struct GraphDefinition {
         node.attributes[key] = attribute
     }
 
-    /// "name", "name:1" or "^name".
+    /// The input that a text names. The text is "name", "name:1", or "^name" for a control input.
     private static func input(_ text: String) -> Input {
         if text.utf8.first == 0x5e { return Input(name: String(text.dropFirst()), output: 0, isControl: true) }
         let reference = TensorName(text)
@@ -196,7 +209,7 @@ struct GraphDefinition {
         var result: Attribute?
         var singular = SingularFields()
         while let (field, value) = try reader.next() {
-            try singular.take(1) // the value is one of its kinds
+            try singular.take(1) // an attribute has one value, of one kind
             switch field {
             case 2: result = .text(try value.string())
             case 3: result = .integer(Int(truncatingIfNeeded: try value.varint()))
@@ -238,7 +251,7 @@ struct GraphDefinition {
         return constant
     }
 
-    /// A repeated number: one of many, or many in a row.
+    /// Appends a repeated field's numbers. They are written one by one, or many in one packed field.
     private static func appendIntegers(_ value: ProtobufReader.Value, to integers: inout [Int]) throws {
         switch value {
         case .varint(let number):
@@ -252,7 +265,8 @@ struct GraphDefinition {
         }
     }
 
-    /// Little-endian numbers of a constant's tensor_content.
+    /// The integers of a constant's tensor_content, which are little-endian. It is empty where they are many, or of
+    /// another type.
     private static func integers(_ content: UnsafeRawBufferPointer, type: DataType) -> [Int] {
         switch type {
         case .int32 where content.count <= 4 * Constant.fewIntegers:
@@ -285,7 +299,7 @@ struct GraphDefinition {
 }
 
 extension GraphDefinition.Node {
-    /// Inputs that carry data.
+    /// The inputs that carry values, in order.
     var dataInputs: [GraphDefinition.Input] { inputs.filter { !$0.isControl } }
 
     func text(_ name: String) -> String? { if case .text(let value)? = attributes[name] { value } else { nil } }
@@ -301,12 +315,13 @@ extension GraphDefinition.Node {
     /// Whether the operation has one of the traits.
     func isAny(_ traits: Operation.Traits) -> Bool { !facts.traits.isDisjoint(with: traits) }
 
-    /// Whether the operation computes float32, by its attribute T; float32 is also what an operation without it computes.
+    /// Whether the operation computes float32, by its attribute T. An operation without the attribute computes float32
+    /// too.
     var isFloat32: Bool { (type("T") ?? .float32) == .float32 }
 
     func shape(_ name: String) -> [Int]? { if case .shape(let value)? = attributes[name] { value } else { nil } }
 
-    /// Whether the node has an attribute, understood or not.
+    /// Whether the node has an attribute of that name, also one of a kind that is not read.
     func has(_ name: String) -> Bool { attributeNames.contains(name) }
 
     func constant(_ name: String) -> GraphDefinition.Constant? {

@@ -1,20 +1,22 @@
 import FNESupport
 
-/// Which nodes of a graph read which, in what order they can be computed, and which of them constants alone decide.
+/// The structure of a graph: which nodes read which, in which order they can be computed, and which nodes depend on
+/// constants alone. A node's number is its index in `GraphDefinition.nodes`.
 package struct GraphTopology: Sendable {
-    /// Node numbers so that each comes after its inputs; as they stand in the file where that is such an order.
+    /// The nodes, in an order in which each comes after its inputs. It is the order of the file, where that fits.
     let order: [Int]
-    /// Data edges: whose outputs a node reads, and who reads any output of a node, in order.
+    /// For each node, the nodes whose outputs it reads, in the order of its inputs.
     let inputs: [[Int]]
+    /// For each node, the nodes that read any of its outputs, once per edge.
     let readers: [[Int]]
-    /// Nodes that wait for a node without reading from it.
+    /// For a node, the nodes that wait for it without reading from it.
     let controlReaders: [Int: [Int]]
-    /// Whether a node's value is known from constants alone.
+    /// Whether a node's value depends on constants alone.
     let isConstant: [Bool]
 
     private let graph: GraphDefinition
 
-    /// - Throws: `.invalidGraph` for a cycle.
+    /// - Throws: `.invalidGraph` for a cycle, with the name of a node on it.
     init(_ graph: GraphDefinition) throws {
         self.graph = graph
         let order = try Self.order(graph)
@@ -42,7 +44,7 @@ package struct GraphTopology: Sendable {
         self.controlReaders = controlReaders
     }
 
-    /// The nodes themselves and all that they need, control inputs included.
+    /// The nodes themselves and all nodes that they need, control inputs included.
     func ancestors(of nodes: Set<Int>) -> Set<Int> {
         var found = nodes
         var pending = Array(nodes)
@@ -54,7 +56,7 @@ package struct GraphTopology: Sendable {
         return found
     }
 
-    /// The Const node whose values a node hands on to the bit.
+    /// The Const node whose values a node passes on without changing a bit; nil where there is none.
     func storedConstant(_ number: Int) -> Int? {
         var number = number
         for _ in 0..<16 {
@@ -68,8 +70,9 @@ package struct GraphTopology: Sendable {
         return nil
     }
 
-    /// Depth first from each node in file order, so that a file in topological order keeps it. Loops of the old control
-    /// flow are cut where they close, after a NextIteration; any other cycle is an error.
+    /// Finds the order by a depth-first search from each node of the file. A file that is in such an order keeps it.
+    /// Loops of TensorFlow's old control flow are cut where they close, which is after a NextIteration. Any other cycle
+    /// is an error.
     private static func order(_ graph: GraphDefinition) throws -> [Int] {
         var order: [Int] = []
         order.reserveCapacity(graph.nodes.count)

@@ -1,49 +1,53 @@
-/// What libfne knows of a TensorFlow operation. This is the only table of operations: the checks, the analysis of layers
-/// and the rewriting of graphs all ask it.
+/// The facts that libfne knows about a TensorFlow operation. This is the only table of operations. The checks, the
+/// analysis of layers and the rewriting of graphs all use it.
 package struct Operation: Sendable {
+    /// The properties of an operation.
     package struct Traits: OptionSet, Sendable {
+        /// One bit per property.
         package let rawValue: UInt32
 
+        /// Properties from their bits.
         package init(rawValue: UInt32) { self.rawValue = rawValue }
 
-        /// Computes tensors from tensors and does nothing else, so that graphs of unknown origin may hold it.
+        /// It computes tensors from tensors and does nothing else, so that graphs of unknown origin may hold it.
         static let computes = Traits(rawValue: 1 << 0)
-        /// A tensor that is fed.
+        /// Its value is fed.
         static let placeholder = Traits(rawValue: 1 << 1)
-        /// Adds its inputs.
+        /// It adds its inputs.
         static let addition = Traits(rawValue: 1 << 2)
-        /// Takes one input off the other.
+        /// It subtracts one input from the other.
         static let subtraction = Traits(rawValue: 1 << 3)
-        /// Multiplies its inputs, or divides one by the other.
+        /// It multiplies its inputs, or divides one by the other.
         static let scaling = Traits(rawValue: 1 << 4)
-        /// Normalizes its first input by statistics that are inputs too.
+        /// It normalizes its first input by statistics that are inputs too.
         static let normalization = Traits(rawValue: 1 << 5)
-        /// A non-linear function of one input, value by value.
+        /// It is a non-linear function of one input, value by value.
         static let activation = Traits(rawValue: 1 << 6)
-        /// Works value by value, and may be part of an activation that several operations make.
+        /// It works value by value, and may be part of an activation that several operations make.
         static let partOfActivation = Traits(rawValue: 1 << 7)
-        /// Hands its first input on, perhaps checked, rounded or in another type.
+        /// It passes its first input on, perhaps checked, rounded or in another type.
         static let keepsTensor = Traits(rawValue: 1 << 8)
-        /// Hands its first input on to the bit.
+        /// It passes its first input on without changing a bit.
         static let keepsBits = Traits(rawValue: 1 << 9)
-        /// Changes the shape alone.
+        /// It changes the shape alone.
         static let reshapes = Traits(rawValue: 1 << 10)
-        /// Averages over axes or windows.
+        /// It averages over axes or windows.
         static let averages = Traits(rawValue: 1 << 11)
-        /// May stand between a classifier's scores and their softmax.
+        /// It may stand between a classifier's scores and their softmax. Scores are the numbers from which classes are
+        /// told.
         static let mayFollowScores = Traits(rawValue: 1 << 12)
-        /// Tells classes from scores.
+        /// It tells classes from scores.
         static let decides = Traits(rawValue: 1 << 13)
-        /// Undoes what an atrous convolution does to its input.
+        /// It undoes the blocks that an atrous convolution makes of its input.
         static let unblocks = Traits(rawValue: 1 << 14)
-        /// Hands sizes on, or puts them together.
+        /// It passes sizes on, or puts them together.
         static let makesSizes = Traits(rawValue: 1 << 15)
-        /// Its sizes are sides of maps, or are added to them.
+        /// The sizes among its inputs are sides of maps, or are added to sides.
         static let sizesAreSides = Traits(rawValue: 1 << 16)
 
-        /// Sums, differences, products and quotients: with a constant, an affine function of the other input.
+        /// Sums, differences, products and quotients. With a constant, each is an affine function of the other input.
         static let affine: Traits = [.addition, .subtraction, .scaling]
-        /// What an activation can be made of.
+        /// The operations that an activation can be made of.
         static let valueByValue: Traits = [.activation, .affine, .keepsTensor, .partOfActivation]
     }
 
@@ -54,7 +58,9 @@ package struct Operation: Sendable {
         case allButLast
         case all
 
-        /// - Parameter inputs: data inputs of the operation
+        /// How many inputs have that type. They are the first ones.
+        ///
+        /// - Parameter inputs: the number of the operation's data inputs
         func count(of inputs: Int) -> Int {
             switch self {
             case .none: 0
@@ -66,14 +72,14 @@ package struct Operation: Sendable {
     }
 
     let traits: Traits
-    /// The kind of layer that it is; a product is one where one of its two inputs is constant.
+    /// The kind of layer that it may be. A matrix product is a layer only where one of its two inputs is constant.
     let layer: TensorKind?
-    /// Which input a convolution's weights are.
+    /// The number of the input that holds a convolution's weights.
     let weights: Int?
-    /// Which inputs are sizes.
+    /// The numbers of the inputs that are sizes.
     let sizes: [Int]
-    /// An operation that moves, compares, adds or multiplies values follows the type of these inputs: it can compute
-    /// bfloat16 where they are.
+    /// An operation that moves, compares, adds or multiplies values follows the type of these inputs. It can compute
+    /// bfloat16 where they are bfloat16.
     let follows: TypedInputs
 
     private init(
@@ -86,11 +92,12 @@ package struct Operation: Sendable {
         self.follows = follows
     }
 
-    /// An operation that the table does not have.
+    /// An operation that the table lacks.
     static let unknown = Operation([])
 
+    /// The facts about the operation of a name.
     static func named(_ name: String) -> Operation {
-        // Swift takes different bytes for the same text where Unicode does; TensorFlow's names are ASCII.
+        // Swift compares texts as Unicode does, so that different bytes may be equal. TensorFlow's names are ASCII.
         guard name.utf8.allSatisfy({ $0 < 0x80 }) else { return .unknown }
         return table[name] ?? .unknown
     }
@@ -102,9 +109,10 @@ package struct Operation: Sendable {
         return table
     }()
 
-    /// Operations of which something is known.
+    /// The operations with more facts than that they compute.
     private static let special: [(String, Operation)] = [
-        // Layers. Weights are [height, width, in, out]; those of a transposed convolution [height, width, out, in].
+        // Layers. Weights are [height, width, in, out], but those of a transposed convolution are [height, width, out,
+        // in].
         ("Conv2D", Operation(.computes, layer: .convolution, weights: 1)),
         ("Conv3D", Operation(.computes, layer: .convolution, weights: 1)),
         ("Conv2DBackpropInput", Operation(.computes, layer: .convolution, weights: 1, sizes: [0])),
@@ -138,7 +146,7 @@ package struct Operation: Sendable {
         ("BatchNormWithGlobalNormalization", Operation([.computes, .normalization])),
         ("LRN", Operation(.computes, follows: .all)),
 
-        // Activations, and what they are made of.
+        // Activations, and their parts.
         ("Relu", Operation([.computes, .activation], follows: .all)),
         ("Relu6", Operation([.computes, .activation], follows: .all)),
         ("Elu", Operation([.computes, .activation], follows: .all)),
@@ -171,7 +179,7 @@ package struct Operation: Sendable {
         ("Sqrt", Operation([.computes, .partOfActivation])),
         ("Square", Operation([.computes, .partOfActivation])),
 
-        // What hands a tensor on.
+        // Operations that pass a tensor on.
         ("Identity", Operation([.computes, .keepsTensor, .keepsBits, .mayFollowScores, .makesSizes], follows: .all)),
         ("StopGradient", Operation([.computes, .keepsTensor, .keepsBits], follows: .all)),
         ("PreventGradient", Operation([.computes, .keepsTensor, .keepsBits])),
@@ -208,7 +216,7 @@ package struct Operation: Sendable {
         ("TopKV2", Operation([.computes, .decides])),
         ("InTopKV2", Operation([.computes, .decides])),
 
-        // Sizes by which a few bytes can ask for terabytes.
+        // Operations with sizes, by which a few bytes can ask for terabytes.
         ("CropAndResize", Operation([.computes, .sizesAreSides], sizes: [3])),
         ("MirrorPad", Operation([.computes, .sizesAreSides], sizes: [1], follows: .first)),
         ("Pad", Operation([.computes, .sizesAreSides], sizes: [1], follows: .first)),
@@ -232,7 +240,7 @@ package struct Operation: Sendable {
         ("Tile", Operation(.computes, sizes: [1])),
     ]
 
-    /// Operations of which no more is known than that they compute.
+    /// The operations that only compute, without further facts.
     private static let computing = """
         Acos Acosh All Angle Any ArgMin Asin Asinh Assert Atan Atan2 Atanh AvgPool3D Bitcast BroadcastArgs Bucketize
         Ceil Complex ComplexAbs Concat ConcatOffset Const ControlTrigger Conv Conv2DBackpropInputV2 Cos Cosh Cross

@@ -1,10 +1,10 @@
-/// Writes the protocol buffers wire format.
+/// Writes the wire format of protocol buffers. The first argument of its functions is the field's number.
 struct ProtobufWriter {
     private(set) var bytes: [UInt8] = []
 
     mutating func number(_ field: Int, _ value: Int) {
         varint(UInt64(field) << 3)
-        varint(UInt64(bitPattern: Int64(value))) // negative numbers are sent as 64 bits of two's complement
+        varint(UInt64(bitPattern: Int64(value))) // a negative number is its two's complement of 64 bits
     }
 
     mutating func bytes(_ field: Int, _ content: some Collection<UInt8>) {
@@ -21,7 +21,7 @@ struct ProtobufWriter {
         bytes(field, inner.bytes)
     }
 
-    /// A field as it was read.
+    /// Writes a field as it was read.
     mutating func field(_ field: Int, _ value: ProtobufReader.Value) {
         switch value {
         case .varint(let number):
@@ -37,7 +37,7 @@ struct ProtobufWriter {
         }
     }
 
-    /// The key and the length of a field whose content, of so many bytes, is written by someone else.
+    /// Writes the key and the length of a field. The caller writes the content elsewhere, in so many bytes.
     mutating func header(_ field: Int, length: Int) {
         varint(UInt64(field) << 3 | 2)
         varint(UInt64(length))

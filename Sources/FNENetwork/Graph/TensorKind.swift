@@ -1,4 +1,4 @@
-/// Kinds of tensors; the numbers are those of `FNE_KIND_*`.
+/// The kinds of tensors. The numbers are those of `FNE_KIND_*` in `include/fne.h`.
 public enum TensorKind: Int32, Sendable, CaseIterable {
     case other = 0
     case convolution = 1
@@ -6,6 +6,7 @@ public enum TensorKind: Int32, Sendable, CaseIterable {
     case dense = 3
     case input = 4
 
+    /// The name in a job's manifest.
     package var name: String {
         switch self {
         case .other: "other"

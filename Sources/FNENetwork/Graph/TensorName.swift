@@ -1,5 +1,4 @@
-/// A tensor of a graph: output `output` of node `node`. Written "node" or "node:0"; the prefix "import/", under which
-/// the original function imports its graph, is taken off when a user names a tensor.
+/// The name of a tensor: output `output` of node `node`. The text "node" means the same as "node:0".
 package struct TensorName: Hashable {
     let node: String
     let output: Int
@@ -9,7 +8,7 @@ package struct TensorName: Hashable {
         self.output = output
     }
 
-    /// "name", "name:0", "name:1"; a colon without a number behind it belongs to the name.
+    /// Reads "name", "name:0" or "name:1". A colon without a number after it belongs to the name.
     init(_ text: String) {
         if let colon = text.utf8.lastIndex(of: 0x3a), let output = Int(text[text.utf8.index(after: colon)...]),
             output >= 0
@@ -20,7 +19,8 @@ package struct TensorName: Hashable {
         }
     }
 
-    /// As a user writes it, with or without "import/".
+    /// Reads a name that a user wrote. A leading "import/" is removed, because the original function imports its graph
+    /// under that prefix.
     init(userWritten text: String) {
         let name = TensorName(text)
         self.init(
@@ -28,6 +28,6 @@ package struct TensorName: Hashable {
             output: name.output)
     }
 
-    /// "node" for the first output, else "node:1".
+    /// The name in words: "node" for the first output, else, for example, "node:1".
     package var text: String { output == 0 ? node : "\(node):\(output)" }
 }

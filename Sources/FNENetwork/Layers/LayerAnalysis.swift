@@ -1,33 +1,37 @@
 /// Finds the layers of a network from the structure of its graph.
 ///
 /// A layer is a convolution, a depthwise convolution, or a matrix product with a constant. Its output is the tensor
-/// after the bias, the normalization and the activation that follow it: from the operation, the walk goes on while the
-/// tensor has a single reader that scales or shifts by constants, normalizes, or is an activation; it ends after the
-/// first activation. A residual sum, a concatenation or a second reader ends it too.
+/// after the bias, the normalization and the activation that follow it. To find it, the analysis walks from the
+/// operation along the graph. It goes on while the tensor has a single reader that scales or shifts by constants,
+/// normalizes, or is an activation. The walk ends after the first activation. It ends before a residual sum, a
+/// concatenation or a second reader.
 ///
-/// A layer from which no further layer can be reached is a classifier's output when a softmax follows it, or when it is
-/// a score without activation: a dense layer, or a 1x1 convolution of a globally pooled map.
+/// A layer is a classifier's output when no further layer can be reached from it, and a softmax follows it or it is a
+/// score. A score is a dense layer without an activation, or a 1x1 convolution, without one, of a map that was averaged
+/// over height and width.
 struct LayerAnalysis {
+    /// A layer that was found. Nodes are given by their numbers.
     struct Layer {
         /// The node whose first output is the layer's output.
         let output: Int
         let kind: TensorKind
+        /// The number of channels; nil where the weights' shape is not in the graph.
         let channels: Int?
         let isClassifier: Bool
-        /// The convolution or product itself.
+        /// The node of the convolution or the product itself.
         let operation: Int
     }
 
-    /// In graph order.
+    /// The layers, in the order of the topology.
     private(set) var layers: [Layer] = []
-    /// What the classifiers' last layers read: often the globally pooled last map.
+    /// The nodes that the classifiers' last layers read. Often it is the last map, averaged over height and width.
     private(set) var classifierInputs: Set<Int> = []
 
     private let graph: GraphDefinition
     private let topology: GraphTopology
-    /// The kind of layer that an operation is, if it is one.
+    /// The kind of layer that each node is; nil for one that is no layer.
     private var kinds: [TensorKind?]
-    /// What can be reached from a node's outputs.
+    /// For each node, what can be reached from its outputs.
     private var ahead: [Ahead]
 
     init(_ graph: GraphDefinition, _ topology: GraphTopology) {
@@ -37,7 +41,7 @@ struct LayerAnalysis {
         ahead = Array(repeating: Ahead(), count: graph.nodes.count)
         for number in topology.order { kinds[number] = kind(number) }
         for number in topology.order.reversed() { ahead[number] = lookAhead(number) }
-        var seen = Set<Int>() // two products that are summed into one output are one layer
+        var seen = Set<Int>() // two products whose sum is one output are one layer
         for number in topology.order {
             guard let kind = kinds[number] else { continue }
             let (output, activated) = walk(from: number)
@@ -55,17 +59,18 @@ struct LayerAnalysis {
     private var readers: [[Int]] { topology.readers }
     private var isConstant: [Bool] { topology.isConstant }
 
-    /// Whether an operation is a layer's.
+    /// Whether a node is the operation of a layer.
     func isLayer(_ number: Int) -> Bool { kinds[number] != nil }
 
-    /// One entry per edge to a node that uses a node's values. One that asks for the shape (for a batch size) does not.
+    /// The nodes that use a node's values, once per edge. A node that reads only the shape, as for a batch size, uses
+    /// none.
     private func valueReaders(_ number: Int) -> [Int] {
         readers[number].filter { graph.nodes[$0].operation != "Shape" }
     }
 
     // MARK: Layers
 
-    /// The kind of layer that a node is, if it is one.
+    /// The kind of layer that a node is; nil where it is no layer.
     private func kind(_ number: Int) -> TensorKind? {
         guard !isConstant[number], let kind = graph.nodes[number].facts.layer else { return nil }
         guard kind == .dense else { return kind }
@@ -73,7 +78,7 @@ struct LayerAnalysis {
         return inputs.count == 2 && isConstant[inputs[0]] != isConstant[inputs[1]] ? .dense : nil
     }
 
-    /// The number of channels that a layer's weights give, if their shape is in the graph.
+    /// The number of channels that a layer's weights give; nil where their shape is not in the graph.
     func channels(_ number: Int) -> Int? {
         let node = graph.nodes[number]
         let inputs = inputs[number]
@@ -81,14 +86,14 @@ struct LayerAnalysis {
             guard place < inputs.count, let shape = constantShape(inputs[place]) else { return nil }
             return Self.channels(of: node.operation, weights: shape)
         }
-        // A matrix product: the constant is one of the two.
+        // A matrix product has one constant input. The channels are known where that is the second one.
         guard inputs.count >= 2, !isConstant[inputs[0]], let shape = constantShape(inputs[1]), shape.count == 2 else {
             return nil
         }
         return node.flag("transpose_b") || node.flag("adj_y") ? shape[0] : shape[1]
     }
 
-    /// From the shape of a convolution's weights.
+    /// The number of channels by the shape of a convolution's weights.
     private static func channels(of operation: String, weights shape: [Int]) -> Int? {
         switch operation {
         case "Conv2DBackpropInput": // [height, width, out, in]
@@ -102,7 +107,7 @@ struct LayerAnalysis {
         }
     }
 
-    /// The shape of a constant, also after operations that keep it.
+    /// The shape of a constant, also after operations that keep the shape.
     private func constantShape(_ number: Int) -> [Int]? {
         var number = number
         for _ in 0..<16 {
@@ -114,9 +119,9 @@ struct LayerAnalysis {
         return nil
     }
 
-    /// From a layer's operation to its output: the node, and whether an activation was met.
+    /// Walks from a layer's operation to its output. Returns the output's node, and whether the walk met an activation.
     private func walk(from operation: Int) -> (output: Int, activated: Bool) {
-        var output = operation // the last tensor that is worth naming
+        var output = operation // the last tensor on the walk that can be the layer's output
         var current = operation
         while true {
             if let composed = composedActivation(of: current) { return (composed, true) }
@@ -140,26 +145,27 @@ struct LayerAnalysis {
         }
     }
 
-    /// A dense layer on a map, as Keras writes it: Reshape to [n * height * width, in], MatMul, Reshape to a map again.
+    /// Whether a reader makes a map again of a dense layer's product. Keras writes a dense layer on a map as a Reshape
+    /// to [n * height * width, in], a MatMul, and a Reshape to a map.
     private func restoresMap(_ reader: Int, after operation: Int) -> Bool {
         func isReshape(_ number: Int?) -> Bool { number.map { graph.nodes[$0].operation == "Reshape" } ?? false }
         return kinds[operation] == .dense && isReshape(reader) && inputs[reader].first == operation
             && isReshape(inputs[operation].first { !isConstant[$0] })
     }
 
-    /// The most operations that an activation is made of.
+    /// The most operations that an activation may be made of.
     private static let composedLimit = 16
 
-    /// An activation that several operations on one tensor x make: swish x * sigmoid(x), hard swish, mish, gelu, PReLU
-    /// and the like. All readers of x work value by value on x and constants alone, and everything computed so meets
-    /// again in one tensor, the activation's output.
+    /// The output of an activation that several operations on one tensor x make, such as swish, x * sigmoid(x), hard
+    /// swish, mish, gelu or PReLU. All readers of x work value by value on x and constants alone. Everything that they
+    /// compute meets again in one tensor, which is the output. Nil where the readers make no such activation.
     private func composedActivation(of tensor: Int) -> Int? {
         guard valueReaders(tensor).count >= 2 else { return nil }
         var region = Set([tensor])
-        var open = valueReaders(tensor).count // edges that lead out of what was visited
+        var open = valueReaders(tensor).count // edges that lead out of the nodes that were visited
         var pending = Set(valueReaders(tensor))
         while region.count <= Self.composedLimit, !pending.isEmpty {
-            // The next one whose inputs are all visited; none: x meets something else.
+            // Take a node whose inputs are all visited. Without one, x meets other tensors, and this is no activation.
             guard let next = pending.sorted().first(where: { isPointwise($0, on: region) }) else { return nil }
             pending.remove(next)
             region.insert(next)
@@ -176,7 +182,8 @@ struct LayerAnalysis {
             && inputs[number].allSatisfy { region.contains($0) || isConstant[$0] }
     }
 
-    /// Constant factors after the activation belong to it: some hard swishes divide by six at the end.
+    /// The node after constant factors. They belong to the activation, as in hard swishes that divide by six at the
+    /// end.
     private func withFactors(_ number: Int) -> Int {
         var output = number
         while let reader = valueReaders(output).first, valueReaders(output).count == 1,
@@ -188,7 +195,7 @@ struct LayerAnalysis {
         return output
     }
 
-    /// An IdentityN that only carries a custom gradient hands its first input on.
+    /// The node before an IdentityN. Such a node only carries a custom gradient, and passes its first input on.
     private func withoutGradientIdentity(_ number: Int) -> Int {
         guard graph.nodes[number].operation == "IdentityN", let first = inputs[number].first else { return number }
         return first
@@ -196,8 +203,8 @@ struct LayerAnalysis {
 
     // MARK: Classifiers
 
-    /// A sigmoid decides where it ends the graph; elsewhere it is a gate. An exp does where it is part of a softmax that
-    /// is written out.
+    /// Whether a node tells classes from scores. A sigmoid does where it ends the graph; elsewhere it is a gate. An exp
+    /// does where it is part of a softmax that is written out.
     private func decides(_ number: Int) -> Bool {
         let operation = graph.nodes[number].operation
         if graph.nodes[number].isAny(.decides) { return true }
@@ -206,14 +213,17 @@ struct LayerAnalysis {
         return operation == "Exp" && next.contains("Sum") && (next.contains("RealDiv") || next.contains("Div"))
     }
 
+    /// What can be reached from a node.
     private struct Ahead {
+        /// A further layer can be reached.
         var layer = false
+        /// A node that tells classes from scores can be reached.
         var decision = false
-        /// Nothing but changes of shape, pooling and decisions.
+        /// Only changes of shape, pooling and decisions can be reached.
         var onlyShaping = true
     }
 
-    /// From what is ahead of a node's readers, which were visited before it.
+    /// What can be reached from a node, by what can be reached from its readers. They must have been visited before.
     private func lookAhead(_ number: Int) -> Ahead {
         var result = Ahead()
         for reader in readers[number] {
@@ -234,7 +244,7 @@ struct LayerAnalysis {
         return kind == .dense || (kind == .convolution && readsPooledMap(operation))
     }
 
-    /// The tensor that a layer reads, before changes of its shape.
+    /// The node whose tensor a layer reads, before changes of its shape.
     private func read(by operation: Int) -> Int? {
         var number = inputs[operation].first { !isConstant[$0] }
         while let current = number {
@@ -244,8 +254,8 @@ struct LayerAnalysis {
         return nil
     }
 
-    /// Whether a convolution reads a map that was averaged over all of height and width: as far as the structure says,
-    /// a Mean, or an average pooling.
+    /// Whether a convolution reads a map that was averaged over all of height and width. The structure of the graph
+    /// only shows that there is a Mean or an average pooling, so this is taken for it.
     private func readsPooledMap(_ operation: Int) -> Bool {
         guard var number = inputs[operation].first else { return false }
         for _ in 0..<8 {

@@ -1,22 +1,26 @@
 import FNESupport
 
-/// Turns what a user writes into layers: exact names, "all", "last:25%", globs. This is the grammar's only home: networks,
-/// jobs and packed codes are all selected from by it.
+/// Turns the selectors that a user writes into layers. A selector is an exact name, "all", a share such as "last:25%",
+/// or a glob, which is a pattern such as "conv*". This is the only implementation of the grammar. Networks, jobs and
+/// packed codes all use it.
 ///
-/// A name always comes first, whatever characters it holds. It is looked for as it is written, and then without a leading
-/// "import/" and a trailing ":0". The layers come in the order of the selectors, and within a selector in the order of the
-/// list. A layer that several selectors choose is taken once, at its first place. Its exact name may be given once only.
+/// A selector that is the name of a layer means that layer, whatever characters it holds. The name is looked for as it
+/// is written, and then without a leading "import/" and a trailing ":0". The layers come in the order of the selectors,
+/// and within a selector in the order of the list. A layer that several selectors choose is taken once, at its first
+/// place. Its exact name may be given once only.
 public enum LayerSelection {
-    /// A tensor of a network that is to be a layer of the row.
+    /// A tensor of a network that becomes a layer of the row.
     package struct Selected {
+        /// The tensor's name.
         package let name: TensorName
+        /// The kind of the layer.
         package let kind: TensorKind
     }
 
-    /// Selects from a network. "all" and globs choose from the default layers and the classifier's; exact names may be
-    /// those of any tensor.
+    /// Selects from a network. "all" and globs choose from the default layers and the classifier's. An exact name may
+    /// be that of any tensor.
     ///
-    /// - Parameter selectors: empty means all default layers.
+    /// - Parameter selectors: an empty list means all default layers
     /// - Returns: at least one tensor, none twice.
     /// - Throws: `.unknownTensor`, `.invalidArgument`.
     package static func resolve(_ selectors: [String], in model: Model) throws -> [Selected] {
@@ -37,16 +41,18 @@ public enum LayerSelection {
     /// Selects from a list of layers, such as those of a job.
     ///
     /// - Parameters:
-    ///   - selectors: empty means all default layers.
-    ///   - names: of all layers, in the order of their columns
-    ///   - isDefault: which of them are default layers; nil: all
-    /// - Returns: numbers of `names`, at least one, none twice.
+    ///   - selectors: an empty list means all default layers
+    ///   - names: the names of all layers, in the order of their columns
+    ///   - isDefault: which of them are default layers; nil means all
+    /// - Returns: indices into `names`, at least one, none twice.
     /// - Throws: `.unknownTensor`, `.invalidArgument`.
     public static func indices(_ selectors: [String], among names: [String], isDefault: [Bool]? = nil) throws -> [Int] {
         if let isDefault, isDefault.count != names.count {
-            throw FNEError(.invalidArgument, "there are \(names.count) names, but \(isDefault.count) flags")
+            throw FNEError(
+                .invalidArgument,
+                "there are \(names.count) names, but \(isDefault.count) flags; each name needs one flag")
         }
-        // Names are compared as bytes: String's equality takes different bytes for the same name.
+        // Names are compared as bytes. Swift's strings can be equal where their bytes differ.
         func key(_ name: TensorName) -> [UInt8] { Array(name.text.utf8) }
         let numbers = Dictionary(
             names.enumerated().map { (key(TensorName($1)), $0) }, uniquingKeysWith: { first, _ in first })
@@ -55,21 +61,21 @@ public enum LayerSelection {
             exact: { numbers[key(TensorName($0))] ?? numbers[key(TensorName(userWritten: $0))] },
             unknown: {
                 let nearest = nearestNamesSentence(to: TensorName(userWritten: $0).text, among: names)
-                return FNEError(.unknownTensor, "there is no layer '\($0)'; \(nearest)")
+                return FNEError(.unknownTensor, "there is no layer '\($0)'. \(nearest)")
             },
             whole: "list")
         return try choices.resolve(selectors)
     }
 
-    /// What there is to choose from.
+    /// The layers that selectors choose from.
     private struct Choices<Layer: Hashable> {
-        /// What "all", "last" and globs choose from.
+        /// The layers that "all", "last" and globs choose from.
         let layers: [(name: String, layer: Layer, isDefault: Bool)]
-        /// The layer of that very name.
+        /// Gives the layer of exactly that name.
         let exact: (String) -> Layer?
-        /// The error for a name that is not there.
+        /// Makes the error for a name that is not there.
         let unknown: (String) -> FNEError
-        /// What holds the layers, for messages.
+        /// The word for the thing that holds the layers, for messages.
         let whole: String
 
         func resolve(_ selectors: [String]) throws -> [Layer] {
@@ -94,24 +100,29 @@ public enum LayerSelection {
 
         private var defaults: [Layer] { layers.filter(\.isDefault).map(\.layer) }
 
-        /// The layers of a selector that is no name.
+        /// The layers that a selector other than a name chooses.
         private func matching(_ selector: String) throws -> [Layer] {
             if selector == "all" { return try nonEmpty(layers.map(\.layer)) }
             if selector.hasPrefix("last:") { return try nonEmpty(last(selector)) }
             guard selector.contains(where: { "*?[".contains($0) }) else { throw unknown(selector) }
             let pattern = selector.hasPrefix("import/") ? String(selector.dropFirst("import/".count)) : selector
             let found = layers.filter { LayerSelection.matches(selector, $0.name) || LayerSelection.matches(pattern, $0.name) }
-            guard !found.isEmpty else { throw FNEError(.unknownTensor, "no layer of the \(whole) matches '\(selector)'") }
+            guard !found.isEmpty else {
+                throw FNEError(.unknownTensor, "no layer of the \(whole) matches '\(selector)'")
+            }
             return found.map(\.layer)
         }
 
-        /// "last:25%": the last ceil(0.25 L) of the L default layers.
+        /// The layers of a selector such as "last:25%", which are the last ceil(0.25 L) of the L default layers.
         private func last(_ selector: String) throws -> [Layer] {
             let text = selector.dropFirst("last:".count)
             guard text.hasSuffix("%"), let percent = Double(text.dropLast()), percent > 0, percent <= 100 else {
-                throw FNEError(.invalidArgument, "'\(selector)': write a share above 0 and up to 100, such as last:25%")
+                throw FNEError(
+                    .invalidArgument,
+                    "the selector '\(selector)' needs a share above 0% and up to 100%, such as last:25%")
             }
-            // The product comes first: it is exact for whole percents, so that no rounding error reaches the ceiling.
+            // The product is computed first. It is exact for whole percents, so that no rounding error reaches the
+            // ceiling.
             let count = Int((percent * Double(defaults.count) / 100).rounded(.up))
             return defaults.suffix(count)
         }
@@ -119,20 +130,20 @@ public enum LayerSelection {
         private func nonEmpty(_ found: [Layer]) throws -> [Layer] {
             guard !found.isEmpty else {
                 throw FNEError(
-                    .unknownTensor, "the \(whole) has no convolution and no dense layer; name the tensors to take")
+                    .unknownTensor, "the \(whole) has no convolution and no dense layer. Name the tensors to take")
             }
             return found
         }
     }
 
-    /// Whether a glob matches a whole name: * any run of characters, ? one, [abc] and [a-c] one of a set, [!abc] one
-    /// that is not of it.
+    /// Whether a glob matches a whole name. In a glob, * stands for any run of characters and ? for one character.
+    /// [abc] and [a-c] stand for one character of a set, and [!abc] for one that is not in the set.
     static func matches(_ pattern: String, _ name: String) -> Bool {
         let pattern = Array(pattern.unicodeScalars)
         let name = Array(name.unicodeScalars)
         var p = 0
         var n = 0
-        var retry: (p: Int, n: Int)? // after the last *, and how much of the name it has taken
+        var retry: (p: Int, n: Int)? // the places after the last *, and after the part of the name that it took
         while n < name.count {
             if p < pattern.count, pattern[p] == "*" {
                 p += 1
@@ -150,7 +161,7 @@ public enum LayerSelection {
         return pattern[p...].allSatisfy { $0 == "*" }
     }
 
-    /// Where the pattern goes on when its element at p matches the character; nil when it does not match.
+    /// The end of the pattern's element at p, where the element matches the character; nil where it does not match.
     private static func one(_ pattern: [Unicode.Scalar], _ p: Int, _ character: Unicode.Scalar) -> Int? {
         guard p < pattern.count else { return nil }
         if pattern[p] == "?" { return p + 1 }

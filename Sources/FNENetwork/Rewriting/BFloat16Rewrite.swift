@@ -1,13 +1,14 @@
 import CKernels
 import FNESupport
 
-/// Rewrites a graph so that its layers compute in bfloat16, all but the first few, whose rounding errors every later layer
-/// would inherit.
+/// Rewrites a graph so that its layers compute in bfloat16. The first few layers stay float32, because every later
+/// layer would inherit their rounding errors.
 ///
-/// Bias and normalization with constants are folded into a layer's weights first, in float64. Then its weights are rounded
-/// so that the sum of each output channel's weights is kept (`ck_round_bf16`): inputs after an activation are positive and
-/// rise and fall together, so what matters most of the weights' errors is their sum. Operations between layers that move or
-/// compare values follow the type of what they read; all others stay float32, and casts stand at the borders.
+/// A bias and a normalization by constants are first folded into a layer's weights, in float64. Then the weights are
+/// rounded so that the sum of each output channel's weights is kept (`ck_round_bf16`). The sum of the errors matters
+/// most, because inputs after an activation are positive, and rise and fall together. Operations between layers that
+/// move, compare, add or multiply values take the type of their inputs. All other operations stay float32. Casts stand
+/// where the types meet.
 struct BFloat16Rewrite {
     private let model: Model
     private let needed: Set<Int>
@@ -17,15 +18,16 @@ struct BFloat16Rewrite {
     private let feedsLargeWeights: Bool
     private var constants: ConstantValues
 
-    /// Nodes whose first output is bfloat16 now.
+    /// The nodes whose first output is bfloat16 now.
     private var converted = Set<Int>()
-    /// Nodes that were folded into the layer before them.
+    /// The nodes that were folded into the layer before them.
     private var folded = Set<Int>()
-    /// How many readers of a constant read something else now.
+    /// For a constant, how many of its readers read something else now.
     private var forgotten: [Int: Int] = [:]
     private var casts: [Cast: String] = [:]
     private(set) var fed: [FedWeights] = []
 
+    /// A cast of a tensor to a type. Each is made once.
     private struct Cast: Hashable {
         let tensor: TensorName
         let type: DataType
@@ -47,11 +49,12 @@ struct BFloat16Rewrite {
     private var graph: GraphDefinition { model.graph }
     private var topology: GraphTopology { model.topology }
 
-    /// Whether another node waits for a node without reading from it.
+    /// Whether a needed node waits for a node without reading from it.
     private func isAwaited(_ number: Int) -> Bool {
         topology.controlReaders[number, default: []].contains(where: needed.contains)
     }
 
+    /// Makes the changes. Call it once.
     mutating func apply(to editor: inout GraphEditor) throws {
         var layers = 0
         for number in topology.order where needed.contains(number) && !folded.contains(number) {
@@ -68,16 +71,19 @@ struct BFloat16Rewrite {
 
     // MARK: Layers
 
-    /// What follows a layer's operation and can be taken into its weights: y = product * scale + shift, one scale and one shift per channel.
+    /// The operations after a layer's product that can be folded into the layer, as y = product * scale + shift. There
+    /// is one scale and one shift per channel.
     private struct Affine {
-        /// The operations, in order.
+        /// The nodes, in order.
         var nodes: [Int] = []
         var scale: [Double]
         var shift: [Double]
-        /// Of the layer's output.
+        /// The rank of the layer's output.
         let rank: Int
     }
 
+    /// Converts a layer to bfloat16.
+    ///
     /// - Returns: whether the layer could be converted.
     private mutating func convertLayer(_ number: Int, _ editor: inout GraphEditor) throws -> Bool {
         let node = graph.nodes[number]
@@ -88,7 +94,7 @@ struct BFloat16Rewrite {
             let dataNode = graph.index[inputs[0].name], !topology.isConstant[dataNode],
             let shape = try constants.shape(weightsNode), !shape.contains(0)
         else { return false }
-        // Weights as [inputs, channels], or [channels, inputs].
+        // The weights are seen as [inputs, channels], or as [channels, inputs].
         let channelsFirst = node.operation == "MatMul" && node.flag("transpose_b")
         let channels: Int
         switch (node.operation, shape.count) {
@@ -132,10 +138,10 @@ struct BFloat16Rewrite {
         return true
     }
 
-    /// One reader of a constant less.
+    /// Notes that a constant has one reader less.
     private mutating func forget(_ constant: Int) { forgotten[constant, default: 0] += 1 }
 
-    /// Drops the constants that nothing reads any more.
+    /// Drops the constants that no node reads any more.
     private mutating func dropForgotten(_ editor: inout GraphEditor) {
         var pending = Array(forgotten.keys)
         var dropped = Set<Int>()
@@ -157,7 +163,7 @@ struct BFloat16Rewrite {
         return editor.add(name, operation: "Const", attributes: ["dtype": AttributeValue.type(.bfloat16), "value": value])
     }
 
-    /// Weights as bfloat16, the sum of each output channel kept.
+    /// A layer's weights as bfloat16. The sum of each output channel is kept.
     private mutating func round(
         _ weights: Int, _ shape: [Int], channels: Int, channelsFirst: Bool, scale: [Double]?
     ) throws -> Bytes {
@@ -167,13 +173,15 @@ struct BFloat16Rewrite {
             let failed = result.withNumbers(of: UInt16.self) {
                 ck_round_bf16(values, count / channels, channels, channelsFirst ? 1 : 0, scale, $0)
             }
-            guard failed == 0 else { throw FNEError(.outOfMemory, "cannot allocate a layer's weights") }
+            guard failed == 0 else {
+                throw FNEError(.outOfMemory, "there is not enough memory to round a layer's weights")
+            }
         }
         return result
     }
 
-    /// Follows a layer's operation over sums and products with constants and normalizations with constants, as long as
-    /// nothing else reads what is between.
+    /// Finds the operations after a layer's product that can be folded into it. They are sums, products and
+    /// normalizations with constants. The search ends where a tensor between them has another reader.
     private mutating func foldable(after number: Int, channels: Int, rank: Int) throws -> Affine {
         var result = Affine(
             scale: [Double](repeating: 1, count: channels), shift: [Double](repeating: 0, count: channels),
@@ -191,7 +199,9 @@ struct BFloat16Rewrite {
         return result
     }
 
-    /// - Returns: false where the node is no such operation.
+    /// Folds one node into the layer.
+    ///
+    /// - Returns: false where the node is no sum, product or normalization with constants.
     private mutating func fold(
         _ number: Int, of source: Int, into affine: inout Affine, _ channels: Int
     ) throws -> Bool {
@@ -254,8 +264,8 @@ struct BFloat16Rewrite {
         return true
     }
 
-    /// A constant that is one number, or one per channel along the last axis, and has no more axes than what it is added to
-    /// or multiplied with.
+    /// The values of a constant, one per channel. The constant must be one number, or have one number per channel along
+    /// its last axis, and no more axes than the tensor that it is combined with. Else nil.
     private mutating func perChannel(_ number: Int, _ channels: Int, rank: Int) throws -> [Double]? {
         guard let constant = try constants.value(number), constant.shape.count <= rank else { return nil }
         if constant.values.count == 1, let value = constant.values.first {
@@ -267,7 +277,9 @@ struct BFloat16Rewrite {
 
     // MARK: Between layers
 
-    /// Gives an operation between layers the type of what it reads.
+    /// Gives an operation between layers the type of its inputs.
+    ///
+    /// - Returns: false where the operation stays float32.
     private mutating func follow(_ number: Int, _ editor: inout GraphEditor) throws -> Bool {
         let node = graph.nodes[number]
         let data = node.dataInputs
@@ -294,8 +306,9 @@ struct BFloat16Rewrite {
         return true
     }
 
-    /// A sum of two, as at the end of a residual block, runs on libfne's own operation, together with the Relu after it
-    /// where nothing else reads the sum: TensorFlow adds bfloat16 at less than half the speed of float32.
+    /// Makes a sum of two tensors, as at the end of a residual block, an operation of libfne's own. A Relu after it
+    /// becomes part of it, where nothing else reads the sum. TensorFlow adds bfloat16 at less than half the speed of
+    /// float32.
     private mutating func convertSum(_ number: Int, _ editor: inout GraphEditor) throws {
         let node = graph.nodes[number]
         let inputs = node.inputs.map { $0.isControl ? $0.text : cast($0, to: .bfloat16, &editor) }
@@ -316,7 +329,7 @@ struct BFloat16Rewrite {
         }
     }
 
-    /// An operation that stays float32 reads casts of what is bfloat16.
+    /// Makes an operation that stays float32 read casts of its bfloat16 inputs.
     private mutating func castInputs(_ number: Int, _ editor: inout GraphEditor) throws {
         let node = graph.nodes[number]
         let isNormalization = node.operation == "LRN" && hasOwnOperations && node.isFloat32
@@ -329,7 +342,7 @@ struct BFloat16Rewrite {
         input.output == 0 && graph.index[input.name].map(converted.contains) ?? false
     }
 
-    /// The name of a tensor in the wanted type, float32 or bfloat16.
+    /// The name of an input's tensor in float32 or bfloat16. A cast is added where it has the other type.
     private mutating func cast(_ input: GraphDefinition.Input, to type: DataType, _ editor: inout GraphEditor) -> String {
         let present = isBFloat16(input) ? DataType.bfloat16 : .float32
         guard present != type else { return input.text }

@@ -1,15 +1,15 @@
 import FNESupport
 
-/// Computes what a graph computes from constants alone.
+/// Computes the tensors of a graph that depend on constants alone.
 protocol ConstantEvaluator {
     /// - Parameters:
-    ///   - serialized: a GraphDef of constants and what is computed from them
-    ///   - nodes: whose first outputs are wanted
-    /// - Returns: values by node; nodes of another type than float32 are left out.
+    ///   - serialized: a GraphDef of constants and of operations on them
+    ///   - nodes: the nodes whose first outputs are wanted
+    /// - Returns: the values by the nodes' names. Nodes of another type than float32 are left out.
     func evaluate(_ serialized: Bytes, _ nodes: [String]) throws -> [String: ConstantValues.Value]
 }
 
-/// The float32 values of a graph's constants: those that stand in it, and those that it computes from constants.
+/// The float32 values of a graph's constants. Some constants stand in the graph, others are computed from constants.
 struct ConstantValues {
     struct Value {
         let shape: [Int]
@@ -18,7 +18,7 @@ struct ConstantValues {
 
     private let model: Model
     private let evaluator: any ConstantEvaluator
-    /// Computed constants that other nodes read.
+    /// The computed constants that other nodes read; nil until one is asked for.
     private var computed: [Int: Value]?
 
     init(_ model: Model, _ evaluator: any ConstantEvaluator) {
@@ -26,7 +26,7 @@ struct ConstantValues {
         self.evaluator = evaluator
     }
 
-    /// Of a node's first output; nil where it is not a float32 constant.
+    /// The value of a node's first output; nil where it is not a float32 constant.
     mutating func value(_ number: Int) throws -> Value? {
         guard model.topology.isConstant[number] else { return nil }
         if let source = model.topology.storedConstant(number) { return try Self.read(source, in: model) }
@@ -34,7 +34,7 @@ struct ConstantValues {
         return computed?[number]
     }
 
-    /// The shape alone; nil where it is not a float32 constant.
+    /// The shape of a node's first output; nil where it is not a float32 constant.
     mutating func shape(_ number: Int) throws -> [Int]? {
         guard let source = model.topology.storedConstant(number) else { return try value(number)?.shape }
         guard let constant = model.graph.nodes[source].constant("value"), constant.type == .float32 else {
@@ -43,7 +43,10 @@ struct ConstantValues {
         return constant.shape
     }
 
-    /// The values where they lie, without a copy if they stand as such in the graph; not aligned.
+    /// Lends a constant's values to the body. They need not be aligned. They are not copied where they stand in the
+    /// graph as one block of bytes.
+    ///
+    /// - Throws: `.invalidGraph` where the values do not fit the shape.
     mutating func withValues(_ number: Int, _ body: (UnsafeRawPointer) throws -> Void) throws {
         let isInPlace = try model.topology.storedConstant(number).map { source in
             let count = try elementCount(model.graph.nodes[source].constant("value")?.shape ?? [])
@@ -57,7 +60,8 @@ struct ConstantValues {
         }
         if isInPlace ?? false { return }
         guard let found = try value(number) else {
-            throw FNEError(.invalidGraph, "the constant '\(model.graph.nodes[number].name)' has no values that fit its shape")
+            throw FNEError(
+                .invalidGraph, "the constant '\(model.graph.nodes[number].name)' has no values that fit its shape")
         }
         try found.values.withUnsafeBytes { bytes in
             if let start = bytes.baseAddress { try body(start) }
@@ -91,14 +95,14 @@ struct ConstantValues {
                 }
             }
             guard values.count <= count, count == 0 || !values.isEmpty else { return nil }
-            if let last = values.last, values.count < count { // the last value stands for the rest
+            if let last = values.last, values.count < count { // TensorFlow repeats the last value for the rest
                 values += repeatElement(last, count: count - values.count)
             }
             return Value(shape: shape, values: values)
         }
     }
 
-    /// The bytes of a constant's values, where they stand as such in the graph.
+    /// The bytes of a constant's values, where they stand in the graph as one block; else nil.
     static func content(_ number: Int, in bytes: UnsafeRawBufferPointer, of model: Model) throws -> UnsafeRawBufferPointer? {
         guard let tensor = try tensorProto(of: model.graph.nodes[number], in: bytes) else { return nil }
         var reader = ProtobufReader(tensor)
@@ -108,7 +112,7 @@ struct ConstantValues {
         return nil
     }
 
-    /// A Const node's TensorProto.
+    /// The TensorProto message of a Const node, which holds its value.
     private static func tensorProto(
         of node: GraphDefinition.Node, in bytes: UnsafeRawBufferPointer
     ) throws -> UnsafeRawBufferPointer? {
@@ -131,7 +135,7 @@ struct ConstantValues {
 
     // MARK: Computed
 
-    /// Has the part of the graph computed that constants are computed by.
+    /// Has the evaluator compute all constants that other nodes read and that do not stand in the graph.
     private func compute() throws -> [Int: Value] {
         let graph = model.graph
         let topology = model.topology
@@ -153,7 +157,7 @@ struct ConstantValues {
     }
 }
 
-/// The product of a shape's dimensions.
+/// The number of elements of a shape.
 func elementCount(_ shape: [Int]) throws -> Int {
     var count = 1
     for size in shape { count = try checkedProduct(count, size, of: "a constant's shape") }

@@ -1,10 +1,10 @@
 import FNESupport
 import Glibc
 
-/// Changes to a graph: nodes dropped, nodes written anew, nodes added. What is not changed is copied as it is, byte for
-/// byte.
+/// Collects changes to a graph and writes the changed graph. Nodes can be dropped, rewritten and added. All that does
+/// not change is copied byte by byte.
 struct GraphEditor {
-    /// AttrValue messages by the attributes' names.
+    /// Serialized AttrValue messages, by the attributes' names.
     typealias Attributes = [String: [UInt8]]
 
     private let model: Model
@@ -15,11 +15,13 @@ struct GraphEditor {
 
     init(_ model: Model) { self.model = model }
 
+    /// Whether there are no changes.
     var isEmpty: Bool { replaced.isEmpty && dropped.isEmpty && added.isEmpty }
 
+    /// Leaves a node out.
     mutating func drop(_ number: Int) { dropped.insert(number) }
 
-    /// Writes a node anew; nil keeps what it has, and so do attributes that are not given.
+    /// Changes a node. Nil keeps its operation or its inputs. Attributes that are not given stay.
     mutating func edit(
         _ number: Int, operation: String? = nil, inputs: [String]? = nil, attributes: Attributes = [:]
     ) throws {
@@ -44,13 +46,15 @@ struct GraphEditor {
         replaced[number] = writer.bytes
     }
 
-    /// Writes another node in the place of one: same name, nothing else kept.
+    /// Replaces a node by another one of the same name. Nothing else is kept.
     mutating func replace(_ number: Int, operation: String, inputs: [String], attributes: Attributes) {
         replaced[number] = Self.node(
             model.graph.nodes[number].name, operation: operation, inputs: inputs, attributes: attributes)
     }
 
-    /// - Returns: the name, which is changed where the graph has a node of that name.
+    /// Adds a node.
+    ///
+    /// - Returns: the node's name. It differs from the wanted one where the graph has a node of that name.
     mutating func add(
         _ name: String, operation: String, inputs: [String] = [], attributes: Attributes
     ) -> String {
@@ -87,7 +91,7 @@ struct GraphEditor {
         return ""
     }
 
-    /// The changed graph.
+    /// The changed graph as a serialized GraphDef.
     func serialized() throws -> Bytes {
         try model.serialized.withBytes { original in
             var pieces: [(header: [UInt8], content: UnsafeRawBufferPointer?, bytes: [UInt8])] = []
@@ -105,7 +109,8 @@ struct GraphEditor {
             var reader = ProtobufReader(original)
             while let (field, value) = try reader.next() {
                 guard field == 1 else {
-                    if case .bytes(let content) = value { append(field, content) } // the library of functions, the versions
+                    // These are the library of functions and the versions.
+                    if case .bytes(let content) = value { append(field, content) }
                     continue
                 }
                 defer { number += 1 }
@@ -132,7 +137,7 @@ struct GraphEditor {
     }
 }
 
-/// AttrValue messages (tensorflow/core/framework/attr_value.proto).
+/// Makes serialized AttrValue messages (tensorflow/core/framework/attr_value.proto).
 enum AttributeValue {
     static func type(_ type: DataType) -> [UInt8] { message { $0.number(6, type.rawValue) } }
 
@@ -140,7 +145,7 @@ enum AttributeValue {
 
     static func shape(_ dimensions: [Int]) -> [UInt8] { message { $0.message(7) { writeShape(dimensions, to: &$0) } } }
 
-    /// A constant's TensorProto with its values as little-endian bytes.
+    /// A constant's TensorProto, with its values as little-endian bytes.
     static func tensor(type: DataType, shape: [Int], content: some Collection<UInt8>) -> [UInt8] {
         message {
             $0.message(8) {

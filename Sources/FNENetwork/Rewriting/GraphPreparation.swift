@@ -1,29 +1,31 @@
 import FNESupport
 
-/// What a graph becomes before an engine runs it.
+/// Prepares a graph for an engine.
 ///
 /// - Nodes that no selected layer needs are left out.
-/// - Local response normalization, and sums of bfloat16, run on libfne's own operations, where they are registered.
+/// - Local response normalization and sums of bfloat16 run on libfne's own operations, where the engine has them.
 /// - With bfloat16, layers are rewritten (`BFloat16Rewrite`).
 /// - Large weights of dense layers leave the graph and are fed with each run (`FedWeights`).
 struct GraphPreparation {
-    /// What the engine can do.
+    /// The abilities of the engine.
     struct Target {
-        /// It has libfne's own operations.
+        /// Whether it has libfne's own operations.
         var hasOwnOperations: Bool
-        /// Weights can be fed without a copy: not on a GPU, which would be sent them with each run.
+        /// Whether weights can be fed without a copy. They cannot on a GPU, which would be sent them with each run.
         var takesFedWeights: Bool
-        /// Computes what the graph computes from constants.
+        /// Computes the constants that do not stand in the graph.
         var constants: any ConstantEvaluator
     }
 
     let serialized: Bytes
     let fed: [FedWeights]
-    /// The nodes that the selected layers need.
+    /// The nodes that the selected layers need. The numbers are those of the model's graph.
     let needed: Set<Int>
 
     /// - Parameters:
-    ///   - float32Layers: with bfloat16, how many layers, from the first on, stay float32
+    ///   - input: the tensor that images are fed to
+    ///   - taps: the tensors of the selected layers
+    ///   - float32Layers: with bfloat16, how many first layers stay float32
     init(
         _ model: Model, input: TensorName, taps: [TensorName], precision: Precision, float32Layers: Int, for target: Target
     ) throws {
@@ -52,7 +54,7 @@ struct GraphPreparation {
         serialized = editor.isEmpty ? model.serialized : try editor.serialized()
     }
 
-    /// Makes placeholders of large constants that matrix products alone read.
+    /// Makes placeholders of the large constants that only matrix products read.
     private static func feedLargeWeights(
         of model: Model, _ needed: Set<Int>, _ editor: inout GraphEditor
     ) throws -> [FedWeights] {

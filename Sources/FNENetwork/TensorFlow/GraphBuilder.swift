@@ -8,26 +8,30 @@ struct GraphBuilder {
     let graph: OpaquePointer
     var usesOwnOperations = false
 
-    // MARK: What FNE needs
+    // MARK: Parts of the network
 
-    /// A layer as [n, C]: averaged over height and width, or as it is.
+    /// Adds the pooling of a layer. A map is averaged over height and width. A tensor of rank 2 stays as it is.
     ///
-    /// - Returns: the tensor, the layer's rank and its number of channels.
+    /// - Parameters:
+    ///   - layer: the layer's name, for messages
+    ///   - number: the layer's place in the row
+    /// - Returns: the tensor [n, C], the layer's rank and C, its number of channels.
+    /// - Throws: `.unsupportedTensor`.
     func pooled(_ tensor: TF_Output, layer: String, number: Int) throws -> (TF_Output, rank: Int, channels: Int) {
         let type = library.api.OperationOutputType(tensor)
         guard type == CTF_FLOAT || type == CTF_BFLOAT16 else {
-            throw FNEError(.unsupportedTensor, "the tensor '\(layer)' is not float32")
+            throw FNEError(.unsupportedTensor, "the tensor '\(layer)' is not float32. Name a float32 tensor")
         }
         guard let shape = try inferredShape(of: tensor) else {
-            throw FNEError(.unsupportedTensor, "the rank of the tensor '\(layer)' is unknown; 2 or 4 is needed")
+            throw FNEError(.unsupportedTensor, "the rank of the tensor '\(layer)' is unknown; it must be 2 or 4")
         }
         guard shape.count == 2 || shape.count == 4, let channels = shape.last,
             channels > 0, channels <= Int64(Int32.max)
         else {
             throw FNEError(
                 .unsupportedTensor,
-                "the tensor '\(layer)' has shape \(describe(shape.map(Int.init))); "
-                    + "[n, height, width, channels] or [n, features] with a known last dimension is needed")
+                "the tensor '\(layer)' has shape \(describe(shape.map(Int.init))); it must be "
+                    + "[n, height, width, channels] or [n, features] with a known last dimension")
         }
         let name = "fne/pool\(number)"
         guard shape.count == 4 else { return (try asFloat(tensor, name + "/float32"), 2, Int(channels)) }
@@ -39,7 +43,7 @@ struct GraphBuilder {
         return (try operation("Mean", name, [map, axes]) { setFloat($0, "T") }, 4, Int(channels))
     }
 
-    /// a - b, b being [C].
+    /// Adds the difference a - b of [n, C] and [C].
     func difference(_ a: TF_Output, _ b: TF_Output, _ name: String) throws -> TF_Output {
         try operation("Sub", name, [a, b]) { setFloat($0, "T") }
     }
@@ -53,9 +57,9 @@ struct GraphBuilder {
         }
     }
 
-    /// [n, F] of [n, C] each.
+    /// Joins the layers' tensors [n, C] into the rows [n, F].
     func concatenated(_ parts: [TF_Output]) throws -> TF_Output {
-        if parts.count == 1, let only = parts.first { // a fetch of its own, also where the layer is the input itself
+        if parts.count == 1, let only = parts.first { // the layer may be the fed input, which cannot be fetched
             return try operation("Identity", "fne/features", [only]) { setFloat($0, "T") }
         }
         let axis = try constant(1, name: "fne/axis")
@@ -74,6 +78,8 @@ struct GraphBuilder {
     }
 
     /// A tensor of the imported graph.
+    ///
+    /// - Throws: `.unknownTensor`.
     func output(_ name: TensorName, prefix: String) throws -> TF_Output {
         guard let found = library.api.GraphOperationByName(graph, prefix + "/" + name.node) else {
             throw FNEError(.unknownTensor, "the graph has no tensor '\(name.text)'")
@@ -86,7 +92,7 @@ struct GraphBuilder {
         return TF_Output(oper: found, index: Int32(name.output))
     }
 
-    /// Nil where the rank is unknown; -1 for an unknown dimension.
+    /// The shape that TensorFlow infers; nil where the rank is unknown. -1 stands for an unknown dimension.
     private func inferredShape(of tensor: TF_Output) throws -> [Int64]? {
         let rank = try library.checked("asking for a rank") { library.api.GraphGetTensorNumDims(graph, tensor, $0) }
         guard rank >= 0 else { return nil }
@@ -114,12 +120,12 @@ struct GraphBuilder {
         return TF_Output(oper: made, index: 0)
     }
 
-    /// A vector of int32.
+    /// Adds a constant vector of int32.
     private func constant(_ values: [Int32], name: String) throws -> TF_Output {
         try constant(values, shape: [Int64(values.count)], name: name)
     }
 
-    /// A scalar int32.
+    /// Adds a constant scalar int32.
     private func constant(_ value: Int32, name: String) throws -> TF_Output {
         try constant([value], shape: [], name: name)
     }

@@ -2,12 +2,14 @@ import CTensorFlow
 import FNESupport
 import Glibc
 
-/// What TensorFlow says while its library is loaded. It logs through Abseil, which at that time writes every line to the
-/// standard error whatever TF_CPP_MIN_LOG_LEVEL says, so the standard error is held back during the load: lines in
-/// Abseil's format are kept for the log, others are written to the standard error afterwards.
+/// Captures the lines that TensorFlow logs while its library is loaded. TensorFlow logs through the library Abseil,
+/// which at that time writes every line to the standard error, whatever TF_CPP_MIN_LOG_LEVEL says. So the standard
+/// error is held back during the load. Lines in Abseil's format go to the log. All others are written to the standard
+/// error afterwards.
 enum LoadingLog {
     typealias Line = (level: Log.Level, text: String)
 
+    /// Runs the body. Returns its result, and the lines in Abseil's format that it wrote to the standard error.
     static func capture<Loaded>(_ load: () throws -> Loaded) -> (Result<Loaded, any Error>, [Line]) {
         var saved: Int32 = -1
         let file = ctf_begin_capture(&saved)
@@ -37,7 +39,8 @@ enum LoadingLog {
         }
     }
 
-    /// "I0000 00:00:1700000000.000000    1234 port.cc:153] text", level and date first.
+    /// Reads a line in Abseil's format, which begins with the level and the date, such as
+    /// "I0000 00:00:1700000000.000000    1234 port.cc:153] text". Nil for any other line.
     static func parse(_ line: String) -> Line? {
         let levels: [Character: Log.Level] = ["I": .info, "W": .warning, "E": .error, "F": .error]
         guard let first = line.first, let level = levels[first], line.dropFirst().prefix(4).allSatisfy(\.isNumber),

@@ -1,14 +1,18 @@
-/// TensorFlow's ConfigProto (tensorflow/core/protobuf/config.proto), written field by field: the C API takes it
-/// serialized only.
+/// The options of a TensorFlow session. They are TensorFlow's ConfigProto (tensorflow/core/protobuf/config.proto),
+/// which is written here field by field, because the C API takes it only in serialized form.
 package struct SessionConfiguration {
-    /// Threads of one operation, in a pool that all sessions of the process share: the first session decides its size.
+    /// Threads per operation. They belong to a pool that all sessions of the process share. The first session decides
+    /// its size.
     var threads: Int
-    /// Fold constants and fuse operations before the first run. That copies the graph and its weights several times.
+    /// Whether TensorFlow folds constants and fuses operations before the first run. That copies the graph and its
+    /// weights several times.
     var optimizesGraph = true
+    /// The device that computes.
     package var device = Device.automatic
-    /// Take a GPU's memory as it is needed, instead of nearly all of it at once.
+    /// Whether a GPU's memory is taken as it is needed, instead of nearly all of it at once.
     var growsGPUMemory = false
 
+    /// The ConfigProto.
     var serialized: [UInt8] {
         var writer = ProtobufWriter()
         if device == .cpu {
@@ -18,17 +22,17 @@ package struct SessionConfiguration {
             }
         }
         writer.number(2, threads) // intra_op_parallelism_threads
-        writer.number(5, -1) // inter_op_parallelism_threads: a run's operations run on the thread that called
+        writer.number(5, -1) // inter_op_parallelism_threads; -1 lets a run's operations run on the thread that called
         if growsGPUMemory || isGPUChosen {
             writer.message(6) { // gpu_options
                 if growsGPUMemory { $0.number(4, 1) } // allow_growth
                 if case .gpu(let number) = device { $0.text(5, String(number)) } // visible_device_list
             }
         }
-        writer.number(7, 1) // allow_soft_placement: graphs that name a GPU run on what is there
+        writer.number(7, 1) // allow_soft_placement; a graph that names a GPU also runs without one
         if !optimizesGraph {
             writer.message(10) { // graph_options
-                $0.message(10) { $0.number(19, 1) } // rewrite_options: disable_meta_optimizer
+                $0.message(10) { $0.number(19, 1) } // rewrite_options, in which 19 is disable_meta_optimizer
             }
         }
         return writer.bytes

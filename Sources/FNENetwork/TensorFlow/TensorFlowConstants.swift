@@ -1,7 +1,7 @@
 import CTensorFlow
 import FNESupport
 
-/// Has TensorFlow compute what a graph computes from constants.
+/// Lets TensorFlow compute the tensors of a graph that depend on constants alone.
 struct TensorFlowConstants: ConstantEvaluator {
     let library: TensorFlowLibrary
 

@@ -3,19 +3,19 @@ import CTensorFlow
 import FNESupport
 import Glibc
 
-/// A model's graph in a TensorFlow session, with the pooling of each layer and the concatenation added to it: one run
-/// for a batch gives one float32 [n, F] matrix, and no activation map leaves TensorFlow.
+/// A model's graph in a TensorFlow session. The pooling of each layer and the concatenation are added to the graph. So
+/// one run per batch gives one float32 [n, F] matrix, and no activation map leaves TensorFlow.
 final class TensorFlowEngine: Engine, @unchecked Sendable {
     let layers: [Layer]
     let featureCount: Int
 
     private let library: TensorFlowLibrary
     private let session: TensorFlowSession
-    /// The images' tensor, then the weights that are fed.
+    /// The tensor for the images, then those for the weights that are fed.
     private let inputs: [TF_Output]
     private let weights: [FedTensor]
     private let output: TF_Output
-    /// The only batch size that the graph takes, if it fixes one.
+    /// The only batch size that the graph takes; nil where it takes any.
     private let fixedBatch: Int?
     private let height: Int
     private let width: Int
@@ -24,19 +24,19 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
     /// The prefix under which the model's graph is imported, as in the original function.
     private static let prefix = "import"
 
-    /// Graphs of more bytes are not optimized by TensorFlow, which copies them several times for it.
+    /// TensorFlow does not optimize graphs of more bytes than this, because it would copy them several times.
     private static let largeGraph = 256 << 20
 
-    /// What was chosen for the network.
+    /// The choices that were made for the network.
     struct Setup {
         var batch: Int?
         var height: Int
         var width: Int
         var session = SessionConfiguration(threads: 1)
-        /// What libfne does for the CPU's sake is left: own operations, weights that are fed.
+        /// On a GPU, libfne uses neither its own operations nor weights that are fed. Both are for CPUs.
         var runsOnGPU = false
         var precision = Precision.float32
-        /// The first layers, which stay float32 with any precision.
+        /// How many first layers stay float32 with any precision.
         var float32Layers = 0
     }
 
@@ -82,7 +82,8 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
                     Layer(name: layer.name.text, kind: layer.kind, rank: rank, features: first..<first + channels))
                 first += channels
                 guard first <= Int(Int32.max) else {
-                    throw FNEError(.unsupportedTensor, "these layers have more features than \(Int32.max)")
+                    throw FNEError(
+                        .unsupportedTensor, "these layers have more than \(Int32.max) features. Select fewer layers")
                 }
             }
             output = try builder.concatenated(parts)
@@ -127,7 +128,7 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         let api = library.api
         let shape = [Int64(count), Int64(height), Int64(width), 3]
         let size = count * height * width * 3 * MemoryLayout<Float>.size
-        // The memory stays the caller's: TensorFlow reads it during the run and drops it.
+        // The caller keeps the memory. TensorFlow only reads it during the run.
         guard let fed = api.NewTensor(Int32(CTF_FLOAT), shape, 4, values, size, { _, _, _ in }, nil) else {
             throw FNEError(.outOfMemory, "TensorFlow gave no tensor for the batch")
         }
@@ -136,7 +137,8 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
             guard let result = results.first, api.NumDims(result) == 2, api.TensorType(result) == CTF_FLOAT,
                 api.Dim(result, 1) == Int64(featureCount), let features = api.TensorData(result)
             else {
-                throw FNEError(.backendError, "TensorFlow returned a tensor of another shape than \(featureCount) columns")
+                throw FNEError(
+                    .backendError, "TensorFlow returned no float32 matrix of \(featureCount) columns")
             }
             guard api.Dim(result, 0) == Int64(count) else {
                 throw FNEError(
@@ -148,7 +150,7 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
     }
 }
 
-/// A tensor that many runs are fed with, on memory that it keeps.
+/// A tensor that is fed to many runs. It keeps its memory.
 private final class FedTensor {
     let tensor: OpaquePointer
     private let values: Bytes

@@ -3,18 +3,19 @@ import CTensorFlowOperations
 import FNESupport
 import Glibc
 
-/// The TensorFlow C library, loaded at run time and at most once in a process: two copies in one process break each
-/// other. It is never unloaded.
+/// The TensorFlow C library. It is loaded at run time, at most once per process, because two copies in one process
+/// break each other. It is never unloaded.
 public final class TensorFlowLibrary: @unchecked Sendable {
-    /// Such as "2.21.0".
+    /// TensorFlow's version, such as "2.21.0".
     public let version: String
-    /// The file.
+    /// The file that the library was loaded from.
     public let path: String
     let api: ctf_api
     /// Whether graphs may hold libfne's own operations.
     let hasOwnOperations: Bool
     private let process = getpid()
-    /// False in a forked child, where TensorFlow's threads are not, and its locks may be held for ever.
+    /// Whether the process that loaded the library is this one. A forked child has no threads of TensorFlow's, and
+    /// locks may be held there for ever.
     var isOfThisProcess: Bool { process == getpid() }
 
     private var threads: Int?
@@ -22,10 +23,11 @@ public final class TensorFlowLibrary: @unchecked Sendable {
     private static let monitor = Monitor()
     nonisolated(unsafe) private static var loaded: TensorFlowLibrary?
 
-    /// The copy that is in use, if one was loaded.
+    /// The copy that is loaded; nil where none is.
     public static var current: TensorFlowLibrary? { monitor.locked { loaded } }
 
-    /// Threads that one operation is spread over, in a pool that all sessions share: what is asked for first stands.
+    /// The number of threads per operation. All sessions share one pool of threads, so the number that was asked for
+    /// first stands.
     package func operationThreads(asked: Int) -> Int {
         Self.monitor.locked {
             let result = threads ?? asked
@@ -36,9 +38,10 @@ public final class TensorFlowLibrary: @unchecked Sendable {
 
     /// Loads TensorFlow, or returns the copy that is loaded.
     ///
-    /// - Parameter path: a library file or a folder that holds one; nil searches `FNE_TENSORFLOW`, a copy in the process,
-    ///   and the system's library path.
-    /// - Throws: `.backendUnavailable` with what was tried; `.backendConflict` when another copy is in the process.
+    /// - Parameter path: a library file, or a folder that holds one. With nil, the environment variable
+    ///   `FNE_TENSORFLOW`, a copy in the process, and the system's library path are searched.
+    /// - Throws: `.backendUnavailable`, with the places that were tried; `.backendConflict` when another copy is in the
+    ///   process; `.forked` in a child of a process that had loaded TensorFlow.
     @discardableResult
     public static func load(path: String? = nil) throws -> TensorFlowLibrary {
         Monitor.holdAcrossFork(monitor)
@@ -47,7 +50,7 @@ public final class TensorFlowLibrary: @unchecked Sendable {
         return library
     }
 
-    /// The library, and what there is to log when it was loaded by this call.
+    /// The library. If this call loaded it, the lines for the log come with it.
     private static func loadOnce(_ path: String?) throws -> (TensorFlowLibrary, [LoadingLog.Line]) {
         try monitor.locked {
             let wanted = path ?? getenv("FNE_TENSORFLOW").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
@@ -55,8 +58,8 @@ public final class TensorFlowLibrary: @unchecked Sendable {
                 guard loaded.isOfThisProcess else {
                     throw FNEError(
                         .forked,
-                        "TensorFlow was loaded before the process forked, and its threads are not in the child; start "
-                            + "workers with spawn, or load TensorFlow in the child first")
+                        "TensorFlow was loaded before the process forked, and its threads are not in the child. Start "
+                            + "workers with spawn, or load TensorFlow in the child only")
                 }
                 if let path { try loaded.mustBe(path) }
                 return (loaded, [])
@@ -68,12 +71,13 @@ public final class TensorFlowLibrary: @unchecked Sendable {
         }
     }
 
-    /// File names of the C library: of the Python wheel, and of the C distribution.
+    /// The file names of the C library in the Python wheel and in the C distribution.
     private static let fileNames = ["libtensorflow_cc.so.2", "libtensorflow.so.2", "libtensorflow.so"]
 
     private static func open(_ wanted: String?) throws -> TensorFlowLibrary {
-        // TensorFlow reads both once, when its code is loaded; what the user has set stays. Its wheels use oneDNN by
-        // themselves only on processors with AVX-512 VNNI, but it is faster on those with AVX2 too (docs/numerics.md).
+        // TensorFlow reads both variables once, when it is loaded. The user's own values stay. TensorFlow's wheels use
+        // the library oneDNN by themselves only on processors with AVX-512 VNNI. It is faster on those with AVX2 too
+        // (docs/numerics.md).
         setenv("TF_CPP_MIN_LOG_LEVEL", "3", 0)
         #if arch(x86_64)
         setenv("TF_ENABLE_ONEDNN_OPTS", "1", 0)
@@ -90,12 +94,12 @@ public final class TensorFlowLibrary: @unchecked Sendable {
         }
         throw FNEError(
             .backendUnavailable,
-            "TensorFlow's C library was not found. Tried: \(tried.joined(separator: "; ")). Install it with "
-                + "'pip install tensorflow-cpu' or from tensorflow.org/install/lang_c, then set FNE_TENSORFLOW to the "
+            "TensorFlow's C library was not found (tried: \(tried.joined(separator: "; "))). Install it with "
+                + "'pip install tensorflow-cpu' or from tensorflow.org/install/lang_c. Then set FNE_TENSORFLOW to the "
                 + "file (libtensorflow_cc.so.2 of the wheel, or libtensorflow.so.2) or to its folder")
     }
 
-    /// A copy that another part of the process has loaded, such as Python's tensorflow.
+    /// A copy that another part of the process has loaded, such as Python's tensorflow; nil where there is none.
     private static func openPresent() -> UnsafeMutableRawPointer? {
         for name in fileNames {
             if let handle = dlopen(name, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD) { return handle }
@@ -103,7 +107,7 @@ public final class TensorFlowLibrary: @unchecked Sendable {
         return nil
     }
 
-    /// The file itself, or the library files of a folder.
+    /// The files that a path may mean: the file itself, or the library files of a folder.
     private static func candidates(_ path: String) -> [String] {
         var facts = stat()
         guard stat(path, &facts) == 0, facts.st_mode & S_IFMT == S_IFDIR else {
@@ -117,14 +121,17 @@ public final class TensorFlowLibrary: @unchecked Sendable {
         path = ctf_library_path(handle).map { String(cString: $0) } ?? ""
         if let missing = ctf_bind(handle, &api) {
             throw FNEError(
-                .backendUnavailable, "\(path) has no function \(String(cString: missing)); it is not TensorFlow 2's C library")
+                .backendUnavailable,
+                "'\(path)' has no function \(String(cString: missing)), so it is not TensorFlow 2's C library")
         }
         self.api = api
         hasOwnOperations = cto_register(handle) == nil
         version = api.Version().map { String(cString: $0) } ?? ""
     }
 
-    /// Throws unless `wanted` names this copy.
+    /// Checks that a path names this copy.
+    ///
+    /// - Throws: `.backendUnavailable` where no library is at the path, `.backendConflict` where it is another copy.
     private func mustBe(_ wanted: String) throws {
         func identity(_ path: String) -> [UInt]? {
             var facts = stat()
@@ -133,19 +140,22 @@ public final class TensorFlowLibrary: @unchecked Sendable {
         let own = identity(path)
         let named = Self.candidates(wanted).compactMap(identity)
         guard !named.isEmpty else {
-            throw FNEError(.backendUnavailable, "there is no TensorFlow library at '\(wanted)'")
+            throw FNEError(.backendUnavailable, "no TensorFlow library is at '\(wanted)'")
         }
         guard let own, named.contains(own) else {
             throw FNEError(
                 .backendConflict,
-                "TensorFlow \(version) is loaded from \(path); '\(wanted)' is another copy, and a process can use "
-                    + "only one. Name the loaded one, or load '\(wanted)' first")
+                "TensorFlow \(version) is loaded from '\(path)'. '\(wanted)' is another copy, and a process can use "
+                    + "only one. Name the loaded copy, or load '\(wanted)' first")
         }
     }
 }
 
-/// Calls into TensorFlow that report through a TF_Status.
 extension TensorFlowLibrary {
+    /// Calls functions of TensorFlow that report errors in a TF_Status.
+    ///
+    /// - Parameter doing: what the call does, for the message
+    /// - Throws: `.backendError`, with TensorFlow's own words.
     func checked<Result>(_ doing: String, _ body: (OpaquePointer) -> Result) throws -> Result {
         guard let status = api.NewStatus() else { throw FNEError(.outOfMemory, "TensorFlow gave no status object") }
         defer { api.DeleteStatus(status) }

@@ -2,7 +2,7 @@ import CKernels
 import FNESupport
 
 extension TensorFlowEngine {
-    /// Loads TensorFlow if it is not yet, chooses what the options leave open, and opens an engine.
+    /// Loads TensorFlow if it is not loaded, makes the choices that the options leave open, and opens an engine.
     static func open(
         _ model: Model, input: Model.Input, layers selected: [LayerSelection.Selected], height: Int, width: Int,
         _ options: EngineOptions
@@ -12,7 +12,8 @@ extension TensorFlowEngine {
         let threads = library.operationThreads(asked: wantedThreads)
         if options.engineThreads != nil, threads != wantedThreads {
             Log.write(
-                .warning, "engine_threads is \(wantedThreads), but the first extractor of the process has made it \(threads)")
+                .warning,
+                "engine_threads is \(wantedThreads), but stays \(threads), as the first extractor of the process chose")
         }
         let session = SessionConfiguration(
             threads: threads, device: options.device, growsGPUMemory: options.growsGPUMemory)
@@ -39,7 +40,8 @@ extension TensorFlowEngine {
         guard session.device != .cpu else { return false }
         let hasGPU = try TensorFlowSession(library, session) { _ in }.deviceTypes().contains("GPU")
         if case .gpu(let number) = session.device, !hasGPU {
-            throw FNEError(.invalidArgument, "device is 'gpu:\(number)', but TensorFlow \(library.version) has no such GPU here")
+            throw FNEError(
+                .invalidArgument, "device is 'gpu:\(number)', but TensorFlow \(library.version) has no such GPU here")
         }
         return hasGPU
     }
@@ -49,8 +51,9 @@ extension TensorFlowEngine {
         switch ck_bfloat16_support() {
         case 0:
             throw FNEError(
-                .invalidArgument, "precision is bfloat16, which TensorFlow computes on processors with AVX-512 only")
-        case 1: Log.write(.info, "this processor has no bfloat16 instructions; float32 may be faster")
+                .invalidArgument,
+                "precision is bfloat16, which TensorFlow computes on processors with AVX-512 only. Use float32")
+        case 1: Log.write(.info, "the processor has no instructions for bfloat16, so float32 may be faster")
         default: break
         }
     }

@@ -2,7 +2,7 @@ import CTensorFlow
 import FNESupport
 import Glibc
 
-/// A TF_Graph and the session that runs it.
+/// A TF_Graph and the session that runs it. Several threads may use it at once.
 package final class TensorFlowSession: @unchecked Sendable {
     let graph: OpaquePointer
     private let session: OpaquePointer
@@ -10,7 +10,10 @@ package final class TensorFlowSession: @unchecked Sendable {
     private let monitor = Monitor()
     private var hasRun = false
 
-    /// - Parameter build: puts the operations into the graph
+    /// Makes a graph and opens a session on it.
+    ///
+    /// - Parameter build: adds the operations to the graph
+    /// - Throws: `.backendError`, `.outOfMemory`; what `build` throws.
     package init(
         _ library: TensorFlowLibrary, _ configuration: SessionConfiguration, build: (OpaquePointer) throws -> Void
     ) throws {
@@ -56,7 +59,9 @@ package final class TensorFlowSession: @unchecked Sendable {
         }
     }
 
-    /// - Parameter mapping: a tensor of the imported graph whose readers read another one
+    /// Imports a serialized GraphDef into a graph.
+    ///
+    /// - Parameter mapping: a tensor of the imported graph, and the tensor that its readers read instead
     static func importGraph(
         _ serialized: Bytes, into graph: OpaquePointer, library: TensorFlowLibrary, prefix: String,
         mapping: (from: TensorName, to: TF_Output)? = nil
@@ -78,8 +83,12 @@ package final class TensorFlowSession: @unchecked Sendable {
         }
     }
 
-    /// Runs the graph. May be called from several threads at once; the first run is alone: TensorFlow prepares the graph in
-    /// it, and would do so again in each run that begins before it has ended. The fetched tensors live as long as the body.
+    /// Runs the graph. Several threads may call this at once. The first run is alone, because TensorFlow prepares the
+    /// graph in it, and would prepare it again in each run that begins before the first has ended.
+    ///
+    /// - Parameters:
+    ///   - doing: what the run does, for the message
+    ///   - body: takes the fetched tensors, which live until it returns
     func run(
         _ inputs: [TF_Output], _ values: [OpaquePointer?], fetching outputs: [TF_Output], _ doing: String,
         _ body: ([OpaquePointer]) throws -> Void

@@ -9,7 +9,7 @@ import XCTest
 @testable import FNESupport
 @testable import FullNetworkEmbedding
 
-/// The body must throw an `FNEError` of that status whose message holds all of the texts.
+/// Asserts that the body throws an `FNEError` of that status, whose message holds all of the texts.
 func assertFails<Result>(
     _ status: FNEError.Status, saying texts: String..., file: StaticString = #filePath, line: UInt = #line,
     _ body: () throws -> Result
@@ -27,12 +27,12 @@ func assertFails<Result>(
     }
 }
 
-/// Equal bit for bit: tells 0 from -0, and a NaN from a number.
+/// Asserts that two arrays have the same bits. It tells 0 from -0, and a NaN from a number.
 func assertSameBits(_ a: [Double], _ b: [Double], file: StaticString = #filePath, line: UInt = #line) {
     XCTAssertEqual(a.map(\.bitPattern), b.map(\.bitPattern), "\(a) is not \(b)", file: file, line: line)
 }
 
-/// SplitMix64: the same numbers in every run.
+/// The generator SplitMix64, which gives the same numbers in every run.
 struct SeededRandom: RandomNumberGenerator {
     private var state: UInt64
 
@@ -46,7 +46,7 @@ struct SeededRandom: RandomNumberGenerator {
         return z ^ (z >> 31)
     }
 
-    /// Any finite float: every sign, exponent and significand is as likely.
+    /// A finite float. Every sign, exponent and significand is equally likely.
     mutating func finiteFloat(exponents: ClosedRange<UInt32> = 0...254) -> Float {
         let sign = UInt32.random(in: 0...1, using: &self) << 31
         let exponent = UInt32.random(in: exponents, using: &self) << 23
@@ -54,7 +54,7 @@ struct SeededRandom: RandomNumberGenerator {
     }
 }
 
-/// What threads of a test write to.
+/// A value that several threads of a test write to.
 final class Locked<Value>: @unchecked Sendable {
     private let lock = NSLock()
     private var value: Value

@@ -7,13 +7,13 @@
 @testable import FNESupport
 @testable import FullNetworkEmbedding
 
-/// Stands for TensorFlow: the features of an image are its first pixel and the sum of all its values. It remembers the
-/// batches that it was given.
+/// Takes the place of TensorFlow. The features of an image are its first pixel and the sum of all its values. The
+/// engine remembers the batches that it was given.
 final class FakeEngine: Engine {
     let featureCount = 4
     let facts = [JSON.Member(name: "engine", value: .text("fake"))]
     let valueCount: Int
-    /// Sees each image's row before it is returned: may change it or throw.
+    /// Is called with each image's row before it is returned. It may change the row, or throw.
     let tamper: @Sendable (_ row: inout [Float]) throws -> Void
 
     let batches = Locked<[Int]>([])

@@ -7,7 +7,7 @@
 @testable import FNESupport
 @testable import FullNetworkEmbedding
 
-/// The protocol buffers wire format, as much as a GraphDef needs.
+/// Writes the wire format of protocol buffers, as far as a GraphDef needs it.
 enum Wire {
     static func varint(_ value: Int) -> [UInt8] {
         var rest = UInt64(bitPattern: Int64(value))
@@ -27,10 +27,10 @@ enum Wire {
 
     static func text(_ field: Int, _ content: String) -> [UInt8] { bytes(field, Array(content.utf8)) }
 
-    /// TensorShapeProto.
+    /// A TensorShapeProto.
     static func shape(_ dimensions: [Int]) -> [UInt8] { dimensions.flatMap { bytes(2, number(1, $0)) } }
 
-    /// NodeDef; attributes are AttrValue messages.
+    /// A NodeDef. Its attributes are AttrValue messages.
     static func node(
         _ name: String, _ operation: String, _ inputs: [String] = [], attributes: KeyValuePairs<String, [UInt8]> = [:]
     ) -> [UInt8] {
@@ -39,7 +39,7 @@ enum Wire {
     }
 }
 
-/// Values of a node's attribute (AttrValue).
+/// The values of a node's attributes, which are AttrValue messages.
 enum Attribute {
     static let float32 = Wire.number(6, 1)
     static let int32 = Wire.number(6, 3)
@@ -48,7 +48,7 @@ enum Attribute {
     static func flag(_ value: Bool) -> [UInt8] { Wire.number(5, value ? 1 : 0) }
     static func shape(_ dimensions: [Int]) -> [UInt8] { Wire.bytes(7, Wire.shape(dimensions)) }
 
-    /// A constant that declares a shape; weights need no values to be understood.
+    /// A constant that declares a shape. libfne needs no values to know weights.
     static func tensor(type: Int = 1, _ dimensions: [Int], _ values: [UInt8] = []) -> [UInt8] {
         Wire.bytes(8, Wire.number(1, type) + Wire.bytes(2, Wire.shape(dimensions)) + values)
     }
@@ -61,7 +61,7 @@ enum Attribute {
 ///     let scores = graph.convolution("conv", of: input, [3, 3, 3, 8])
 struct GraphWriter {
     private(set) var serialized: [UInt8] = []
-    /// Sizes of the file after each node: where a truncated file is a smaller graph.
+    /// The sizes of the file after each node. A file that is cut there is a smaller graph.
     private(set) var ends: [Int] = []
 
     @discardableResult
@@ -73,7 +73,7 @@ struct GraphWriter {
         return name
     }
 
-    /// A library with one function: its name and the NodeDefs of its body.
+    /// Adds a library with one function, which has a name and the NodeDefs of its body.
     mutating func function(_ name: String, body: [[UInt8]]) {
         let function = Wire.bytes(1, Wire.text(1, name)) + body.flatMap { Wire.bytes(3, $0) }
         serialized += Wire.bytes(2, Wire.bytes(1, function))
@@ -143,7 +143,7 @@ extension GraphWriter {
         return graph
     }
 
-    /// `count` convolutions in a row, conv1 to conv<count>, and a max pooling behind them.
+    /// `count` convolutions in a row, conv1 to conv<count>, and a max pooling after them.
     static func chain(_ count: Int) -> GraphWriter {
         var graph = GraphWriter()
         var last = graph.placeholder("input", [-1, 8, 8, 3])

@@ -1,7 +1,7 @@
-/// A natural number of any size, written apart from the library's `WideInteger` (other digits, other algorithms), as
-/// the yardstick of the exact statistics.
+/// A natural number of any size, by which the exact statistics are tested. It shares nothing with the library's
+/// `WideInteger`. Its digits and algorithms are others.
 struct Natural: Comparable {
-    /// Lowest first, without leading zeros.
+    /// The digits, lowest first, without leading zeros.
     private var digits: [UInt16] = []
 
     init(_ value: UInt64) {
@@ -67,7 +67,7 @@ struct Natural: Comparable {
     private func digit(_ i: Int) -> UInt16 { i < digits.count ? digits[i] : 0 }
 }
 
-/// number * 2^exponent, not negative: a float, a double, or the middle between two doubles, without rounding.
+/// number * 2^exponent, which is not negative. It holds floats, doubles and the middles between doubles exactly.
 struct Dyadic: Comparable {
     let number: Natural
     let exponent: Int
@@ -91,9 +91,9 @@ struct Dyadic: Comparable {
     static func == (a: Dyadic, b: Dyadic) -> Bool { !(a < b) && !(b < a) }
 }
 
-/// The exact sums of a column of floats, and what follows from them: which double is the nearest to the mean and to the
-/// standard deviation. No division and no root is computed: a double is the nearest to a value when the value lies
-/// between the middles to the neighbouring doubles.
+/// The exact sums of a column of floats. They tell which doubles are nearest to the mean and to the standard deviation,
+/// without a division or a root. A double is the nearest to a value when the value lies between the middles to the
+/// neighbouring doubles.
 struct ExactColumn {
     private let count: Natural
     private let sumIsNegative: Bool

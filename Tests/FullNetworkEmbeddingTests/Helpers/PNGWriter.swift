@@ -14,7 +14,7 @@ enum PNGWriter {
         return big32(content.count) + body + big32(Int(crc32(body)))
     }
 
-    /// zlib with one stored block.
+    /// Data in zlib's format, as one stored block.
     private static func stored(_ bytes: [UInt8]) -> [UInt8] {
         precondition(bytes.count < 65_536)
         let size = UInt16(bytes.count)

@@ -8,17 +8,17 @@
 @testable import FullNetworkEmbedding
 
 extension Statistics {
-    /// Of rows of the same length.
+    /// The statistics of rows of the same length.
     static func of(_ rows: [[Float]]) throws -> Statistics {
         let statistics = try Statistics(featureCount: rows[0].count)
         try statistics.add(rows)
         return statistics
     }
 
-    /// Of one feature.
+    /// The statistics of one feature.
     static func of(_ column: Float...) throws -> Statistics { try of(column.map { [$0] }) }
 
-    /// In one call of `update`.
+    /// Adds rows in one call of `update`.
     func add(_ rows: some Collection<[Float]>) throws { try update(rows.flatMap { $0 }, rowCount: rows.count) }
 
     func means() throws -> [Double] {

@@ -17,7 +17,7 @@ struct TIFF {
         Array((bigEndian ? "MM" : "II").utf8) + number16(magic) + number32(directory)
     }
 
-    /// A header and a directory of one short number a tag.
+    /// A header and a directory, with one short number per tag.
     func directory(_ tags: [(tag: Int, value: Int)]) -> [UInt8] {
         var bytes = header() + number16(tags.count)
         for (tag, value) in tags {
