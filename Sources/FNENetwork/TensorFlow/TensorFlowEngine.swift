@@ -67,24 +67,18 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
             for fed in prepared.fed {
                 inputs.append(try builder.output(TensorName(node: fed.node, output: 0), prefix: Self.prefix))
             }
-            var first = 0
             for (number, layer) in selected.enumerated() {
+                // With bfloat16 the rewritten graph has the bias folded already.
                 let moved = setup.precision == .float32 ? MovedTap(layer.name, in: model, needed: prepared.needed) : nil
-                let name = moved?.tensor ?? layer.name
-                let tap = name == inputName ? input : try builder.output(name, prefix: Self.prefix)
-                var (pooled, rank, channels) = try builder.pooled(tap, layer: layer.name.text, number: number)
-                if let moved {
-                    pooled = try builder.difference(
-                        pooled, try builder.output(moved.bias, prefix: Self.prefix), "fne/unbiased\(number)")
+                let tap = (moved?.tensor ?? layer.name) == inputName ? input : nil
+                let (pooled, rank, channels) = try Self.pooled(layer.name, number, moved, tap: tap, builder)
+                let first = layers.last?.features.upperBound ?? 0
+                guard channels <= Int(Int32.max) - first else {
+                    throw FNEError(.unsupportedTensor, "these layers have more features than \(Int32.max)")
                 }
                 parts.append(pooled)
                 layers.append(
                     Layer(name: layer.name.text, kind: layer.kind, rank: rank, features: first..<first + channels))
-                first += channels
-                guard first <= Int(Int32.max) else {
-                    throw FNEError(
-                        .unsupportedTensor, "these layers have more than \(Int32.max) features. Select fewer layers")
-                }
             }
             output = try builder.concatenated(parts)
         }
@@ -98,6 +92,19 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         height = setup.height
         runsOnGPU = setup.runsOnGPU
         width = setup.width
+    }
+
+    /// A layer of the row as [n, C].
+    ///
+    /// - Parameter tap: the tensor, where it is not one of the imported graph
+    private static func pooled(
+        _ name: TensorName, _ number: Int, _ moved: MovedTap?, tap: TF_Output?, _ builder: GraphBuilder
+    ) throws -> (TF_Output, rank: Int, channels: Int) {
+        let tensor = try tap ?? builder.output(moved?.tensor ?? name, prefix: prefix)
+        let (pooled, rank, channels) = try builder.pooled(tensor, layer: name.text, number: number)
+        guard let moved else { return (pooled, rank, channels) }
+        let bias = try builder.output(moved.bias, prefix: prefix)
+        return (try builder.difference(pooled, bias, "fne/unbiased\(number)"), rank, channels)
     }
 
     var facts: [JSON.Member] {

@@ -1,0 +1,64 @@
+import FNEImage
+import FNENetwork
+import FNESupport
+
+extension Preprocessing {
+    /// What the options ask for, in a network with this input.
+    ///
+    /// - Throws: `.invalidArgument`.
+    init(_ options: Extractor.Options, _ input: Model.Input) throws {
+        /// A side of the input: what is asked for, which the graph may fix.
+        func size(_ name: String, _ wanted: Int?, _ fixed: Int?) throws -> Int {
+            if let wanted, let fixed, wanted != fixed {
+                throw FNEError(
+                    .invalidArgument, "\(name) is \(wanted), but the graph's input has a fixed \(name) of \(fixed)")
+            }
+            guard let size = wanted ?? fixed else {
+                throw FNEError(.invalidArgument, "the graph does not fix the input's \(name); pass it as an option")
+            }
+            guard size >= 1, size <= 16_384 else {
+                throw FNEError(.invalidArgument, "\(name) is \(size); it must be 1 to 16384")
+            }
+            return size
+        }
+        try Self.check(options)
+        try self.init(
+            height: size("height", options.height, input.height), width: size("width", options.width, input.width))
+        target = PixelSize(
+            height: try Self.target("resize_height", options.resizeHeight, self.input.height, "height", options.crops),
+            width: try Self.target("resize_width", options.resizeWidth, self.input.width, "width", options.crops))
+        mode = options.resizeMode
+        interpolation = options.interpolation
+        crops = options.crops
+        channelOrder = options.channelOrder
+        mean = options.mean
+        scale = options.scale
+        imageOptions = options.imageOptions
+    }
+
+    private static func check(_ options: Extractor.Options) throws {
+        for value in [
+            options.mean.0, options.mean.1, options.mean.2, options.scale.0, options.scale.1, options.scale.2,
+        ] where !value.isFinite {
+            throw FNEError(.invalidArgument, "mean and scale must be finite numbers, but one is \(value)")
+        }
+        for scale in [options.scale.0, options.scale.1, options.scale.2] where scale == 0 {
+            throw FNEError(
+                .invalidArgument, "scale is 0, so every image would look the same to the network. Take another number")
+        }
+        try options.imageOptions.check()
+    }
+
+    /// A side of the size that pictures are resized to.
+    private static func target(
+        _ name: String, _ wanted: Int?, _ input: Int, _ inputName: String, _ crops: Crops
+    ) throws -> Int {
+        // The published experiments take ten crops of 224 pixels from pictures of 256 pixels.
+        let side = wanted ?? (crops == .ten ? (input * 16 + 7) / 14 : input)
+        guard side >= input, side <= 32_768 else {
+            throw FNEError(
+                .invalidArgument, "\(name) is \(side); it must be \(input) (the network input's \(inputName)) to 32768")
+        }
+        return side
+    }
+}
