@@ -90,10 +90,9 @@ struct ConstantValues {
                 default: break
                 }
             }
-            guard values.count <= count, count == 0 || !values.isEmpty else { return nil }
-            if let last = values.last, values.count < count { // the last value stands for the rest
-                values += repeatElement(last, count: count - values.count)
-            }
+            guard values.count <= count else { return nil }
+            // The last value stands for the rest, and without any all are zero.
+            values += repeatElement(values.last ?? 0, count: count - values.count)
             return Value(shape: shape, values: values)
         }
     }
