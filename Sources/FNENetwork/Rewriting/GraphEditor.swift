@@ -105,7 +105,13 @@ struct GraphEditor {
             var reader = ProtobufReader(original)
             while let (field, value) = try reader.next() {
                 guard field == 1 else {
-                    if case .bytes(let content) = value { append(field, content) } // the library of functions, the versions
+                    if case .bytes(let content) = value {
+                        append(field, content) // the library of functions, the versions
+                    } else {
+                        var writer = ProtobufWriter()
+                        writer.field(field, value) // the version of graphs from before there were versions
+                        pieces.append((writer.bytes, nil, []))
+                    }
                     continue
                 }
                 defer { number += 1 }
