@@ -102,15 +102,15 @@ package struct Operation: Sendable {
         return table[name] ?? .unknown
     }
 
-    private static let table: [String: Operation] = {
-        var table: [String: Operation] = [:]
-        for name in computing.split(whereSeparator: \.isWhitespace) { table[String(name)] = Operation(.computes) }
-        for (name, operation) in special { table[name] = operation }
-        return table
-    }()
+    private static let table = Dictionary(rows.map { ($0.name, $0.operation) }) { _, last in last }
+
+    /// The table's rows.
+    static var rows: [(name: String, operation: Operation)] {
+        computing.split(whereSeparator: \.isWhitespace).map { (String($0), Operation(.computes)) } + special
+    }
 
     /// The operations with more facts than that they compute.
-    private static let special: [(String, Operation)] = [
+    private static let special: [(name: String, operation: Operation)] = [
         // Layers. Weights are [height, width, in, out], but those of a transposed convolution are [height, width, out,
         // in].
         ("Conv2D", Operation(.computes, layer: .convolution, weights: 1)),

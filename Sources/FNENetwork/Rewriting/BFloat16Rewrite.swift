@@ -244,7 +244,8 @@ struct BFloat16Rewrite {
         let node = graph.nodes[number]
         let inputs = node.dataInputs
         guard inputs.count == 5, node.operation.hasPrefix("FusedBatchNorm"), node.has("is_training"),
-            !node.flag("is_training"), graph.index[inputs[0].name] == source, inputs[0].output == 0
+            !node.flag("is_training"), graph.index[inputs[0].name] == source, inputs[0].output == 0,
+            isReadAtItsFirstOutputAlone(number)
         else { return false }
         var parts: [[Double]] = []
         for input in inputs[1...] {
@@ -262,6 +263,13 @@ struct BFloat16Rewrite {
             affine.shift[c] = (affine.shift[c] - parts[2][c]) * factor + parts[1][c]
         }
         return true
+    }
+
+    /// Whether nothing reads a node's further outputs, which a sum in its place does not have.
+    private func isReadAtItsFirstOutputAlone(_ number: Int) -> Bool {
+        topology.readers[number].filter(needed.contains).allSatisfy { reader in
+            graph.nodes[reader].dataInputs.allSatisfy { graph.index[$0.name] != number || $0.output == 0 }
+        }
     }
 
     /// The values of a constant, one per channel. The constant must be one number, or have one number per channel along

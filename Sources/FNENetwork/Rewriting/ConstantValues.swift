@@ -94,10 +94,9 @@ struct ConstantValues {
                 default: break
                 }
             }
-            guard values.count <= count, count == 0 || !values.isEmpty else { return nil }
-            if let last = values.last, values.count < count { // TensorFlow repeats the last value for the rest
-                values += repeatElement(last, count: count - values.count)
-            }
+            guard values.count <= count else { return nil }
+            // TensorFlow repeats the last value for the rest. Without any value all are zero.
+            values += repeatElement(values.last ?? 0, count: count - values.count)
             return Value(shape: shape, values: values)
         }
     }

@@ -109,8 +109,13 @@ struct GraphEditor {
             var reader = ProtobufReader(original)
             while let (field, value) = try reader.next() {
                 guard field == 1 else {
-                    // These are the library of functions and the versions.
-                    if case .bytes(let content) = value { append(field, content) }
+                    if case .bytes(let content) = value {
+                        append(field, content) // the library of functions or the versions
+                    } else {
+                        var writer = ProtobufWriter()
+                        writer.field(field, value) // the version of graphs from before there were versions
+                        pieces.append((writer.bytes, nil, []))
+                    }
                     continue
                 }
                 defer { number += 1 }

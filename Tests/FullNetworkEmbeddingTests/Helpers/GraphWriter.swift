@@ -27,6 +27,14 @@ enum Wire {
 
     static func text(_ field: Int, _ content: String) -> [UInt8] { bytes(field, Array(content.utf8)) }
 
+    static func fixed32(_ field: Int, _ bits: UInt32) -> [UInt8] {
+        varint(field << 3 | 5) + withUnsafeBytes(of: bits.littleEndian) { Array($0) }
+    }
+
+    static func fixed64(_ field: Int, _ bits: UInt64) -> [UInt8] {
+        varint(field << 3 | 1) + withUnsafeBytes(of: bits.littleEndian) { Array($0) }
+    }
+
     /// A TensorShapeProto.
     static func shape(_ dimensions: [Int]) -> [UInt8] { dimensions.flatMap { bytes(2, number(1, $0)) } }
 
@@ -47,6 +55,15 @@ enum Attribute {
     static func integer(_ value: Int) -> [UInt8] { Wire.number(3, value) }
     static func flag(_ value: Bool) -> [UInt8] { Wire.number(5, value ? 1 : 0) }
     static func shape(_ dimensions: [Int]) -> [UInt8] { Wire.bytes(7, Wire.shape(dimensions)) }
+
+    static func number(_ value: Float) -> [UInt8] { Wire.fixed32(4, value.bitPattern) }
+
+    /// Values as a constant's tensor_content.
+    static func content(_ values: [Float]) -> [UInt8] {
+        Wire.bytes(4, values.withUnsafeBytes { Array($0) }) // the tests run on little-endian machines alone
+    }
+
+    static func content(integers values: [Int32]) -> [UInt8] { Wire.bytes(4, values.withUnsafeBytes { Array($0) }) }
 
     /// A constant that declares a shape. libfne needs no values to know weights.
     static func tensor(type: Int = 1, _ dimensions: [Int], _ values: [UInt8] = []) -> [UInt8] {
@@ -91,12 +108,28 @@ struct GraphWriter {
         node(name, "Const", attributes: ["dtype": Attribute.float32, "value": Attribute.tensor(shape)])
     }
 
+    /// A constant with values.
+    @discardableResult
+    mutating func constant(_ name: String, _ shape: [Int], _ values: [Float]) -> String {
+        let value = Attribute.tensor(shape, Attribute.content(values))
+        return node(name, "Const", attributes: ["dtype": Attribute.float32, "value": value])
+    }
+
     /// A convolution and its weights [height, width, in, out], named `name/weights`.
     @discardableResult
     mutating func convolution(
         _ name: String, of input: String, _ weights: [Int], _ operation: String = "Conv2D"
     ) -> String {
         constant(name + "/weights", weights)
+        return node(name, operation, input, name + "/weights")
+    }
+
+    /// A layer of an operation, and its weights `name/weights` with their values.
+    @discardableResult
+    mutating func layer(
+        _ name: String, of input: String, _ weights: [Int], _ values: [Float], _ operation: String = "Conv2D"
+    ) -> String {
+        constant(name + "/weights", weights, values)
         return node(name, operation, input, name + "/weights")
     }
 
