@@ -9,7 +9,7 @@ public final class Model: @unchecked Sendable {
         public let name: String
         /// TensorFlow's operation that computes the tensor, such as "Conv2D".
         public let operation: String
-        /// The kind of the layer whose output or operation this tensor is; else whether it is an input.
+        /// The kind of the layer whose output or operation this tensor is. Else `input` for a placeholder, or `other`.
         public let kind: TensorKind
         /// The number of dimensions; nil where the graph does not say it outright.
         public let rank: Int?

@@ -99,7 +99,7 @@ package func checkedProduct(_ factors: Int..., of what: String) throws -> Int {
     return product
 }
 
-/// The FNV-1a checksum of 64 bits. It finds accidental damage; it gives no protection against forgery.
+/// The FNV-1a checksum of 64 bits. It finds damage, but gives no protection against forgery.
 package func fnv1a(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
     bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
 }

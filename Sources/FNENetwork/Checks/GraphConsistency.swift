@@ -1,7 +1,7 @@
 import FNESupport
 
 /// Checks what TensorFlow takes for granted about a graph. TensorFlow 2.21 ends the whole process over each of these
-/// mistakes; damaged graphs showed which they are. Graphs that TensorFlow wrote have none of them. The checks are made
+/// mistakes; damaged graphs showed which these are. Graphs that TensorFlow wrote have none of them. The checks are made
 /// whatever the caller allows.
 enum GraphConsistency {
     /// - Throws: `.invalidGraph`, with the name of the node.
