@@ -1,9 +1,9 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// The picture of the architecture: a target names what it knows of, and a wrong arrow does not compile. The targets whose
-// names begin with FNE are rooms of one library, which see each other with `package` access. Swift programs import
-// FullNetworkEmbedding, which hands on what is public in them.
+// The picture of the architecture: a target names what it knows of, and a wrong arrow does not compile. The targets
+// whose names begin with FNE are rooms of one library, which see each other with `package` access. Swift programs
+// import FullNetworkEmbedding, which hands on what is public in them.
 let package = Package(
     name: "libfne",
     products: [
@@ -18,10 +18,15 @@ let package = Package(
 
         .target(
             name: "FullNetworkEmbedding",
-            dependencies: ["FNEJob", "FNEPipeline", "FNECodes", "FNEEmbedding", "FNENetwork", "FNEImage", "FNESupport"]),
-        .target(name: "FNEJob", dependencies: ["FNEPipeline", "FNECodes", "FNEEmbedding", "FNENetwork", "FNEImage", "FNESupport"]),
+            dependencies: [
+                "FNEJob", "FNEPipeline", "FNECodes", "FNEEmbedding", "FNENetwork", "FNEImage", "FNESupport",
+            ]),
         .target(
-            name: "FNEPipeline", dependencies: ["FNECodes", "FNEEmbedding", "FNENetwork", "FNEImage", "FNESupport", "CKernels"]),
+            name: "FNEJob",
+            dependencies: ["FNEPipeline", "FNECodes", "FNEEmbedding", "FNENetwork", "FNEImage", "FNESupport"]),
+        .target(
+            name: "FNEPipeline",
+            dependencies: ["FNECodes", "FNEEmbedding", "FNENetwork", "FNEImage", "FNESupport", "CKernels"]),
         .target(name: "FNECodes", dependencies: ["FNESupport", "CKernels"]),
         .target(name: "FNEEmbedding", dependencies: ["FNESupport", "CKernels"]),
         .target(name: "FNENetwork", dependencies: ["FNESupport", "CKernels", "CTensorFlow", "CTensorFlowOperations"]),

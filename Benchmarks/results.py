@@ -2,8 +2,8 @@
 
     .venv/bin/python Benchmarks/results.py --assets FOLDER [--out build/results]
 
-FOLDER has images/flowers17 and models/bvlc_googlenet.pb, models/mobilenet_v2_1.0_224.pb; the third network is the default one. Takes
-about 25 minutes on two cores; what is in OUT already is taken as it is.
+FOLDER has images/flowers17 and models/bvlc_googlenet.pb, models/mobilenet_v2_1.0_224.pb; the third network is the
+default one. Takes about 25 minutes on two cores; what is in OUT already is taken as it is.
 """
 
 from __future__ import annotations
@@ -65,9 +65,15 @@ class Results:
         known = self.folder / "evaluation.json"
         if not known.exists():
             fne.evaluate(
-                self.source, self.model, self.folder, images_per_class=IMAGES, seeds=SEEDS,
-                classifiers=("svm", "centroid", "knn"), size=(224, 224), **self.options,
-            )  # fmt: skip
+                self.source,
+                self.model,
+                self.folder,
+                images_per_class=IMAGES,
+                seeds=SEEDS,
+                classifiers=("svm", "centroid", "knn"),
+                size=(224, 224),
+                **self.options,
+            )
         self.data = json.loads(known.read_text())
         self.job = fne.Job(self.folder / "job")
         self.labels = classes_of(self.source)[1]
@@ -83,9 +89,16 @@ class Results:
         folder = self.folder / "crops"
         if not (folder / "evaluation.json").exists():
             fne.evaluate(
-                self.source, self.model, folder, images_per_class=(10,), seeds=SEEDS, size=(224, 224), crops=10,
-                representations=("fne", "fne last 50%", "penultimate"), **self.options,
-            )  # fmt: skip
+                self.source,
+                self.model,
+                folder,
+                images_per_class=(10,),
+                seeds=SEEDS,
+                size=(224, 224),
+                crops=10,
+                representations=("fne", "fne last 50%", "penultimate"),
+                **self.options,
+            )
         rows = json.loads((folder / "evaluation.json").read_text())["summary"]
         return {row["representation"]: (row["mean"], row["std"]) for row in rows}
 
@@ -94,7 +107,8 @@ class Results:
         return fne.threshold_study(self.job, self.labels, images=10, seeds=SEEDS, layers=layers)
 
     def parts(self) -> dict[str, tuple[float, float]]:
-        """Accuracy of the ternary codes of quarters of the layers; and of all by an SVM that sets one class against one."""
+        """Accuracy of the ternary codes of quarters of the layers; and of all by an SVM that sets one class against
+        one."""
         roles = Roles.of(Roles.tensors(self.model.tensors()))
         data = Representations(self.job, self.labels, roles)
         quarters = np.array_split(np.array(roles.layers), 4)
@@ -145,23 +159,50 @@ def main() -> None:
     given = parser.parse_args()
     found = {name: Results(name, given.assets, given.out) for name in NETWORKS}
     networks = list(found)
-    print(table(["linear SVM, 10 training images per class", *networks],
-                [[say, *(cell(r.mean(name)) for r in found.values())] for name, say in NAMES.items()]))  # fmt: skip
-    print(table(["training images per class, linear SVM", *map(str, IMAGES)],
-                [[f"{network}, {NAMES[name].replace('*', '')}", *(cell(r.mean(name, images=n)) for n in IMAGES)]
-                 for network, r in found.items() for name in FEW]))  # fmt: skip
-    print(table(["FNE, 10 training images per class", "linear SVM", "nearest centroid", "k nearest neighbours"],
-                [[n, *(cell(r.mean("fne", c)) for c in ("svm", "centroid", "knn"))] for n, r in found.items()]))  # fmt: skip
+    print(
+        table(
+            ["linear SVM, 10 training images per class", *networks],
+            [[say, *(cell(r.mean(name)) for r in found.values())] for name, say in NAMES.items()],
+        )
+    )
+    print(
+        table(
+            ["training images per class, linear SVM", *map(str, IMAGES)],
+            [
+                [f"{network}, {NAMES[name].replace('*', '')}", *(cell(r.mean(name, images=n)) for n in IMAGES)]
+                for network, r in found.items()
+                for name in FEW
+            ],
+        )
+    )
+    print(
+        table(
+            ["FNE, 10 training images per class", "linear SVM", "nearest centroid", "k nearest neighbours"],
+            [[n, *(cell(r.mean("fne", c)) for c in ("svm", "centroid", "knn"))] for n, r in found.items()],
+        )
+    )
     crops = found["GoogLeNet"].crops()
-    print(table(["GoogLeNet", "one image", "ten crops"],
-                [[NAMES[n].replace("*", ""), cell(found["GoogLeNet"].mean(n)), cell(c)] for n, c in crops.items()]))  # fmt: skip
+    print(
+        table(
+            ["GoogLeNet", "one image", "ten crops"],
+            [[NAMES[n].replace("*", ""), cell(found["GoogLeNet"].mean(n)), cell(c)] for n, c in crops.items()],
+        )
+    )
     spread = [(say, [r.mean(name)[0] for r in found.values()]) for name, say in NAMES.items()]
-    print(table(["spread of the accuracy over the three networks", "largest - smallest", "deviation"],
-                [[say, f"{max(v) - min(v):.3f}", f"{statistics.stdev(v):.3f}"] for say, v in spread]))  # fmt: skip
+    print(
+        table(
+            ["spread of the accuracy over the three networks", "largest - smallest", "deviation"],
+            [[say, f"{max(v) - min(v):.3f}", f"{statistics.stdev(v):.3f}"] for say, v in spread],
+        )
+    )
     for name, result in found.items():
         grid, near = result.thresholds()
-        print(table([f"{name}: lower, upper", *(f"{u:.2f}" for u in UPPERS)],
-                    [[f"{low:.2f}", *(f"{v:.3f}" for v in row)] for low, row in zip(LOWERS, grid)]))  # fmt: skip
+        print(
+            table(
+                [f"{name}: lower, upper", *(f"{u:.2f}" for u in UPPERS)],
+                [[f"{low:.2f}", *(f"{v:.3f}" for v in row)] for low, row in zip(LOWERS, grid, strict=True)],
+            )
+        )
         print(f"{near:.2%} of the standardized values lie within 0.01 of -0.25 or 0.15\n")
     parts = [result.parts() for result in found.values()]
     print(table(["part", *networks], [[name, *(cell(part[name]) for part in parts)] for name in parts[0]]))

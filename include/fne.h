@@ -534,12 +534,13 @@ FNE_API fne_status fne_model_tensor_count(const fne_model *model, uint64_t *coun
  * \since 2.0 */
 FNE_API fne_status fne_model_tensor_info(const fne_model *model, uint64_t index, fne_tensor_info *info);
 
-/** Selects layers from a list of names, such as those of a job, by the selectors that fne_extractor_options::layers takes.
+/** Selects layers from a list of names, such as those of a job, by the selectors that fne_extractor_options::layers
+ * takes.
  *
- * A selector is, in this order: the exact name of a layer, as it is written or without a leading "import/" and a trailing
- * ":0"; "all", every layer of the list; "last:25%", the last ceil(0.25 L) of the L default layers; a glob with *, ?, [abc],
- * [a-c] or [!abc]. The indices come in the order of the selectors. Those of one selector come in the order of the list. A
- * layer that several selectors choose stands once, at its first place.
+ * A selector is, in this order: the exact name of a layer, as it is written or without a leading "import/" and a
+ * trailing ":0"; "all", every layer of the list; "last:25%", the last ceil(0.25 L) of the L default layers; a glob with
+ * *, ?, [abc], [a-c] or [!abc]. The indices come in the order of the selectors. Those of one selector come in the order
+ * of the list. A layer that several selectors choose stands once, at its first place.
  *
  * \param[in] selectors       UTF-8 strings; NULL where there are none
  * \param[in] selector_count  how many, at most 2^20; 0: all default layers
@@ -549,7 +550,8 @@ FNE_API fne_status fne_model_tensor_info(const fne_model *model, uint64_t index,
  * \param[out] indices        receives numbers of names, none twice
  * \param[in] capacity        elements of indices; name_count is always enough
  * \param[out] count          receives how many were chosen, at least 1
- * \return FNE_OK; FNE_UNKNOWN_TENSOR where a selector chooses nothing; FNE_INVALID_ARGUMENT also for a name that is given
+ * \return FNE_OK; FNE_UNKNOWN_TENSOR where a selector chooses nothing; FNE_INVALID_ARGUMENT also for a name that is
+ * given
  *         twice and for a share that is none; FNE_BUFFER_TOO_SMALL
  * \since 2.0 */
 FNE_API fne_status fne_select_layers(const char *const *selectors, uint64_t selector_count, const char *const *names,
@@ -570,8 +572,7 @@ typedef struct fne_extractor fne_extractor;
 #define FNE_CHANNELS_RGB 0 /**< red first */
 #define FNE_CHANNELS_BGR 1 /**< blue first */
 
-#define FNE_RESIZE_STRETCH 0       /**< to the size asked for, whatever the image's aspect, as the original function
-                                        does */
+#define FNE_RESIZE_STRETCH 0       /**< to the size asked for, whatever the aspect, as the original function does */
 #define FNE_RESIZE_SHORTEST_SIDE 1 /**< with its aspect, to the smallest image that covers the size asked for */
 
 #define FNE_ON_ERROR_FAIL 0 /**< the first bad image ends the call with its error */
@@ -621,7 +622,7 @@ typedef struct fne_extractor_options {
     uint32_t streams;          /**< batches that are in the network at once, each on a thread of its own, at most 1024.
                                     0: one per processor, or the processors divided by engine_threads, at most 64. */
     const fne_image_options *image_options; /**< NULL stands for the defaults */
-    int32_t precision;         /**< FNE_PRECISION_FLOAT32 or FNE_PRECISION_BFLOAT16 */
+    int32_t precision;                      /**< FNE_PRECISION_FLOAT32 or FNE_PRECISION_BFLOAT16 */
     int32_t float32_layers;    /**< with bfloat16, the number of layers, from the first on, that stay float32, -1 or
                                     more. -1 (default): 2. */
     const char *device;        /**< "cpu", "gpu" or "gpu:1". NULL: TensorFlow's first GPU, if it has one, else the CPU.
@@ -771,13 +772,13 @@ typedef struct fne_extract_run {
     const double *std;              /**< as mean */
     uint64_t statistics_size;       /**< of mean and of std, in elements. It must be F. */
     const struct fne_ternarize_options *ternarize_options; /**< NULL stands for the defaults */
-    uint64_t *packed;               /**< receives the codes packed, as fne_pack() makes them. A skipped image's rows
-                                         hold 0. Needs mean and std. codes may then be NULL, and no int8 matrix is kept.
-                                         NULL: no packed codes. */
-    uint64_t packed_capacity;       /**< of packed, in elements */
-    uint64_t rows_done;             /**< out: the first rows_done rows are final, also when the call fails. They belong
-                                         to rows_done / rows_per_image images, or in fne_extract_tensor() to rows_done.
-                                         It stays as it was where the arguments are refused. */
+    uint64_t *packed;         /**< receives the codes packed, as fne_pack() makes them. A skipped image's rows
+                                   hold 0. Needs mean and std. codes may then be NULL, and no int8 matrix is kept.
+                                   NULL: no packed codes. */
+    uint64_t packed_capacity; /**< of packed, in elements */
+    uint64_t rows_done;       /**< out: the first rows_done rows are final, also when the call fails. They belong
+                                   to rows_done / rows_per_image images, or in fne_extract_tensor() to rows_done.
+                                   It stays as it was where the arguments are refused. */
 } fne_extract_run;
 
 /** Fills a struct with zeros.
@@ -1154,9 +1155,10 @@ FNE_API fne_status fne_unpack(const uint64_t *packed, uint64_t row_count, uint64
 FNE_API fne_status fne_packed_dot(const uint64_t *a, uint64_t a_count, const uint64_t *b, uint64_t b_count,
                                   uint64_t feature_count, uint32_t threads, int32_t *products, uint64_t capacity);
 
-#define FNE_METRIC_DOT 0     /**< the dot product. The largest comes first. */
-#define FNE_METRIC_COSINE 1  /**< dot product / sqrt(m * n), where m and n are the numbers of features of the two rows
-                                  that are not 0. It is 0 where one of them is 0. The largest comes first. */
+#define FNE_METRIC_DOT 0 /**< the dot product. The largest comes first. */
+/** The cosine, dot product / sqrt(m * n). m and n are the numbers of features of the two rows that are not 0. The
+ * cosine is 0 where one of them is 0. The largest comes first. */
+#define FNE_METRIC_COSINE 1
 #define FNE_METRIC_HAMMING 2 /**< the number of features that differ. The smallest comes first. */
 
 /** The k best rows of a base for each query, the best first. Of rows that are equally good, the first of the base comes
@@ -1201,23 +1203,23 @@ typedef struct fne_job fne_job;
 
 /** What is embedded, and what is kept. */
 typedef struct fne_job_options {
-    uint64_t struct_size;        /**< set by fne_job_options_init() */
-    const char *source;          /**< a folder or a list file. Of a folder, the JPEG and PNG files are taken, in the
-                                      order of their paths' bytes. A list file holds names, one per line, or each ended
-                                      by a zero byte. NULL: paths are taken. */
-    const char *const *paths;    /**< path_count files, none of them "". There must be none where source is given. */
-    uint64_t path_count;         /**< number of paths */
-    const char *root;            /**< the folder that relative names are relative to. NULL: the list file's folder for a
-                                      list, the working directory for paths. Must be NULL where source is a folder. */
-    uint32_t shard_index;        /**< which part of the images is embedded, 0 to shard_count - 1. Parts are whole
-                                      batches, and none is empty. */
-    uint32_t shard_count;        /**< number of parts, at most 2^20. 0: 1. Where it is more than 1, codes are made when
-                                      the shards are merged, or with given statistics. */
-    int32_t drop_features;       /**< 1: keep codes only, which needs statistics */
-    int32_t codes;               /**< FNE_CODES_INT8, FNE_CODES_PACKED or their sum. 0: FNE_CODES_INT8. FNE_CODES_NONE:
-                                      none yet. */
-    const char *statistics;      /**< a file of saved statistics that codes are made with, such as a training set's
-                                      statistics.fne. NULL: the job's own. */
+    uint64_t struct_size;     /**< set by fne_job_options_init() */
+    const char *source;       /**< a folder or a list file. Of a folder, the JPEG and PNG files are taken, in the
+                                   order of their paths' bytes. A list file holds names, one per line, or each ended
+                                   by a zero byte. NULL: paths are taken. */
+    const char *const *paths; /**< path_count files, none of them "". There must be none where source is given. */
+    uint64_t path_count;      /**< number of paths */
+    const char *root;         /**< the folder that relative names are relative to. NULL: the list file's folder for a
+                                   list, the working directory for paths. Must be NULL where source is a folder. */
+    uint32_t shard_index;     /**< which part of the images is embedded, 0 to shard_count - 1. Parts are whole
+                                   batches, and none is empty. */
+    uint32_t shard_count;     /**< number of parts, at most 2^20. 0: 1. Where it is more than 1, codes are made when
+                                   the shards are merged, or with given statistics. */
+    int32_t drop_features;    /**< 1: keep codes only, which needs statistics */
+    int32_t codes;            /**< FNE_CODES_INT8, FNE_CODES_PACKED or their sum. 0: FNE_CODES_INT8. FNE_CODES_NONE:
+                                   none yet. */
+    const char *statistics;   /**< a file of saved statistics that codes are made with, such as a training set's
+                                   statistics.fne. NULL: the job's own. */
     const fne_ternarize_options *ternarize_options; /**< NULL stands for the defaults */
     int32_t fail_on_bad_image;   /**< 1: the first bad image ends the run. 0: bad images are marked in status.npy and
                                       images.jsonl. */

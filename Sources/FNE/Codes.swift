@@ -6,7 +6,9 @@ private func packedSize(_ rows: UInt64, _ features: UInt64, _ what: String) thro
     try matrixSize(rows, UInt64(PackedCodes.words(features: integer(features, "feature_count"))), what)
 }
 
-@c @implementation public func fne_packed_words(_ feature_count: UInt64, _ words: UnsafeMutablePointer<UInt64>?) -> fne_status {
+@c @implementation public func fne_packed_words(_ feature_count: UInt64, _ words: UnsafeMutablePointer<UInt64>?)
+    -> fne_status
+{
     status {
         let words = try required(words, "words")
         words.pointee = UInt64(try PackedCodes.words(features: integer(feature_count, "feature_count")))
@@ -14,7 +16,8 @@ private func packedSize(_ rows: UInt64, _ features: UInt64, _ what: String) thro
 }
 
 @c @implementation public func fne_pack(
-    _ codes: UnsafePointer<Int8>?, _ row_count: UInt64, _ feature_count: UInt64, _ packed: UnsafeMutablePointer<UInt64>?,
+    _ codes: UnsafePointer<Int8>?, _ row_count: UInt64, _ feature_count: UInt64,
+    _ packed: UnsafeMutablePointer<UInt64>?,
     _ capacity: UInt64
 ) -> fne_status {
     status {
@@ -26,7 +29,8 @@ private func packedSize(_ rows: UInt64, _ features: UInt64, _ what: String) thro
 }
 
 @c @implementation public func fne_unpack(
-    _ packed: UnsafePointer<UInt64>?, _ row_count: UInt64, _ feature_count: UInt64, _ codes: UnsafeMutablePointer<Int8>?,
+    _ packed: UnsafePointer<UInt64>?, _ row_count: UInt64, _ feature_count: UInt64,
+    _ codes: UnsafeMutablePointer<Int8>?,
     _ capacity: UInt64
 ) -> fne_status {
     status {
@@ -38,7 +42,8 @@ private func packedSize(_ rows: UInt64, _ features: UInt64, _ what: String) thro
 }
 
 @c @implementation public func fne_packed_dot(
-    _ a: UnsafePointer<UInt64>?, _ a_count: UInt64, _ b: UnsafePointer<UInt64>?, _ b_count: UInt64, _ feature_count: UInt64,
+    _ a: UnsafePointer<UInt64>?, _ a_count: UInt64, _ b: UnsafePointer<UInt64>?, _ b_count: UInt64,
+    _ feature_count: UInt64,
     _ threads: UInt32, _ products: UnsafeMutablePointer<Int32>?, _ capacity: UInt64
 ) -> fne_status {
     status {

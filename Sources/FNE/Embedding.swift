@@ -18,7 +18,9 @@ private func defaultOptions() -> fne_ternarize_options {
     fne_ternarize_options(struct_size: 0, lower: -0.25, upper: 0.15, rules: FNE_RULES_DOCUMENTED, reserved: 0)
 }
 
-@c @implementation public func fne_ternarize_options_init(_ options: UnsafeMutablePointer<fne_ternarize_options>?, _ struct_size: UInt64) {
+@c @implementation public func fne_ternarize_options_init(
+    _ options: UnsafeMutablePointer<fne_ternarize_options>?, _ struct_size: UInt64
+) {
     initialize(options, defaultOptions(), struct_size)
 }
 

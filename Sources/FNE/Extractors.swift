@@ -21,7 +21,9 @@ private func defaultOptions() -> fne_extractor_options {
     return options
 }
 
-@c @implementation public func fne_extractor_options_init(_ options: UnsafeMutablePointer<fne_extractor_options>?, _ struct_size: UInt64) {
+@c @implementation public func fne_extractor_options_init(
+    _ options: UnsafeMutablePointer<fne_extractor_options>?, _ struct_size: UInt64
+) {
     initialize(options, defaultOptions(), struct_size)
 }
 
@@ -98,7 +100,8 @@ func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extr
     }
 }
 
-@c @implementation public func fne_layer_info_init(_ info: UnsafeMutablePointer<fne_layer_info>?, _ struct_size: UInt64) {
+@c @implementation public func fne_layer_info_init(_ info: UnsafeMutablePointer<fne_layer_info>?, _ struct_size: UInt64)
+{
     initialize(info, fne_layer_info(), struct_size)
 }
 
@@ -121,7 +124,8 @@ func layerInfo(_ index: UInt64, _ layers: [Layer], _ names: [CText]) throws -> f
         first_feature: UInt64(layer.features.lowerBound), feature_count: UInt64(layer.features.count))
 }
 
-@c @implementation public func fne_input_info_init(_ info: UnsafeMutablePointer<fne_input_info>?, _ struct_size: UInt64) {
+@c @implementation public func fne_input_info_init(_ info: UnsafeMutablePointer<fne_input_info>?, _ struct_size: UInt64)
+{
     initialize(info, fne_input_info(), struct_size)
 }
 
@@ -141,7 +145,9 @@ func layerInfo(_ index: UInt64, _ layers: [Layer], _ names: [CText]) throws -> f
 
 // MARK: Extraction
 
-@c @implementation public func fne_extract_run_init(_ run: UnsafeMutablePointer<fne_extract_run>?, _ struct_size: UInt64) {
+@c @implementation public func fne_extract_run_init(
+    _ run: UnsafeMutablePointer<fne_extract_run>?, _ struct_size: UInt64
+) {
     initialize(run, fne_extract_run(), struct_size)
 }
 
@@ -156,7 +162,9 @@ func layerInfo(_ index: UInt64, _ layers: [Layer], _ names: [CText]) throws -> f
 }
 
 /// A list of paths in C's memory.
-func filePaths(_ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, _ name: String = "paths") throws -> [FilePath] {
+func filePaths(_ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, _ name: String = "paths") throws
+    -> [FilePath]
+{
     let paths = try required(paths, name)
     return try (0..<integer(count, "count")).map { try file(paths[$0], "\(name)[\($0)]") }
 }
@@ -324,7 +332,8 @@ private func runOutput(
     }
     if run.codes != nil { try needCapacity(run.codes_capacity, size, "run->codes") }
     if run.packed != nil {
-        let words = try matrixSize(UInt64(size / featureCount), UInt64(PackedCodes.words(features: featureCount)), "run->packed")
+        let words = try matrixSize(
+            UInt64(size / featureCount), UInt64(PackedCodes.words(features: featureCount)), "run->packed")
         try needCapacity(run.packed_capacity, words, "run->packed")
     }
     let (mean, std) = try (required(run.mean, "run->mean"), required(run.std, "run->std"))
@@ -336,6 +345,7 @@ private func runOutput(
     output.codes = run.codes
     output.packed = run.packed
     output.discretizer = try Discretizer(
-        readDiscretization(run.ternarize_options, "run->ternarize_options"), features: featureCount, mean: mean, std: std)
+        readDiscretization(run.ternarize_options, "run->ternarize_options"), features: featureCount, mean: mean,
+        std: std)
     return output
 }

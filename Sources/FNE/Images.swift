@@ -32,7 +32,8 @@ func translated(_ pointer: UnsafePointer<fne_image_options>?) throws -> ImageOpt
 
 // MARK: Reading
 
-@c @implementation public func fne_image_info_init(_ info: UnsafeMutablePointer<fne_image_info>?, _ struct_size: UInt64) {
+@c @implementation public func fne_image_info_init(_ info: UnsafeMutablePointer<fne_image_info>?, _ struct_size: UInt64)
+{
     initialize(info, fne_image_info(), struct_size)
 }
 

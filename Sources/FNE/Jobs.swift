@@ -16,7 +16,9 @@ final class JobObject {
 
 // MARK: Options
 
-@c @implementation public func fne_job_options_init(_ options: UnsafeMutablePointer<fne_job_options>?, _ struct_size: UInt64) {
+@c @implementation public func fne_job_options_init(
+    _ options: UnsafeMutablePointer<fne_job_options>?, _ struct_size: UInt64
+) {
     initialize(options, fne_job_options(), struct_size)
 }
 
@@ -61,7 +63,8 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
         } else {
             let object: ModelObject = try referenced(model, "model")
             opened = try Job(
-                folder: folder, model: object.model, extractor: translated(extractor_options), options: translatedOptions)
+                folder: folder, model: object.model, extractor: translated(extractor_options),
+                options: translatedOptions)
         }
         job.pointee = handle(try JobObject(opened))
     }
@@ -85,7 +88,9 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
 
 // MARK: Running
 
-@c @implementation public func fne_job_reports_init(_ reports: UnsafeMutablePointer<fne_job_reports>?, _ struct_size: UInt64) {
+@c @implementation public func fne_job_reports_init(
+    _ reports: UnsafeMutablePointer<fne_job_reports>?, _ struct_size: UInt64
+) {
     initialize(reports, fne_job_reports(), struct_size)
 }
 
@@ -111,7 +116,9 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
 
 // MARK: Reading
 
-@c @implementation public func fne_progress_info_init(_ info: UnsafeMutablePointer<fne_progress_info>?, _ struct_size: UInt64) {
+@c @implementation public func fne_progress_info_init(
+    _ info: UnsafeMutablePointer<fne_progress_info>?, _ struct_size: UInt64
+) {
     initialize(info, fne_progress_info(), struct_size)
 }
 

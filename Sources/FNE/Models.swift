@@ -14,7 +14,9 @@ final class ModelObject: Sendable {
     }
 }
 
-@c @implementation public func fne_model_options_init(_ options: UnsafeMutablePointer<fne_model_options>?, _ struct_size: UInt64) {
+@c @implementation public func fne_model_options_init(
+    _ options: UnsafeMutablePointer<fne_model_options>?, _ struct_size: UInt64
+) {
     initialize(options, fne_model_options(), struct_size)
 }
 
@@ -48,7 +50,9 @@ private func allowsUnsafe(_ pointer: UnsafePointer<fne_model_options>?) throws -
 
 @c @implementation public func fne_model_close(_ model: OpaquePointer?) { close(model, ModelObject.self) }
 
-@c @implementation public func fne_tensor_info_init(_ info: UnsafeMutablePointer<fne_tensor_info>?, _ struct_size: UInt64) {
+@c @implementation public func fne_tensor_info_init(
+    _ info: UnsafeMutablePointer<fne_tensor_info>?, _ struct_size: UInt64
+) {
     initialize(info, fne_tensor_info(), struct_size)
 }
 

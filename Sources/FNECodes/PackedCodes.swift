@@ -106,7 +106,8 @@ public enum PackedCodes {
         let pointers = Pointers(queries: queries, base: base)
         let best = try Best(queries: queryRows, k)
         let monitor = Monitor()
-        try inParts(of: baseRows, queryRows, threads, memory: { try Best(queries: queryRows, min(k, $0.count)) }) { range, counts, own in
+        try inParts(of: baseRows, queryRows, threads, memory: { try Best(queries: queryRows, min(k, $0.count)) }) {
+            range, counts, own in
             var (first, baseNorms): (Int, [UInt64]) = (-1, [])
             counts.forEachBlock(range, queries: queryRows, words: words, pointers) { rows, q, both, opposite in
                 if metric != .dot, first != rows.lowerBound {
@@ -186,7 +187,9 @@ public enum PackedCodes {
         func merge(_ other: Best) {
             for query in 0..<counts.count / MemoryLayout<Int>.stride {
                 other.withHeap(query) { theirs, number in
-                    withHeap(query) { heap, count in for i in 0..<number { Self.add(theirs[i], to: heap, &count, limit) } }
+                    withHeap(query) { heap, count in
+                        for i in 0..<number { Self.add(theirs[i], to: heap, &count, limit) }
+                    }
                 }
             }
         }
@@ -203,7 +206,8 @@ public enum PackedCodes {
             }
         }
 
-        private static func add(_ entry: Entry, to heap: UnsafeMutablePointer<Entry>, _ count: inout Int, _ limit: Int) {
+        private static func add(_ entry: Entry, to heap: UnsafeMutablePointer<Entry>, _ count: inout Int, _ limit: Int)
+        {
             if count < limit {
                 (heap + count).initialize(to: entry)
                 var child = count
@@ -255,7 +259,8 @@ public enum PackedCodes {
                     for start in stride(from: range.lowerBound, to: range.upperBound, by: Self.rows) {
                         let rows = start..<min(start + Self.rows, range.upperBound)
                         ck_packed_counts(
-                            pointers.queries, queries, pointers.base + start * 2 * words, rows.count, words, Self.rows, both,
+                            pointers.queries, queries, pointers.base + start * 2 * words, rows.count, words, Self.rows,
+                            both,
                             opposite)
                         for q in 0..<queries { body(rows, q, both + q * Self.rows, opposite + q * Self.rows) }
                     }

@@ -287,7 +287,8 @@ extension Statistics {
         // The largest float32 is below 2^277 units of the sum, its square below 2^554 units.
         let rowBits = Int.bitWidth - count.leadingZeroBitCount
         guard !squares.isNegative, squares.isZero || (count > 0 && squares.bitCount <= rowBits + 554),
-            !WideInteger.isLess(left, sum * sum) else {
+            !WideInteger.isLess(left, sum * sum)
+        else {
             throw FNEError(
                 .invalidData, "the saved statistics are damaged: their sums are impossible at feature \(feature)")
         }

@@ -4,10 +4,11 @@ enum EXIF {
     /// The orientation that a file asks for. Missing or broken EXIF data mean `asStored`, so that no picture is lost
     /// for its metadata.
     static func orientation(in file: UnsafeRawBufferPointer, format: ImageFormat) -> Orientation {
-        let value = switch format {
-        case .jpeg: jpegOrientation(file)
-        case .png: pngBlock(file).flatMap(orientationValue)
-        }
+        let value =
+            switch format {
+            case .jpeg: jpegOrientation(file)
+            case .png: pngBlock(file).flatMap(orientationValue)
+            }
         return value.flatMap(Orientation.init(rawValue:)) ?? .asStored
     }
 
@@ -38,7 +39,8 @@ enum EXIF {
     /// marker, fill bytes and FF 00 are skipped, as libjpeg does.
     private static func nextMarker(_ file: UnsafeRawBufferPointer, _ position: inout Int) -> UInt8? {
         while position < file.count {
-            guard let mark = file[position...].firstIndex(of: 0xff), let code = file[mark...].firstIndex(where: { $0 != 0xff })
+            guard let mark = file[position...].firstIndex(of: 0xff),
+                let code = file[mark...].firstIndex(where: { $0 != 0xff })
             else { return nil }
             position = code + 1
             if file[code] != 0 { return file[code] }

@@ -122,13 +122,17 @@ final class EncodedImage {
         if starts([0xff, 0xd8, 0xff]) { return .jpeg }
         if starts([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]) { return .png }
         let other: String? =
-            starts(Array("GIF8".utf8)) ? "a GIF"
-            : starts(Array("BM".utf8)) ? "a BMP"
-            : starts(Array("RIFF".utf8)) && starts(Array("WEBP".utf8), at: 8) ? "a WebP"
-            : starts([0x49, 0x49, 42, 0]) || starts([0x4d, 0x4d, 0, 42]) ? "a TIFF"
-            : starts(Array("ftyp".utf8), at: 4) ? "a HEIF or AVIF" : nil
+            starts(Array("GIF8".utf8))
+            ? "a GIF"
+            : starts(Array("BM".utf8))
+                ? "a BMP"
+                : starts(Array("RIFF".utf8)) && starts(Array("WEBP".utf8), at: 8)
+                    ? "a WebP"
+                    : starts([0x49, 0x49, 42, 0]) || starts([0x4d, 0x4d, 0, 42])
+                        ? "a TIFF"
+                        : starts(Array("ftyp".utf8), at: 4) ? "a HEIF or AVIF" : nil
         if let other {
-        throw FNEError(.unsupportedImage, "this is \(other) image. Convert it to JPEG or PNG")
+            throw FNEError(.unsupportedImage, "this is \(other) image. Convert it to JPEG or PNG")
         }
         throw FNEError(.unsupportedImage, "this is neither a JPEG nor a PNG image. Convert it to JPEG or PNG")
     }

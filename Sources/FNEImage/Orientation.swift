@@ -21,16 +21,17 @@ enum Orientation: Int, Sendable {
         let shownWidth = swapsSides ? height : width
         for y in 0..<height {
             for x in 0..<width {
-                let (row, column) = switch self {
-                case .asStored: (y, x)
-                case .mirrored: (y, width - 1 - x)
-                case .turnedHalf: (height - 1 - y, width - 1 - x)
-                case .flipped: (height - 1 - y, x)
-                case .transposed: (x, y)
-                case .turnedRight: (x, height - 1 - y)
-                case .transversed: (width - 1 - x, height - 1 - y)
-                case .turnedLeft: (width - 1 - x, y)
-                }
+                let (row, column) =
+                    switch self {
+                    case .asStored: (y, x)
+                    case .mirrored: (y, width - 1 - x)
+                    case .turnedHalf: (height - 1 - y, width - 1 - x)
+                    case .flipped: (height - 1 - y, x)
+                    case .transposed: (x, y)
+                    case .turnedRight: (x, height - 1 - y)
+                    case .transversed: (width - 1 - x, height - 1 - y)
+                    case .turnedLeft: (width - 1 - x, y)
+                    }
                 let from = stored + 3 * (y * width + x)
                 let to = shown + 3 * (row * shownWidth + column)
                 to[0] = from[0]

@@ -52,10 +52,13 @@ struct Checkpoint {
             }
             guard bytes.count >= Self.headerSize + 8, bytes.starts(with: Self.magic), word(8) == UInt64(Self.version),
                 word(bytes.count - 8) == fnv1a(UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - 8)])),
-                word(48) == UInt64(bytes.count - Self.headerSize - 8), word(16) <= UInt64(images), word(24) <= UInt64(images),
+                word(48) == UInt64(bytes.count - Self.headerSize - 8), word(16) <= UInt64(images),
+                word(24) <= UInt64(images),
                 word(32) <= 1 << 50, word(40) <= UInt64(images)
             else { throw damaged() }
-            (imagesDone, codesDone, failuresSize, failureCount) = (Int(word(16)), Int(word(24)), Int(word(32)), Int(word(40)))
+            (imagesDone, codesDone, failuresSize, failureCount) = (
+                Int(word(16)), Int(word(24)), Int(word(32)), Int(word(40))
+            )
             if word(48) > 0 {
                 let saved = UnsafeRawBufferPointer(rebasing: bytes[Self.headerSize..<(bytes.count - 8)])
                 let statistics = try Statistics.load(saved)
@@ -91,7 +94,9 @@ struct Failures {
         try file.setSize(size)
         self.size = size
         let bytes = try Bytes(count: size)
-        try bytes.withNumbers(of: UInt8.self) { try file.read(UnsafeMutableRawBufferPointer(start: $0, count: size), at: 0) }
+        try bytes.withNumbers(of: UInt8.self) {
+            try file.read(UnsafeMutableRawBufferPointer(start: $0, count: size), at: 0)
+        }
         try bytes.withBytes { bytes in
             var position = 0
             while position + 16 <= size {

@@ -151,7 +151,8 @@ public struct Shard: Equatable, Sendable {
                 .invalidArgument, "there is no shard \(index) of \(count); the index must be 0 to \(count - 1)")
         }
         let batches = (total - 1) / imagesPerBatch + 1
-        let range = batches * index / count * imagesPerBatch..<min(batches * (index + 1) / count * imagesPerBatch, total)
+        let range =
+            batches * index / count * imagesPerBatch..<min(batches * (index + 1) / count * imagesPerBatch, total)
         guard !range.isEmpty else {
             throw FNEError(
                 .invalidArgument,

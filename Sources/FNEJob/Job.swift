@@ -184,7 +184,9 @@ public final class Job {
     }
 
     private static func codes(_ options: Options, _ images: Manifest.Images) throws -> Manifest.Codes? {
-        guard let formats = options.formats, options.statistics != nil || images.count == images.total else { return nil }
+        guard let formats = options.formats, options.statistics != nil || images.count == images.total else {
+            return nil
+        }
         let saved = try options.statistics.map(File.contents)
         return Manifest.Codes(
             discretization: options.discretization, formats: formats,
@@ -205,13 +207,15 @@ public final class Job {
         if wanted.images != found.images { throw differs(difference(in: wanted.images, found.images)) }
         if wanted.keepsFeatures != found.keepsFeatures { throw differs("keeps_features is \(found.keepsFeatures)") }
         if found.state != .features, wanted.codes != found.codes {
-            throw differs(Manifest.difference(wanted.json["codes"] ?? .null, found.json["codes"] ?? .null, "codes") ?? "codes")
+            throw differs(
+                Manifest.difference(wanted.json["codes"] ?? .null, found.json["codes"] ?? .null, "codes") ?? "codes")
         }
         return found
     }
 
     private func difference(in wanted: Manifest.Images, _ found: Manifest.Images) -> String {
-        if let list, let names = try? File.contents(files.path(JobFiles.list)), let old = try? ImageList(reading: names),
+        if let list, let names = try? File.contents(files.path(JobFiles.list)),
+            let old = try? ImageList(reading: names),
             let image = (0..<min(list.count, old.count)).first(where: { list.name($0) != old.name($0) })
         {
             return "image \(image) is '\(old.text(image))' there and '\(list.text(image))' here"

@@ -50,7 +50,9 @@ struct JobFiles {
         guard let handle = folder.withCString({ $0.flatMap(opendir) }) else { throw File.error("cannot read", folder) }
         defer { closedir(handle) }
         while let entry = readdir(handle) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
             guard Self.beginnings.contains(name) else {
                 throw FNEError(
                     .invalidArgument,
@@ -90,7 +92,9 @@ struct JobFiles {
     func writeStatus(_ count: Int, _ failures: Failures) throws {
         let bytes = try Bytes(zeros: count * MemoryLayout<Int32>.size)
         try bytes.withNumbers(of: Int32.self) { statuses in
-            for (image, failure) in failures.byImage where image < count { statuses[image] = failure.status.littleEndian }
+            for (image, failure) in failures.byImage where image < count {
+                statuses[image] = failure.status.littleEndian
+            }
             try NumPyFile.replace(
                 path(Self.status), .int32, [count], UnsafeRawBufferPointer(start: statuses, count: bytes.count))
         }

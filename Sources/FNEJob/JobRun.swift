@@ -176,11 +176,16 @@ final class JobRun {
 
     private func open() throws {
         let rows = list.count * rowsPerImage
-        if manifest.keepsFeatures { matrices.features = try NumPyFile(files.data(JobFiles.features), .float32, [rows, features]) }
+        if manifest.keepsFeatures {
+            matrices.features = try NumPyFile(files.data(JobFiles.features), .float32, [rows, features])
+        }
         guard let formats = manifest.codes?.formats else { return }
-        if formats.contains(.int8) { matrices.codes = try NumPyFile(files.data(JobFiles.codes), .int8, [rows, features]) }
+        if formats.contains(.int8) {
+            matrices.codes = try NumPyFile(files.data(JobFiles.codes), .int8, [rows, features])
+        }
         if formats.contains(.packed) {
-            matrices.packed = try NumPyFile(files.data(JobFiles.packedCodes), .uint64, [rows, 2, PackedCodes.words(features: features) / 2])
+            matrices.packed = try NumPyFile(
+                files.data(JobFiles.packedCodes), .uint64, [rows, 2, PackedCodes.words(features: features) / 2])
         }
     }
 
@@ -236,7 +241,8 @@ final class JobRun {
             while next < images.upperBound {
                 let end = (next..<images.upperBound).first { failed[$0] != nil } ?? images.upperBound
                 if end > next {
-                    try statistics.update(rows + (next - images.lowerBound) * rowSize, rowCount: (end - next) * rowsPerImage)
+                    try statistics.update(
+                        rows + (next - images.lowerBound) * rowSize, rowCount: (end - next) * rowsPerImage)
                 }
                 next = end + 1
             }
@@ -320,9 +326,11 @@ final class JobRun {
     }
 
     private func finish() throws {
-        let names = (manifest.keepsFeatures ? [JobFiles.features] : [])
+        let names =
+            (manifest.keepsFeatures ? [JobFiles.features] : [])
             + (manifest.codes.map { codes in
-                (codes.formats.contains(.int8) ? [JobFiles.codes] : []) + (codes.formats.contains(.packed) ? [JobFiles.packedCodes] : [])
+                (codes.formats.contains(.int8) ? [JobFiles.codes] : [])
+                    + (codes.formats.contains(.packed) ? [JobFiles.packedCodes] : [])
             } ?? [])
         let steps = names.count + 3
         matrices = Matrices()

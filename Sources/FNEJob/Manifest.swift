@@ -62,7 +62,8 @@ struct Manifest: Equatable {
         return try layers.map { layer in
             guard let name = layer["name"]?.text, let rank = layer["rank"]?.integer,
                 let kind = TensorKind.allCases.first(where: { $0.name == layer["kind"]?.text }),
-                let first = layer["first_feature"]?.integer, let count = layer["features"]?.integer, first >= 0, count >= 1,
+                let first = layer["first_feature"]?.integer, let count = layer["features"]?.integer, first >= 0,
+                count >= 1,
                 first <= Int(Int32.max), count <= Int(Int32.max)
             else { throw Self.damaged("layers") }
             return Layer(name: name, kind: kind, rank: rank, features: first..<first + count)
@@ -80,15 +81,16 @@ struct Manifest: Equatable {
     }
 
     var json: JSON {
-        let codes: JSON = self.codes.map {
-            .object([
-                "lower": .number($0.discretization.lower), "upper": .number($0.discretization.upper),
-                "rules": .text($0.discretization.rules.name),
-                "statistics": .text($0.statisticsSHA256 == nil ? "own" : "given"),
-                "statistics_sha256": $0.statisticsSHA256.map(JSON.text) ?? .null,
-                "formats": .array($0.formats.names.map(JSON.text)),
-            ])
-        } ?? .null
+        let codes: JSON =
+            self.codes.map {
+                .object([
+                    "lower": .number($0.discretization.lower), "upper": .number($0.discretization.upper),
+                    "rules": .text($0.discretization.rules.name),
+                    "statistics": .text($0.statisticsSHA256 == nil ? "own" : "given"),
+                    "statistics_sha256": $0.statisticsSHA256.map(JSON.text) ?? .null,
+                    "formats": .array($0.formats.names.map(JSON.text)),
+                ])
+            } ?? .null
         return .object([
             "format": .text(Self.format), "version": .integer(Self.version), "state": .text(state.name),
             "images": .object([
@@ -142,7 +144,8 @@ struct Manifest: Equatable {
         guard let state = json["state"]?.text.flatMap(Job.State.init(name:)) else { throw Self.damaged("state") }
         guard let images = json["images"], let count = images["count"]?.integer, let first = images["first"]?.integer,
             let total = images["total"]?.integer, let sha256 = images["sha256"]?.text,
-            let totalSHA256 = images["total_sha256"]?.text, count >= 1, first >= 0, total <= 1 << 40, first <= total - count
+            let totalSHA256 = images["total_sha256"]?.text, count >= 1, first >= 0, total <= 1 << 40,
+            first <= total - count
         else { throw Self.damaged("images") }
         guard let settings = json["settings"], let engines = json["engines"]?.array,
             case .flag(let keepsFeatures) = json["keeps_features"]
@@ -152,7 +155,9 @@ struct Manifest: Equatable {
             images: Images(first: first, count: count, total: total, sha256: sha256, totalSHA256: totalSHA256),
             settings: settings,
             engines: try engines.map {
-                guard case .object(let members) = $0, let first = $0["first_image"]?.integer else { throw Self.damaged("engines") }
+                guard case .object(let members) = $0, let first = $0["first_image"]?.integer else {
+                    throw Self.damaged("engines")
+                }
                 return EngineRecord(firstImage: first, facts: .object(members.filter { $0.name != "first_image" }))
             },
             keepsFeatures: keepsFeatures, codes: try Self.codes(json["codes"]))

@@ -46,16 +46,19 @@ struct ExtractorSource: RowSource {
         var rowsDone = 0
         try extractor.extract(
             fileCount: list.count - first, file: file, to: output, rowsDone: &rowsDone,
-            reports: Extractor.Reports(progress: { done, _ in progress(first + done) }, imageError: { image, error in
-                // The results must not depend on the folder, and the list names the file already.
-                let prefix = "\(file(image)): "
-                let message = error.message.hasPrefix(prefix) ? String(error.message.dropFirst(prefix.count)) : error.message
-                do {
-                    try failed(first + image, FNEError(error.status, message))
-                } catch {
-                    stopped = stopped ?? error
-                }
-            }), place: { "image \(first + $0) of \(list.count)" })
+            reports: Extractor.Reports(
+                progress: { done, _ in progress(first + done) },
+                imageError: { image, error in
+                    // The results must not depend on the folder, and the list names the file already.
+                    let prefix = "\(file(image)): "
+                    let message =
+                        error.message.hasPrefix(prefix) ? String(error.message.dropFirst(prefix.count)) : error.message
+                    do {
+                        try failed(first + image, FNEError(error.status, message))
+                    } catch {
+                        stopped = stopped ?? error
+                    }
+                }), place: { "image \(first + $0) of \(list.count)" })
     }
 }
 
@@ -97,13 +100,15 @@ struct ShardsSource: RowSource {
                     .jobMismatch, "the shards '\(start.folder)' and '\(part.folder)' differ: \(found)")
             }
             let images = part.manifest.images
-            guard images.totalSHA256 == start.manifest.images.totalSHA256, images.total == start.manifest.images.total else {
+            guard images.totalSHA256 == start.manifest.images.totalSHA256, images.total == start.manifest.images.total
+            else {
                 throw FNEError(
                     .jobMismatch, "the shards '\(start.folder)' and '\(part.folder)' were made of different lists")
             }
             guard images.first == next else {
                 throw FNEError(
-                    .jobMismatch, images.first > next
+                    .jobMismatch,
+                    images.first > next
                         ? "images \(next) to \(images.first - 1) are in none of the shards"
                         : "image \(images.first) is in two shards; the second is '\(part.folder)'")
             }
@@ -120,11 +125,15 @@ struct ShardsSource: RowSource {
     }
 
     /// The names of all shards in one list.
-    var list: ImageList { ImageList(parts.lazy.flatMap { part in (0..<part.list.count).lazy.map { part.list.name($0) } }) }
+    var list: ImageList {
+        ImageList(parts.lazy.flatMap { part in (0..<part.list.count).lazy.map { part.list.name($0) } })
+    }
 
     func engines(from image: Int) -> [Manifest.EngineRecord] {
         var result: [Manifest.EngineRecord] = []
-        for engine in parts.flatMap(\.manifest.engines) where engine.facts != result.last?.facts { result.append(engine) }
+        for engine in parts.flatMap(\.manifest.engines) where engine.facts != result.last?.facts {
+            result.append(engine)
+        }
         let begun = result.lastIndex { $0.firstImage <= image } ?? 0
         return [.init(firstImage: image, facts: result[begun].facts)] + result[(begun + 1)...]
     }
@@ -166,10 +175,13 @@ struct ShardsSource: RowSource {
         guard count > 0 else { return [:] }
         let path = folder.appending(JobFiles.images)
         var result: [Int: FNEError] = [:]
-        for (image, line) in try File.contents(path).split(separator: UInt8(ascii: "\n")).enumerated() {
-            guard line.suffix(JobFiles.goodEnd.count) != JobFiles.goodEnd[...] else { continue }
+        for (image, line) in try File.contents(path).split(separator: UInt8(ascii: "\n")).enumerated()
+        where line.suffix(JobFiles.goodEnd.count) != JobFiles.goodEnd[...] {
             let json = try JSON(reading: Array(line))
-            guard let status = json["status"]?.integer.flatMap({ FNEError.Status(rawValue: Int32(truncatingIfNeeded: $0)) }),
+            guard
+                let status = json["status"]?.integer.flatMap({
+                    FNEError.Status(rawValue: Int32(truncatingIfNeeded: $0))
+                }),
                 let reason = json["reason"]?.text
             else { throw FNEError(.invalidData, "'\(path)' is damaged in line \(image + 1)") }
             result[image] = FNEError(status, reason)

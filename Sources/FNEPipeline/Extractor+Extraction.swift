@@ -72,7 +72,8 @@ extension Extractor {
         fileCount: Int, file: @escaping (Int) -> FilePath, to output: Output, rowsDone: inout Int, reports: Reports,
         place: ((Int) -> String)? = nil
     ) throws {
-        try extract(fileCount, to: output, &rowsDone, reports, name: { file($0).description }, place: place) { [preprocessing] i, fed in
+        try extract(fileCount, to: output, &rowsDone, reports, name: { file($0).description }, place: place) {
+            [preprocessing] i, fed in
             try preprocessing.feed(Image(file: file(i), options: preprocessing.imageOptions), to: fed)
         }
     }
@@ -156,10 +157,13 @@ extension Extractor {
         let perImage = rowsPerImage ?? self.rowsPerImage
         let imagesPerBatch = batchImages(count, rowsPerImage: perImage)
         let streams = min(self.streams, (count - 1) / imagesPerBatch + 1)
-        let buffers = output.sink == nil || output.features != nil ? nil : RowBuffers(
-            size: try checkedProduct(
-                imagesPerBatch, perImage, featureCount, MemoryLayout<Float>.size, of: "batch_size x features"),
-            consumers: streams)
+        let buffers =
+            output.sink == nil || output.features != nil
+            ? nil
+            : RowBuffers(
+                size: try checkedProduct(
+                    imagesPerBatch, perImage, featureCount, MemoryLayout<Float>.size, of: "batch_size x features"),
+                consumers: streams)
         let loader = try BatchLoader(
             count: count, batchSize: imagesPerBatch, valueCount: perImage * preprocessing.cropValueCount,
             threads: loaderThreads, consumers: streams, load: load)
@@ -243,7 +247,8 @@ extension Extractor {
         guard bad < count * featureCount else { return nil }
         let feature = bad % featureCount
         let layer = layers.first { $0.features.contains(feature) }
-        let place = layer.map { "feature \(feature - $0.features.lowerBound) of layer '\($0.name)'" } ?? "feature \(feature)"
+        let place =
+            layer.map { "feature \(feature - $0.features.lowerBound) of layer '\($0.name)'" } ?? "feature \(feature)"
         return FNEError(
             .notFinite,
             "the network gave \(rows[bad].isNaN ? "NaN" : "infinity") in \(place). Check the preprocessing "

@@ -51,7 +51,9 @@ package final class File {
     /// Takes room on the disk now, where the file system can. A full disk is then an error here, not at a later write.
     package func reserve(_ size: Int) throws {
         guard try size > self.size() else { return }
-        guard ck_reserve(descriptor, Int64(size)) == 0 else { throw Self.error("cannot reserve \(size) bytes for", path) }
+        guard ck_reserve(descriptor, Int64(size)) == 0 else {
+            throw Self.error("cannot reserve \(size) bytes for", path)
+        }
     }
 
     /// Writes all bytes at an offset.
@@ -67,7 +69,9 @@ package final class File {
     }
 
     /// Writes all bytes at an offset.
-    package func write(_ bytes: [UInt8], at offset: Int) throws { try bytes.withUnsafeBytes { try write($0, at: offset) } }
+    package func write(_ bytes: [UInt8], at offset: Int) throws {
+        try bytes.withUnsafeBytes { try write($0, at: offset) }
+    }
 
     /// Fills the memory from an offset on.
     ///
@@ -122,13 +126,17 @@ package final class File {
     }
 
     /// Replaces a file as a whole.
-    package static func replace(_ path: FilePath, with bytes: [UInt8]) throws { try bytes.withUnsafeBytes { try replace(path, with: $0) } }
+    package static func replace(_ path: FilePath, with bytes: [UInt8]) throws {
+        try bytes.withUnsafeBytes { try replace(path, with: $0) }
+    }
 
     /// The bytes of a whole file.
     package static func contents(_ path: FilePath) throws -> [UInt8] { try read(path, Array.init) }
 
     /// Lends a whole file's bytes to the body and returns its result. Errors of the file and of the body name the file.
-    package static func read<Result>(_ path: FilePath, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
+    package static func read<Result>(_ path: FilePath, _ body: (UnsafeRawBufferPointer) throws -> Result) throws
+        -> Result
+    {
         do {
             return try Bytes(file: path).withBytes(body)
         } catch let error as FNEError {
@@ -165,6 +173,8 @@ package final class File {
         }
         let parent = path.parent
         if parent.text != path.text { try makeFolder(parent) }
-        guard path.systemCall({ mkdir($0, 0o777) }) == 0 || errno == EEXIST else { throw error("cannot make the folder", path) }
+        guard path.systemCall({ mkdir($0, 0o777) }) == 0 || errno == EEXIST else {
+            throw error("cannot make the folder", path)
+        }
     }
 }

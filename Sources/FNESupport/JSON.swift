@@ -93,7 +93,9 @@ package enum JSON: Equatable {
         _ count: Int, _ open: Unicode.Scalar, _ close: Unicode.Scalar, _ inline: Bool, to bytes: inout [UInt8],
         _ indentation: Int, item: (Int, inout [UInt8]) -> Void
     ) {
-        func lineBreak(_ width: Int) { bytes += [UInt8(ascii: "\n")] + [UInt8](repeating: UInt8(ascii: " "), count: width) }
+        func lineBreak(_ width: Int) {
+            bytes += [UInt8(ascii: "\n")] + [UInt8](repeating: UInt8(ascii: " "), count: width)
+        }
         bytes.append(UInt8(ascii: open))
         for i in 0..<count {
             if i > 0 { bytes += Array((inline ? ", " : ",").utf8) }
@@ -175,7 +177,9 @@ package enum JSON: Equatable {
 
         private mutating func take(word: String) -> Bool {
             let word = Array(word.utf8)
-            guard position + word.count <= bytes.count, Array(bytes[position..<position + word.count]) == word else { return false }
+            guard position + word.count <= bytes.count, Array(bytes[position..<position + word.count]) == word else {
+                return false
+            }
             position += word.count
             return true
         }

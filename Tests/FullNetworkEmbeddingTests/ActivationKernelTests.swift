@@ -23,7 +23,9 @@ final class ActivationKernelTests: XCTestCase {
         for channels in [1, 7, 15, 16, 17, 33, 128, 131, 257] {
             let (n, height, width) = (2, 5, 9)
             let count = n * height * width * channels
-            let halves = (0..<count).map { _ in UInt16(truncatingIfNeeded: random.finiteFloat(exponents: 110...135).bitPattern >> 16) }
+            let halves = (0..<count).map { _ in
+                UInt16(truncatingIfNeeded: random.finiteFloat(exponents: 110...135).bitPattern >> 16)
+            }
             let floats = halves.map(widened)
             var expected = [Double](repeating: 0, count: n * channels)
             var scale = expected
@@ -34,10 +36,13 @@ final class ActivationKernelTests: XCTestCase {
             }
             var first: [UInt32]?
             for name in variants where ck_pin_variant(name) == 0 {
-                var (mean, meanOfHalves) = ([Float](repeating: .nan, count: n * channels), [Float](repeating: .nan, count: n * channels))
+                var (mean, meanOfHalves) = (
+                    [Float](repeating: .nan, count: n * channels), [Float](repeating: .nan, count: n * channels)
+                )
                 XCTAssertEqual(ck_map_mean(floats, n, height, width, channels, &mean), 0)
                 XCTAssertEqual(ck_map_mean_bf16(halves, n, height, width, channels, &meanOfHalves), 0)
-                XCTAssertEqual(mean.map(\.bitPattern), meanOfHalves.map(\.bitPattern), "the same numbers, the same sums")
+                XCTAssertEqual(
+                    mean.map(\.bitPattern), meanOfHalves.map(\.bitPattern), "the same numbers, the same sums")
                 for i in expected.indices {
                     XCTAssertEqual(Double(mean[i]), expected[i], accuracy: 1e-6 * scale[i], "\(name), \(channels)")
                 }
@@ -49,7 +54,9 @@ final class ActivationKernelTests: XCTestCase {
 
     func testLocalResponseNormalization() {
         var random = SeededRandom(12)
-        for (channels, radius, beta) in [(1, 0, 0.75), (5, 2, 0.75), (16, 2, 0.75), (37, 5, 0.75), (20, 2, 0.5), (18, 40, 1.3)] {
+        for (channels, radius, beta) in [
+            (1, 0, 0.75), (5, 2, 0.75), (16, 2, 0.75), (37, 5, 0.75), (20, 2, 0.5), (18, 40, 1.3),
+        ] {
             var options = ck_lrn(radius: radius, bias: 1.5, alpha: 0.01, beta: Float(beta))
             let halves = (0..<3 * channels).map { _ in nearest(random.finiteFloat(exponents: 120...131)) }
             let x = halves.map(widened)
@@ -91,7 +98,9 @@ final class ActivationKernelTests: XCTestCase {
                         if sum.isNaN {
                             XCTAssertTrue(widened(y[i]).isNaN, "\(name) \(i)")
                         } else {
-                            XCTAssertEqual(y[i], sum < 0 && relu ? 0 : sum.isInfinite ? UInt16(sum.bitPattern >> 16) : nearest(sum))
+                            XCTAssertEqual(
+                                y[i], sum < 0 && relu ? 0 : sum.isInfinite ? UInt16(sum.bitPattern >> 16) : nearest(sum)
+                            )
                         }
                     }
                     var inPlace = a
@@ -121,14 +130,16 @@ final class ActivationKernelTests: XCTestCase {
         var random = SeededRandom(14)
         for (inputs, channels) in [(1, 1), (2, 5), (9, 16), (9, 17), (100, 40), (1_152, 3)] {
             let weights = (0..<inputs * channels).map { i in
-                Float.random(in: -1...1, using: &random) * Float.random(in: 0.001...1, using: &random) + (i % channels == 0 ? 0.5 : 0)
+                Float.random(in: -1...1, using: &random) * Float.random(in: 0.001...1, using: &random)
+                    + (i % channels == 0 ? 0.5 : 0)
             }
             let scale = (0..<channels).map { _ in Double.random(in: 0.25...4, using: &random) }
             for channelsFirst in [false, true] {
                 for scaled in [false, true] {
                     var rounded = [UInt16](repeating: 0, count: weights.count)
                     XCTAssertEqual(
-                        ck_round_bf16(weights, inputs, channels, channelsFirst ? 1 : 0, scaled ? scale : nil, &rounded), 0)
+                        ck_round_bf16(weights, inputs, channels, channelsFirst ? 1 : 0, scaled ? scale : nil, &rounded),
+                        0)
                     for channel in 0..<channels {
                         var (missing, alone, step) = (0.0, 0.0, 0.0)
                         for input in 0..<inputs {
@@ -143,7 +154,9 @@ final class ActivationKernelTests: XCTestCase {
                             step = max(step, unit)
                         }
                         XCTAssertLessThanOrEqual(abs(missing), abs(alone), "never worse than one by one")
-                        if inputs >= 100 { XCTAssertLessThanOrEqual(abs(missing), step / 2, "within half of the largest step") }
+                        if inputs >= 100 {
+                            XCTAssertLessThanOrEqual(abs(missing), step / 2, "within half of the largest step")
+                        }
                     }
                 }
             }

@@ -54,7 +54,8 @@ final class ArrayFormsTests: XCTestCase {
         options.batchSize = 2
         let layer = Layer(name: "layer", kind: .dense, rank: 2, features: 0..<4)
         let extractor = Extractor(
-            engine: FakeEngine(valueCount: 3), layers: [layer], preprocessing: Preprocessing(height: 1, width: 1), options: options)
+            engine: FakeEngine(valueCount: 3), layers: [layer], preprocessing: Preprocessing(height: 1, width: 1),
+            options: options)
         assertFails(.fileError, saying: "none.png") { try extractor.features(of: ["none.png"]) }
         assertFails(.invalidArgument) { try extractor.features(of: []) }
     }

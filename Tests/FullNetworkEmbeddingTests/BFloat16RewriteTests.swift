@@ -60,7 +60,8 @@ final class BFloat16RewriteTests: XCTestCase {
         XCTAssertEqual(try written.node("conv").text("padding"), "SAME")
     }
 
-    /// Weights of 1.002 are nearest to 1, which loses 0.002 of each. Rounded so that sums are kept, some become 1 + 1/128.
+    /// Weights of 1.002 are nearest to 1, which loses 0.002 of each. Rounded so that sums are kept, some become 1 +
+    /// 1/128.
     func testTheSumOfEachChannelsWeightsIsKept() throws {
         var random = SeededRandom(5)
         for (operation, shape, transposed) in [

@@ -16,7 +16,8 @@ final class BatchLoaderTests: XCTestCase {
     private func loader(
         count: Int, batchSize: Int, threads: Int, load: @escaping (Int) throws -> [Float]
     ) throws -> BatchLoader {
-        try BatchLoader(count: count, batchSize: batchSize, valueCount: 2, threads: threads, consumers: 1) { image, target in
+        try BatchLoader(count: count, batchSize: batchSize, valueCount: 2, threads: threads, consumers: 1) {
+            image, target in
             for (k, value) in try load(image).enumerated() { target[k] = value }
         }
     }
@@ -90,7 +91,8 @@ final class BatchLoaderTests: XCTestCase {
         let asked = Locked(0)
         let addresses = Locked(Set<UInt>())
         let tooFar = Locked(0)
-        let loader = try BatchLoader(count: 200, batchSize: 5, valueCount: 2, threads: 4, consumers: 1) { image, target in
+        let loader = try BatchLoader(count: 200, batchSize: 5, valueCount: 2, threads: 4, consumers: 1) {
+            image, target in
             // After the batches that were given back, three may be loaded.
             let limit = (asked.current + 3) * 5
             if image >= limit { tooFar.with { $0 += 1 } }

@@ -47,8 +47,8 @@ final class CropsTests: XCTestCase {
         XCTAssertEqual(place(256, 224), 16)
         XCTAssertEqual(place(257, 224), 16) // 16.5
         XCTAssertEqual(place(259, 224), 18) // 17.5
-        XCTAssertEqual(place(225, 224), 0)  // 0.5
-        XCTAssertEqual(place(227, 224), 2)  // 1.5
+        XCTAssertEqual(place(225, 224), 0) // 0.5
+        XCTAssertEqual(place(227, 224), 2) // 1.5
         XCTAssertEqual(place(224, 224), 0)
     }
 

@@ -333,7 +333,7 @@ final class ExtractorTests: XCTestCase {
             copy.copyBytes(from: file)
             return UnsafeRawBufferPointer(copy)
         }
-        defer { memory.forEach { $0.deallocate() } }
+        defer { for block in memory { block.deallocate() } }
         var features = [Float](repeating: -1, count: 24)
         var rowsDone = 0
         var statuses: [Int: FNEError.Status] = [:]
@@ -363,7 +363,8 @@ final class ExtractorTests: XCTestCase {
 
         // The error for a network that gives NaN names the file too.
         assertFails(.notFinite, saying: "image 6 of 7", "6.png", "layer 'second'") {
-            try extractor(engine: badEngine(.nan)).extract(files: paths.map { FilePath($0) }, to: &features, rowsDone: &rowsDone)
+            try extractor(engine: badEngine(.nan)).extract(
+                files: paths.map { FilePath($0) }, to: &features, rowsDone: &rowsDone)
         }
         paths[5] = folder.path + "/missing.png"
         assertFails(.fileError, saying: "image 5 of 7", "missing.png", "No such file") {
@@ -386,7 +387,9 @@ final class ExtractorTests: XCTestCase {
 
     // MARK: Streams
 
-    private func streaming(_ streams: Int, batchSize: Int? = 3, onError: Extractor.OnError = .fail, _ engine: FakeEngine)
+    private func streaming(
+        _ streams: Int, batchSize: Int? = 3, onError: Extractor.OnError = .fail, _ engine: FakeEngine
+    )
         -> Extractor
     {
         var options = Extractor.Options()
@@ -514,7 +517,8 @@ final class ExtractorTests: XCTestCase {
                 XCTAssertEqual(skipped, bad.sorted())
                 for image in 0..<150 {
                     func code(_ x: Int, _ mean: Int) -> Int8 { Int8((x - mean).signum()) }
-                    let expected: [Int8] = bad.contains(image)
+                    let expected: [Int8] =
+                        bad.contains(image)
                         ? [-128, -128, -128, -128]
                         : [code(image, 100), code(image, 100), code(image, 100), code(3 * image, 1_000)]
                     XCTAssertEqual(Array(codes[image * 4..<image * 4 + 4]), expected, "image \(image)")

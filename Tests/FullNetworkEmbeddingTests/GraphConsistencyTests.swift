@@ -120,7 +120,9 @@ final class GraphConsistencyTests: XCTestCase {
             assertFails(.invalidGraph, saying: "'bad' (\(exit)) ends a loop that the graph does not have") {
                 try check { $0.node("bad", exit, "x") }
             }
-            assertFails(.invalidGraph, saying: "ends a loop that the graph does not have") { try check { $0.node("bad", exit) } }
+            assertFails(.invalidGraph, saying: "ends a loop that the graph does not have") {
+                try check { $0.node("bad", exit) }
+            }
             XCTAssertNoThrow(
                 try check {
                     $0.node("switch", "Switch", "x", "x")

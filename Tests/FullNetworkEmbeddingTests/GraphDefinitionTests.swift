@@ -13,9 +13,11 @@ final class GraphDefinitionTests: XCTestCase {
     func testNodesEdgesAndAttributes() throws {
         var graph = GraphWriter()
         graph.placeholder("input", [-1, 8, 9, 3])
-        graph.node("axes", "Const", attributes: [
-            "value": Attribute.tensor(type: 3, [2], Wire.bytes(4, [1, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff])),
-        ])
+        graph.node(
+            "axes", "Const",
+            attributes: [
+                "value": Attribute.tensor(type: 3, [2], Wire.bytes(4, [1, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff]))
+            ])
         graph.node("split", "Split", "axes", "input")
         graph.node(
             "mean", "Mean", "split:1", "axes", "^input",

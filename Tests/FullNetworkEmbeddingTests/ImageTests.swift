@@ -21,7 +21,8 @@ final class ImageTests: XCTestCase {
             XCTAssertEqual(image.width, 2)
             XCTAssertEqual(image.withPixels { Array(UnsafeBufferPointer(start: $0, count: 18)) }, rgb)
             XCTAssertEqual(
-                try Image.probe(encoded: file), ImageInfo(height: 3, width: 2, format: .png, orientation: 1, isPartial: false))
+                try Image.probe(encoded: file),
+                ImageInfo(height: 3, width: 2, format: .png, orientation: 1, isPartial: false))
 
             var own = [UInt8](repeating: 0, count: 18)
             XCTAssertEqual(try Image.decode(encoded: file, to: &own, capacity: 18).width, 2)
@@ -43,7 +44,9 @@ final class ImageTests: XCTestCase {
         var own = [UInt8](repeating: 0, count: 18)
         XCTAssertEqual(try Image.decode(file: FilePath(path), to: &own, capacity: 18).format, .png)
         XCTAssertEqual(own, rgb)
-        assertFails(.fileError, saying: "missing.png", "No such file") { try Image(file: FilePath(folder.path + "/missing.png")) }
+        assertFails(.fileError, saying: "missing.png", "No such file") {
+            try Image(file: FilePath(folder.path + "/missing.png"))
+        }
         assertFails(.fileError, saying: folder.path, "folder") { try Image.probe(file: FilePath(folder.path)) }
     }
 
@@ -110,7 +113,9 @@ final class ImageTests: XCTestCase {
         let same = zip(pixels, rgb).prefix { $0 == $1 }.count
         XCTAssertGreaterThan(same, 60)
         XCTAssertTrue(pixels[(same + 6)...].allSatisfy { $0 == 0 }, "what is missing is black")
-        assertFails(.damagedImage) { try Array(file.prefix(50)).withUnsafeBytes { try Image(encoded: $0, options: options) } }
+        assertFails(.damagedImage) {
+            try Array(file.prefix(50)).withUnsafeBytes { try Image(encoded: $0, options: options) }
+        }
     }
 
     func testPathsNeedNotBeUTF8() {

@@ -32,7 +32,9 @@ final class JSONTests: XCTestCase {
     }
 
     func testWhatFoundationWritesIsRead() throws {
-        let object: [String: Any] = ["name": "ü\u{2028}\"\\/\u{8}", "numbers": [1.5, -3, 0], "no": NSNull(), "yes": true]
+        let object: [String: Any] = [
+            "name": "ü\u{2028}\"\\/\u{8}", "numbers": [1.5, -3, 0], "no": NSNull(), "yes": true,
+        ]
         for options: JSONSerialization.WritingOptions in [[], [.prettyPrinted, .sortedKeys]] {
             let json = try JSON(reading: Array(JSONSerialization.data(withJSONObject: object, options: options)))
             XCTAssertEqual(json["name"]?.text, "ü\u{2028}\"\\/\u{8}")
@@ -51,7 +53,8 @@ final class JSONTests: XCTestCase {
 
     func testWhatIsNoJSON() {
         let bad = [
-            "", " ", "{", "[1,", "[1 2]", "{\"a\"}", "{\"a\":}", "{a:1}", "\"", "\"\\", "\"\\u12\"", "nul", "1 2", "1e", "--1", "+1",
+            "", " ", "{", "[1,", "[1 2]", "{\"a\"}", "{\"a\":}", "{a:1}", "\"", "\"\\", "\"\\u12\"", "nul", "1 2", "1e",
+            "--1", "+1",
             "\"\n\"", "Infinity", "1e999", "]", String(repeating: "[", count: 100),
         ]
         for text in bad { assertFails(.invalidData, saying: "no JSON") { try JSON(reading: Array(text.utf8)) } }

@@ -20,7 +20,8 @@ final class JobTests: XCTestCase {
         try FileManager.default.createDirectory(atPath: folder + "/images/sub", withIntermediateDirectories: true)
         for number in 0..<11 {
             // A PNG of one pixel with 8 bits of grey, which zlib stores as a block.
-            try Data(png(grey: UInt8(10 + 20 * number))).write(to: URL(fileURLWithPath: "\(folder)/images/sub/\(100 + number).png"))
+            try Data(png(grey: UInt8(10 + 20 * number))).write(
+                to: URL(fileURLWithPath: "\(folder)/images/sub/\(100 + number).png"))
         }
         try Data("no picture".utf8).write(to: URL(fileURLWithPath: folder + "/images/bad.jpg"))
     }
@@ -35,11 +36,14 @@ final class JobTests: XCTestCase {
         func big(_ number: Int) -> [UInt8] { [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: number >> $0) } }
         func crc(_ bytes: [UInt8]) -> UInt32 {
             ~bytes.reduce(~UInt32(0)) { sum, byte in
-                (0..<8).reduce(sum ^ UInt32(byte)) { value, _ in value & 1 == 1 ? 0xedb8_8320 ^ value >> 1 : value >> 1 }
+                (0..<8).reduce(sum ^ UInt32(byte)) { value, _ in value & 1 == 1 ? 0xedb8_8320 ^ value >> 1 : value >> 1
+                }
             }
         }
         let raw: [UInt8] = [0, grey]
-        let (a, b) = raw.reduce((1, 0)) { sums, byte in ((sums.0 + Int(byte)) % 65_521, (sums.1 + sums.0 + Int(byte)) % 65_521) }
+        let (a, b) = raw.reduce((1, 0)) { sums, byte in
+            ((sums.0 + Int(byte)) % 65_521, (sums.1 + sums.0 + Int(byte)) % 65_521)
+        }
         let stored: [UInt8] = [0x78, 1, 1, 2, 0, 0xfd, 0xff] + raw + big(b << 16 | a)
         return [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a] + chunk("IHDR", big(1) + big(1) + [8, 0, 0, 0, 0])
             + chunk("IDAT", stored) + chunk("IEND", [])
@@ -54,7 +58,8 @@ final class JobTests: XCTestCase {
         options.padsBatches = true
         let layer = Layer(name: "layer", kind: .dense, rank: 2, features: 0..<4)
         return Extractor(
-            engine: FakeEngine(valueCount: 3), layers: [layer], preprocessing: Preprocessing(height: 1, width: 1), options: options)
+            engine: FakeEngine(valueCount: 3), layers: [layer], preprocessing: Preprocessing(height: 1, width: 1),
+            options: options)
     }
 
     private var settings: JSON {
@@ -75,12 +80,14 @@ final class JobTests: XCTestCase {
         options.formats = [.int8, .packed]
         change(&options)
         return try Job(
-            folder: FilePath("\(folder)/\(name)"), extractor: extractor(streams: streams), settings: settings, options: options)
+            folder: FilePath("\(folder)/\(name)"), extractor: extractor(streams: streams), settings: settings,
+            options: options)
     }
 
     private func contents(_ name: String) throws -> [String: Data] {
         var result: [String: Data] = [:]
-        for file in try FileManager.default.contentsOfDirectory(atPath: "\(folder)/\(name)") where file != "runs.jsonl" {
+        for file in try FileManager.default.contentsOfDirectory(atPath: "\(folder)/\(name)") where file != "runs.jsonl"
+        {
             result[file] = try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\(name)/\(file)"))
         }
         return result
@@ -96,7 +103,11 @@ final class JobTests: XCTestCase {
         XCTAssertEqual(job.state, .running)
         XCTAssertEqual(try job.imagesDone(), 0)
         try job.run(
-            .init(progress: { phase, _, _ in phases.append(phase); return true }, imageError: { image, _ in failed.append(image) }))
+            .init(
+                progress: { phase, _, _ in
+                    phases.append(phase)
+                    return true
+                }, imageError: { image, _ in failed.append(image) }))
         XCTAssertEqual(failed, [0])
         XCTAssertEqual(Set(phases).count, 4)
         XCTAssertEqual(job.state, .finished)
@@ -126,7 +137,11 @@ final class JobTests: XCTestCase {
     func testStoppedAtEveryReport() throws {
         let whole = try job("whole")
         var reports = 0
-        try whole.run(.init(progress: { _, _, _ in reports += 1; return true }))
+        try whole.run(
+            .init(progress: { _, _, _ in
+                reports += 1
+                return true
+            }))
         let expected = try contents("whole")
         XCTAssertGreaterThan(reports, 15)
         // The last report comes when all is done, so it cannot stop the run.
@@ -136,7 +151,10 @@ final class JobTests: XCTestCase {
             var left = stop
             assertFails(.cancelled) {
                 try job("stopped", streams: 1 + stop % 3) { $0.checkpointSeconds = stop % 2 }.run(
-                    .init(progress: { _, _, _ in left -= 1; return left >= 0 }))
+                    .init(progress: { _, _, _ in
+                        left -= 1
+                        return left >= 0
+                    }))
             }
             try job("stopped").run()
             XCTAssertEqual(try contents("stopped"), expected, "stopped at report \(stop)")
@@ -177,7 +195,10 @@ final class JobTests: XCTestCase {
         let shards = [0, 1].map { FilePath("\(folder)/shard\($0)") }
         var reports = 0
         try Job(merging: shards, into: FilePath(folder + "/whole"), options: options).run(
-            .init(progress: { _, _, _ in reports += 1; return true }))
+            .init(progress: { _, _, _ in
+                reports += 1
+                return true
+            }))
         let expected = try contents("whole")
         XCTAssertEqual(try Manifest(in: FilePath(folder + "/whole")).engines.map(\.firstImage), [0, 6])
         for stop in 0..<reports - 1 {
@@ -185,7 +206,10 @@ final class JobTests: XCTestCase {
             let target = FilePath(folder + "/stopped")
             assertFails(.cancelled) {
                 try Job(merging: shards, into: target, options: options).run(
-                    .init(progress: { _, _, _ in left -= 1; return left >= 0 }))
+                    .init(progress: { _, _, _ in
+                        left -= 1
+                        return left >= 0
+                    }))
             }
             try Job(merging: shards, into: target, options: options).run()
             XCTAssertEqual(try contents("stopped"), expected, "stopped at report \(stop)")
@@ -197,7 +221,10 @@ final class JobTests: XCTestCase {
     func testBeginningsOfAJob() throws {
         try job("whole").run()
         let expected = try contents("whole")
-        for names in [["lock"], ["lock", "images.list.new"], ["lock", "images.list", "failures.part", "runs.jsonl", "manifest.json.new"]] {
+        for names in [
+            ["lock"], ["lock", "images.list.new"],
+            ["lock", "images.list", "failures.part", "runs.jsonl", "manifest.json.new"],
+        ] {
             try FileManager.default.createDirectory(atPath: folder + "/begun", withIntermediateDirectories: true)
             for name in names { try Data("left over".utf8).write(to: URL(fileURLWithPath: "\(folder)/begun/\(name)")) }
             try job("begun").run()
@@ -212,7 +239,8 @@ final class JobTests: XCTestCase {
         assertFails(.invalidArgument, saying: "and no job") {
             var options = try Job.Options()
             options.source = FilePath(folder + "/images")
-            try Job(folder: FilePath(folder + "/images"), extractor: extractor(), settings: settings, options: options).run()
+            try Job(folder: FilePath(folder + "/images"), extractor: extractor(), settings: settings, options: options)
+                .run()
         }
     }
 
@@ -238,7 +266,9 @@ final class JobTests: XCTestCase {
             }
             XCTAssertEqual(next, total)
         }
-        for shard in [Shard(index: -1, count: 3), Shard(index: 3, count: 3), Shard(index: 0, count: 0), Shard(index: 0, count: 9)] {
+        for shard in [
+            Shard(index: -1, count: 3), Shard(index: 3, count: 3), Shard(index: 0, count: 0), Shard(index: 0, count: 9),
+        ] {
             assertFails(.invalidArgument) { try shard.images(of: 12, imagesPerBatch: 4) }
         }
     }
@@ -246,10 +276,11 @@ final class JobTests: XCTestCase {
     func testLock() throws {
         let (first, second) = (try job("job"), try job("job"))
         var status: FNEError.Status?
-        try first.run(.init(progress: { _, done, _ in
-            if done == 2 { do { try second.run() } catch { status = (error as? FNEError)?.status } }
-            return true
-        }))
+        try first.run(
+            .init(progress: { _, done, _ in
+                if done == 2 { do { try second.run() } catch { status = (error as? FNEError)?.status } }
+                return true
+            }))
         XCTAssertEqual(status, .jobBusy)
         try second.run() // nothing is left
         XCTAssertEqual(second.state, .finished)
@@ -264,7 +295,8 @@ final class JobTests: XCTestCase {
             hash("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
             "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1")
         XCTAssertEqual(
-            hash(String(repeating: "a", count: 1_000_000)), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0")
+            hash(String(repeating: "a", count: 1_000_000)),
+            "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0")
     }
 
     func testPacking() {

@@ -123,7 +123,9 @@ final class KernelVariantTests: XCTestCase {
         let sides = [1, 2, 3, 4, 5, 7, 8, 9, 16, 31, 50, 97]
         for _ in 0..<300 {
             let (height, width) = (sides.randomElement(using: &random) ?? 1, sides.randomElement(using: &random) ?? 1)
-            let (newHeight, newWidth) = (sides.randomElement(using: &random) ?? 1, sides.randomElement(using: &random) ?? 1)
+            let (newHeight, newWidth) = (
+                sides.randomElement(using: &random) ?? 1, sides.randomElement(using: &random) ?? 1
+            )
             // There is exactly as much memory as there are pixels, so that AddressSanitizer sees reads past the end.
             let pixels = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: height * width * 3)
             defer { pixels.deallocate() }

@@ -21,7 +21,8 @@ final class LayerAnalysisTests: XCTestCase {
 
     /// The default layers and the classifier's layers of the graph that a test has written.
     private func assertLayers(
-        _ layers: [String], classifier: [String] = [], reading inputs: [String]? = nil, file: StaticString = #filePath, line: UInt = #line
+        _ layers: [String], classifier: [String] = [], reading inputs: [String]? = nil, file: StaticString = #filePath,
+        line: UInt = #line
     ) throws {
         let tensors = try graph.model().tensors
         XCTAssertEqual(tensors.filter(\.isDefault).map(\.name), layers, file: file, line: line)

@@ -183,7 +183,9 @@ final class ModelTests: XCTestCase {
         let model = try Model(file: path("net.pb", GraphWriter.smallNetwork.serialized))
         XCTAssertEqual(model.tensors.count, 11)
         XCTAssertEqual(model.serialized.withBytes { Array($0) }, GraphWriter.smallNetwork.serialized)
-        assertFails(.fileError, saying: "none.pb", "No such file") { try Model(file: FilePath(folder.path + "/none.pb")) }
+        assertFails(.fileError, saying: "none.pb", "No such file") {
+            try Model(file: FilePath(folder.path + "/none.pb"))
+        }
         assertFails(.fileError, saying: folder.path, "is a folder") { try Model(file: FilePath(folder.path)) }
         assertFails(.fileError, saying: "empty.pb", "empty") { try Model(file: path("empty.pb", [])) }
         assertFails(.fileError, saying: "/dev/null", "regular") { try Model(file: "/dev/null") }

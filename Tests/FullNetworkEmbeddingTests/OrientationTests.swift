@@ -20,14 +20,14 @@ final class OrientationTests: XCTestCase {
         //  d e f
         let stored = pixels("abc def")
         for (value, shown) in [
-            (1, "abc def"),   // as stored
-            (2, "cba fed"),   // left and right change places
-            (3, "fed cba"),   // turned by 180 degrees
-            (4, "def abc"),   // top and bottom change places
-            (5, "ad be cf"),  // rows become columns
-            (6, "da eb fc"),  // turned right: the first row becomes the right column
-            (7, "fc eb da"),  // columns become rows from the other corner
-            (8, "cf be ad"),  // turned left: the first row becomes the left column, from below
+            (1, "abc def"), // as stored
+            (2, "cba fed"), // left and right change places
+            (3, "fed cba"), // turned by 180 degrees
+            (4, "def abc"), // top and bottom change places
+            (5, "ad be cf"), // rows become columns
+            (6, "da eb fc"), // turned right: the first row becomes the right column
+            (7, "fc eb da"), // columns become rows from the other corner
+            (8, "cf be ad"), // turned left: the first row becomes the left column, from below
         ] {
             guard let orientation = Orientation(rawValue: value) else { return XCTFail("no orientation \(value)") }
             var turned = [UInt8](repeating: 0, count: 18)

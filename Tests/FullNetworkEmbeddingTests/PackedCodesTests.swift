@@ -28,8 +28,11 @@ final class PackedCodesTests: XCTestCase {
             let (a, b) = (try random(n, features, 1), try random(m, features, 2))
             for threads in [1, 2, 5] {
                 var products = [Int32](repeating: 99, count: n * m)
-                try PackedCodes.dot(a.words, rows: n, b.words, rows: m, features: features, threads: threads, to: &products)
-                for i in 0..<n { for j in 0..<m { XCTAssertEqual(products[i * m + j], dot(a.codes, i, b.codes, j, features)) } }
+                try PackedCodes.dot(
+                    a.words, rows: n, b.words, rows: m, features: features, threads: threads, to: &products)
+                for i in 0..<n {
+                    for j in 0..<m { XCTAssertEqual(products[i * m + j], dot(a.codes, i, b.codes, j, features)) }
+                }
             }
         }
     }
@@ -40,7 +43,8 @@ final class PackedCodesTests: XCTestCase {
         for threads in [1, 2, 6] {
             var (indices, scores) = ([UInt64](repeating: 0, count: q * k), [Double](repeating: 0, count: q * k))
             try PackedCodes.search(
-                base.words, rows: n, for: queries.words, rows: q, features: features, k: k, metric: .dot, threads: threads,
+                base.words, rows: n, for: queries.words, rows: q, features: features, k: k, metric: .dot,
+                threads: threads,
                 indices: &indices, scores: &scores)
             for query in 0..<q {
                 let all = (0..<n).map { (score: dot(queries.codes, query, base.codes, $0, features), index: $0) }
@@ -53,13 +57,16 @@ final class PackedCodesTests: XCTestCase {
 
     func testWhatIsRefused() throws {
         var words = [UInt64](repeating: 0, count: 4)
-        assertFails(.invalidArgument, saying: "row 1, feature 0 is 2") { try PackedCodes.pack([1, 0, 2, 0], rows: 2, features: 2, to: &words) }
+        assertFails(.invalidArgument, saying: "row 1, feature 0 is 2") {
+            try PackedCodes.pack([1, 0, 2, 0], rows: 2, features: 2, to: &words)
+        }
         assertFails(.invalidArgument) { try PackedCodes.words(features: 0) }
         var (indices, scores): ([UInt64], [Double]) = ([0], [0])
         for k in [0, 3] {
             assertFails(.invalidArgument, saying: "k is \(k)") {
                 try PackedCodes.search(
-                    words, rows: 2, for: words, rows: 1, features: 2, k: k, metric: .dot, indices: &indices, scores: &scores)
+                    words, rows: 2, for: words, rows: 1, features: 2, k: k, metric: .dot, indices: &indices,
+                    scores: &scores)
             }
         }
     }

@@ -29,9 +29,9 @@ final class ResizeTests: XCTestCase {
 
     func testHalvingIsTheRoundedMeanOfFour() throws {
         XCTAssertEqual(try resized([[10, 20], [30, 41]], to: (1, 1)), [[25]]) // 25.25
-        XCTAssertEqual(try resized([[1, 2], [2, 2]], to: (1, 1)), [[2]])      // 1.75
-        XCTAssertEqual(try resized([[0, 1], [1, 0]], to: (1, 1)), [[1]])      // 0.5
-        XCTAssertEqual(try resized([[0, 0], [0, 1]], to: (1, 1)), [[0]])      // 0.25
+        XCTAssertEqual(try resized([[1, 2], [2, 2]], to: (1, 1)), [[2]]) // 1.75
+        XCTAssertEqual(try resized([[0, 1], [1, 0]], to: (1, 1)), [[1]]) // 0.5
+        XCTAssertEqual(try resized([[0, 0], [0, 1]], to: (1, 1)), [[0]]) // 0.25
 
         var random = SeededRandom(12)
         let picture = (0..<6).map { _ in (0..<8).map { _ in Int.random(in: 0...250, using: &random) } }

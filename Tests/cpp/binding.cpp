@@ -16,12 +16,12 @@
 #include <utility>
 #include <vector>
 
-#define CHECK(condition)                                                                      \
-    do {                                                                                      \
-        if (!(condition)) {                                                                   \
-            std::fprintf(stderr, "binding.cpp:%d: %s is not so\n", __LINE__, #condition);     \
-            std::exit(1);                                                                     \
-        }                                                                                     \
+#define CHECK(condition)                                                                  \
+    do {                                                                                  \
+        if (!(condition)) {                                                               \
+            std::fprintf(stderr, "binding.cpp:%d: %s is not so\n", __LINE__, #condition); \
+            std::exit(1);                                                                 \
+        }                                                                                 \
     } while (false)
 
 /** The status and the message of the fne::error that a call throws. */

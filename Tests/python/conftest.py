@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# libfne switches oneDNN on before it loads TensorFlow. A test process may import tensorflow first, which would leave it off
-# on processors without AVX-512 VNNI: rows of this process and of those that it starts would differ in their last bits.
+# libfne switches oneDNN on before it loads TensorFlow. A test process may import tensorflow first, which would leave it
+# off on processors without AVX-512 VNNI: rows of this process and of those that it starts would differ in their last
+# bits.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import cv2

@@ -49,7 +49,9 @@ def maps(tf: Any) -> Any:
             tf.nn.max_pool2d(y, 3, 1, "SAME", name="maximum"),
             tf.nn.avg_pool2d(y, [2, 3], 1, "SAME", name="average"),
             tf.nn.max_pool_with_argmax(y, 2, 1, "SAME", name="argmax")[0],
-            tf.nn.dilation2d(y, np.zeros((2, 2, 4), np.float32), [1, 1, 1, 1], "SAME", "NHWC", [1, 1, 1, 1], name="dilation"),
+            tf.nn.dilation2d(
+                y, np.zeros((2, 2, 4), np.float32), [1, 1, 1, 1], "SAME", "NHWC", [1, 1, 1, 1], name="dilation"
+            ),
         ]
         y = tf.concat(branches, 3, name="concat")
         y = tf.nn.space_to_depth(y, 2, name="to_depth")
@@ -63,8 +65,12 @@ def maps(tf: Any) -> Any:
         y = tf.raw_ops.ResizeNearestNeighbor(images=tf.transpose(y, [0, 2, 1, 3]), size=[6, 10], name="nearest")
         y = tf.image.crop_and_resize(y, [[0, 0, 1, 1], [0.1, 0.9, 0.8, 0.2]], [0, 1], [6, 6], name="crop")
         y = tf.nn.conv2d_transpose(y, np.ones((3, 3, 5, 4), np.float32), [2, 12, 12, 5], 2, "SAME", name="conv3")
-        y = tf.quantization.fake_quant_with_min_max_args(tf.nn.bias_add(y, np.ones(5, np.float32)), -6, 6, name="quantized")
-        y = tf.nn.relu6(tf.matmul(tf.reduce_mean(tf.clip_by_value(y, -1, 9), [1, 2]), np.ones((5, 6), np.float32), name="dense"))
+        y = tf.quantization.fake_quant_with_min_max_args(
+            tf.nn.bias_add(y, np.ones(5, np.float32)), -6, 6, name="quantized"
+        )
+        y = tf.nn.relu6(
+            tf.matmul(tf.reduce_mean(tf.clip_by_value(y, -1, 9), [1, 2]), np.ones((5, 6), np.float32), name="dense")
+        )
         tf.nn.softmax(tf.matmul(y, np.ones((6, 5), np.float32), name="scores"), name="probabilities")
     return graph.as_graph_def()
 
@@ -80,7 +86,9 @@ def shapes(tf: Any) -> Any:
         left, middle, right = tf.split(tf.slice(y, [0, 1, 0], [-1, 60, 4]), [1, 2, 1], 2, name="split")
         y = tf.concat([tf.tile(left, [1, 1, 2]), tf.gather(middle, [1, 0, 1], axis=2), tf.cumsum(right, 1)], -1)
         y = tf.einsum("nij,jk->nik", y, np.ones((6, 4), np.float32), name="einsum")
-        y = tf.cond(tf.reduce_any(tf.reduce_max(y) > 1), lambda: tf.nn.relu6(y), lambda: tf.reverse(y, [1]), name="branch")
+        y = tf.cond(
+            tf.reduce_any(tf.reduce_max(y) > 1), lambda: tf.nn.relu6(y), lambda: tf.reverse(y, [1]), name="branch"
+        )
         scores, places = tf.nn.top_k(tf.transpose(y, [0, 2, 1]), 8, name="top")
         y = scores + tf.one_hot(tf.argmin(places, -1), 8) + tf.cast(tf.range(8), tf.float32)
 
@@ -103,9 +111,29 @@ def shapes(tf: Any) -> Any:
 
 NUMBERS = [-1, 0, 1, 2, 3, 7, 100, 65_536, 1 << 20, 1 << 30, (1 << 31) - 1, 1 << 31, 1 << 40, (1 << 63) - 1]
 NUMBERS += [-2, -3, -(1 << 31), -(1 << 62), -(1 << 63)]
-TEXTS = [b"SAME", b"VALID", b"EXPLICIT", b"NHWC", b"NCHW", b"NDHWC", b"NCHW_VECT_C", b"REFLECT", b"SYMMETRIC", b"", b"\xff"]
+TEXTS = [
+    b"SAME",
+    b"VALID",
+    b"EXPLICIT",
+    b"NHWC",
+    b"NCHW",
+    b"NDHWC",
+    b"NCHW_VECT_C",
+    b"REFLECT",
+    b"SYMMETRIC",
+    b"",
+    b"\xff",
+]
 DEVICES = ["/device:GPU:0", "/job:worker/task:1", "/cpu:7", "nonsense"]
-INTERNAL = ["_class", "_output_shapes", "_XlaMustCompile", "_fused_ops", "_noinline", "_kernel", "_lower_using_switch_merge"]
+INTERNAL = [
+    "_class",
+    "_output_shapes",
+    "_XlaMustCompile",
+    "_fused_ops",
+    "_noinline",
+    "_kernel",
+    "_lower_using_switch_merge",
+]
 FLOAT, INT32, INT64 = 1, 3, 9  # numbers of types
 
 
@@ -156,14 +184,23 @@ class Mutant:
         self.nodes = self.random.choice(functions) if functions and self.random.random() < 0.2 else self.graph.node
         self.place = self.random.randrange(len(self.nodes))
         self.node = self.nodes[self.place]
-        kinds = [self.operation, self.insertion, self.insertion, self.inputs, self.attribute, self.constant, self.surroundings]
+        kinds = [
+            self.operation,
+            self.insertion,
+            self.insertion,
+            self.inputs,
+            self.attribute,
+            self.constant,
+            self.surroundings,
+        ]
         self.random.choices(kinds, [2, 2, 2, 2, 4, 5, 1])[0]()
 
     def number(self) -> int:
         return self.random.choice([*NUMBERS, *range(-5, 6)])
 
     def other(self, type: int = 0) -> str:
-        """A node's name; mostly of an earlier node, as others make cycles. With a type: of one that seems to have it."""
+        """A node's name; mostly of an earlier node, as others make cycles. With a type: of one that seems to have
+        it."""
         nodes = self.nodes[: self.place] if self.random.random() < 0.95 else self.nodes
         fitting = [node for node in nodes if type in (0, node.attr["T"].type, node.attr["dtype"].type)]
         return self.random.choice(fitting or nodes or self.nodes).name
@@ -194,7 +231,9 @@ class Mutant:
         for name in [name for name in node.attr if name not in known]:
             del node.attr[name]
         for attribute in definition.attr:
-            if attribute.name not in node.attr and not (attribute.HasField("default_value") and self.random.random() < 0.8):
+            if attribute.name not in node.attr and not (
+                attribute.HasField("default_value") and self.random.random() < 0.8
+            ):
                 self.fill(attribute, node.attr[attribute.name])
         inputs = list(node.input)[:1]
         for argument in definition.input_arg:
@@ -223,7 +262,9 @@ class Mutant:
         elif attribute.type == "string":
             value.s = random.choice(list(allowed.s) or TEXTS)
         elif attribute.type == "list(int)":
-            value.list.i[:] = random.choice([[1, 1, 1, 1], [1, 2, 2, 1], [0, 1], [self.number()] * 4, [1, self.number(), 1, 1], []])
+            value.list.i[:] = random.choice(
+                [[1, 1, 1, 1], [1, 2, 2, 1], [0, 1], [self.number()] * 4, [1, self.number(), 1, 1], []]
+            )
         elif attribute.type == "list(type)":
             value.list.type[:] = [FLOAT] * random.choice([1, 2])
         elif attribute.type == "shape":
@@ -239,7 +280,9 @@ class Mutant:
         node = self.nodes.add(name=f"constant{len(self.nodes)}", op="Const")
         node.attr["dtype"].type = type
         try:
-            content = self.origins.tf.make_tensor_proto(values.astype(self.origins.tf.as_dtype(type).as_numpy_dtype), shape=shape)
+            content = self.origins.tf.make_tensor_proto(
+                values.astype(self.origins.tf.as_dtype(type).as_numpy_dtype), shape=shape
+            )
             node.attr["value"].tensor.CopyFrom(content)
         except (KeyError, TypeError, ValueError):  # no type of constants
             pass
@@ -285,7 +328,9 @@ class Mutant:
         elif kind == "type":
             value.type = random.choice([*range(24), 101, 1000])
         elif kind == "func":
-            value.func.name = random.choice([f.signature.name for f in self.graph.library.function] + ["nothing", node.op])
+            value.func.name = random.choice(
+                [f.signature.name for f in self.graph.library.function] + ["nothing", node.op]
+            )
         elif kind == "shape":
             self.dimensions(value.shape)
         elif kind == "tensor":
@@ -336,7 +381,9 @@ class Mutant:
         elif kind == 1:
             values = values.reshape(-1)[: random.randrange(values.size + 1)]
         else:
-            values = random.choice([values.reshape(-1)[0], np.concatenate([values.reshape(-1)] * random.choice([2, 3, 70]))])
+            values = random.choice(
+                [values.reshape(-1)[0], np.concatenate([values.reshape(-1)] * random.choice([2, 3, 70]))]
+            )
         tensor.CopyFrom(self.origins.tf.make_tensor_proto(values))
 
     def surroundings(self) -> None:
@@ -344,7 +391,9 @@ class Mutant:
         node, random, functions = self.node, self.random, self.graph.library.function
         kind = random.randrange(9)
         if kind == 0:
-            node.name = random.choice(["input", "", "a/b", node.name + "/" + node.name, "fne/input", "_SOURCE", "x" * 5000])
+            node.name = random.choice(
+                ["input", "", "a/b", node.name + "/" + node.name, "fne/input", "_SOURCE", "x" * 5000]
+            )
         elif kind == 1:
             node.device = random.choice(DEVICES)
         elif kind == 2:

@@ -2,9 +2,9 @@
 
     .venv/bin/python Tests/python/job_kills.py IMAGES MODEL [KILLS]     IMAGES: a folder; MODEL: a GraphDef, 224 x 224
 
-Each of the phases loading, writing, statistics, codes and renaming is hit in turn, at a random moment: loading by the clock,
-writing by a system call of the worker's (the shim kills it in the middle of a write), the others from inside of their progress
-reports. Every killed job is run again until it ends by itself.
+Each of the phases loading, writing, statistics, codes and renaming is hit in turn, at a random moment: loading by the
+clock, writing by a system call of the worker's (the shim kills it in the middle of a write), the others from inside of
+their progress reports. Every killed job is run again until it ends by itself.
 """
 
 from __future__ import annotations

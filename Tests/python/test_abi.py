@@ -75,10 +75,22 @@ def changed(tmp_path, pattern, new):
         (r"    const double \*mean;", "    const float *mean;"),
     ],
     ids=[
-        "removed", "returns another type", "takes another type", "narrower member", "member in the middle", "element grows",
-        "number", "status type", "callback's argument", "callback's result", "double to integer", "signed", "array's type", "pointer's type",
+        "removed",
+        "returns another type",
+        "takes another type",
+        "narrower member",
+        "member in the middle",
+        "element grows",
+        "number",
+        "status type",
+        "callback's argument",
+        "callback's result",
+        "double to integer",
+        "signed",
+        "array's type",
+        "pointer's type",
     ],
-)  # fmt: skip
+)
 def test_what_breaks_programs_is_found(tmp_path, pattern, new):
     header = changed(tmp_path, pattern, new)
     assert abi.breaches(header)
@@ -108,7 +120,15 @@ def sizes(header):
 
 
 SIZES = sizes((abi.RECORD / "layout.txt").read_text())
-OPTIONS = {"image_options", "model_options", "extractor_options", "extract_run", "ternarize_options", "job_options", "job_reports"}  # fmt: skip
+OPTIONS = {
+    "image_options",
+    "model_options",
+    "extractor_options",
+    "extract_run",
+    "ternarize_options",
+    "job_options",
+    "job_reports",
+}
 INFOS = {"image_info", "tensor_info", "layer_info", "input_info", "progress_info"}
 
 
@@ -145,7 +165,8 @@ def calls(network, tmp_path_factory):
         return status
 
     def job(options):
-        """The options name no image, so defaults where the program's struct is short: a job of a list that is too short."""
+        """The options name no image, so defaults where the program's struct is short: a job of a list that is too
+        short."""
         folder = os.fsencode(tmp_path_factory.getbasetemp() / f"job{next(folders)}")
         return closing(lib.fne_job_close, lib.fne_job_open, folder, model._handle(), None, options)
 
@@ -158,7 +179,12 @@ def calls(network, tmp_path_factory):
     lib.fne_job_options_init(ctypes.byref(job_options), ctypes.sizeof(job_options))
     job_options.paths, job_options.path_count = names, 1
     folder = os.fsencode(tmp_path_factory.getbasetemp() / "opened")
-    assert lib.fne_job_open(folder, model._handle(), ctypes.byref(extractor_options), ctypes.byref(job_options), ctypes.byref(run_job)) == 0  # fmt: skip
+    assert (
+        lib.fne_job_open(
+            folder, model._handle(), ctypes.byref(extractor_options), ctypes.byref(job_options), ctypes.byref(run_job)
+        )
+        == 0
+    )
     yield {
         "image_options": lambda p: lib.fne_image_probe_memory(png, len(png), p, ctypes.byref(info)),
         "image_info": lambda p: lib.fne_image_probe_memory(png, len(png), None, p),
@@ -251,8 +277,8 @@ def older(header):
         if "struct_size" not in body:
             return match.group()
         members = [member for member in body.split(";") if member.strip()]
-        wide = lambda text: "*" in text or "64_t" in text or "double" in text or "_fn " in text  # noqa: E731
-        members = members[: -1 if wide(members[-1]) else -2]
+        is_wide = any(word in members[-1] for word in ("*", "64_t", "double", "_fn "))
+        members = members[: -1 if is_wide else -2]
         return f"typedef struct {name} {{{';'.join(members)};\n}} {name};"
 
     return re.sub(
@@ -262,7 +288,8 @@ def older(header):
 
 @pytest.mark.parametrize("age", ["first", "older"])
 def test_programs_built_before(tmp_path, lite0, photographs, age):
-    """The example, compiled against the first recorded header and against one with shorter structs, on today's library."""
+    """The example, compiled against the first recorded header and against one with shorter structs, on today's
+    library."""
     include = tmp_path / "include"
     include.mkdir()
     text = (abi.RECORD / "first.h").read_text() if age == "first" else older(HEADER)
@@ -277,13 +304,26 @@ def test_programs_built_before(tmp_path, lite0, photographs, age):
         program, out = tmp_path / name, tmp_path / f"{name}.npy"
         library = ROOT / "build/lib"
         subprocess.run(
-            ["gcc", "-I", headers, ROOT / "bindings/c/embed.c", "-L", library, "-lfne", f"-Wl,-rpath,{library}", "-o", program],
+            [
+                "gcc",
+                "-I",
+                headers,
+                ROOT / "bindings/c/embed.c",
+                "-L",
+                library,
+                "-lfne",
+                f"-Wl,-rpath,{library}",
+                "-o",
+                program,
+            ],
             check=True,
-        )  # fmt: skip
+        )
         subprocess.run(
             [program, lite0, "input", "224x224", out, *photographs[:3]],
-            check=True, capture_output=True, env=dict(os.environ, FNE_TENSORFLOW=tensorflow_library()),
-        )  # fmt: skip
+            check=True,
+            capture_output=True,
+            env=dict(os.environ, FNE_TENSORFLOW=tensorflow_library()),
+        )
         results.append(np.load(out))
     np.testing.assert_array_equal(*results)
     assert set(np.unique(results[0])) == {-1, 0, 1}

@@ -26,8 +26,11 @@ def run(program, *arguments, **environment):
     base = {key: value for key, value in os.environ.items() if key not in ("TF_CPP_MIN_LOG_LEVEL", "FNE_TENSORFLOW")}
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)],
-        env=base | environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        env=base | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 EXTRACT = """
@@ -39,7 +42,9 @@ EXTRACT = """
 
 
 def test_loads_by_itself_and_is_quiet(graph_file):
-    result = run(EXTRACT + "    assert fne.backend_info() == ('', ''); features(); print(*fne.backend_info())", graph_file)
+    result = run(
+        EXTRACT + "    assert fne.backend_info() == ('', ''); features(); print(*fne.backend_info())", graph_file
+    )
     assert result.returncode == 0, result.stderr
     version, path = result.stdout.split()
     assert version.startswith("2.") and os.path.samefile(path, tensorflow_library())
@@ -51,7 +56,9 @@ def test_the_log_names_what_was_loaded(graph_file):
     lines = result.stdout.splitlines()
     assert lines[0].startswith("info TensorFlow 2.") and result.stderr == ""
     assert any("oneDNN custom operations are on" in line for line in lines[1:]), lines
-    off = run(EXTRACT + "    fne.set_log_callback(print); features(); features()", graph_file, TF_ENABLE_ONEDNN_OPTS="0")
+    off = run(
+        EXTRACT + "    fne.set_log_callback(print); features(); features()", graph_file, TF_ENABLE_ONEDNN_OPTS="0"
+    )
     assert len(off.stdout.splitlines()) == 1, off.stdout
 
 
@@ -95,7 +102,12 @@ def test_shares_a_process_with_pythons_tensorflow(graph_file, order):
 def test_unavailable_lists_what_was_tried(graph_file, tmp_path):
     result = run(EXTRACT + "    features()", graph_file, FNE_TENSORFLOW=str(tmp_path))
     assert result.returncode == 1 and "BackendUnavailableError" in result.stderr
-    for text in (f"{tmp_path}/libtensorflow_cc.so.2", f"{tmp_path}/libtensorflow.so.2", "pip install tensorflow-cpu", "FNE_TENSORFLOW"):
+    for text in (
+        f"{tmp_path}/libtensorflow_cc.so.2",
+        f"{tmp_path}/libtensorflow.so.2",
+        "pip install tensorflow-cpu",
+        "FNE_TENSORFLOW",
+    ):
         assert text in result.stderr
 
 
@@ -125,7 +137,9 @@ def test_environment_variable_names_a_file_or_its_folder(graph_file, name):
 def test_another_copy_is_a_conflict(graph_file, tmp_path):
     other = tmp_path / "libtensorflow.so.2"
     shutil.copy(ROOT / "build/lib/libfne.so.2", other)  # any other file will do
-    program = EXTRACT + """
+    program = (
+        EXTRACT
+        + """
     features()
     try:
         fne.load_backend(sys.argv[2])
@@ -134,6 +148,7 @@ def test_another_copy_is_a_conflict(graph_file, tmp_path):
     fne.load_backend(fne.backend_info()[1])  # the loaded one again
     features()
     """
+    )
     for place in (other, tmp_path):
         result = run(program, graph_file, place)
         assert result.returncode == 0, result.stderr
@@ -159,7 +174,9 @@ def test_a_library_that_is_not_tensorflow(tmp_path):
 
 def test_fork(graph_file):
     """In the child: an error from the old extractor, everything else works."""
-    program = EXTRACT + """
+    program = (
+        EXTRACT
+        + """
     import os
     extractor = fne.Extractor(sys.argv[1])
     pixels = numpy.ones((2, 48, 64, 3), numpy.float32)
@@ -185,18 +202,24 @@ def test_fork(graph_file):
     assert os.waitpid(child, 0)[1] == 0
     extractor.extract(pixels)
     """
+    )
     result = run(program, graph_file)
     assert result.returncode == 0, result.stderr
 
 
 def test_first_load_in_a_forked_child(graph_file):
-    program = EXTRACT + """
+    program = (
+        EXTRACT
+        + """
     import multiprocessing
     fne.Statistics(3)
     with multiprocessing.get_context("fork").Pool(2) as pool:
         results = pool.map(lambda_free, range(2))
     numpy.testing.assert_array_equal(results[0], results[1])
     """
-    program = program.replace("    import multiprocessing", "    def lambda_free(_):\n        return features()\n    import multiprocessing")
+    )
+    program = program.replace(
+        "    import multiprocessing", "    def lambda_free(_):\n        return features()\n    import multiprocessing"
+    )
     result = run(program, graph_file)
     assert result.returncode == 0, result.stderr

@@ -79,8 +79,10 @@ def codes_and_statistics(folder, network, images):
     """What Python computes for six photographs."""
     in_python(
         "fne.full_network_embedding(sys.argv[1], sys.argv[3:], 16, 'input', None, (224, 224), output_dir=sys.argv[2])",
-        network, folder, *images,
-    )  # fmt: skip
+        network,
+        folder,
+        *images,
+    )
     codes = np.load(folder / "fne.npy")
     assert codes.shape == (6, 21008)
     return codes, np.load(folder / "stats.npy")
@@ -95,7 +97,8 @@ def test_the_program_of_the_main_page(tmp_path, lite0, photographs):
     environment = dict(os.environ, FNE_TENSORFLOW=os.path.dirname(tensorflow_library()))
     result = run(program, lite0, *photographs[:6], env=environment)
     assert result.returncode == 0, result.stderr
-    assert set("".join(lines := result.stdout.splitlines())) == set("-0+")
+    lines = result.stdout.splitlines()
+    assert set("".join(lines)) == set("-0+")
     codes = np.array([["-0+".index(sign) - 1 for sign in line] for line in lines], np.int8)
     np.testing.assert_array_equal(codes, codes_and_statistics(tmp_path, lite0, photographs[:6])[0])
 
@@ -155,8 +158,10 @@ def test_job(tmp_path, lite0, photographs):
     assert "image 6 is skipped: this is neither a JPEG" in result.stderr
     in_python(
         "fne.embed_dataset(sys.argv[1], sys.argv[2], sys.argv[3], size=(224, 224), codes=('int8', 'packed'))",
-        folder, lite0, tmp_path / "python",
-    )  # fmt: skip
+        folder,
+        lite0,
+        tmp_path / "python",
+    )
     assert digests(tmp_path / "c") == digests(tmp_path / "python")
     result = run(ROOT / "build/job", lite0, "224x224", folder, tmp_path / "c", env=environment)
     assert result.returncode == 0, result.stderr
@@ -189,8 +194,17 @@ def test_embed_files(lite0, photographs, tmp_path):
 
         def embed(*capacities, names=paths):
             strings = _ffi.strings([os.fsencode(path) for path in names])
-            return function(extractor._handle(), strings, len(names), codes.ctypes.data, capacities[0], mean.ctypes.data,
-                            std.ctypes.data, capacities[1], ctypes.byref(run))  # fmt: skip
+            return function(
+                extractor._handle(),
+                strings,
+                len(names),
+                codes.ctypes.data,
+                capacities[0],
+                mean.ctypes.data,
+                std.ctypes.data,
+                capacities[1],
+                ctypes.byref(run),
+            )
 
         assert embed(codes.size, features) == 0
         good = statuses == 0

@@ -245,14 +245,22 @@ def test_jpeg_sampling_factors_that_both_refuse(tmp_path, write_jpeg):
     frame = find_segment(data, 0xC0)
     files = []
     for factors in [
-        (0x01, 0x11, 0x11), (0x10, 0x11, 0x11), (0x11, 0x00, 0x11), (0x51, 0x11, 0x11), (0x15, 0x11, 0x11),
-        (0x33, 0x11, 0x11), (0x44, 0x11, 0x11), (0x22, 0x22, 0x22), (0x31, 0x21, 0x11), (0x13, 0x11, 0x12),
+        (0x01, 0x11, 0x11),
+        (0x10, 0x11, 0x11),
+        (0x11, 0x00, 0x11),
+        (0x51, 0x11, 0x11),
+        (0x15, 0x11, 0x11),
+        (0x33, 0x11, 0x11),
+        (0x44, 0x11, 0x11),
+        (0x22, 0x22, 0x22),
+        (0x31, 0x21, 0x11),
+        (0x13, 0x11, 0x12),
         (0x21, 0x31, 0x11),
-    ]:  # fmt: skip
+    ]:
         patch = data
         for n, factor in enumerate(factors):
             patch = patched(patch, frame + 11 + 3 * n, [factor])
-        files.append(("%x %x %x" % factors, patch))
+        files.append(("{:x} {:x} {:x}".format(*factors), patch))
     check(tmp_path, files, "both refuse")
 
 
@@ -267,7 +275,7 @@ def test_jpeg_orientation_in_every_coding(tmp_path, write_jpeg):
         (
             (f"{name} {n}", after_start(data, exif_segment(exif_block([(0x0112, 3, 1, n, 0)], order))))
             for name, data in plain
-            for n, order in zip(range(1, 9), "<><><><>")
+            for n, order in zip(range(1, 9), "<><><><>", strict=True)
         ),
     )
 
@@ -391,12 +399,21 @@ def test_exif_that_is_odd(tmp_path):
 @pytest.mark.parametrize(
     "broken",
     [
-        entry(0x010E, 5000, 2, 5), entry(0x010F, 5000, 2, 100), entry(0x0110, 5000, 2, 100), entry(0x0131, 5000, 2, 9),
-        entry(0x0132, 5000, 2, 20), entry(0x8298, 5000, 2, 9), entry(0x011A, 5000, 5), entry(0x011B, 5000, 5),
-        entry(0x013E, 5000, 5, 2), entry(0x013F, 5000, 5, 6), entry(0x0211, 5000, 5, 3), entry(0x0214, 5000, 5, 6),
+        entry(0x010E, 5000, 2, 5),
+        entry(0x010F, 5000, 2, 100),
+        entry(0x0110, 5000, 2, 100),
+        entry(0x0131, 5000, 2, 9),
+        entry(0x0132, 5000, 2, 20),
+        entry(0x8298, 5000, 2, 9),
+        entry(0x011A, 5000, 5),
+        entry(0x011B, 5000, 5),
+        entry(0x013E, 5000, 5, 2),
+        entry(0x013F, 5000, 5, 6),
+        entry(0x0211, 5000, 5, 3),
+        entry(0x0214, 5000, 5, 6),
     ],
     ids=lambda broken: f"{broken[0]:04x}",
-)  # fmt: skip
+)
 def test_exif_orientation_behind_a_broken_value(tmp_path, broken):
     start = cv2.imencode(".jpg", photograph(17, 28))[1].tobytes()
     block = exif_block([broken, entry(0x0112, 6)])
@@ -482,9 +499,15 @@ def with_chunks(png, before=b"", after=b""):
 
 
 KINDS = [
-    *((0, bits) for bits in (1, 2, 4, 8, 16)), (2, 8), (2, 16), *((3, bits) for bits in (1, 2, 4, 8)),
-    (4, 8), (4, 16), (6, 8), (6, 16),
-]  # fmt: skip
+    *((0, bits) for bits in (1, 2, 4, 8, 16)),
+    (2, 8),
+    (2, 16),
+    *((3, bits) for bits in (1, 2, 4, 8)),
+    (4, 8),
+    (4, 16),
+    (6, 8),
+    (6, 16),
+]
 
 
 def content(colour, bits, height, width):
@@ -617,12 +640,16 @@ def test_png_exif_chunks_that_are_odd(tmp_path):
 @pytest.mark.parametrize(
     "before, after",
     [
-        (damaged(EXIF), b""), (b"", damaged(EXIF)), (damaged(EXIF) + OTHER_EXIF, b""), (chunk(b"eXIf") + EXIF, b""),
-        (chunk(b"eXIf", TURNED[:3]) + EXIF, b""), (chunk(b"eXIf", b"Exif\0\0" + TURNED) + EXIF, b""),
+        (damaged(EXIF), b""),
+        (b"", damaged(EXIF)),
+        (damaged(EXIF) + OTHER_EXIF, b""),
+        (chunk(b"eXIf") + EXIF, b""),
+        (chunk(b"eXIf", TURNED[:3]) + EXIF, b""),
+        (chunk(b"eXIf", b"Exif\0\0" + TURNED) + EXIF, b""),
         (chunk(b"eXIf", b"II\0*" + TURNED[4:]), EXIF),
     ],
     ids=["checksum", "checksum after", "checksum, then one", "empty", "short", "prefix", "byte order"],
-)  # fmt: skip
+)
 def test_png_exif_chunks_that_libpng_drops(tmp_path, before, after):
     check(tmp_path, [("PNG", write_png(photograph(9, 14), before=before, after=after))])
 
@@ -665,9 +692,15 @@ def test_png_structure(tmp_path):
     files.append(("no palette", indexed + whole + end))
     files.append(("a palette of 31 bytes", indexed + chunk(b"PLTE", bytes(31)) + whole + end))
     for fields in [
-        (0, 13, 8, 2, 0, 0, 0), (17, 0, 8, 2, 0, 0, 0), (17, 13, 3, 2, 0, 0, 0), (17, 13, 8, 1, 0, 0, 0),
-        (17, 13, 16, 3, 0, 0, 0), (17, 13, 8, 2, 1, 0, 0), (17, 13, 8, 2, 0, 1, 0), (17, 13, 8, 2, 0, 0, 2),
-    ]:  # fmt: skip
+        (0, 13, 8, 2, 0, 0, 0),
+        (17, 0, 8, 2, 0, 0, 0),
+        (17, 13, 3, 2, 0, 0, 0),
+        (17, 13, 8, 1, 0, 0, 0),
+        (17, 13, 16, 3, 0, 0, 0),
+        (17, 13, 8, 2, 1, 0, 0),
+        (17, 13, 8, 2, 0, 1, 0),
+        (17, 13, 8, 2, 0, 0, 2),
+    ]:
         files.append((f"header {fields}", SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", *fields)) + whole + end))
     check(tmp_path, files, "both refuse")
 

@@ -133,9 +133,13 @@ def test_every_kernel(kernels, variant):
             both, opposite = np.zeros((queries, rows), np.int32), np.zeros((queries, rows), np.int32)
             sizes = [ctypes.c_size_t(size) for size in (queries, rows, x.shape[2], rows)]
             kernels.ck_packed_counts(
-                ctypes.c_void_p(x.ctypes.data), sizes[0], ctypes.c_void_p(y.ctypes.data), *sizes[1:],
-                ctypes.c_void_p(both.ctypes.data), ctypes.c_void_p(opposite.ctypes.data),
-            )  # fmt: skip
+                ctypes.c_void_p(x.ctypes.data),
+                sizes[0],
+                ctypes.c_void_p(y.ctypes.data),
+                *sizes[1:],
+                ctypes.c_void_p(both.ctypes.data),
+                ctypes.c_void_p(opposite.ctypes.data),
+            )
             dot = a.astype(np.float64) @ b.astype(np.float64).T
             shared = (a != 0).astype(np.float64) @ (b != 0).astype(np.float64).T
             np.testing.assert_array_equal(both, shared)
@@ -146,8 +150,10 @@ def test_every_kernel(kernels, variant):
 
 
 def layers():
-    return [fne.Layer(name, "convolution", 4, slice(a, b)) for name, a, b in
-            [("conv1", 0, 64), ("conv2", 64, 100), ("pool", 100, 229), ("dense", 229, 300)]]  # fmt: skip
+    return [
+        fne.Layer(name, "convolution", 4, slice(a, b))
+        for name, a, b in [("conv1", 0, 64), ("conv2", 64, 100), ("pool", 100, 229), ("dense", 229, 300)]
+    ]
 
 
 def test_slicing():
@@ -212,7 +218,8 @@ def test_sparse():
 
 @pytest.mark.parametrize("rest", [False, True])
 def test_a_linear_svm_through_the_gram(rest):
-    """SVC(kernel="precomputed") is the same classifier as SVC(kernel="linear") on the codes, also one against the rest."""
+    """SVC(kernel="precomputed") is the same classifier as SVC(kernel="linear") on the codes, also one against the
+    rest."""
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.svm import SVC
 

@@ -44,8 +44,18 @@ def test_embed_and_merge(tmp_path, graph, photographs):
     result = run("merge", tmp_path / "merged", tmp_path / "0", tmp_path / "1", "--codes", "packed,int8")
     assert result.returncode == 0, result.stderr
     assert job_kills.digests(tmp_path / "merged") == job_kills.digests(job.folder)
-    test = run("embed", folder, graph, tmp_path / "test", *options, "--statistics", job.folder / "statistics.fne",
-               "--no-features", "--codes", "int8")  # fmt: skip
+    test = run(
+        "embed",
+        folder,
+        graph,
+        tmp_path / "test",
+        *options,
+        "--statistics",
+        job.folder / "statistics.fne",
+        "--no-features",
+        "--codes",
+        "int8",
+    )
     assert test.returncode == 0, test.stderr
     np.testing.assert_array_equal(fne.Job(tmp_path / "test").codes(), job.codes())
 

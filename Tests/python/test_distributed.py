@@ -45,16 +45,21 @@ def test_ray(tmp_path, graph, paths, job):
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
         # Blocks of 3, 14 and 8 images.
-        sets = [ray.data.from_items([{"path": p} for p in part], override_num_blocks=1) for part in
-                (paths[:3], paths[3:17], paths[17:])]  # fmt: skip
+        sets = [
+            ray.data.from_items([{"path": p} for p in part], override_num_blocks=1)
+            for part in (paths[:3], paths[3:17], paths[17:])
+        ]
         rows = fne.ray.features(sets[0].union(*sets[1:]), graph, size=SIZE, concurrency=2).materialize()
         statistics = fne.ray.statistics(rows)
         fne.ray.codes(rows, statistics).write_parquet(str(tmp_path / "codes"))
         coded = ray.data.read_parquet(str(tmp_path / "codes"))
         compare(
-            job, paths, {r["path"]: (r["status"], r["reason"], r["features"]) for r in rows.take_all()}, statistics,
+            job,
+            paths,
+            {r["path"]: (r["status"], r["reason"], r["features"]) for r in rows.take_all()},
+            statistics,
             {r["path"]: (r["status"], r["reason"], r["codes"]) for r in coded.take_all()},
-        )  # fmt: skip
+        )
     finally:
         ray.shutdown()
 
@@ -84,9 +89,12 @@ def test_spark(tmp_path, monkeypatch, graph, paths, job):
         fne.spark.codes(rows, statistics).write.parquet(str(tmp_path / "codes"))
         coded = session.read.parquet(str(tmp_path / "codes"))
         compare(
-            job, paths, {r["path"]: (r["status"], r["reason"], r["features"]) for r in rows.collect()}, statistics,
+            job,
+            paths,
+            {r["path"]: (r["status"], r["reason"], r["features"]) for r in rows.collect()},
+            statistics,
             {r["path"]: (r["status"], r["reason"], r["codes"]) for r in coded.collect()},
-        )  # fmt: skip
+        )
     finally:
         session.stop()
 

@@ -58,7 +58,7 @@ def test_classes(flowers, tmp_path):
     assert all(name.startswith(classes[label]) for name, label in zip(names, labels, strict=True))
     listed = tmp_path / "list.txt"
     listed.write_text("".join(f"{flowers / name}\tclass {label}\n" for name, label in zip(names, labels, strict=True)))
-    again, same, classes, root = classes_of(listed)
+    _again, same, classes, root = classes_of(listed)
     assert classes == ["class 0", "class 1", "class 2"] and root == tmp_path
     np.testing.assert_array_equal(same, labels)
     for text, message in [("a.jpg\n", "a tab"), ("a.jpg\tx\nb.jpg\tx\n", "1 classes")]:
@@ -170,9 +170,14 @@ def test_one_of_each_and_numbers_of_numpy(tmp_path, flowers, graph):
     assert [tuple(score.values()) for score in saved["scores"]] == [tuple(result.scores[0])]
     assert result.scores[0][:4] == ("fne", "centroid", 4, 0) and saved["facts"]["thresholds"] == [-0.25, 0.5]
     several = fne.evaluate(
-        flowers, graph, tmp_path / "e", representations="fne", classifiers="centroid", size=(48, 64),
+        flowers,
+        graph,
+        tmp_path / "e",
+        representations="fne",
+        classifiers="centroid",
+        size=(48, 64),
         **{**given, "images_per_class": np.array([2, 4])},
-    )  # fmt: skip
+    )
     assert several.scores[1] == result.scores[0] and several.scores[0].images == 2
     every = fne.evaluate(flowers, graph, tmp_path / "e", images_per_class="all", representations="fne", size=(48, 64))
     assert {score.images for score in every.scores} == {"all"} and not every.facts["skipped"]
@@ -397,9 +402,16 @@ def test_rows_that_are_all_zero():
 
 def test_ten_crops_vote(tmp_path, flowers, graph):
     result = fne.evaluate(
-        flowers, graph, tmp_path / "crops", images_per_class=(4,), seeds=1, representations=["fne", "l2"], size=(48, 64), crops=10,
+        flowers,
+        graph,
+        tmp_path / "crops",
+        images_per_class=(4,),
+        seeds=1,
+        representations=["fne", "l2"],
+        size=(48, 64),
+        crops=10,
         batch_size=10,
-    )  # fmt: skip
+    )
     assert result.facts["crops"] == 10 and len(result.scores) == 2
     decisions = np.random.default_rng(1).normal(size=(30, 3))
     kernel = Kernel(np.eye(30), np.arange(3), np.eye(30), 10)
@@ -413,9 +425,14 @@ def test_penultimate(tmp_path, flowers, lite0):
     (pooled,) = [tensor for tensor in tensors if tensor.is_classifier_input]
     assert not pooled.is_default and pooled.name == "pool"
     result = fne.evaluate(
-        flowers, lite0, tmp_path / "e", images_per_class=(4,), seeds=2, size=(224, 224),
+        flowers,
+        lite0,
+        tmp_path / "e",
+        images_per_class=(4,),
+        seeds=2,
+        size=(224, 224),
         representations=["fne", "last layer", "penultimate", "penultimate l2"],
-    )  # fmt: skip
+    )
     found = {name: [s.accuracy for s in result.scores if s.representation == name] for name, *_ in result.scores}
     assert found["penultimate"] == found["last layer"] and result.facts["layers"] == 49
     job = fne.Job(tmp_path / "e" / "job")
@@ -472,7 +489,8 @@ def test_thresholds(evaluation):
 
 
 def test_thresholds_with_classes_of_different_sizes(tmp_path, flowers, graph):
-    """The mean is over classes in the study too: with test sets of 8, 8 and 2 that is another number than over images."""
+    """The mean is over classes in the study too: with test sets of 8, 8 and 2 that is another number than over
+    images."""
     source = tmp_path / "classes"
     shutil.copytree(flowers, source)
     for number in range(6):

@@ -106,8 +106,16 @@ def test_image_search_keeps_a_job_for_each_folder(folder, tmp_path):
 def test_image_search(folder, tmp_path):
     queries = [folder / "cat/1.jpg", folder / "cup/2.jpg"]
     out = run(
-        ROOT / "examples/image_search.py", folder, *queries, "--job", tmp_path / "job", "--sheet", tmp_path / "sheet.png", "-k", "4"
-    )  # fmt: skip
+        ROOT / "examples/image_search.py",
+        folder,
+        *queries,
+        "--job",
+        tmp_path / "job",
+        "--sheet",
+        tmp_path / "sheet.png",
+        "-k",
+        "4",
+    )
     lines = [line.split("\t") for line in out.splitlines() if "\t" in line]
     assert [line[1] for line in lines[::4]] == ["cat/1.jpg", "cup/2.jpg"] and lines[0][2] == lines[4][2] == "1.000"
     assert all(line[1].startswith("cat/") or line[1] == "cup/wrong.jpg" for line in lines[:4])
@@ -134,7 +142,7 @@ def test_the_swift_package(tmp_path, graph, photographs):
     statistics = fne.Statistics(rows.shape[1]).update(rows)
     packed = fne.PackedCodes.pack(fne.ternarize(rows, statistics.mean(), statistics.std()))
     indices, cosines = packed.search(packed[:1], k=5, metric="cosine")
-    expected = [(images[i], cosine) for i, cosine in zip(indices[0], cosines[0]) if i != 0]
+    expected = [(images[i], cosine) for i, cosine in zip(indices[0], cosines[0], strict=True) if i != 0]
     lines = [line.split("\t") for line in found.stdout.splitlines()]
     assert [(name, float(cosine)) for name, cosine in lines] == expected
     failed = subprocess.run([program, "none.pb", "48x64", *images], capture_output=True, text=True, env=environment)
@@ -142,8 +150,8 @@ def test_the_swift_package(tmp_path, graph, photographs):
 
 
 def test_a_classifier_in_production(folder, tmp_path):
-    """Trained in Python, run in C++: the decisions of scikit-learn's classifier on the same codes, also where the network is
-    fed with other numbers than the pixels."""
+    """Trained in Python, run in C++: the decisions of scikit-learn's classifier on the same codes, also where the
+    network is fed with other numbers than the pixels."""
     feeding = ["--channel-order", "bgr", "--mean", "4,5.5,6.25", "--scale", "0.9"]
     run(ROOT / "examples/classifier/train.py", folder, tmp_path, *feeding)
     settings = fne.Job(tmp_path / "job").manifest["settings"]["input"]

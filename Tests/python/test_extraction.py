@@ -18,8 +18,7 @@ import tensorflow as tf
 from conftest import small_network
 
 import fne
-from fne import _ffi
-from fne import full_network_embedding
+from fne import _ffi, full_network_embedding
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +175,7 @@ def test_bad_images_are_skipped_with_a_warning(network, mixed, batch_size):
 
 
 def test_extractor_reports_each_image(network, mixed):
-    paths, bad = mixed
+    paths, _bad = mixed
     with fne.Extractor(network[0], on_error="skip", batch_size=4) as extractor:
         extraction = extractor.extract(paths)
     assert [i for i, ok in enumerate(extraction.ok) if not ok] == [1, 4, 5]
@@ -244,9 +243,11 @@ def test_graph_with_a_fixed_batch(photographs):
         np.testing.assert_allclose(features, pixels[:count].reshape(count, -1)[:, :5], rtol=1e-6)
     with pytest.raises(ValueError, match="batch_size is 2, but the graph's input has a fixed batch size of 4"):
         fne.Extractor(graph_of([4, 8, 8, 3]), layers=["y"], batch_size=2)
-    with fne.Extractor(graph_of([None, 8, 8, 3]), layers=["y"], batch_size=8) as extractor:
-        with pytest.raises(fne.FNEError, match="TensorFlow failed while running the network|8 images gave"):
-            extractor.extract(np.zeros((8, 8, 8, 3), np.float32))
+    with (
+        fne.Extractor(graph_of([None, 8, 8, 3]), layers=["y"], batch_size=8) as extractor,
+        pytest.raises(fne.FNEError, match="TensorFlow failed while running the network|8 images gave"),
+    ):
+        extractor.extract(np.zeros((8, 8, 8, 3), np.float32))
 
 
 # ---- progress, threads
@@ -269,9 +270,11 @@ def test_arguments_beyond_their_range(network):
 def test_a_pipe_among_the_images_is_refused(network, photographs, tmp_path):
     pipe = tmp_path / "pipe.jpg"
     os.mkfifo(pipe)
-    with fne.Extractor(network[0]) as extractor:
-        with pytest.raises(fne.FileError, match="pipe.jpg: this is not a regular file"):
-            extractor.extract([photographs[0], pipe])
+    with (
+        fne.Extractor(network[0]) as extractor,
+        pytest.raises(fne.FileError, match="pipe.jpg: this is not a regular file"),
+    ):
+        extractor.extract([photographs[0], pipe])
 
 
 def test_the_status_of_the_image_that_ended_the_call(network, mixed):
@@ -468,9 +471,16 @@ def test_a_bad_image_of_a_later_chunk_is_named(network, photographs, tmp_path, m
         full_network_embedding(graph, paths, 8, None, taps, (48, 64), stats)
     with pytest.warns(fne.SkippedImagesWarning) as warned:
         again, _ = full_network_embedding(
-            graph, paths, 8, None, taps, (48, 64), stats, on_error="skip",
+            graph,
+            paths,
+            8,
+            None,
+            taps,
+            (48, 64),
+            stats,
+            on_error="skip",
             progress=lambda done, total: calls.append((done, total)),
-        )  # fmt: skip
+        )
     np.testing.assert_array_equal(again, features)
     assert calls[-1] == (17, 17) and [done for done, _ in calls] == sorted(done for done, _ in calls)
     assert warned[0].message.indices == [13]
@@ -520,9 +530,12 @@ def test_what_c_checks_of_codes(network, photographs):
         def call(features=None, **members):
             run = _ffi.sized(_ffi.ExtractRun)
             values = {
-                "codes": codes.ctypes.data, "codes_capacity": codes.size, "mean": mean.ctypes.data,
-                "std": std.ctypes.data, "statistics_size": 144,
-            } | members  # fmt: skip
+                "codes": codes.ctypes.data,
+                "codes_capacity": codes.size,
+                "mean": mean.ctypes.data,
+                "std": std.ctypes.data,
+                "statistics_size": 144,
+            } | members
             for name, value in values.items():
                 setattr(run, name, value)
             size = 24 * 144 if features else 0
@@ -556,7 +569,9 @@ def test_input_that_is_not_finite(graph, value):
         extractor.extract(fed)
     with fne.Extractor(graph, on_error="skip") as extractor:
         extraction = extractor.extract(fed)
-        assert extraction.ok.tolist() == [True, True, True, False, True, True] and np.isnan(extraction.features[3]).all()
+        assert (
+            extraction.ok.tolist() == [True, True, True, False, True, True] and np.isnan(extraction.features[3]).all()
+        )
 
 
 def test_refused_arguments_leave_the_run_as_it_was(graph, photographs):
@@ -576,13 +591,16 @@ def test_refused_arguments_leave_the_run_as_it_was(graph, photographs):
 
 
 def test_rows_that_wait_in_the_library_or_outside_give_the_same(network, photographs, tmp_path):
-    """Without `rows` the library keeps the floats. It cannot where Pillow reads an image, or where the caller wants them."""
+    """Without `rows` the library keeps the floats. It cannot where Pillow reads an image, or where the caller wants
+    them."""
     graph, taps, _ = network
     cv2.imwrite(str(tmp_path / "late.webp"), cv2.imread(str(photographs[7])), [cv2.IMWRITE_WEBP_QUALITY, 101])
     for paths in (photographs[:9], [*photographs[:9], tmp_path / "late.webp"]):
         rows = np.empty((len(paths), sum([24, 24, 24, 40, 32])), np.float32)
         outside, outside_stats = full_network_embedding(graph, paths, 8, None, taps, (48, 64), rows=rows)
         inside, inside_stats = full_network_embedding(graph, paths, 8, None, taps, (48, 64))
-        np.testing.assert_allclose(inside_stats, [rows.mean(0, np.float64), rows.std(0, dtype=np.float64)], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            inside_stats, [rows.mean(0, np.float64), rows.std(0, dtype=np.float64)], rtol=1e-5, atol=1e-5
+        )
         np.testing.assert_allclose(inside_stats, outside_stats, rtol=1e-5, atol=1e-6)
         assert inside.shape == outside.shape and np.mean(inside == outside) > 0.999

@@ -14,7 +14,8 @@ from conftest import ROOT
 HEADER = ROOT / "include/fne.h"
 TEXT = HEADER.read_text()
 
-# What is declared, with the doc comment directly before it, if there is one: not a group's, nor what follows a constant.
+# What is declared, with the doc comment directly before it, if there is one: not a group's, nor what follows a
+# constant.
 COMMENT = r"(/\*\*(?!<| \\[dn}])(?:(?!\*/).)*\*/)?\s*"
 FUNCTION = re.compile(COMMENT + r"^FNE_API ([\w *]+?)(\w+)\(([^)]*)\);", re.DOTALL | re.MULTILINE)
 CALLBACK = re.compile(COMMENT + r"^typedef ([\w *]+?)\(\*(\w+)\)\(([^)]*)\);", re.DOTALL | re.MULTILINE)
@@ -61,7 +62,7 @@ def test_infos_read_alike():
         info = re.search(r"\b(fne_\w+_info) \*info\b", match[4])
         if info and not name.startswith("fne_image_"):
             filled.setdefault(info[1], set()).add(name)
-    assert set(filled) == {name for name in re.findall(r"^\} (fne_\w+_info);", TEXT, re.MULTILINE)} - {"fne_image_info"}
+    assert set(filled) == set(re.findall(r"^\} (fne_\w+_info);", TEXT, re.MULTILINE)) - {"fne_image_info"}
     for info, names in filled.items():
         fact = info.removeprefix("fne_")
         assert f"{info}_init" in names and len(names) >= 2
@@ -112,8 +113,8 @@ def test_compiles_alone(compiler, language, tmp_path):
     source.write_text("#include <fne.h>\n")
     flags = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
     if compiler == "clang":
-        # All that clang knows, -Wdocumentation included. Left out: C++98, which has neither <stdint.h> nor long long, and
-        # padding, which other processors may need where this one needs none; struct layouts have their test.
+        # All that clang knows, -Wdocumentation included. Left out: C++98, which has neither <stdint.h> nor long long,
+        # and padding, which other processors may need where this one needs none; struct layouts have their test.
         flags += ["-Weverything", "-Wno-c++98-compat-pedantic", "-Wno-padded"]
     command = [*compile_with(compiler), f"-std={language}", *flags, "-fsyntax-only", f"-I{HEADER.parent}", source]
     result = subprocess.run(command, capture_output=True, text=True)

@@ -19,7 +19,8 @@ KNOWN_ABORTS: dict[int, str] = {}
 
 
 def child(folder: Path, first: int) -> dict[int, str]:
-    """Runs every CHILDREN-th mutant from `first` on; after a mutant that ends the process, the next one in a new one."""
+    """Runs every CHILDREN-th mutant from `first` on; after a mutant that ends the process, the next one in a new
+    one."""
     outcomes: dict[int, str] = {}
     while first < MUTANTS:
         program = [sys.executable, Path(__file__).parent / "graph_mutants.py", folder, first, MUTANTS, CHILDREN]

@@ -10,10 +10,10 @@ import numpy as np
 import PIL.Image
 import pytest
 from test_images import JPEG, PNG, encoded, photograph
+from test_preprocessing import extractor
 
 import fne
 from fne import _pillow
-from test_preprocessing import extractor
 
 LOSSLESS = {"BMP": {}, "TIFF": {}, "WEBP": {"lossless": True}}
 
@@ -143,9 +143,11 @@ def test_the_first_bad_image_of_a_mixed_folder_is_raised(sources):
     (folder / "broken.webp").write_bytes(encoded("WEBP")[:300])
     paths = [folder / "png", folder / "webp", folder / "broken.webp", folder / "gone.jpg"]
     for batch in (1, 16):
-        with extractor(24, 20, batch_size=batch) as network:
-            with pytest.raises(fne.ImageError, match="image 2 of 4: .*broken.webp"):
-                network.extract(paths)
+        with (
+            extractor(24, 20, batch_size=batch) as network,
+            pytest.raises(fne.ImageError, match="image 2 of 4: .*broken.webp"),
+        ):
+            network.extract(paths)
         with extractor(24, 20, batch_size=batch, on_error="skip") as network:
             extraction = network.extract(paths)
         assert list(extraction.ok) == [True, True, False, False]
@@ -158,15 +160,21 @@ def test_a_network_that_gives_infinity_names_the_image(sources):
     """Of a mixed list and of Pillow's formats, by its place in the list that was given."""
     folder, picture = sources
     black = np.zeros_like(picture)
-    for images in ([black, folder / "png"], [black, black, PIL.Image.fromarray(picture)], [folder / "gone", folder / "bmp"]):
+    for images in (
+        [black, folder / "png"],
+        [black, black, PIL.Image.fromarray(picture)],
+        [folder / "gone", folder / "bmp"],
+    ):
         last = len(images) - 1
         with extractor(24, 20, scale=3e38, on_error="skip") as network:
             extraction = network.extract(images)
             assert extraction.statuses[last] == 15 and "infinity" in extraction.reasons[last]
             assert np.isnan(extraction.features[last]).all()
-    with extractor(24, 20, scale=3e38) as network:
-        with pytest.raises(fne.NotFiniteError, match="image 2 of 3: .*infinity"):
-            network.extract([black, black, PIL.Image.fromarray(picture)])
+    with (
+        extractor(24, 20, scale=3e38) as network,
+        pytest.raises(fne.NotFiniteError, match="image 2 of 3: .*infinity"),
+    ):
+        network.extract([black, black, PIL.Image.fromarray(picture)])
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged tags and large pictures
@@ -264,7 +272,8 @@ def test_what_can_be_had_of_a_truncated_jpeg_is_opencvs(tmp_path, progressive):
     path.write_bytes(data)
     expected = cv2.imread(str(path), cv2.IMREAD_COLOR)
     difference = np.abs(image.astype(int) - cv2.cvtColor(expected, cv2.COLOR_BGR2RGB))
-    # Of a progressive file, the codec guesses coefficients that are missing, and versions of libjpeg-turbo differ in that.
+    # Of a progressive file, the codec guesses coefficients that are missing, and versions of libjpeg-turbo differ in
+    # that.
     assert difference.max() <= (8 if progressive else 0) and (difference > 0).mean() < 0.05
     assert [level for level, _ in lines] == ["warning"] and "a part of the picture is taken" in lines[0][1]
 

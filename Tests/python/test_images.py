@@ -89,7 +89,10 @@ def test_exif_orientation(tmp_path, orientation, suffix):
     PIL.Image.fromarray(photograph()).save(path, exif=exif)
     assert_same(path)
     turned = orientation >= 5
-    assert fne.image_info(path) == ((83, 61) if turned else (61, 83)) + (suffix.replace("jpg", "jpeg").upper(), orientation)
+    assert fne.image_info(path) == ((83, 61) if turned else (61, 83)) + (
+        suffix.replace("jpg", "jpeg").upper(),
+        orientation,
+    )
 
 
 def exif_block(entries, order="<", magic=42, offset=8):

@@ -98,7 +98,8 @@ def test_pkg_config(project, prefix, lite0, photographs):
     where = {"PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig")}
     assert run("pkg-config", "--modversion", "fne", **where).strip() == "2.0.0"
     for compiler, source, program in [("gcc", "embed.c", "embed"), ("g++", "neighbours.cpp", "neighbours")]:
-        line = f"{compiler} {source} -o {program} $(pkg-config --cflags --libs fne) -Wl,-rpath,$(pkg-config --variable=libdir fne)"
+        flags = "$(pkg-config --cflags --libs fne) -Wl,-rpath,$(pkg-config --variable=libdir fne)"
+        line = f"{compiler} {source} -o {program} {flags}"
         run("sh", "-c", line, cwd=project, **where)
     check(project, lite0, photographs, prefix / "lib")
 
@@ -122,11 +123,23 @@ def test_cmake_also_where_the_folder_was_moved(project, prefix, lite0, photograp
 @pytest.mark.parametrize(
     ("asked", "found"),
     [
-        ("", True), ("2", True), ("2.0", True), ("2.0.0 EXACT", True), ("1.0...<3", True), ("1...2.0.0", True), ("2.0...2.9", True),
-        ("3.0", False), ("2.9", False), ("1.1", False), ("2.0.1 EXACT", False), ("1.0...<2", False), ("2.1...3", False),
-        ("2.0 COMPONENTS gpu", False), ("2.0 OPTIONAL_COMPONENTS gpu", True),
+        ("", True),
+        ("2", True),
+        ("2.0", True),
+        ("2.0.0 EXACT", True),
+        ("1.0...<3", True),
+        ("1...2.0.0", True),
+        ("2.0...2.9", True),
+        ("3.0", False),
+        ("2.9", False),
+        ("1.1", False),
+        ("2.0.1 EXACT", False),
+        ("1.0...<2", False),
+        ("2.1...3", False),
+        ("2.0 COMPONENTS gpu", False),
+        ("2.0 OPTIONAL_COMPONENTS gpu", True),
     ],
-)  # fmt: skip
+)
 def test_what_cmake_finds(tmp_path, prefix, asked, found):
     text = (
         f"cmake_minimum_required(VERSION 3.19)\nproject(p NONE)\nfind_package(fne {asked})\nfind_package(fne {asked})\n"
@@ -202,9 +215,21 @@ def test_every_part_of_the_cpp_header(tmp_path, prefix, graph, photographs):
         out.mkdir()
         program = out / "binding"
         run(
-            "g++", f"-std={standard}", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror", ROOT / "Tests/cpp/binding.cpp",
-            f"-I{prefix}/include", f"-L{prefix}/lib", "-lfne", f"-Wl,-rpath,{prefix}/lib", "-o", program,
-        )  # fmt: skip
+            "g++",
+            f"-std={standard}",
+            "-Wall",
+            "-Wextra",
+            "-Wpedantic",
+            "-Wshadow",
+            "-Werror",
+            ROOT / "Tests/cpp/binding.cpp",
+            f"-I{prefix}/include",
+            f"-L{prefix}/lib",
+            "-lfne",
+            f"-Wl,-rpath,{prefix}/lib",
+            "-o",
+            program,
+        )
         result = run(program, graph, 48, 64, out, broken, *images, FNE_TENSORFLOW=tensorflow_library())
         assert result == "every check holds\n"
         with fne.Extractor(graph, size=(48, 64)) as extractor:
@@ -255,7 +280,8 @@ def test_the_cpp_header_is_of_this_release():
 def test_objects_of_two_standards_in_one_program(tmp_path, prefix):
     """An error that C++17 code throws is caught by C++20 code."""
     (tmp_path / "a.cpp").write_text('#include <fne.hpp>\nvoid fail() { fne::model("none.pb"); }\n')
-    main = "#include <fne.hpp>\nvoid fail();\nint main() {\n    try { fail(); } catch (const fne::error &e) { return e.status(); }\n}\n"
+    body = "try { fail(); } catch (const fne::error &e) { return e.status(); }"
+    main = f"#include <fne.hpp>\nvoid fail();\nint main() {{\n    {body}\n}}\n"
     (tmp_path / "b.cpp").write_text(main)
     for name, standard in (("a", 17), ("b", 20)):
         run("g++", f"-std=c++{standard}", "-O0", "-c", f"{name}.cpp", f"-I{prefix}/include", cwd=tmp_path)

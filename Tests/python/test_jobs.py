@@ -111,9 +111,17 @@ def test_the_manifest_says_what_decides_the_bytes(whole, graph):
     text = "".join(path.read_text() for path in (whole.folder / "manifest.json", whole.folder / "images.jsonl"))
     assert str(whole.folder) not in text and str(graph) not in text
     assert sorted(path.name for path in whole.folder.iterdir()) == [
-        "codes.npy", "codes_packed.npy", "features.npy", "images.jsonl", "images.list", "manifest.json", "runs.jsonl",
-        "statistics.fne", "stats.npy", "status.npy",
-    ]  # fmt: skip
+        "codes.npy",
+        "codes_packed.npy",
+        "features.npy",
+        "images.jsonl",
+        "images.list",
+        "manifest.json",
+        "runs.jsonl",
+        "statistics.fne",
+        "stats.npy",
+        "status.npy",
+    ]
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 3}, {"crops": 10, "batch_size": 7}, {"streams": 1}, {"streams": 5}])
@@ -179,7 +187,12 @@ def test_folders_with_links(tmp_path, photographs, graph):
 
 @pytest.mark.parametrize(
     ("source", "message"),
-    [("nowhere", "No such file"), ("void", "holds no JPEG or PNG files"), ("void.txt", "names no images"), ([], "no images")],
+    [
+        ("nowhere", "No such file"),
+        ("void", "holds no JPEG or PNG files"),
+        ("void.txt", "names no images"),
+        ([], "no images"),
+    ],
 )
 def test_sources_without_images(tmp_path, graph, source, message):
     (tmp_path / "void").mkdir()
@@ -244,7 +257,8 @@ def test_killed(tmp_path, pictures, graph):
 
 
 def test_full_disk(tmp_path, pictures, graph, whole):
-    """Writes that fail after so many bytes: an error that says so, nothing lost, and the job goes on when there is room."""
+    """Writes that fail after so many bytes: an error that says so, nothing lost, and the job goes on when there is
+    room."""
     shim = job_kills.build_shim(tmp_path)
     program = (
         "import sys, fne\nfrom pathlib import Path\n"
@@ -507,8 +521,10 @@ def test_selecting(whole):
     np.testing.assert_array_equal(whole.features(["relu5", "all"])[:, :32], features[:, layers[4].features])
     assert isinstance(whole.features("last:50%", slice(3, 9)), np.memmap)
     np.testing.assert_array_equal(whole.features("bias3", whole.ok), features[whole.ok][:, layers[2].features])
-    np.testing.assert_array_equal(whole.codes(["swish4", "relu1"], [5, 2]),
-                                  np.hstack([whole.codes()[[5, 2]][:, layers[i].features] for i in (3, 0)]))  # fmt: skip
+    np.testing.assert_array_equal(
+        whole.codes(["swish4", "relu1"], [5, 2]),
+        np.hstack([whole.codes()[[5, 2]][:, layers[i].features] for i in (3, 0)]),
+    )
     for wrong in ("nothing", "relu9*"):
         with pytest.raises(fne.UnknownTensorError, match="no layer"):
             whole.features(wrong)
@@ -577,7 +593,8 @@ def test_the_manifest_has_the_engine_threads_that_compute(tmp_path, graph, photo
         fne.Extractor(sys.argv[1], size=(48, 64), engine_threads=1)
         job = fne.embed_dataset(sys.argv[3:], sys.argv[1], sys.argv[2], size=(48, 64), engine_threads=2)
         assert job.manifest["settings"]["engine_threads"] == 1
-        assert any("engine_threads is 2, but the first extractor of the process has made it 1" in line for line in lines), lines
+        warning = "engine_threads is 2, but the first extractor of the process has made it 1"
+        assert any(warning in line for line in lines), lines
     """)
     command = [sys.executable, "-c", program, graph, tmp_path / "job", *photographs[:3]]
     result = subprocess.run([str(part) for part in command], capture_output=True, text=True)

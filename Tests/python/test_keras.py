@@ -62,8 +62,11 @@ def test_keras_models(model, batch):
     np.testing.assert_allclose(got[:, :16], expected(model, ["relu", "depthwise"], batch), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(got[:, -20:], expected(model, ["dense"], batch), rtol=1e-5, atol=1e-5)
     assert opened.resolved(["de*", "scale", "other"]) == [
-        opened.aliases["depthwise"], opened.aliases["dense"], opened.aliases["scale"], "other"
-    ]  # fmt: skip
+        opened.aliases["depthwise"],
+        opened.aliases["dense"],
+        opened.aliases["scale"],
+        "other",
+    ]
 
 
 def test_selectors_of_keras_names(model):
@@ -149,13 +152,35 @@ def test_weights_that_cannot_be_had(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["VGG16", "ResNet50", "ResNet50V2", "MobileNetV2", "MobileNetV3Small", "DenseNet121", "InceptionResNetV2", "Xception",
-             "EfficientNetB0", "EfficientNetV2B0", "ConvNeXtTiny", "NASNetMobile"]
-)  # fmt: skip
+    "name",
+    [
+        "VGG16",
+        "ResNet50",
+        "ResNet50V2",
+        "MobileNetV2",
+        "MobileNetV3Small",
+        "DenseNet121",
+        "InceptionResNetV2",
+        "Xception",
+        "EfficientNetB0",
+        "EfficientNetV2B0",
+        "ConvNeXtTiny",
+        "NASNetMobile",
+    ],
+)
 def test_preprocessing_is_that_of_keras(name):
-    modules = {"ResNet50V2": "resnet_v2", "ResNet50": "resnet", "MobileNetV3Small": "mobilenet_v3", "DenseNet121": "densenet",
-               "InceptionResNetV2": "inception_resnet_v2", "EfficientNetB0": "efficientnet", "NASNetMobile": "nasnet",
-               "EfficientNetV2B0": "efficientnet_v2", "ConvNeXtTiny": "convnext", "MobileNetV2": "mobilenet_v2"}  # fmt: skip
+    modules = {
+        "ResNet50V2": "resnet_v2",
+        "ResNet50": "resnet",
+        "MobileNetV3Small": "mobilenet_v3",
+        "DenseNet121": "densenet",
+        "InceptionResNetV2": "inception_resnet_v2",
+        "EfficientNetB0": "efficientnet",
+        "NASNetMobile": "nasnet",
+        "EfficientNetV2B0": "efficientnet_v2",
+        "ConvNeXtTiny": "convnext",
+        "MobileNetV2": "mobilenet_v2",
+    }
     module = getattr(keras.applications, modules.get(name, name.lower()))
     pixels = np.random.default_rng(1).integers(0, 256, (1, 6, 5, 3)).astype(np.float32)
     options = {"channel_order": "rgb", "mean": 0.0, "scale": 1.0, **keras_preprocessing(name)}

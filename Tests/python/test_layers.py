@@ -28,7 +28,19 @@ def channels(layer):
 
 
 @pytest.mark.parametrize("top", [True, False])
-@pytest.mark.parametrize("name", ["VGG16", "ResNet50", "ResNet50V2", "DenseNet121", "MobileNetV2", "EfficientNetB0", "InceptionV3", "MobileNetV3Small"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "VGG16",
+        "ResNet50",
+        "ResNet50V2",
+        "DenseNet121",
+        "MobileNetV2",
+        "EfficientNetB0",
+        "InceptionV3",
+        "MobileNetV3Small",
+    ],
+)
 def test_keras_applications(name, top):
     size = 96 if name != "InceptionV3" else 139
     keras.utils.set_random_seed(1)
@@ -72,10 +84,16 @@ def test_outputs_are_after_the_activation():
 
 
 def test_default_layers_of_the_small_network(network):
-    graph, taps, scores = network
+    graph, taps, _scores = network
     model = fne.Model(graph)
     assert [layer.name + ":0" for layer in model.layers()] == taps
-    assert [layer.kind for layer in model.layers()] == ["convolution", "depthwise", "convolution", "convolution", "dense"]
+    assert [layer.kind for layer in model.layers()] == [
+        "convolution",
+        "depthwise",
+        "convolution",
+        "convolution",
+        "dense",
+    ]
     assert [layer.channels for layer in model.layers()] == [24, 24, 24, 40, 32]
     table = {tensor.name: tensor for tensor in model.tensors()}
     assert table["scores"].is_classifier and not table["scores"].is_default
@@ -215,7 +233,8 @@ def test_fields_that_other_readers_see_differently_are_refused():
         part(1, name),
         part(1, name, part(2, "Const"), value),
         part(1, name, part(2, "Const"), two_shapes),
-        part(1, name, part(2, "Placeholder")) + part(2, part(1, part(1, part(1, "f"), varint(1, 0)), part(3, name, unsafe))),
+        part(1, name, part(2, "Placeholder"))
+        + part(2, part(1, part(1, part(1, "f"), varint(1, 0)), part(3, name, unsafe))),
         part(1, name, part(2, "Placeholder")) + part(2, part(1, part(3, name, unsafe))),
     ):
         with pytest.raises(fne.GraphError) as caught:
@@ -238,7 +257,9 @@ def test_constants_together_are_bounded():
 
 def test_channels_first_is_refused():
     graph = graph_of(
-        lambda x: tf.nn.conv2d(tf.transpose(x, [0, 3, 1, 2]), np.ones((1, 1, 3, 4), np.float32), 1, "SAME", "NCHW", name="c")
+        lambda x: tf.nn.conv2d(
+            tf.transpose(x, [0, 3, 1, 2]), np.ones((1, 1, 3, 4), np.float32), 1, "SAME", "NCHW", name="c"
+        )
     )
     with pytest.raises(fne.TensorError, match="node 'c' works in the layout NCHW"):
         fne.Extractor(graph)
@@ -255,7 +276,9 @@ def test_a_placeholder_with_a_default_is_an_input():
 
 def test_scores_that_are_only_ranked_are_a_classifier():
     weights = np.ones((192, 7), np.float32)
-    graph = graph_of(lambda x: tf.argmax(tf.nn.bias_add(tf.matmul(tf.reshape(x, [-1, 192]), weights), weights[0], name="s"), 1))
+    graph = graph_of(
+        lambda x: tf.argmax(tf.nn.bias_add(tf.matmul(tf.reshape(x, [-1, 192]), weights), weights[0], name="s"), 1)
+    )
     assert [tensor.name for tensor in fne.Model(graph).tensors() if tensor.is_classifier] == ["s"]
 
 

@@ -28,9 +28,14 @@ def declared():
 def test_needs_only_system_libraries():
     needed = set(re.findall(r"NEEDED.*\[(.*)\]", run("readelf", "-d", LIBRARY)))
     assert needed <= {
-        "libc.so.6", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1", "libjpeg.so.62", "libpng16.so.16",
+        "libc.so.6",
+        "libm.so.6",
+        "libstdc++.so.6",
+        "libgcc_s.so.1",
+        "libjpeg.so.62",
+        "libpng16.so.16",
         "ld-linux-x86-64.so.2",
-    }  # fmt: skip
+    }
 
 
 def test_soname_and_no_runpath():

@@ -1,5 +1,5 @@
-"""What libfne does to a graph before it runs - own operations, weights that are fed, bfloat16 - against TensorFlow's Python
-and NumPy."""
+"""What libfne does to a graph before it runs - own operations, weights that are fed, bfloat16 - against TensorFlow's
+Python and NumPy."""
 
 from __future__ import annotations
 
@@ -232,9 +232,14 @@ def folded_layers(x):
     y = tf.nn.relu(tf.nn.bias_add(y, weights(24) + 0.5), name="r1")
     y = tf.nn.depthwise_conv2d(y, weights(3, 3, 24, 2), [1, 1, 1, 1], "SAME", name="c2")
     y = tf.raw_ops.FusedBatchNormV3(
-        x=y, scale=np.linspace(0.5, 2, 48, dtype=np.float32), offset=weights(48), mean=weights(48, seed=4),
-        variance=np.linspace(0.1, 3, 48, dtype=np.float32), epsilon=1e-3, is_training=False,
-    )[0]  # fmt: skip
+        x=y,
+        scale=np.linspace(0.5, 2, 48, dtype=np.float32),
+        offset=weights(48),
+        mean=weights(48, seed=4),
+        variance=np.linspace(0.1, 3, 48, dtype=np.float32),
+        epsilon=1e-3,
+        is_training=False,
+    )[0]
     y = tf.nn.relu6(y + 1, name="r2")
     # Keras' batch normalization: factors that the graph computes.
     variance = tf.identity(tf.constant(np.linspace(0.2, 2, 32, dtype=np.float32)))
@@ -313,12 +318,19 @@ def test_sums_in_bfloat16(batch):
     first, column, pixel = z.max((1, 2), keepdims=True), z.max(1, keepdims=True), z[0, 0, 0]
     total, relu = as_bfloat16(x + z), lambda values: np.maximum(as_bfloat16(values), 0)
     expected = {
-        "block": relu(x + z), "tapped": total, "behind": relu(x + z), "repeated": as_bfloat16(x + first),
-        "behind_repeated": relu(x + first), "both": relu(column + first), "fewer_axes": relu(pixel + x),
-        "one_image": relu(pixel + z), "widened": relu(pixel + x[:, :1, :1, :1]),
-        "cross": as_bfloat16(x[..., :1] + z[:, 3:4]), "scalar": as_bfloat16(x + pixel[1]),
+        "block": relu(x + z),
+        "tapped": total,
+        "behind": relu(x + z),
+        "repeated": as_bfloat16(x + first),
+        "behind_repeated": relu(x + first),
+        "both": relu(column + first),
+        "fewer_axes": relu(pixel + x),
+        "one_image": relu(pixel + z),
+        "widened": relu(pixel + x[:, :1, :1, :1]),
+        "cross": as_bfloat16(x[..., :1] + z[:, 3:4]),
+        "scalar": as_bfloat16(x + pixel[1]),
         "old": total.max((1, 2, 3))[:, None],
-    }  # fmt: skip
+    }
     rows = [v.astype(np.float64).mean((1, 2)) if v.ndim == 4 else v for v in expected.values()]
     graph = frozen(build)
     options = {"precision": "bfloat16", "float32_layers": 0, "batch_size": 5}

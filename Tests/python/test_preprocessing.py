@@ -40,8 +40,8 @@ def shortest_side(height, width, side):
 
 def center_crop(image, height, width):
     """torchvision's CenterCrop."""
-    top = int(round((image.shape[0] - height) / 2.0))
-    left = int(round((image.shape[1] - width) / 2.0))
+    top = round((image.shape[0] - height) / 2.0)
+    left = round((image.shape[1] - width) / 2.0)
     return image[top : top + height, left : left + width]
 
 
@@ -137,8 +137,8 @@ SIZES = [(1, 1), (1, 7), (5, 3), (16, 16), (17, 31), (64, 48), (224, 224), (375,
 
 
 def assert_pillows(image, size):
-    """Pillow 13 resizes over the height first where it thinks that this is less work; libfne always over the width first.
-    In the same order the pixels are the same, else they differ by the rounding between the two passes."""
+    """Pillow 13 resizes over the height first where it thinks that this is less work; libfne always over the width
+    first. In the same order the pixels are the same, else they differ by the rounding between the two passes."""
     expected = np.asarray(PIL.Image.fromarray(image).resize(size[::-1], PIL.Image.BILINEAR))
     resized = fne.resize(image, size, interpolation="antialiased")
     lower = fne.resize(image, (size[0], image.shape[1]), interpolation="antialiased")

@@ -43,7 +43,7 @@ def job(request, tmp_path_factory, graph, pictures):
 class Page(HTMLParser):
     """Tables by id, images, text, and whether all tags are closed."""
 
-    VOID = {"meta", "link", "img", "br"}
+    VOID = frozenset({"meta", "link", "img", "br"})
 
     def __init__(self, text):
         super().__init__()
@@ -99,8 +99,14 @@ def test_every_figure_is_the_jobs(tmp_path, job, pictures):
     for layer, row, fact in zip(job.layers, rows, facts["layers"], strict=True):
         part = codes[:, layer.features]
         shares = [f"{np.mean(part == value):.2%}" for value in (-1, 0, 1)]
-        assert row == [layer.name, layer.kind, str(part.shape[1]), *shares, str(constant[layer.features].sum()),
-                       str(redundant[layer.features].sum())]  # fmt: skip
+        assert row == [
+            layer.name,
+            layer.kind,
+            str(part.shape[1]),
+            *shares,
+            str(constant[layer.features].sum()),
+            str(redundant[layer.features].sum()),
+        ]
         assert [fact[name] for name in ("minus", "zero", "plus")] == [
             int((part == value).sum()) for value in (-1, 0, 1)
         ]

@@ -100,7 +100,7 @@ def test_embedder_composes(graph, paths):
     discretizer = TernaryDiscretizer(lower=-0.4, upper=0.3).fit(rows[:15])
     np.testing.assert_array_equal(codes, discretizer.transform(rows[:15]))
     np.testing.assert_array_equal(embedder.transform(paths[15:]), discretizer.transform(rows[15:]))
-    assert codes.dtype == np.int8 and list(embedder.get_feature_names_out())[0] == f"{embedder.layers_[0].name}_0"
+    assert codes.dtype == np.int8 and next(iter(embedder.get_feature_names_out())) == f"{embedder.layers_[0].name}_0"
     again = pickle.loads(pickle.dumps(embedder))
     np.testing.assert_array_equal(again.transform(paths), embedder.transform(paths))
     assert clone(embedder).get_params() == embedder.get_params()
@@ -142,13 +142,18 @@ def test_statistics_are_the_training_folds(graph, paths, labels):
 
 
 def test_cache_in_a_folder(graph, paths, tmp_path, runs):
-    make = lambda: FullNetworkFeatures(graph, cache=tmp_path / "cache").fit()  # noqa: E731
+    def make():
+        return FullNetworkFeatures(graph, cache=tmp_path / "cache").fit()
+
     first = make().transform(paths)
     fne.sklearn.clear_cache()
     np.testing.assert_array_equal(make().transform(paths[::-1]), first[::-1])
     assert sum(runs) == 24 and len(list((tmp_path / "cache").glob("*.npy"))) == 24
-    program = f"import sys; from fne.sklearn import FullNetworkFeatures as F; f = F({str(graph)!r}, cache=sys.argv[1]).fit(); " \
-              "print(f.transform(sys.argv[2:]).sum())"  # fmt: skip
+    program = (
+        "import sys; from fne.sklearn import FullNetworkFeatures as F; "
+        f"f = F({str(graph)!r}, cache=sys.argv[1]).fit(); "
+        "print(f.transform(sys.argv[2:]).sum())"
+    )
     out = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "cache"), *paths], capture_output=True, text=True, check=True
     )

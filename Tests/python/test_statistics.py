@@ -28,8 +28,10 @@ def rounded_root(value):
     shift = 2 * (200 - (value.numerator.bit_length() - value.denominator.bit_length()) // 2)
     scaled = Fraction(value.numerator << max(shift, 0), value.denominator << max(-shift, 0))
     root = math.isqrt(scaled.numerator // scaled.denominator)  # 200 bits: the last is far below a double's
-    return float(Fraction(2 * root + 1, 2) / Fraction(2) ** (shift // 2)) if root * root != scaled else float(
-        Fraction(root) / Fraction(2) ** (shift // 2)
+    return (
+        float(Fraction(2 * root + 1, 2) / Fraction(2) ** (shift // 2))
+        if root * root != scaled
+        else float(Fraction(root) / Fraction(2) ** (shift // 2))
     )
 
 
@@ -169,7 +171,10 @@ def test_arguments():
 
 def test_many_features_are_shared_out_to_threads():
     """The same bytes as row by row, which is too little for threads."""
-    x = np.random.default_rng(8).normal(0, 1, (70, 20_011)).astype(np.float32) * np.float32(2) ** np.arange(-35, 35)[:, None]
+    x = (
+        np.random.default_rng(8).normal(0, 1, (70, 20_011)).astype(np.float32)
+        * np.float32(2) ** np.arange(-35, 35)[:, None]
+    )
     x = x.astype(np.float32)
     together, row_by_row = fne.Statistics(20_011).update(x), fne.Statistics(20_011)
     for row in x:

@@ -102,8 +102,10 @@ def test_source_distribution(tmp_path):
     assert not [name for name in names if "/.build" in name or name.endswith((".so", ".so.2"))]
     refused = subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", tmp_path / "out", tmp_path / source],
-        env=dict(ENVIRONMENT, SWIFT="/nowhere/swift"), capture_output=True, text=True,
-    )  # fmt: skip
+        env=dict(ENVIRONMENT, SWIFT="/nowhere/swift"),
+        capture_output=True,
+        text=True,
+    )
     assert refused.returncode != 0 and "built with Swift 6.3 or later" in refused.stdout + refused.stderr
     run(
         sys.executable,

@@ -119,7 +119,9 @@ def test_drop_in_example(tmp_path):
 
 
 def test_both_imports():
-    program = "from fne import full_network_embedding as a; from fne.fne import full_network_embedding as b; assert a is b"
+    program = (
+        "from fne import full_network_embedding as a; from fne.fne import full_network_embedding as b; assert a is b"
+    )
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

@@ -47,9 +47,8 @@ static void save(const char *path, const char *type, const void *numbers, size_t
     memset(header + length, ' ', sizeof header - (size_t)length);
     header[117] = '\n'; /* 10 bytes stand before the dictionary: 128 in all */
     FILE *file = fopen(path, "wb");
-    if (file == NULL || fwrite("\x93NUMPY\x01\x00\x76\x00", 1, 10, file) != 10 ||
-        fwrite(header, 1, 118, file) != 118 || fwrite(numbers, size, rows * columns, file) != rows * columns ||
-        fclose(file) != 0) {
+    if (file == NULL || fwrite("\x93NUMPY\x01\x00\x76\x00", 1, 10, file) != 10 || fwrite(header, 1, 118, file) != 118 ||
+        fwrite(numbers, size, rows * columns, file) != rows * columns || fclose(file) != 0) {
         fprintf(stderr, "embed: cannot write %s\n", path);
         exit(1);
     }

@@ -358,11 +358,11 @@ struct run {
     std::function<bool(std::uint64_t done, std::uint64_t total)> progress;
     /** Called on the calling thread for each image that is skipped (FNE_ON_ERROR_SKIP). */
     std::function<void(std::uint64_t index, const error &)> image_error;
-    span<fne_status> statuses;   /**< receives one status per image. May be empty. */
-    span<std::int8_t> codes;     /**< receives ternary codes, made with mean and std. May be empty. */
-    span<std::uint64_t> packed;  /**< receives them packed. May be empty. */
-    span<const double> mean;     /**< [feature_count], needed for codes and packed */
-    span<const double> std;      /**< [feature_count], needed for codes and packed */
+    span<fne_status> statuses;  /**< receives one status per image. May be empty. */
+    span<std::int8_t> codes;    /**< receives ternary codes, made with mean and std. May be empty. */
+    span<std::uint64_t> packed; /**< receives them packed. May be empty. */
+    span<const double> mean;    /**< [feature_count], needed for codes and packed */
+    span<const double> std;     /**< [feature_count], needed for codes and packed */
     const fne_ternarize_options *thresholds = nullptr; /**< nullptr stands for the defaults */
     std::uint64_t rows_done = 0; /**< out: the first rows_done rows are final, also after an exception */
 };
@@ -695,8 +695,8 @@ inline std::vector<std::int32_t> packed_dot(span<const std::uint64_t> a, span<co
     const auto a_count = detail::require_whole_rows(a.size(), words, "a");
     const auto b_count = detail::require_whole_rows(b.size(), words, "b");
     std::vector<std::int32_t> products(detail::product(a_count, b_count));
-    check(fne_packed_dot(a.data(), a_count, b.data(), b_count, feature_count, threads, products.data(),
-                         products.size()));
+    check(
+        fne_packed_dot(a.data(), a_count, b.data(), b_count, feature_count, threads, products.data(), products.size()));
     return products;
 }
 
@@ -708,8 +708,8 @@ struct found {
 
 /** The k best rows of a base for each query. metric is FNE_METRIC_*. threads 0 stands for one per processor. */
 inline found packed_search(span<const std::uint64_t> base, span<const std::uint64_t> queries,
-                           std::uint64_t feature_count, std::uint64_t k,
-                           std::int32_t metric = FNE_METRIC_COSINE, std::uint32_t threads = 0) {
+                           std::uint64_t feature_count, std::uint64_t k, std::int32_t metric = FNE_METRIC_COSINE,
+                           std::uint32_t threads = 0) {
     const auto words = packed_words(feature_count);
     const auto base_count = detail::require_whole_rows(base.size(), words, "base");
     const auto query_count = detail::require_whole_rows(queries.size(), words, "queries");
@@ -778,9 +778,9 @@ public:
     }
     /** The layers of a row, in the order of its columns. Names live as long as the job. */
     std::vector<layer_info> layers() const {
-        return detail::described<layer_info>(
-            progress().layer_count,
-            [this](std::uint64_t i, layer_info *layer) { return fne_job_layer_info(get(), i, layer); });
+        return detail::described<layer_info>(progress().layer_count, [this](std::uint64_t i, layer_info *layer) {
+            return fne_job_layer_info(get(), i, layer);
+        });
     }
     /** The job's own statistics, once its features are there. */
     fne::statistics statistics() const {

@@ -6,7 +6,8 @@
 //
 // Build, from the project's folder after `make build`:
 //
-//     g++ -std=c++17 -O2 -Ibuild/include examples/classifier/classify.cpp -Lbuild/lib -lfne -Wl,-rpath,"$PWD/build/lib" -o build/classify
+//     lib=$PWD/build/lib
+//     g++ -std=c++17 -O2 -Ibuild/include examples/classifier/classify.cpp -L$lib -lfne -Wl,-rpath,$lib -o classify
 //
 // FNE_TENSORFLOW names TensorFlow's library or its folder, if it is not on the system's library path.
 #include <fne.h>
@@ -41,8 +42,8 @@ static void read_preprocessing(const std::string &path, fne_extractor_options &o
     file >> size >> options.height >> order >> channels;
     file >> mean >> options.mean[0] >> options.mean[1] >> options.mean[2];
     file >> scale >> options.scale[0] >> options.scale[1] >> options.scale[2];
-    if (!file || size != "size" || order != "channel_order" || (channels != "rgb" && channels != "bgr") || mean != "mean" ||
-        scale != "scale") {
+    if (!file || size != "size" || order != "channel_order" || (channels != "rgb" && channels != "bgr") ||
+        mean != "mean" || scale != "scale") {
         throw std::runtime_error(path + " is not what train.py writes");
     }
     options.width = options.height;

@@ -19,7 +19,8 @@ enum GraphSafety {
         for body in graph.functionNodes where !isAllowed(body.node) {
             throw FNEError(
                 .unsafeGraph,
-                message(node: "node '\(body.node.name)' of function '\(body.function)'", operation: body.node.operation))
+                message(node: "node '\(body.node.name)' of function '\(body.function)'", operation: body.node.operation)
+            )
         }
     }
 

@@ -35,7 +35,7 @@ struct GraphDefinition {
 
     enum Attribute {
         case type(DataType)
-        case shape([Int]?)  // nil stands for an unknown rank, -1 for an unknown dimension
+        case shape([Int]?) // nil stands for an unknown rank, -1 for an unknown dimension
         case flag(Bool)
         case integer(Int)
         case number(Float)
@@ -109,11 +109,16 @@ struct GraphDefinition {
     private static func recognize(_ bytes: UnsafeRawBufferPointer) throws {
         func starts(_ text: [UInt8]) -> Bool { bytes.starts(with: text) }
         let mistaken: String? =
-            starts([0x89] + Array("HDF".utf8)) ? "is an HDF5 file (Keras weights?)"
-            : starts(Array("PK".utf8)) ? "is a ZIP archive (a .keras model?)"
-            : starts(Array("node {".utf8)) || starts(Array("node:".utf8)) ? "is a GraphDef in text format"
-            : starts([0x08, 0x01, 0x12]) ? "is a SavedModel"
-            : bytes.count >= 8 && bytes[4..<8].elementsEqual(Array("TFL3".utf8)) ? "is a TensorFlow Lite model" : nil
+            starts([0x89] + Array("HDF".utf8))
+            ? "is an HDF5 file (Keras weights?)"
+            : starts(Array("PK".utf8))
+                ? "is a ZIP archive (a .keras model?)"
+                : starts(Array("node {".utf8)) || starts(Array("node:".utf8))
+                    ? "is a GraphDef in text format"
+                    : starts([0x08, 0x01, 0x12])
+                        ? "is a SavedModel"
+                        : bytes.count >= 8 && bytes[4..<8].elementsEqual(Array("TFL3".utf8))
+                            ? "is a TensorFlow Lite model" : nil
         if let mistaken {
             throw FNEError(
                 .invalidGraph, "this \(mistaken), not a binary GraphDef. Freeze the model into one first")

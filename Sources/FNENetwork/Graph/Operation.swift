@@ -117,7 +117,10 @@ package struct Operation: Sendable {
         ("Conv3D", Operation(.computes, layer: .convolution, weights: 1)),
         ("Conv2DBackpropInput", Operation(.computes, layer: .convolution, weights: 1, sizes: [0])),
         ("FusedPadConv2D", Operation(.computes, layer: .convolution, weights: 2)),
-        ("FusedResizeAndPadConv2D", Operation([.computes, .sizesAreSides], layer: .convolution, weights: 3, sizes: [1, 2])),
+        (
+            "FusedResizeAndPadConv2D",
+            Operation([.computes, .sizesAreSides], layer: .convolution, weights: 3, sizes: [1, 2])
+        ),
         ("DepthwiseConv2dNative", Operation(.computes, layer: .depthwise, weights: 1)),
         ("MatMul", Operation(.computes, layer: .dense)),
         ("BatchMatMul", Operation(.computes, layer: .dense)),

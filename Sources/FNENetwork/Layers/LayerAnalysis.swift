@@ -231,7 +231,8 @@ struct LayerAnalysis {
             result.layer = result.layer || kinds[reader] != nil || ahead[reader].layer
             result.decision = result.decision || isDecision || ahead[reader].decision
             result.onlyShaping =
-                result.onlyShaping && ahead[reader].onlyShaping && (isDecision || graph.nodes[reader].isAny(.mayFollowScores))
+                result.onlyShaping && ahead[reader].onlyShaping
+                && (isDecision || graph.nodes[reader].isAny(.mayFollowScores))
         }
         return result
     }

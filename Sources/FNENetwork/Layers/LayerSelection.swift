@@ -106,7 +106,9 @@ public enum LayerSelection {
             if selector.hasPrefix("last:") { return try nonEmpty(last(selector)) }
             guard selector.contains(where: { "*?[".contains($0) }) else { throw unknown(selector) }
             let pattern = selector.hasPrefix("import/") ? String(selector.dropFirst("import/".count)) : selector
-            let found = layers.filter { LayerSelection.matches(selector, $0.name) || LayerSelection.matches(pattern, $0.name) }
+            let found = layers.filter {
+                LayerSelection.matches(selector, $0.name) || LayerSelection.matches(pattern, $0.name)
+            }
             guard !found.isEmpty else {
                 throw FNEError(.unknownTensor, "no layer of the \(whole) matches '\(selector)'")
             }

@@ -119,7 +119,8 @@ struct BFloat16Rewrite {
         }
         let data = cast(inputs[0], to: .bfloat16, &editor)
         let controls = node.inputs.filter(\.isControl).map(\.text)
-        try editor.edit(number, inputs: [data, weightsName] + controls, attributes: ["T": AttributeValue.type(.bfloat16)])
+        try editor.edit(
+            number, inputs: [data, weightsName] + controls, attributes: ["T": AttributeValue.type(.bfloat16)])
         converted.insert(number)
         forget(weightsNode)
         guard let end = affine.nodes.last else { return true }
@@ -160,7 +161,8 @@ struct BFloat16Rewrite {
 
     private func constant(_ name: String, _ shape: [Int], _ bfloat16s: Bytes, _ editor: inout GraphEditor) -> String {
         let value = bfloat16s.withBytes { AttributeValue.tensor(type: .bfloat16, shape: shape, content: $0) }
-        return editor.add(name, operation: "Const", attributes: ["dtype": AttributeValue.type(.bfloat16), "value": value])
+        return editor.add(
+            name, operation: "Const", attributes: ["dtype": AttributeValue.type(.bfloat16), "value": value])
     }
 
     /// A layer's weights as bfloat16. The sum of each output channel is kept.
@@ -189,7 +191,8 @@ struct BFloat16Rewrite {
         var end = number
         while !tapped.contains(end) {
             let readers = topology.readers[end].filter(needed.contains)
-            guard readers.count == 1, let reader = readers.first, try fold(reader, of: end, into: &result, channels) else {
+            guard readers.count == 1, let reader = readers.first, try fold(reader, of: end, into: &result, channels)
+            else {
                 break
             }
             folded.insert(reader)
@@ -328,7 +331,8 @@ struct BFloat16Rewrite {
         {
             editor.drop(number)
             editor.replace(
-                relu, operation: "FneAdd", inputs: inputs, attributes: ["T": bfloat16, "relu": AttributeValue.flag(true)])
+                relu, operation: "FneAdd", inputs: inputs,
+                attributes: ["T": bfloat16, "relu": AttributeValue.flag(true)])
             folded.insert(relu)
             converted.insert(relu)
         } else {
@@ -351,7 +355,8 @@ struct BFloat16Rewrite {
     }
 
     /// The name of an input's tensor in float32 or bfloat16. A cast is added where it has the other type.
-    private mutating func cast(_ input: GraphDefinition.Input, to type: DataType, _ editor: inout GraphEditor) -> String {
+    private mutating func cast(_ input: GraphDefinition.Input, to type: DataType, _ editor: inout GraphEditor) -> String
+    {
         let present = isBFloat16(input) ? DataType.bfloat16 : .float32
         guard present != type else { return input.text }
         let key = Cast(tensor: TensorName(node: input.name, output: input.output), type: type)

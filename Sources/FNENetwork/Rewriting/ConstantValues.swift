@@ -84,11 +84,15 @@ struct ConstantValues {
                 case (4, .bytes(let content)) where !content.isEmpty:
                     guard content.count == count * MemoryLayout<Float>.size else { return nil }
                     values = (0..<count).map {
-                        Float(bitPattern: UInt32(littleEndian: content.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)))
+                        Float(
+                            bitPattern: UInt32(
+                                littleEndian: content.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)))
                     }
                 case (5, .bytes(let packed)):
                     values += (0..<packed.count / 4).map {
-                        Float(bitPattern: UInt32(littleEndian: packed.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)))
+                        Float(
+                            bitPattern: UInt32(
+                                littleEndian: packed.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)))
                     }
                 case (5, .fixed32(let bits)): values.append(Float(bitPattern: bits))
                 default: break
@@ -102,7 +106,9 @@ struct ConstantValues {
     }
 
     /// The bytes of a constant's values, where they stand in the graph as one block; else nil.
-    static func content(_ number: Int, in bytes: UnsafeRawBufferPointer, of model: Model) throws -> UnsafeRawBufferPointer? {
+    static func content(_ number: Int, in bytes: UnsafeRawBufferPointer, of model: Model) throws
+        -> UnsafeRawBufferPointer?
+    {
         guard let tensor = try tensorProto(of: model.graph.nodes[number], in: bytes) else { return nil }
         var reader = ProtobufReader(tensor)
         while let (field, value) = try reader.next() {

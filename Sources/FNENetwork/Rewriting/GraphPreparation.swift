@@ -27,7 +27,8 @@ struct GraphPreparation {
     ///   - taps: the tensors of the selected layers
     ///   - float32Layers: with bfloat16, how many first layers stay float32
     init(
-        _ model: Model, input: TensorName, taps: [TensorName], precision: Precision, float32Layers: Int, for target: Target
+        _ model: Model, input: TensorName, taps: [TensorName], precision: Precision, float32Layers: Int,
+        for target: Target
     ) throws {
         let graph = model.graph
         var editor = GraphEditor(model)

@@ -36,7 +36,9 @@ struct GraphBuilder {
         let name = "fne/pool\(number)"
         guard shape.count == 4 else { return (try asFloat(tensor, name + "/float32"), 2, Int(channels)) }
         if usesOwnOperations {
-            return (try operation("FneMapMean", name, [tensor]) { library.api.SetAttrType($0, "T", type) }, 4, Int(channels))
+            return (
+                try operation("FneMapMean", name, [tensor]) { library.api.SetAttrType($0, "T", type) }, 4, Int(channels)
+            )
         }
         let map = try asFloat(tensor, name + "/float32")
         let axes = try constant([1, 2], name: name + "/axes")

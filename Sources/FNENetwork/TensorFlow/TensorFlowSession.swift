@@ -98,7 +98,8 @@ package final class TensorFlowSession: @unchecked Sendable {
         func runOnce() throws {
             try library.checked(doing) { status in
                 library.api.SessionRun(
-                    session, nil, inputs, values, Int32(inputs.count), outputs, &results, Int32(outputs.count), nil, 0, nil,
+                    session, nil, inputs, values, Int32(inputs.count), outputs, &results, Int32(outputs.count), nil, 0,
+                    nil,
                     status)
             }
         }

@@ -97,8 +97,8 @@ struct Dyadic: Comparable {
 struct ExactColumn {
     private let count: Natural
     private let sumIsNegative: Bool
-    private let sum: Natural      // in 2^-149
-    private let squares: Natural  // in 2^-298
+    private let sum: Natural // in 2^-149
+    private let squares: Natural // in 2^-298
     private let rows: Int
 
     init(_ values: [Float]) {

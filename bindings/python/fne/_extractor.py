@@ -274,9 +274,7 @@ class Extractor:
         mean, std = stats[0].ctypes.data, stats[1].ctypes.data
 
         def function(handle: Any, files: Any, count: int, codes: int, capacity: int, options: Any) -> int:
-            status: int = lib.fne_embed_files(
-                handle, files, count, codes, capacity, mean, std, stats.shape[1], options
-            )
+            status: int = lib.fne_embed_files(handle, files, count, codes, capacity, mean, std, stats.shape[1], options)
             return status
 
         try:

@@ -229,7 +229,14 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_model_tensor_count": [_handle, _size_out],
     "fne_model_tensor_info": [_handle, c_uint64, POINTER(TensorInfo)],
     "fne_select_layers": [
-        POINTER(c_char_p), c_uint64, POINTER(c_char_p), c_char_p, c_uint64, c_void_p, c_uint64, _size_out,
+        POINTER(c_char_p),
+        c_uint64,
+        POINTER(c_char_p),
+        c_char_p,
+        c_uint64,
+        c_void_p,
+        c_uint64,
+        _size_out,
     ],
     "fne_extractor_open": [_handle, POINTER(ExtractorOptions), _out],
     "fne_extractor_feature_count": [_handle, _size_out],
@@ -262,7 +269,14 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_statistics_load": [c_char_p, c_uint64, _out],
     "fne_standardize": [c_void_p, c_uint64, c_uint64, c_void_p, c_void_p, c_void_p, c_uint64],
     "fne_ternarize": [
-        c_void_p, c_uint64, c_uint64, c_void_p, c_void_p, POINTER(TernarizeOptions), c_void_p, c_uint64,
+        c_void_p,
+        c_uint64,
+        c_uint64,
+        c_void_p,
+        c_void_p,
+        POINTER(TernarizeOptions),
+        c_void_p,
+        c_uint64,
     ],
     "fne_l2_normalize": [c_void_p, c_uint64, c_uint64, c_void_p, c_uint64],
     "fne_packed_words": [c_uint64, _size_out],
@@ -270,13 +284,23 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_unpack": [c_void_p, c_uint64, c_uint64, c_void_p, c_uint64],
     "fne_packed_dot": [c_void_p, c_uint64, c_void_p, c_uint64, c_uint64, c_uint32, c_void_p, c_uint64],
     "fne_packed_search": [
-        c_void_p, c_uint64, c_void_p, c_uint64, c_uint64, c_uint64, c_int32, c_uint32, c_void_p, c_void_p, c_uint64,
+        c_void_p,
+        c_uint64,
+        c_void_p,
+        c_uint64,
+        c_uint64,
+        c_uint64,
+        c_int32,
+        c_uint32,
+        c_void_p,
+        c_void_p,
+        c_uint64,
     ],
     "fne_job_open": [c_char_p, _handle, POINTER(ExtractorOptions), POINTER(JobOptions), _out],
     "fne_job_open_merge": [c_char_p, POINTER(c_char_p), c_uint64, POINTER(JobOptions), _out],
     "fne_job_run": [_handle, POINTER(JobReports)],
     "fne_job_progress_info": [_handle, POINTER(ProgressInfo)],
-}  # fmt: skip
+}
 
 # Functions that return something else: the type of the result, and those of the arguments.
 _OTHER_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
