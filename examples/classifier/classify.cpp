@@ -6,8 +6,7 @@
 //
 // Build, from the project's folder after `make build`:
 //
-//     lib=$PWD/build/lib
-//     g++ -std=c++17 -O2 -Ibuild/include examples/classifier/classify.cpp -L$lib -lfne -Wl,-rpath,$lib -o classify
+//     cd build; g++ -std=c++17 -Iinclude ../examples/classifier/classify.cpp -Llib -lfne -Wl,-rpath,$PWD/lib -o classify
 //
 // FNE_TENSORFLOW names TensorFlow's library or its folder, if it is not on the system's library path.
 #include <fne.h>

@@ -21,9 +21,6 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
     private let width: Int
     private let runsOnGPU: Bool
 
-    /// The prefix under which the model's graph is imported, as in the original function.
-    private static let prefix = "import"
-
     /// TensorFlow does not optimize graphs of more bytes than this, because it would copy them several times.
     private static let largeGraph = 256 << 20
 
@@ -52,39 +49,16 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
                 constants: TensorFlowConstants(library: library)))
         var configuration = setup.session
         configuration.optimizesGraph = prepared.serialized.count <= Self.largeGraph
-        var inputs: [TF_Output] = []
-        var layers: [Layer] = []
-        var parts: [TF_Output] = []
-        var output = TF_Output()
+        var built: RowGraph?
         session = try TensorFlowSession(library, configuration) { graph in
             let builder = GraphBuilder(
                 library: library, graph: graph, usesOwnOperations: library.hasOwnOperations && !setup.runsOnGPU)
-            let input = try builder.placeholder(
-                "fne/input", shape: [Int64(setup.batch ?? -1), Int64(setup.height), Int64(setup.width), 3])
-            try TensorFlowSession.importGraph(
-                prepared.serialized, into: graph, library: library, prefix: Self.prefix, mapping: (inputName, input))
-            inputs = [input]
-            for fed in prepared.fed {
-                inputs.append(try builder.output(TensorName(node: fed.node, output: 0), prefix: Self.prefix))
-            }
-            for (number, layer) in selected.enumerated() {
-                // With bfloat16 the rewritten graph has the bias folded already.
-                let moved = setup.precision == .float32 ? MovedTap(layer.name, in: model, needed: prepared.needed) : nil
-                let tap = (moved?.tensor ?? layer.name) == inputName ? input : nil
-                let (pooled, rank, channels) = try Self.pooled(layer.name, number, moved, tap: tap, builder)
-                let first = layers.last?.features.upperBound ?? 0
-                guard channels <= Int(Int32.max) - first else {
-                    throw FNEError(.unsupportedTensor, "these layers have more features than \(Int32.max)")
-                }
-                parts.append(pooled)
-                layers.append(
-                    Layer(name: layer.name.text, kind: layer.kind, rank: rank, features: first..<first + channels))
-            }
-            output = try builder.concatenated(parts)
+            built = try RowGraph(builder, model, prepared, input: inputName, layers: selected, setup)
         }
-        self.inputs = inputs
-        self.layers = layers
-        self.output = output
+        guard let built else { throw FNEError(.internalError, "the session has no graph") }
+        inputs = built.inputs
+        layers = built.layers
+        output = built.output
         weights = try prepared.fed.map { try FedTensor(library, $0.values, type: $0.type, shape: $0.shape) }
         featureCount = layers.last?.features.upperBound ?? 0
         self.library = library
@@ -92,19 +66,6 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         height = setup.height
         runsOnGPU = setup.runsOnGPU
         width = setup.width
-    }
-
-    /// A layer of the row as [n, C].
-    ///
-    /// - Parameter tap: the tensor, where it is not one of the imported graph
-    private static func pooled(
-        _ name: TensorName, _ number: Int, _ moved: MovedTap?, tap: TF_Output?, _ builder: GraphBuilder
-    ) throws -> (TF_Output, rank: Int, channels: Int) {
-        let tensor = try tap ?? builder.output(moved?.tensor ?? name, prefix: prefix)
-        let (pooled, rank, channels) = try builder.pooled(tensor, layer: name.text, number: number)
-        guard let moved else { return (pooled, rank, channels) }
-        let bias = try builder.output(moved.bias, prefix: prefix)
-        return (try builder.difference(pooled, bias, "fne/unbiased\(number)"), rank, channels)
     }
 
     var facts: [JSON.Member] {
