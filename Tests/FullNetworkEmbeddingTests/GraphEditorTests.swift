@@ -79,7 +79,6 @@ final class GraphEditorTests: XCTestCase {
     func testAnEditKeepsWhatItIsNotGiven() throws {
         let written = try edited { try $0.edit(2) }
         XCTAssertEqual(written["rich"], "LRN<float32>(input, other:1, ^other)")
-        // Only the order of fields may change, and does not here.
         XCTAssertEqual(try written.message("rich"), rich)
     }
 
@@ -103,7 +102,7 @@ final class GraphEditorTests: XCTestCase {
         XCTAssertEqual(written.definition.nodes.map(\.name), ["input", "other", "rich", "last", "cast"])
     }
 
-    /// Of two entries with one key protobuf takes the last: an entry whose value stands before its key is one too.
+    /// An entry of the attributes may have its value before its key.
     func testAnAttributeWhoseKeyStandsLastIsReplaced() throws {
         graph = GraphWriter()
         graph.append(

@@ -66,7 +66,7 @@ final class OperationTests: XCTestCase {
         XCTAssertEqual(rows.count { $0.operation.layer != nil }, expected.count)
     }
 
-    /// An operation that is on the list of allowed ones only through its row: all but this one are.
+    /// Graphs of unknown origin may hold every operation of the table but this one.
     func testOperationsThatAreNotAllowed() {
         XCTAssertEqual(rows.filter { !$0.operation.traits.contains(.computes) }.map(\.name), ["Snapshot"])
     }
@@ -77,7 +77,7 @@ final class OperationTests: XCTestCase {
             if traits.contains(.keepsBits) { XCTAssertTrue(traits.contains(.keepsTensor), name) }
             if traits.contains(.sizesAreSides) { XCTAssertFalse(operation.sizes.isEmpty, name) }
             XCTAssertTrue(traits.isDisjoint(with: .activation) || traits.isDisjoint(with: .affine), name)
-            // A size is int32 or int64. PadV2 has one between two values of its type, which the rewriting knows.
+            // A size has no floating type. That of PadV2 stands between two inputs that do, which the rewriting knows.
             if name != "PadV2" {
                 for place in operation.sizes {
                     XCTAssertGreaterThanOrEqual(place, operation.follows.count(of: 2), name)
@@ -86,7 +86,7 @@ final class OperationTests: XCTestCase {
         }
     }
 
-    /// What computes with more than it is given, or has rounding of its own, stays float32.
+    /// Operations that move, compare, add or multiply values. All others stay float32.
     func testWhatFollowsTheTypeOfItsInputs() {
         func following(_ inputs: FNENetwork.Operation.TypedInputs) -> Set<String> {
             Set(rows.filter { $0.operation.follows == inputs }.map(\.name))
@@ -95,8 +95,7 @@ final class OperationTests: XCTestCase {
             following(.all),
             [
                 "BiasAdd", "BiasAddV1", "Add", "AddV2", "Sub", "Mul", "LRN", "Relu", "Relu6", "Elu", "LeakyRelu",
-                "AddN",
-                "Maximum", "Minimum", "Identity", "StopGradient", "Squeeze", "AvgPool", "MaxPool", "PadV2",
+                "AddN", "Maximum", "Minimum", "Identity", "StopGradient", "Squeeze", "AvgPool", "MaxPool", "PadV2",
             ])
         XCTAssertEqual(
             following(.first),
