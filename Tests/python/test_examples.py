@@ -157,8 +157,8 @@ def test_a_classifier_in_production(folder, tmp_path):
     settings = fne.Job(tmp_path / "job").manifest["settings"]["input"]
     assert settings["channel_order"] == "bgr" and settings["mean"] == [4, 5.5, 6.25], settings
     source = ROOT / "examples/classifier/classify.cpp"
-    line = re.search(r"^//     (cd build; g\+\+ .*)$", source.read_text(), re.MULTILINE).group(1)
-    subprocess.run(line, shell=True, check=True, cwd=ROOT)
+    lines = re.search(r"^//     (cd build)\n//     (g\+\+ .*)$", source.read_text(), re.MULTILINE).groups()
+    subprocess.run("\n".join(lines), shell=True, check=True, cwd=ROOT)
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"none")
     job = fne.Job(tmp_path / "job")

@@ -6,7 +6,8 @@
 //
 // Build, from the project's folder after `make build`:
 //
-//     cd build; g++ -std=c++17 -Iinclude ../examples/classifier/classify.cpp lib/libfne.so -Wl,-rpath,$PWD/lib -o classify
+//     cd build
+//     g++ -std=c++17 -O2 -Iinclude ../examples/classifier/classify.cpp -Llib -lfne -Wl,-rpath,$PWD/lib -o classify
 //
 // FNE_TENSORFLOW names TensorFlow's library or its folder, if it is not on the system's library path.
 #include <fne.h>
