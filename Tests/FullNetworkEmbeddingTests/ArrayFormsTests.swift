@@ -2,12 +2,8 @@ import XCTest
 
 @testable import FNECodes
 @testable import FNEEmbedding
-@testable import FNEImage
-@testable import FNEJob
 @testable import FNENetwork
 @testable import FNEPipeline
-@testable import FNESupport
-@testable import FullNetworkEmbedding
 
 /// Compares the functions on arrays with those on pointers, which have tests of their own, and with results by hand.
 final class ArrayFormsTests: XCTestCase {

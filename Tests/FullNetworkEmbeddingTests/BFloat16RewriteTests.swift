@@ -1,7 +1,6 @@
 import XCTest
 
 @testable import FNENetwork
-@testable import FNESupport
 
 final class BFloat16RewriteTests: XCTestCase {
     private var graph = GraphWriter()

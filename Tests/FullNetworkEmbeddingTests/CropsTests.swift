@@ -1,13 +1,6 @@
 import XCTest
 
-@testable import FNECodes
-@testable import FNEEmbedding
 @testable import FNEImage
-@testable import FNEJob
-@testable import FNENetwork
-@testable import FNEPipeline
-@testable import FNESupport
-@testable import FullNetworkEmbedding
 
 /// Tests sizes and places by the documented rules of torchvision's Resize, CenterCrop and TenCrop. The Python tests
 /// compare the pixels.

@@ -1,13 +1,6 @@
 import XCTest
 
-@testable import FNECodes
 @testable import FNEEmbedding
-@testable import FNEImage
-@testable import FNEJob
-@testable import FNENetwork
-@testable import FNEPipeline
-@testable import FNESupport
-@testable import FullNetworkEmbedding
 
 final class DiscretizationTests: XCTestCase {
     /// The code is 1 where z > upper, -1 where z < lower, and else 0. z is a float64, and 0 where std is 0.

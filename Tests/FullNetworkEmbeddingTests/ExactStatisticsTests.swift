@@ -1,13 +1,6 @@
 import XCTest
 
-@testable import FNECodes
 @testable import FNEEmbedding
-@testable import FNEImage
-@testable import FNEJob
-@testable import FNENetwork
-@testable import FNEPipeline
-@testable import FNESupport
-@testable import FullNetworkEmbedding
 
 /// Each mean and deviation must be the double that is nearest to the exact value, which `ExactColumn` computes.
 final class ExactStatisticsTests: XCTestCase {

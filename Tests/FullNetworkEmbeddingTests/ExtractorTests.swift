@@ -1,13 +1,10 @@
 import XCTest
 
-@testable import FNECodes
 @testable import FNEEmbedding
 @testable import FNEImage
-@testable import FNEJob
 @testable import FNENetwork
 @testable import FNEPipeline
 @testable import FNESupport
-@testable import FullNetworkEmbedding
 
 /// Tests the pipeline with a fake engine. A picture has one colour. The network is fed with 2 x 2 pixels. Its rows are
 /// (r, g, b, 4 (r + g + b)).

@@ -8,7 +8,6 @@ import XCTest
 @testable import FNENetwork
 @testable import FNEPipeline
 @testable import FNESupport
-@testable import FullNetworkEmbedding
 
 final class FNEErrorTests: XCTestCase {
     func testStatusesAreTheConstantsOfTheHeader() {

@@ -1,7 +1,6 @@
 import XCTest
 
 @testable import FNENetwork
-@testable import FNESupport
 
 /// What TensorFlow takes for granted.
 final class GraphConsistencyTests: XCTestCase {

@@ -1,7 +1,6 @@
 import XCTest
 
 @testable import FNENetwork
-@testable import FNESupport
 
 final class GraphEditorTests: XCTestCase {
     /// A node with all that a NodeDef may hold: a device, debug information, a list, which libfne does not read, and

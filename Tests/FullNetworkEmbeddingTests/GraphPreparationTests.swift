@@ -1,7 +1,6 @@
 import XCTest
 
 @testable import FNENetwork
-@testable import FNESupport
 
 final class GraphPreparationTests: XCTestCase {
     private var graph = GraphWriter()

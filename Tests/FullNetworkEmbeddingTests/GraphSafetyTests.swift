@@ -1,14 +1,5 @@
 import XCTest
 
-@testable import FNECodes
-@testable import FNEEmbedding
-@testable import FNEImage
-@testable import FNEJob
-@testable import FNENetwork
-@testable import FNEPipeline
-@testable import FNESupport
-@testable import FullNetworkEmbedding
-
 final class GraphSafetyTests: XCTestCase {
     private func graph(with operation: String, named name: String = "spy") -> GraphWriter {
         var graph = GraphWriter.smallNetwork

@@ -1,7 +1,6 @@
 import XCTest
 
 @testable import FNENetwork
-@testable import FNESupport
 
 /// Sizes that a graph asks for by constants.
 final class GraphSizesTests: XCTestCase {

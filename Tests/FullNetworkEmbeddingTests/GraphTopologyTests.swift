@@ -1,7 +1,6 @@
 import XCTest
 
 @testable import FNENetwork
-@testable import FNESupport
 
 final class GraphTopologyTests: XCTestCase {
     /// A graph of nodes "name Operation input ...", and its topology by names.

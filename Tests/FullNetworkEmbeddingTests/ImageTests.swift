@@ -1,13 +1,7 @@
 import XCTest
 
-@testable import FNECodes
-@testable import FNEEmbedding
 @testable import FNEImage
-@testable import FNEJob
-@testable import FNENetwork
-@testable import FNEPipeline
 @testable import FNESupport
-@testable import FullNetworkEmbedding
 
 /// Tests what the Swift interface adds to decoding. The Python tests compare the decoded pixels with OpenCV's.
 final class ImageTests: XCTestCase {

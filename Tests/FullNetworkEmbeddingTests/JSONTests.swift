@@ -1,14 +1,8 @@
 import Foundation
 import XCTest
 
-@testable import FNECodes
-@testable import FNEEmbedding
-@testable import FNEImage
 @testable import FNEJob
-@testable import FNENetwork
-@testable import FNEPipeline
 @testable import FNESupport
-@testable import FullNetworkEmbedding
 
 /// Compares the library's JSON with Foundation's.
 final class JSONTests: XCTestCase {

@@ -2,14 +2,10 @@ import CKernels
 import Foundation
 import XCTest
 
-@testable import FNECodes
-@testable import FNEEmbedding
-@testable import FNEImage
 @testable import FNEJob
 @testable import FNENetwork
 @testable import FNEPipeline
 @testable import FNESupport
-@testable import FullNetworkEmbedding
 
 /// Tests jobs with a fake engine. Tests/python/test_jobs.py runs them with TensorFlow, and kills them.
 final class JobTests: XCTestCase {

@@ -1,14 +1,7 @@
 import Foundation
 import XCTest
 
-@testable import FNECodes
-@testable import FNEEmbedding
-@testable import FNEImage
-@testable import FNEJob
 @testable import FNENetwork
-@testable import FNEPipeline
-@testable import FNESupport
-@testable import FullNetworkEmbedding
 
 final class LayerSelectionTests: XCTestCase {
     private func names(_ selectors: String..., in graph: GraphWriter = .smallNetwork) throws -> [String] {

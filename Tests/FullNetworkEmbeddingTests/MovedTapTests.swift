@@ -1,7 +1,6 @@
 import XCTest
 
 @testable import FNENetwork
-@testable import FNESupport
 
 /// A tap on a convolution moves to the sum after it where that is a bias and nothing else reads the convolution.
 final class MovedTapTests: XCTestCase {

@@ -1,13 +1,6 @@
 import XCTest
 
-@testable import FNECodes
-@testable import FNEEmbedding
-@testable import FNEImage
-@testable import FNEJob
 @testable import FNENetwork
-@testable import FNEPipeline
-@testable import FNESupport
-@testable import FullNetworkEmbedding
 
 final class ProtobufReaderTests: XCTestCase {
     /// The fields of a message in words.

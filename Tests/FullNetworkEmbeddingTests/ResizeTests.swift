@@ -1,14 +1,8 @@
 import CKernels
 import XCTest
 
-@testable import FNECodes
-@testable import FNEEmbedding
 @testable import FNEImage
-@testable import FNEJob
-@testable import FNENetwork
 @testable import FNEPipeline
-@testable import FNESupport
-@testable import FullNetworkEmbedding
 
 /// Tests resizing with values by hand. The Python tests compare it with OpenCV itself.
 final class ResizeTests: XCTestCase {

@@ -1,13 +1,7 @@
 import XCTest
 
-@testable import FNECodes
-@testable import FNEEmbedding
-@testable import FNEImage
-@testable import FNEJob
 @testable import FNENetwork
-@testable import FNEPipeline
 @testable import FNESupport
-@testable import FullNetworkEmbedding
 
 final class TensorNameTests: XCTestCase {
     func testNames() {

@@ -1,13 +1,6 @@
 import XCTest
 
-@testable import FNECodes
 @testable import FNEEmbedding
-@testable import FNEImage
-@testable import FNEJob
-@testable import FNENetwork
-@testable import FNEPipeline
-@testable import FNESupport
-@testable import FullNetworkEmbedding
 
 final class WideIntegerTests: XCTestCase {
     private func number(_ lanes: Int64...) -> WideInteger { lanes.withUnsafeBufferPointer { WideInteger(lanes: $0) } }

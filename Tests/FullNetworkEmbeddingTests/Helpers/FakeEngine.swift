@@ -1,11 +1,5 @@
-@testable import FNECodes
-@testable import FNEEmbedding
-@testable import FNEImage
-@testable import FNEJob
 @testable import FNENetwork
-@testable import FNEPipeline
 @testable import FNESupport
-@testable import FullNetworkEmbedding
 
 /// Takes the place of TensorFlow. The features of an image are its first pixel and the sum of all its values. The
 /// engine remembers the batches that it was given.

@@ -1,11 +1,4 @@
-@testable import FNECodes
-@testable import FNEEmbedding
-@testable import FNEImage
-@testable import FNEJob
 @testable import FNENetwork
-@testable import FNEPipeline
-@testable import FNESupport
-@testable import FullNetworkEmbedding
 
 /// Writes the wire format of protocol buffers, as far as a GraphDef needs it.
 enum Wire {

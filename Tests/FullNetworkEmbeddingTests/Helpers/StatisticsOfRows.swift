@@ -1,11 +1,4 @@
-@testable import FNECodes
 @testable import FNEEmbedding
-@testable import FNEImage
-@testable import FNEJob
-@testable import FNENetwork
-@testable import FNEPipeline
-@testable import FNESupport
-@testable import FullNetworkEmbedding
 
 extension Statistics {
     /// The statistics of rows of the same length.
