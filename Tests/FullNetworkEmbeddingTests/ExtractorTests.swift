@@ -300,7 +300,7 @@ final class ExtractorTests: XCTestCase {
         preprocessing.imageOptions.maxPixels = 1_000_000
         let pixels = [UInt8](repeating: 7, count: 3 * 30)
         var fed = [Float](repeating: 0, count: preprocessing.valueCount)
-        assertFails(.imageLimit, saying: "1 x 30", "200 x 6000", "stretch") {
+        assertFails(.imageLimit, saying: "1 x 30", "200 x 6000", "Stretch") {
             try preprocessing.feed(pixels, stride: 90, height: 1, width: 30, order: .rgb, to: &fed)
         }
     }

@@ -130,7 +130,7 @@ final class GraphDefinitionTests: XCTestCase {
             (Array("node {\n  name: \"input\"".utf8), "text format"), ([0x08, 0x01, 0x12, 0x10], "SavedModel"),
             ([0x1c, 0, 0, 0] + Array("TFL3".utf8), "TensorFlow Lite"),
         ] as [([UInt8], String)] {
-            assertFails(.invalidGraph, saying: text, "freeze") {
+            assertFails(.invalidGraph, saying: text, "Freeze") {
                 try (start + [UInt8](repeating: 7, count: 30)).withUnsafeBytes { try GraphDefinition($0) }
             }
         }

@@ -170,14 +170,14 @@ final class GraphSafetyTests: XCTestCase {
             ("another type", graph { graph, _ in
                 graph.node("bad", "Const", attributes: ["dtype": Attribute.float32, "value": Attribute.tensor(type: 5, [2])])
             }),
-            ("2147483647 inputs, and has 2", graph {
+            ("2147483647 inputs, but has 2", graph {
                 $0.node("bad", "Pack", $1, $1, attributes: ["N": Attribute.integer(Int(Int32.max))])
             }),
             ("-1 inputs", graph { $0.node("bad", "Pack", $1, attributes: ["N": Attribute.integer(-1)]) }),
             ("1073741824 outputs", graph {
                 $0.node("bad", "Unpack", $1, attributes: ["num": Attribute.integer(1 << 30)])
             }),
-            ("ends no loop", graph { $0.node("bad", "Exit", $1) }),
+            ("ends a loop that the graph does not have", graph { $0.node("bad", "Exit", $1) }),
             ("2 dimensions", graph { graph, input in
                 graph.node("sizes", "Const", attributes: ["value": integers([1, 3])])
                 graph.node("bad", "SplitV", input, "sizes", "sizes", attributes: ["num_split": Attribute.integer(3)])
