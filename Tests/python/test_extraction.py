@@ -212,7 +212,7 @@ def test_clear_errors(network, photographs):
         ({"stats": np.full((2, 144), np.nan)}, "statistics of feature 0"),
         ({"on_error": "ignore"}, "on_error is 'ignore'"),
         ({"source": "nothing"}, "no tensor 'nothing'"),
-        ({"model": b"garbage!"}, "at byte|unknown field|field number"),
+        ({"model": b"garbage!"}, "damaged one. At byte 1, a field has an unknown wire type"),
     ]:
         with pytest.raises(ValueError, match=reason):
             embed(**arguments)
