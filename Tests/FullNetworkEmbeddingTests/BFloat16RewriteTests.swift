@@ -19,10 +19,10 @@ final class BFloat16RewriteTests: XCTestCase {
         evaluator: FakeEvaluator = FakeEvaluator()
     ) throws -> WrittenGraph {
         let model = try graph.model()
-        let tapped = Set(try taps.map { try XCTUnwrap(model.graph.index[$0], $0) })
-        let needed = model.topology.ancestors(of: tapped)
+        let tensors = taps.map { TensorName($0) }
+        let needed = model.topology.ancestors(of: Set(try tensors.map { try XCTUnwrap(model.graph.index[$0.node]) }))
         var rewrite = BFloat16Rewrite(
-            model, needed: needed, tapped: tapped, float32Layers: float32Layers, hasOwnOperations: own,
+            model, needed: needed, taps: tensors, float32Layers: float32Layers, hasOwnOperations: own,
             feedsLargeWeights: feeds, constants: ConstantValues(model, evaluator))
         var editor = GraphEditor(model)
         for number in model.graph.nodes.indices where !needed.contains(number) { editor.drop(number) }
@@ -419,6 +419,14 @@ final class BFloat16RewriteTests: XCTestCase {
         XCTAssertEqual(written["end"], "AddV2(norm, norm:1)")
         XCTAssertEqual(
             written["norm"], "FusedBatchNormV3(fne/float32/conv, norm/scale, norm/offset, norm/mean, norm/variance)")
+    }
+
+    func testANormalizationWhoseStatisticsAreTappedIsNotFolded() throws {
+        writeConvolution([1, 2, 3, 4])
+        writeNormalization()
+        let folded = "BiasAdd"
+        XCTAssertTrue(try XCTUnwrap(rewritten("norm")["norm"]).hasPrefix(folded))
+        XCTAssertFalse(try XCTUnwrap(rewritten("norm:1")["norm"]).hasPrefix(folded))
     }
 
     func testATapEndsFolding() throws {

@@ -12,7 +12,9 @@ import FNESupport
 struct BFloat16Rewrite {
     private let model: Model
     private let needed: Set<Int>
+    /// Nodes of which an output is a layer of the row, and those of them of which it is not the first output.
     private let tapped: Set<Int>
+    private let tappedFurther: Set<Int>
     private let float32Layers: Int
     private let hasOwnOperations: Bool
     private let feedsLargeWeights: Bool
@@ -34,12 +36,13 @@ struct BFloat16Rewrite {
     }
 
     init(
-        _ model: Model, needed: Set<Int>, tapped: Set<Int>, float32Layers: Int, hasOwnOperations: Bool,
+        _ model: Model, needed: Set<Int>, taps: [TensorName], float32Layers: Int, hasOwnOperations: Bool,
         feedsLargeWeights: Bool, constants: ConstantValues
     ) {
         self.model = model
         self.needed = needed
-        self.tapped = tapped
+        tapped = Set(taps.compactMap { model.graph.index[$0.node] })
+        tappedFurther = Set(taps.compactMap { $0.output > 0 ? model.graph.index[$0.node] : nil })
         self.float32Layers = float32Layers
         self.hasOwnOperations = hasOwnOperations
         self.feedsLargeWeights = feedsLargeWeights
@@ -270,7 +273,8 @@ struct BFloat16Rewrite {
 
     /// Whether nothing reads a node's further outputs, which a sum in its place does not have.
     private func isReadAtItsFirstOutputAlone(_ number: Int) -> Bool {
-        topology.readers[number].filter(needed.contains).allSatisfy { reader in
+        guard !tappedFurther.contains(number) else { return false }
+        return topology.readers[number].filter(needed.contains).allSatisfy { reader in
             graph.nodes[reader].dataInputs.allSatisfy { graph.index[$0.name] != number || $0.output == 0 }
         }
     }

@@ -46,7 +46,7 @@ struct GraphPreparation {
             fed = target.takesFedWeights ? try Self.feedLargeWeights(of: model, needed, &editor) : []
         case .bfloat16:
             var rewrite = BFloat16Rewrite(
-                model, needed: needed, tapped: tapped, float32Layers: float32Layers,
+                model, needed: needed, taps: taps, float32Layers: float32Layers,
                 hasOwnOperations: target.hasOwnOperations, feedsLargeWeights: target.takesFedWeights,
                 constants: ConstantValues(model, target.constants))
             try rewrite.apply(to: &editor)
