@@ -268,3 +268,18 @@ def test_the_rooms_are_those_of_the_package():
     rows = re.findall(r"^\| `(\w+)` \| .* \| ([\w, ]*) ?\|$", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
     table = {name: set(re.findall(r"\w+", uses)) - {"nothing"} for name, uses in rows if name[0] in "CF"}
     assert table == package
+
+
+def test_tensorflow_stays_in_its_room():
+    """The compiler keeps the arrows between the rooms. Inside FNENetwork, only the factory and the room itself name
+    TensorFlow's types."""
+    named = set()
+    for path in ROOT.glob("Sources/FNE*/**/*.swift"):
+        code = re.sub(r"//.*", "", path.read_text())
+        if re.search(
+            r"\b(TensorFlow[A-Z]\w*|CTensorFlow\w*|TF_\w+|ctf_\w+|LoadingLog|GraphBuilder)\b", re.sub(r'".*"', "", code)
+        ):
+            named.add(str(path.relative_to(ROOT / "Sources").parent))
+    assert named == {"FNENetwork", "FNENetwork/TensorFlow"}
+    outside = [path.name for path in ROOT.glob("Sources/FNENetwork/*.swift") if "TensorFlowE" in path.read_text()]
+    assert outside == ["EngineFactory.swift"]
