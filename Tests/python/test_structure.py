@@ -24,7 +24,7 @@ __main__
 _command
 _command.doctor _command.embed _command.evaluate _command.layers _command.report _command.search
 _command.page
-_command.arguments _command.figures _command.pictures
+_command.arguments _command.figures _command.markup _command.pictures
 fne
 _evaluation.evaluate _evaluation.thresholds
 _evaluation.result
@@ -41,8 +41,9 @@ _extractor
 _options
 _codes _images _model
 _backend _embedding _freeze _library _outcome _pillow _selection _statistics
-_ffi
+_ffi _saved
 _arguments _cache _graph_writer _interrupts _layer _libpath _progress _thresholds errors
+_text
 """
 
 
