@@ -10,7 +10,6 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from fne._text import printable
 from fne.errors import SavedDataError
 
 _MOST = 2**53  # the integers below it are exact in every reader of JSON
@@ -38,7 +37,7 @@ def parsed(data: bytes, shape: Any, name: str) -> Any:
     try:
         value = json.loads(data, object_pairs_hook=_object, parse_constant=_no_number)
     except (ValueError, RecursionError) as failure:
-        raise SavedDataError(f"{name} is damaged: {printable(str(failure))}") from None
+        raise SavedDataError(f"{name} is damaged: {failure}") from None
     wrong = _difference(value, shape, "")
     if wrong is not None:
         raise SavedDataError(f"{name} is damaged: {wrong.lstrip('.') or 'its value'} is missing or wrong")
@@ -95,5 +94,5 @@ def mapped_array(path: Path) -> NDArray[Any]:
     except OSError:
         raise
     except Exception as failure:  # for damaged headers, numpy raises exceptions of every kind
-        raise SavedDataError(f"'{path}' is damaged: {printable(str(failure))}") from None
+        raise SavedDataError(f"'{path}' is damaged: {failure}") from None
     return array

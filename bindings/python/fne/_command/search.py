@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import fne
 from fne._codes import METRICS
 from fne._command.arguments import DEFAULT_NETWORK, network, new_command
+from fne._command.output import say
 from fne._command.pictures import picture_below, png, square
 
 _SIDE, _GAP = 128, 6
@@ -49,12 +50,12 @@ def run(given: argparse.Namespace) -> None:
     job = fne.Job(given.job)
     found = search_job(job, network(given.model), given.queries, given.k, layers=given.layers, metric=given.metric)
     for query, hits in zip(given.queries, found, strict=True):
-        print(query)
+        say(query)
         for hit in hits:
-            print(f"  {hit.score:8.4f}  {hit.name}")
+            say(f"  {hit.score:8.4f}  {hit.name}")
     if given.output:
         contact_sheet(given.queries, found, given.output, given.images)
-        print(given.output)
+        say(given.output)
 
 
 class Hit(NamedTuple):
