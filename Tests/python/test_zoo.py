@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import multiprocessing
 import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +61,91 @@ def test_restricted_unpickler_runs_nothing():
         _torch_file.read_state_dict(pickle.dumps(Evil()))
     with pytest.raises(pickle.UnpicklingError, match="older format"):
         _torch_file.read_state_dict(pickle.dumps(5))
+
+
+def torch_file(offset=0, shape=(2, 3), strides=(3, 1), count=6, name="weight", extra=b"", tensors=1):
+    """A file with tensors on one storage, as torch.save wrote it before version 1.6."""
+
+    class Storage:
+        pass
+
+    class Pickler(pickle._Pickler):
+        def persistent_id(self, item):
+            return ("storage", Named("torch FloatStorage"), "0", "cpu", count) if isinstance(item, Storage) else None
+
+        def save(self, item, **given):
+            if isinstance(item, Named):
+                self.write(b"c" + item.replace(" ", "\n").encode() + b"\n")
+            elif isinstance(item, Tensor):
+                self.save(Named("torch._utils _rebuild_tensor_v2"))
+                self.save((storage, offset, shape, strides, False, None))
+                self.write(b"R")
+            else:
+                super().save(item, **given)
+
+    class Named(str):
+        pass
+
+    class Tensor:
+        pass
+
+    storage = Storage()
+    state = io.BytesIO()
+    Pickler(state, 2).dump({f"{name}{number}": Tensor() for number in range(tensors)})
+    parts = [pickle.dumps(part, 2) for part in (_torch_file._MAGIC, 1001, {})]
+    numbers = np.arange(6, dtype="<f4").tobytes()
+    return b"".join([*parts, extra or state.getvalue(), pickle.dumps(["0"], 2), (6).to_bytes(8, "little"), numbers])
+
+
+def test_a_tensor_is_a_part_of_its_storage():
+    read = _torch_file.read_state_dict(torch_file())["weight0"]
+    np.testing.assert_array_equal(read, np.float32([[0, 1, 2], [3, 4, 5]]))
+    read = _torch_file.read_state_dict(torch_file(strides=(1, 2)))["weight0"]
+    np.testing.assert_array_equal(read, np.float32([[0, 2, 4], [1, 3, 5]]))
+    read = _torch_file.read_state_dict(torch_file(offset=4, shape=(2, 1), strides=(1, 77)))["weight0"]
+    np.testing.assert_array_equal(read, np.float32([[4], [5]]))
+    assert _torch_file.read_state_dict(torch_file(offset=5, shape=(), strides=()))["weight0"] == 5
+
+
+@pytest.mark.parametrize(
+    "facts, message",
+    [
+        ({"shape": (1 << 15, 1 << 15), "strides": (0, 0)}, "overlap or leave gaps"),
+        ({"shape": (1 << 30,), "strides": (0,)}, "overlap or leave gaps"),
+        ({"shape": (5, 2), "strides": (1, 1)}, "overlap or leave gaps"),
+        ({"strides": (2, 1)}, "overlap or leave gaps"),
+        ({"strides": (-3, 1)}, "at least 0"),
+        ({"offset": -1}, "at least 0"),
+        ({"shape": (2.0, 3.0)}, "must be integers"),
+        ({"shape": (2, True), "strides": (1, 1)}, "must be integers"),
+        ({"offset": 1}, "beyond its storage"),
+        ({"shape": (1 << 40, 1 << 40), "strides": (1 << 40, 1)}, "beyond its storage"),
+        ({"shape": (2, 3), "strides": (3,)}, "damaged"),
+        ({"shape": 6, "strides": 1}, "damaged"),
+        ({"count": 1 << 40}, "truncated"),
+        ({"extra": b"N" + b"r" + b"\xff" * 4 + b"."}, "more memory"),
+        ({"extra": b"Np4294967295\n."}, "more memory"),
+        ({"extra": b"\x96" + (1 << 33).to_bytes(8, "little") + b"."}, "damaged"),
+        ({"extra": pickle.dumps(5)}, "damaged"),
+        ({"extra": b"]."}, "damaged"),
+    ],
+)
+def test_tensors_that_a_file_does_not_hold(facts, message):
+    """Hundreds of bytes are a clear error, and take no memory of which they only speak."""
+    data = torch_file(**facts)
+    assert len(data) < 600
+    tracemalloc.start()
+    try:
+        with pytest.raises(pickle.UnpicklingError, match=message) as caught:
+            _torch_file.read_state_dict(data)
+        assert isinstance(caught.value, fne.FNEError) and tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_tensors_share_the_memory_of_their_storage():
+    read = _torch_file.read_state_dict(torch_file(tensors=1000))
+    assert len(read) == 1000 and np.shares_memory(read["weight0"], read["weight999"])
 
 
 def test_truncated_weights_are_noticed():
