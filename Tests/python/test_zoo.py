@@ -178,6 +178,58 @@ def test_a_failed_conversion_leaves_nothing(monkeypatch, tmp_path):
     assert _cache.cached("network.pb", fail).read_bytes() == b"graph"
 
 
+@pytest.mark.parametrize("mask, rights", [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_files_in_the_cache_have_the_usual_rights(monkeypatch, tmp_path, mask, rights):
+    """So that others can read a shared cache."""
+    monkeypatch.setenv("FNE_CACHE", str(tmp_path / "new"))
+    before = os.umask(mask)
+    try:
+        path = _cache.cached("network.pb", lambda: b"graph")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == rights and os.listdir(path.parent) == ["network.pb"]
+
+
+def test_a_cache_that_cannot_be_used(monkeypatch, tmp_path):
+    way_out = "set FNE_CACHE to a folder that you can write to"
+
+    def refused(message):
+        with pytest.raises(fne.FileError, match=f"{message}.*{way_out}"):
+            _cache.cached("network.pb", lambda: b"graph")
+
+    (tmp_path / "file").touch()
+    for name in ("FNE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    refused("file/.cache/fne' cannot be used: Not a directory")
+    monkeypatch.setenv("HOME", "/proc")
+    refused("'/proc/.cache/fne' cannot be used: No such file")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    refused("cannot be used: Permission denied")
+    monkeypatch.undo()
+    monkeypatch.setenv("FNE_CACHE", str(tmp_path / "full"))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    refused("full' cannot be used: No space left")
+    assert os.listdir(tmp_path / "full") == []
+
+
+def test_without_a_home_folder(monkeypatch, capsys):
+    from fne._command import main
+
+    for name in ("FNE_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    with pytest.raises(fne.FileError, match="no home folder.* set FNE_CACHE"):
+        fne.zoo.efficientnet_lite0()
+    assert main(["doctor"]) == 1
+    assert "there is no home folder\n               -> set FNE_CACHE" in capsys.readouterr().out
+
+
 def _convert(folder):
     os.environ["FNE_CACHE"] = folder
     return fne.zoo.efficientnet_lite0().read_bytes()
