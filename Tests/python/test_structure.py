@@ -141,6 +141,28 @@ def test_errors_are_raised_by_class(name):
     assert numbered == []
 
 
+def test_every_error_derives_from_ours():
+    """What the package raises is a class of fne.errors or one that derives from it. Python's own base is kept there."""
+    own = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, fne.FNEError)}
+    classes = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    for _ in range(3):  # a class may derive from one that is found later
+        own |= {node.name for node in classes if own & {getattr(base, "id", "") for base in node.bases}}
+    given = {"from_status", "reworded"}  # functions that return one of them
+    inside = {("fne._extractor", "_PillowIsNeeded"), ("fne._command.arguments", "ArgumentTypeError")}  # caught there
+    others = []
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Raise) or node.exc is None:
+                continue
+            function = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+            raised = getattr(function, "attr", getattr(function, "id", ""))
+            if raised in own | given or (name, raised) in inside or not re.search("[A-Z]", raised):
+                continue
+            others.append(f"{name}, line {node.lineno}: {raised}")
+    assert others == []
+    assert {"InvalidTypeError", "UnknownLayerError", "WeightsError"} <= own and "ValueError" not in own
+
+
 def test_numbers_of_errors():
     """Each number of fne.h has a class, and each class the number that its name says."""
     header = (ROOT / "include/fne.h").read_text().split("defgroup status")[1].split("defgroup")[0]

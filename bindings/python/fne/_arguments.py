@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy
+from numpy.typing import NDArray
+
+from fne.errors import InvalidArgumentError, InvalidTypeError
 
 Value = TypeVar("Value")
 
@@ -18,7 +23,76 @@ def as_count(name: str, value: Any, least: int = 1) -> int:
     """
     if isinstance(value, (int, numpy.integer)) and not isinstance(value, bool) and least <= value < 2**31:
         return int(value)
-    raise ValueError(f"{name} is {value!r}; it must be {'a positive integer' if least else 'an integer of at least 0'}")
+    raise InvalidArgumentError(
+        f"{name} is {value!r}; it must be {'a positive integer' if least else 'an integer of at least 0'}"
+    )
+
+
+def as_array(name: str, value: Any, dtype: Any = None) -> NDArray[Any]:
+    """The value as an array. It is not copied where it is one of that type.
+
+    Raises:
+        InvalidArgumentError: the value is no array of numbers, or parts of it are masked
+    """
+    refuse_masked(name, value)
+    try:
+        return numpy.asarray(value, dtype)
+    except TypeError as failure:
+        raise InvalidTypeError(f"{name} cannot be taken as an array: {failure}") from None
+    except ValueError as failure:
+        raise InvalidArgumentError(f"{name} cannot be taken as an array: {failure}") from None
+
+
+def refuse_masked(name: str, value: Any) -> None:
+    """Refuses a masked array, also in a list, where elements are masked. Otherwise the mask would be lost unsaid."""
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            refuse_masked(name, item)
+    elif isinstance(value, numpy.ma.MaskedArray) and numpy.ma.is_masked(value):
+        raise InvalidArgumentError(
+            f"{name}: {numpy.count_nonzero(value.mask)} elements are masked; "
+            "leave these rows out, or give the elements values with numpy.ma.filled"
+        )
+
+
+def as_list(name: str, values: Any) -> list[Any]:
+    """The values as a list.
+
+    Raises:
+        InvalidTypeError: this is one path, or cannot be iterated over
+    """
+    if isinstance(values, (str, bytes, os.PathLike)):
+        raise InvalidTypeError(f"{name} is one path; pass a list")
+    try:
+        return list(values)
+    except TypeError:
+        raise InvalidTypeError(f"{name} is a {type(values).__name__}; pass a list") from None
+
+
+def as_path(path: Any) -> Path:
+    """A path of Python's own. Names may be bytes too.
+
+    Raises:
+        InvalidArgumentError: this is no path
+    """
+    return Path(os.fsdecode(path_bytes(path)))
+
+
+def path_bytes(path: Any) -> bytes:
+    """A path as C takes it. A path with a zero byte is refused: C would read it to that byte only.
+
+    Raises:
+        InvalidArgumentError: this is no path
+    """
+    try:
+        encoded = os.fsencode(path)
+    except TypeError:
+        raise InvalidTypeError(f"{path!r} is no path; a path is str, bytes or os.PathLike") from None
+    except UnicodeError:
+        raise InvalidArgumentError(f"the path {path!r} holds characters that no name can hold") from None
+    if b"\0" in encoded:
+        raise InvalidArgumentError(f"the path {path!r} holds a zero byte")
+    return encoded
 
 
 def choice(name: str, value: str, values: Mapping[str, Value]) -> Value:
@@ -28,7 +102,7 @@ def choice(name: str, value: str, values: Mapping[str, Value]) -> Value:
         ValueError: the word is not among the keys
     """
     if value not in values:
-        raise ValueError(f"{name} is {value!r}; it must be one of {listed(values)}")
+        raise InvalidArgumentError(f"{name} is {value!r}; it must be one of {listed(values)}")
     return values[value]
 
 

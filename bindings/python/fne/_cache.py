@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,7 +40,7 @@ def cached(name: str, make: Callable[[], bytes]) -> Path:
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(path.parent, os.W_OK):  # to make the file may take minutes
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            raise FileError(f"the cache '{path.parent}' cannot be written to; {WAY_OUT}")
     content = make()
     with _explained(path.parent):
         write_atomically(path, content)
@@ -52,6 +51,8 @@ def cached(name: str, make: Callable[[], bytes]) -> Path:
 def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
+    except FileError:
+        raise
     except OSError as failure:
         raise FileError(f"the cache '{folder}' cannot be used: {failure.strerror}; {WAY_OUT}") from failure
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from fne._arguments import as_count, choice
+from fne._arguments import as_array, as_count, as_path, choice, refuse_masked
 from fne._ffi import check, lib
 from fne._layer import JSON as LAYER_JSON
 from fne._layer import Layer, from_json, side_by_side, span, to_json
-from fne._saved import mapped_array, parsed
+from fne._saved import content, mapped_array, parsed
 from fne._selection import select
 from fne.errors import InvalidArgumentError, SavedDataError, ShapeMismatchError
 
@@ -47,6 +47,7 @@ class PackedCodes:
 
     def __init__(self, words: NDArray[numpy.uint64], feature_count: int, layers: Sequence[Layer] | None = None) -> None:
         self.feature_count = as_count("feature_count", feature_count)
+        refuse_masked("words", words)
         expected = (2, -(-self.feature_count // 64))
         if words.dtype != numpy.uint64 or words.ndim != 3 or words.shape[1:] != expected:
             raise ShapeMismatchError(
@@ -67,9 +68,9 @@ class PackedCodes:
         Raises:
             InvalidArgumentError: codes hold another value; the message names its row and feature
         """
-        codes = numpy.asarray(codes)
+        codes = as_array("codes", codes)
         if codes.ndim != 2 or codes.dtype != numpy.int8 or codes.shape[1] < 1:
-            raise ValueError(f"codes are {codes.dtype} {codes.shape}; they must be int8 [n, F]")
+            raise InvalidArgumentError(f"codes are {codes.dtype} {codes.shape}; they must be int8 [n, F]")
         words = numpy.zeros((len(codes), 2, -(-codes.shape[1] // 64)), numpy.uint64)
         if len(codes):
             dense = numpy.ascontiguousarray(codes)
@@ -106,10 +107,12 @@ class PackedCodes:
         if isinstance(layers, slice):
             first, stop, step = layers.indices(self.feature_count)
             if step != 1 or stop <= first:
-                raise ValueError(f"the columns are {layers}; they must be a range of at least one")
+                raise InvalidArgumentError(f"the columns are {layers}; they must be a range of at least one")
             return PackedCodes(self._columns(slice(first, stop)), stop - first)
         if self.layers is None:
-            raise ValueError("these codes do not know their layers; pass layers to pack, or a slice of columns")
+            raise InvalidArgumentError(
+                "these codes do not know their layers; pass layers to pack, or a slice of columns"
+            )
         chosen = [self.layers[number] for number in select(layers, [layer.name for layer in self.layers])]
         kept, columns = side_by_side(chosen), span(chosen)
         if columns is not None:
@@ -230,7 +233,7 @@ class PackedCodes:
         """Reads what `save` wrote. The words are memory-mapped unless mmap is False."""
         source = _npy(path)
         beside = source.with_suffix(".json")
-        data, name = beside.read_bytes(), f"'{beside}'"
+        data, name = content(beside), f"'{beside}'"
         kind = parsed(data, {}, name)
         if (kind.get("format"), kind.get("version")) != (_FORMAT, _VERSION):
             raise SavedDataError(f"{name} describes no packed codes of version {_VERSION}")
@@ -242,5 +245,5 @@ class PackedCodes:
 
 
 def _npy(path: str | os.PathLike[str]) -> Path:
-    target = Path(path)
+    target = as_path(path)
     return target if target.suffix == ".npy" else target.with_name(target.name + ".npy")

@@ -15,6 +15,7 @@ from fne._extractor import Extractor
 from fne._ffi import OK
 from fne._model import Model
 from fne._statistics import Statistics
+from fne.errors import InvalidArgumentError, InvalidTypeError
 
 #: The images that a worker embeds at a time.
 IMAGES_AT_ONCE = 64
@@ -28,7 +29,9 @@ def portable(model: Any) -> str | bytes:
         return bytes(model)
     if hasattr(model, "SerializeToString"):
         return bytes(model.SerializeToString())
-    raise TypeError(f"a model for workers is a path, bytes or a tf.compat.v1.GraphDef, not {type(model).__name__}")
+    raise InvalidTypeError(
+        f"a model for workers is a path, bytes or a tf.compat.v1.GraphDef, not {type(model).__name__}"
+    )
 
 
 def worker_options(options: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +80,7 @@ def merged(parts: Iterable[bytes]) -> bytes:
         other = Statistics.from_bytes(bytes(part))
         result = other if result is None else result.merge(other)
     if result is None:
-        raise ValueError("there are no rows to compute statistics of")
+        raise InvalidArgumentError("there are no rows to compute statistics of")
     return result.to_bytes()
 
 

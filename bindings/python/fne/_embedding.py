@@ -9,10 +9,10 @@ import numpy
 from numpy.typing import NDArray
 
 from fne import _ffi
-from fne._arguments import choice
+from fne._arguments import as_array, choice
 from fne._ffi import check, lib
 from fne._thresholds import LOWER, UPPER
-from fne.errors import ShapeMismatchError
+from fne.errors import InvalidArgumentError, ShapeMismatchError
 
 #: The code of an image that could not be embedded.
 SKIPPED_CODE = -128
@@ -26,8 +26,8 @@ class Discretization:
     def __init__(
         self, mean: Any, std: Any, lower: float = LOWER, upper: float = UPPER, rules: str = "documented"
     ) -> None:
-        self.mean = numpy.ascontiguousarray(mean, numpy.float64)
-        self.std = numpy.ascontiguousarray(std, numpy.float64)
+        self.mean = _vector("mean", mean)
+        self.std = _vector("std", std)
         if self.mean.ndim != 1 or self.mean.shape != self.std.shape:
             raise ShapeMismatchError(
                 f"mean and std have shapes {self.mean.shape} and {self.std.shape}; both must be [F]"
@@ -131,18 +131,21 @@ def l2_normalize(features: NDArray[Any], *, out: NDArray[numpy.float32] | None =
 
 
 def _matrix(features: NDArray[Any]) -> NDArray[numpy.float32]:
-    features = numpy.asarray(features)
+    features = as_array("features", features)
     if features.ndim != 2 or features.dtype != numpy.float32:
-        raise ValueError(f"features are {features.dtype} {features.shape}; they must be float32 [N, F]")
+        raise InvalidArgumentError(f"features are {features.dtype} {features.shape}; they must be float32 [N, F]")
     return numpy.ascontiguousarray(features)
+
+
+def _vector(name: str, values: Any) -> NDArray[numpy.float64]:
+    return numpy.ascontiguousarray(as_array(name, values, numpy.float64))
 
 
 def _checked(
     features: NDArray[Any], mean: NDArray[Any], std: NDArray[Any]
 ) -> tuple[NDArray[numpy.float32], NDArray[numpy.float64], NDArray[numpy.float64]]:
     features = _matrix(features)
-    mean = numpy.ascontiguousarray(mean, numpy.float64)
-    std = numpy.ascontiguousarray(std, numpy.float64)
+    mean, std = _vector("mean", mean), _vector("std", std)
     for name, values in (("mean", mean), ("std", std)):
         if values.shape != features.shape[1:]:
             raise ShapeMismatchError(f"{name} has shape {values.shape}; the features need {features.shape[1:]}")

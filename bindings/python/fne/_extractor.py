@@ -12,7 +12,7 @@ import numpy
 from numpy.typing import NDArray
 
 from fne import _ffi, _pillow
-from fne._arguments import choice
+from fne._arguments import as_list, choice, path_bytes, refuse_masked
 from fne._backend import load_backend
 from fne._codes import PackedCodes
 from fne._embedding import SKIPPED_CODE, Discretization
@@ -24,7 +24,7 @@ from fne._model import Model
 from fne._options import extractor_options
 from fne._outcome import Embedding, Extraction, Outcome
 from fne._thresholds import LOWER, UPPER
-from fne.errors import FNEError, UnsupportedImageError, from_status, reworded
+from fne.errors import FNEError, InvalidArgumentError, InvalidTypeError, UnsupportedImageError, from_status, reworded
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -278,26 +278,27 @@ class Extractor:
             return status
 
         try:
-            run.native(function, _ffi.strings([_ffi.path(path) for path in paths]))
+            run.native(function, _ffi.strings([path_bytes(path) for path in paths]))
         except _PillowIsNeeded:
             return None
         return Embedding(run.output, run.statuses, run.reasons), stats
 
     def _run(self, images: Any, rows: _Rows, progress: Progress | None, place: tuple[int, int] | None = None) -> _Run:
         if isinstance(images, (str, bytes, os.PathLike)):
-            raise TypeError("images is one path or image; pass a list")
+            raise InvalidTypeError("images is one path or image; pass a list")
         if isinstance(images, numpy.ndarray) and images.dtype == numpy.float32:
+            refuse_masked("images", images)
             tensor = numpy.ascontiguousarray(images)
             if tensor.ndim != 4 or tensor.shape[1:] != (*self.size, 3):
-                raise ValueError(
+                raise InvalidArgumentError(
                     f"the tensor has shape {tensor.shape}; [N, {self.size[0]}, {self.size[1]}, 3] is needed"
                 )
             return _Run(self, tensor, rows, progress, rows_per_image=1).tensor(tensor)
-        items = list(images)
+        items = as_list("images", images)
         kinds = {_kind(item, index) for index, item in enumerate(items)}
         run = _Run(self, items, rows, progress, place=place)
         if kinds <= {"path"}:
-            paths = _ffi.strings([_ffi.path(item) for item in items])
+            paths = _ffi.strings([path_bytes(item) for item in items])
             return run.native(lib.fne_extract_files, paths)
         if kinds == {"encoded"}:
             items[:] = [bytes(item) for item in items]
@@ -499,15 +500,18 @@ def _kind(item: Any, index: int) -> str:
         return "pixels"
     if _pillow.is_image(item):
         return "pillow"
-    raise TypeError(
+    raise InvalidTypeError(
         f"image {index} is a {type(item).__name__}; "
         "images are paths, bytes, uint8 arrays [height, width, 3] or PIL.Image"
     )
 
 
 def _check_pixels(pixels: NDArray[Any], index: int) -> None:
+    refuse_masked(f"the pixels of image {index}", pixels)
     if pixels.dtype != numpy.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise ValueError(f"image {index} is {pixels.dtype} {pixels.shape}; it must be uint8 [height, width, 3]")
+        raise InvalidArgumentError(
+            f"image {index} is {pixels.dtype} {pixels.shape}; it must be uint8 [height, width, 3]"
+        )
 
 
 def _dense_rows(pixels: NDArray[Any], index: int) -> NDArray[numpy.uint8]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from ctypes import POINTER, c_char_p, c_double, c_float, c_int32, c_uint32, c_uint64, c_void_p
 from typing import Any
 
 import numpy
 
 from fne import errors
+from fne._arguments import refuse_masked
 from fne._libpath import library_candidates
 from fne._text import printable
 
@@ -337,7 +337,7 @@ def _load() -> ctypes.CDLL:
             function = getattr(library, name)
             function.argtypes, function.restype = arguments, result
         return library
-    raise ImportError(
+    raise errors.NotInstalledError(
         "libfne.so.2 was not found. Build it with 'make build', or set FNE_LIBRARY to the file. Tried: "
         + "; ".join(tried)
     )
@@ -409,19 +409,14 @@ def count(function: Any, handle: Handle) -> int:
     return out.value
 
 
-def path(path: str | bytes | os.PathLike[Any]) -> bytes:
-    """A path as C takes it. A path with a zero byte is refused: C would read it to that byte only."""
-    encoded = os.fsencode(path)
-    if b"\0" in encoded:
-        raise ValueError(f"the path {path!r} holds a zero byte")
-    return encoded
-
-
 def text(text: str) -> bytes:
     """A text as C takes it. A text with a zero byte is refused: C would read it to that byte only."""
-    encoded = text.encode()
+    try:
+        encoded = text.encode()
+    except UnicodeError:
+        raise errors.InvalidArgumentError(f"the text {text!r} is not Unicode") from None
     if b"\0" in encoded:
-        raise ValueError(f"the text {text!r} holds a zero byte")
+        raise errors.InvalidArgumentError(f"the text {text!r} holds a zero byte")
     return encoded
 
 
@@ -434,8 +429,11 @@ def output(out: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """The array that receives a result: the caller's, which is checked, or a new one."""
     if out is None:
         return numpy.empty(shape, dtype)
+    refuse_masked("out", out)
     if out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous:
-        raise ValueError(f"out is {out.dtype} {out.shape}; it must be {numpy.dtype(dtype)} {shape} and C-contiguous")
+        raise errors.InvalidArgumentError(
+            f"out is {out.dtype} {out.shape}; it must be {numpy.dtype(dtype)} {shape} and C-contiguous"
+        )
     if not out.flags.writeable:
-        raise ValueError("out is read-only")
+        raise errors.InvalidArgumentError("out is read-only")
     return out

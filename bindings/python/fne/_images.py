@@ -11,9 +11,9 @@ import numpy
 from numpy.typing import NDArray
 
 from fne import _ffi, _pillow
-from fne._arguments import choice
+from fne._arguments import as_array, choice, path_bytes
 from fne._ffi import check, lib
-from fne.errors import ImageError
+from fne.errors import ImageError, InvalidArgumentError
 
 INTERPOLATIONS = {"bilinear": 0, "antialiased": 1}
 
@@ -53,7 +53,7 @@ def image_options_struct(options: ImageOptions | None) -> Any:
         if value is None:
             continue
         if not isinstance(value, (int, numpy.integer)) or not 1 <= value <= largest:
-            raise ValueError(f"{name} is {value!r}; it must be an integer from 1 to {largest}")
+            raise InvalidArgumentError(f"{name} is {value!r}; it must be an integer from 1 to {largest}")
         setattr(struct, name, int(value))
     struct.tolerate_truncation = bool(options.tolerate_truncation)
     return struct
@@ -92,7 +92,7 @@ def _header(image: str | os.PathLike[str] | bytes, struct: Any) -> ImageHeader:
     if isinstance(image, bytes):
         check(lib.fne_image_probe_memory(image, len(image), ctypes.byref(struct), ctypes.byref(info)))
     else:
-        check(lib.fne_image_probe(_ffi.path(image), ctypes.byref(struct), ctypes.byref(info)))
+        check(lib.fne_image_probe(path_bytes(image), ctypes.byref(struct), ctypes.byref(info)))
     return ImageHeader(info.height, info.width, _ffi.FORMATS[info.format], info.orientation)
 
 
@@ -125,7 +125,7 @@ def read_image(image: Any, *, options: ImageOptions | None = None) -> NDArray[nu
     if isinstance(image, bytes):
         check(lib.fne_image_decode_memory(image, len(image), *target))
     else:
-        check(lib.fne_image_decode(_ffi.path(image), *target))
+        check(lib.fne_image_decode(path_bytes(image), *target))
     return pixels
 
 
@@ -140,9 +140,9 @@ def resize(
         interpolation: "bilinear" is OpenCV's INTER_LINEAR, which skips most pixels where it shrinks much.
             "antialiased" is Pillow's BILINEAR, a weighted mean of all pixels that a new one covers.
     """
-    pixels = numpy.ascontiguousarray(pixels)
+    pixels = numpy.ascontiguousarray(as_array("pixels", pixels))
     if pixels.dtype != numpy.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}; they must be uint8 [height, width, 3]")
+        raise InvalidArgumentError(f"pixels are {pixels.dtype} {pixels.shape}; they must be uint8 [height, width, 3]")
     height, width = size
     resized = numpy.empty((height, width, 3), numpy.uint8)
     source = (pixels.ctypes.data, pixels.shape[0], pixels.shape[1])

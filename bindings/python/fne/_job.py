@@ -7,14 +7,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy
 from numpy.typing import NDArray
 
 from fne import _ffi
-from fne._arguments import as_count, choice, listed
+from fne._arguments import as_array, as_count, as_list, as_path, choice, listed, path_bytes
 from fne._backend import load_backend
 from fne._codes import PackedCodes
 from fne._embedding import SKIPPED_CODE, Discretization, ternarize
@@ -27,11 +26,11 @@ from fne._layer import Layer, column_numbers, from_json, side_by_side, span
 from fne._model import Model
 from fne._options import extractor_options
 from fne._progress import JobProgressLine
-from fne._saved import mapped_array, parsed
+from fne._saved import content, mapped_array, parsed
 from fne._selection import select
 from fne._statistics import Statistics
 from fne._thresholds import LOWER, UPPER
-from fne.errors import FileError, JobMismatchError, SavedDataError
+from fne.errors import FileError, InvalidArgumentError, JobMismatchError, SavedDataError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -139,13 +138,13 @@ def embed_dataset(
     """
     options = _ffi.defaults(_ffi.JobOptions, lib.fne_job_options_init)
     options.fail_on_bad_image = int(choice("on_error", on_error, ON_ERROR) == ON_ERROR["raise"])
-    if isinstance(source, (str, os.PathLike)):
-        options.source = _ffi.path(source)
+    if isinstance(source, (str, bytes, os.PathLike)):
+        options.source = path_bytes(source)
     else:
-        paths = [_ffi.path(path) for path in source]
+        paths = [path_bytes(path) for path in as_list("source", source)]
         options.paths, options.path_count = _ffi.strings(paths), len(paths)
     if root is not None:
-        options.root = _ffi.path(root)
+        options.root = path_bytes(root)
     index, count = shard
     options.shard_index, options.shard_count = as_count("shard", index, least=0), as_count("shard", count)
     options.drop_features = int(not keep_features)
@@ -188,7 +187,7 @@ def merge_shards(
     """
     options = _ffi.defaults(_ffi.JobOptions, lib.fne_job_options_init)
     options.drop_features = int(not keep_features)
-    folders = [_ffi.path(shard) for shard in shards]
+    folders = [path_bytes(shard) for shard in as_list("shards", shards)]
     with _given(options, codes, statistics, lower, upper, rules):
         _run(lib.fne_job_open_merge, output, _ffi.strings(folders), len(folders), options, progress)
     return Job(output)
@@ -207,12 +206,12 @@ def _given(
     formats = [codes] if isinstance(codes, str) else list(codes or [])
     for name in formats:
         if name not in _FORMATS:
-            raise ValueError(f"codes is {name!r}; it must be one of {listed(_FORMATS)}, or None")
+            raise InvalidArgumentError(f"codes is {name!r}; it must be one of {listed(_FORMATS)}, or None")
     options.codes = sum(_FORMATS[name] for name in set(formats)) or _NO_CODES
     ternarize_options = Discretization((), (), lower, upper, rules).options
     options.ternarize_options = ctypes.pointer(ternarize_options)
     if not isinstance(statistics, Statistics):
-        options.statistics = None if statistics is None else _ffi.path(statistics)
+        options.statistics = None if statistics is None else path_bytes(statistics)
         yield
         return
     import tempfile  # it is slow to import, and seldom needed
@@ -220,13 +219,13 @@ def _given(
     with tempfile.NamedTemporaryFile(suffix=".fne") as file:
         file.write(statistics.to_bytes())
         file.flush()
-        options.statistics = _ffi.path(file.name)
+        options.statistics = path_bytes(file.name)
         yield
 
 
 def _run(open_job: Any, output: str | os.PathLike[str], first: Any, second: Any, options: Any, progress: Any) -> None:
     """Opens a job and runs it to the end."""
-    handle = _ffi.open_handle(open_job, lib.fne_job_close, _ffi.path(output), first, second, ctypes.byref(options))
+    handle = _ffi.open_handle(open_job, lib.fne_job_close, path_bytes(output), first, second, ctypes.byref(options))
     show = JobProgressLine() if progress is True else progress or None
     raised: list[BaseException] = []
     interrupts = Interrupts()
@@ -270,15 +269,15 @@ class Job:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
+        self.folder = as_path(folder)
         self._info = _ffi.sized(_ffi.ProgressInfo)
-        handle = _ffi.open_handle(lib.fne_job_open, lib.fne_job_close, _ffi.path(folder), None, None, None)
+        handle = _ffi.open_handle(lib.fne_job_open, lib.fne_job_close, path_bytes(folder), None, None, None)
         try:
             check(lib.fne_job_progress_info(handle(), ctypes.byref(self._info)))
         finally:
             handle.close()
         path = self.folder / "manifest.json"
-        self.manifest: dict[str, Any] = parsed(path.read_bytes(), _MANIFEST, f"'{path}'")
+        self.manifest: dict[str, Any] = parsed(content(path), _MANIFEST, f"'{path}'")
         if not self.manifest["engines"] and self.state != "running":
             raise SavedDataError(f"'{path}' is damaged: engines is empty")
 
@@ -321,7 +320,7 @@ class Job:
     def names(self) -> list[str]:
         """The names of the images, relative to the source, as `os.fsdecode` gives them."""
         path = self.folder / "images.list"
-        names = [os.fsdecode(name) for name in path.read_bytes().split(b"\0")[:-1]]
+        names = [os.fsdecode(name) for name in content(path).split(b"\0")[:-1]]
         if len(names) != len(self):
             raise SavedDataError(
                 f"'{path}' is damaged: it holds {len(names)} names, and the job has {len(self)} images"
@@ -431,7 +430,7 @@ class Job:
             images: as in `features`. Images that failed do not count.
         """
         if images is None:
-            return Statistics.from_bytes((self.folder / "statistics.fne").read_bytes())
+            return Statistics.from_bytes(content(self.folder / "statistics.fne"))
         result = Statistics(self.feature_count)
         for rows in self._chunks(self._numbers(images)[self.ok[self._numbers(images)]], None):
             result.update(rows)
@@ -496,7 +495,7 @@ class Job:
 
     def _numbers(self, images: Images) -> NDArray[numpy.int64]:
         every = numpy.arange(len(self))
-        return every if images is None else every[images if isinstance(images, slice) else numpy.asarray(images)]
+        return every if images is None else every[images if isinstance(images, slice) else as_array("images", images)]
 
     def _rows(self, images: Images) -> Any:
         """The index of the rows of images."""

@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from fne import _ffi, _freeze
+from fne._arguments import path_bytes
 from fne._ffi import check, lib
 from fne._selection import select
-from fne.errors import UnknownTensorError
+from fne.errors import InvalidTypeError, UnknownTensorError
 
 _KERAS = "keras/"
 
@@ -73,13 +74,13 @@ class Model:
         if self.aliases or isinstance(graph, (str, os.PathLike)):
             self._frozen = graph
         if isinstance(graph, (str, os.PathLike)):
-            path = _ffi.path(graph)
+            path = path_bytes(graph)
             self._handle = _ffi.open_handle(lib.fne_model_open, close, path, ctypes.byref(options))
             return
         if hasattr(graph, "SerializeToString") and hasattr(graph, "node"):
             graph = graph.SerializeToString()
         if not isinstance(graph, (bytes, bytearray, memoryview)):
-            raise TypeError(
+            raise InvalidTypeError(
                 "a model is a path, bytes, a tf.compat.v1.GraphDef, a keras.Model or a SavedModel's folder, "
                 f"not {type(graph).__name__}"
             )

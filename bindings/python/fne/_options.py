@@ -9,9 +9,10 @@ from typing import Any, TypedDict
 import numpy
 
 from fne import _ffi
-from fne._arguments import as_count, choice
+from fne._arguments import as_array, as_count, choice
 from fne._ffi import lib
 from fne._images import INTERPOLATIONS, ImageOptions, image_options_struct
+from fne.errors import InvalidArgumentError
 
 CHANNEL_ORDERS = {"rgb": 0, "bgr": 1}
 RESIZE_MODES = {"stretch": 0, "shortest_side": 1}
@@ -77,7 +78,7 @@ def extractor_options(
     if layers is not None:
         names = [layers] if isinstance(layers, str) else list(layers)
         if not names:
-            raise ValueError("the list of layers is empty; pass None for all default layers")
+            raise InvalidArgumentError("the list of layers is empty; pass None for all default layers")
         options.layers = _ffi.strings([_ffi.text(name) for name in names])
         options.layer_count = len(names)
     if size is not None:
@@ -109,7 +110,7 @@ def extractor_options(
 
 
 def _channels(name: str, value: float | Sequence[float]) -> tuple[float, ...]:
-    numbers = numpy.atleast_1d(numpy.asarray(value, numpy.float32))
+    numbers = numpy.atleast_1d(as_array(name, value, numpy.float32))
     if numbers.shape not in ((1,), (3,)):
-        raise ValueError(f"{name} is {value!r}; it must be one number, or one for each of the three channels")
+        raise InvalidArgumentError(f"{name} is {value!r}; it must be one number, or one for each of the three channels")
     return tuple(float(number) for number in numpy.broadcast_to(numbers, 3))

@@ -11,9 +11,11 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from fne._text import printable
 from fne.errors import DamagedImageError, FNEError, ImageLimitError, UnsupportedImageError
 
 _ORIENTATION = 0x0112
+_LONGEST_PATH = 4096
 
 
 def installed() -> bool:
@@ -76,6 +78,9 @@ def to_rgb(image: Any, max_pixels: int, name: str = "") -> NDArray[numpy.uint8]:
 def _open(source: Any, refusal: FNEError) -> Any:
     if not isinstance(refusal, UnsupportedImageError):
         raise refusal
+    if isinstance(source, bytes) and len(source) <= _LONGEST_PATH and printable(os.fsdecode(source)).encode() == source:
+        # It is not opened: what came as an image from elsewhere must not choose a file.
+        raise UnsupportedImageError(f"{refusal}; bytes are an encoded image, and a path is passed as str") from None
     if not installed():
         raise UnsupportedImageError(f"{refusal}, or install Pillow, which reads more formats") from None
     import PIL.Image

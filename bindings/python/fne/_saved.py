@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from fne.errors import SavedDataError
+from fne.errors import FileError, MissingFileError, SavedDataError
 
 _MOST = 2**53  # the integers below it are exact in every reader of JSON
 
@@ -47,12 +47,12 @@ def parsed(data: bytes, shape: Any, name: str) -> Any:
 def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(members)
     if len(result) < len(members):  # another reader could take another one of the two
-        raise ValueError("a member is there twice")
+        raise SavedDataError("a member is there twice")
     return result
 
 
 def _no_number(text: str) -> Any:
-    raise ValueError(f"{text} is no number")
+    raise SavedDataError(f"{text} is no number")
 
 
 def _difference(value: Any, shape: Any, place: str) -> str | None:
@@ -83,6 +83,20 @@ def _fits(value: Any, kind: Any) -> bool:
     return type(value) is kind
 
 
+def content(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        FileError: the file cannot be read
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise MissingFileError(f"'{path}' does not exist") from None
+    except OSError as failure:
+        raise FileError(f"'{path}' cannot be read: {failure.strerror}") from failure
+
+
 def mapped_array(path: Path) -> NDArray[Any]:
     """The array of a .npy file, memory-mapped, so that a header with absurd sizes takes no memory.
 
@@ -91,8 +105,8 @@ def mapped_array(path: Path) -> NDArray[Any]:
     """
     try:
         array: NDArray[Any] = numpy.lib.format.open_memmap(path, mode="r")
-    except OSError:
-        raise
+    except OSError as failure:
+        raise FileError(f"'{path}' cannot be read: {failure.strerror}") from failure
     except Exception as failure:  # for damaged headers, numpy raises exceptions of every kind
         raise SavedDataError(f"'{path}' is damaged: {failure}") from None
     return array

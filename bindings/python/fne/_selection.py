@@ -9,6 +9,7 @@ import numpy
 
 from fne import _ffi
 from fne._ffi import check, lib
+from fne.errors import InvalidArgumentError
 
 
 def select(
@@ -32,7 +33,7 @@ def select(
     """
     given = [] if selectors is None else [selectors] if isinstance(selectors, str) else list(selectors)
     if selectors is not None and not given:
-        raise ValueError("the list of layers is empty; pass None for all default layers")
+        raise InvalidArgumentError("the list of layers is empty; pass None for all default layers")
     flags = None if default is None else bytes(map(bool, default))
     indices = numpy.empty(len(names), numpy.uint64)
     count = ctypes.c_uint64()

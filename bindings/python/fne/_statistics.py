@@ -10,7 +10,9 @@ import numpy
 from numpy.typing import NDArray
 
 from fne import _ffi
+from fne._arguments import as_array
 from fne._ffi import check, lib
+from fne.errors import InvalidArgumentError
 
 
 class Statistics:
@@ -31,7 +33,7 @@ class Statistics:
 
     def __init__(self, feature_count: int) -> None:
         if not 1 <= feature_count < 2**31:
-            raise ValueError(f"feature_count is {feature_count}; it must be 1 to 2**31 - 1")
+            raise InvalidArgumentError(f"feature_count is {feature_count}; it must be 1 to 2**31 - 1")
         self._handle = _ffi.open_handle(lib.fne_statistics_open, lib.fne_statistics_close, feature_count)
 
     def update(self, rows: NDArray[Any]) -> Statistics:
@@ -82,7 +84,7 @@ class Statistics:
             ddof: 0 gives the population's deviation, 1 the sample's
         """
         if not 0 <= ddof < 2**32:
-            raise ValueError(f"ddof is {ddof}; it must be 0 or more")
+            raise InvalidArgumentError(f"ddof is {ddof}; it must be 0 or more")
         std = numpy.empty(self.feature_count)
         check(lib.fne_statistics_moments(self._handle(), None, std.ctypes.data, std.size, ddof))
         return std
@@ -116,15 +118,17 @@ class Statistics:
 
 
 def _as_float32(rows: NDArray[Any]) -> NDArray[numpy.float32]:
-    rows = numpy.asarray(rows)
+    rows = as_array("rows", rows)
     if rows.ndim != 2:
-        raise ValueError(f"rows have shape {rows.shape}; they must be [n, features]")
+        raise InvalidArgumentError(f"rows have shape {rows.shape}; they must be [n, features]")
     if rows.dtype == numpy.float64:
         with numpy.errstate(over="ignore"):  # the comparison below finds an overflow
             narrow = rows.astype(numpy.float32)
         if not numpy.array_equal(narrow, rows, equal_nan=True):
-            raise ValueError("rows are float64 and hold values that float32 cannot hold; pass the float32 features")
+            raise InvalidArgumentError(
+                "rows are float64 and hold values that float32 cannot hold; pass the float32 features"
+            )
         rows = narrow
     if rows.dtype != numpy.float32:
-        raise ValueError(f"rows are {rows.dtype}; they must be float32")
+        raise InvalidArgumentError(f"rows are {rows.dtype}; they must be float32")
     return numpy.ascontiguousarray(rows)

@@ -28,12 +28,24 @@ class InvalidArgumentError(FNEError, ValueError):
     """An argument is out of its range."""
 
 
+class InvalidTypeError(InvalidArgumentError, TypeError):
+    """An argument has a type that is not taken."""
+
+
+class NotInstalledError(FNEError, ModuleNotFoundError):
+    """A part that is needed is not installed. The message says how to get it."""
+
+
 class OutOfMemoryError(FNEError, MemoryError):
     """The system gave no memory."""
 
 
 class FileError(FNEError, OSError):
     """A file is missing, is a folder, is empty, or cannot be read or written."""
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """A file is missing."""
 
 
 class ImageError(FNEError, ValueError):

@@ -20,7 +20,7 @@ from typing import Any
 import numpy
 from numpy.typing import DTypeLike, NDArray
 
-from fne._arguments import as_count
+from fne._arguments import as_array, as_count, as_list, as_path, refuse_masked
 from fne._embedding import Discretization, ternarize
 from fne._extractor import Extractor
 from fne._progress import ProgressLine
@@ -81,10 +81,13 @@ def full_network_embedding(
     Raises:
         FNEError: see `fne.errors`. Each class is also the built-in exception of its case (ValueError, OSError, ...).
     """
-    paths = [image_paths] if isinstance(image_paths, (str, os.PathLike)) else list(image_paths)
+    listed = (
+        [image_paths] if isinstance(image_paths, (str, bytes, os.PathLike)) else as_list("image_paths", image_paths)
+    )
+    paths = [as_path(path) if isinstance(path, bytes) else path for path in listed]
     if not paths:
         raise InvalidArgumentError("image_paths is empty: there are no images to embed")
-    given = None if stats is None else numpy.asarray(stats, numpy.float64)
+    given = None if stats is None else as_array("stats", stats, numpy.float64)
     if given is not None and given.size == 0:
         given = None
     if target_layer_names is not None:
@@ -106,6 +109,7 @@ def full_network_embedding(
             raise ShapeMismatchError(
                 f"stats has shape {given.shape}; these layers need (2, {shape[1]}): mean and deviation"
             )
+        refuse_masked("out", out)
         if out is not None and out.shape != shape:
             raise ShapeMismatchError(f"out has shape {out.shape}; the features need {shape}")
         features = numpy.empty(shape, dtype) if out is None else out
@@ -120,9 +124,10 @@ def full_network_embedding(
         )
         features = features[:kept]
     if output_dir is not None:
-        os.makedirs(output_dir, exist_ok=True)
-        numpy.save(os.path.join(output_dir, "fne.npy"), features)
-        numpy.save(os.path.join(output_dir, "stats.npy"), given)
+        folder = as_path(output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        numpy.save(folder / "fne.npy", features)
+        numpy.save(folder / "stats.npy", given)
     return features, given
 
 

@@ -23,12 +23,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from fne._arguments import as_array
 from fne._embedding import l2_normalize, ternarize
 from fne._statistics import Statistics
 from fne._thresholds import LOWER, UPPER
-from fne.errors import UnknownTensorError
+from fne.errors import InvalidArgumentError, TensorError, UnknownTensorError
 
-__all__ = ["FeatureExtractor", "FullNetworkEmbedding", "L2Norm", "UnknownLayerError", "vote"]
+__all__ = ["FeatureExtractor", "FullNetworkEmbedding", "L2Norm", "UnknownLayerError", "UnsupportedLayerError", "vote"]
 
 _CROPS = 10
 
@@ -39,6 +40,10 @@ class UnknownLayerError(UnknownTensorError, KeyError):
     """The network has no module of that name. The message lists similar names."""
 
     __str__ = UnknownTensorError.__str__  # that of KeyError would put the message in quotes
+
+
+class UnsupportedLayerError(TensorError, NotImplementedError):
+    """A module's outputs cannot be taken as features."""
 
 
 class FeatureExtractor(nn.Module):
@@ -53,7 +58,7 @@ class FeatureExtractor(nn.Module):
 
     Raises:
         UnknownLayerError: there is no such module; it is a KeyError too
-        NotImplementedError: a module is of another kind
+        UnsupportedLayerError: a module is of another kind; it is a NotImplementedError too
     """
 
     def __init__(self, model: nn.Module, layers: Iterable[str], classifier: Any) -> None:
@@ -88,7 +93,7 @@ class FeatureExtractor(nn.Module):
             return convolution
         if isinstance(module, nn.Linear):
             return linear
-        raise NotImplementedError(
+        raise UnsupportedLayerError(
             f"layer {name!r} is a {type(module).__name__}; "
             "only convolutions, transposed convolutions and nn.Linear can be taken"
         )
@@ -119,7 +124,7 @@ class FeatureExtractor(nn.Module):
         self, x: torch.Tensor, size: int | None, crop_size: int | Sequence[int] | None
     ) -> Iterator[torch.Tensor]:
         if crop_size is None:
-            raise ValueError("with_crops needs crop_size, a side or (height, width)")
+            raise InvalidArgumentError("with_crops needs crop_size, a side or (height, width)")
         crops = self._compute_crops(x, crop_size)
         step = size or len(crops)
         return (crops[first : first + step] for first in range(0, len(crops), step))
@@ -144,7 +149,7 @@ class FeatureExtractor(nn.Module):
         )
         bottom, right = batch.shape[-2] - height, batch.shape[-1] - width
         if bottom < 0 or right < 0:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"crops of {height} x {width} are larger than the images, {batch.shape[-2]} x {batch.shape[-1]}"
             )
         places = [(0, 0), (0, right), (bottom, 0), (bottom, right), (round(bottom / 2), round(right / 2))]
@@ -261,15 +266,15 @@ def vote(predictions: NDArray[Any], decisions: NDArray[Any] | None = None, class
     >>> vote(numpy.array([["cat", "dog", "cat"], ["dog", "dog", "cat"]]))
     array(['cat', 'dog'], dtype='<U3')
     """
-    predictions = numpy.asarray(predictions)
+    predictions = as_array("predictions", predictions)
     if predictions.ndim != 2:
-        raise ValueError(f"predictions have shape {predictions.shape}; they must be [n, crops]")
+        raise InvalidArgumentError(f"predictions have shape {predictions.shape}; they must be [n, crops]")
     if decisions is None:
         counts = (predictions[:, :, None] == predictions[:, None, :]).sum(2)
         return numpy.asarray(predictions[numpy.arange(len(predictions)), counts.argmax(1)])
     if classes is None:
-        raise ValueError("decisions need the classes that they stand for: classes=classifier.classes_")
-    values = numpy.asarray(decisions, numpy.float64)
+        raise InvalidArgumentError("decisions need the classes that they stand for: classes=classifier.classes_")
+    values = as_array("decisions", decisions, numpy.float64)
     if values.ndim == 1:  # of two classes; a value above 0 means the second
         values = numpy.stack([-values, values], axis=1)
     totals = values.reshape(*predictions.shape, -1).sum(1)

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fne._arguments import as_path, refuse_masked
 from fne._cache import write_atomically
 from fne._embedding import ternarize
 from fne._extractor import Extractor
@@ -89,6 +90,7 @@ class TernaryDiscretizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def partial_fit(self, X: Any, y: Any = None) -> TernaryDiscretizer:
         """Adds rows to those seen. The result has the same bits for any division of the rows."""
         first = getattr(self, "statistics_", None) is None
+        refuse_masked("X", X)
         X = validate_data(self, X, dtype=numpy.float32, reset=first)
         if first:
             self.statistics_ = Statistics(X.shape[1])
@@ -101,6 +103,7 @@ class TernaryDiscretizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> NDArray[numpy.int8]:
         """The codes, int8 [n, F]."""
         check_is_fitted(self)
+        refuse_masked("X", X)
         X = validate_data(self, X, dtype=numpy.float32, reset=False)
         return ternarize(X, self.mean_, self.scale_, lower=self.lower, upper=self.upper, rules=self.rules)
 
@@ -301,7 +304,7 @@ class _Network:
         """The features of all layers, float32 [n, F]."""
         if cache is None:
             return self._extractor.extract(items).features
-        store = _memory if cache == "memory" else _Folder(Path(cache))
+        store = _memory if cache == "memory" else _Folder(as_path(cache))
         keys = [f"{self._identity}-{_image_key(item)}" for item in items]
         rows: dict[str, NDArray[numpy.float32]] = {}
         missing: dict[str, Any] = {}

@@ -41,7 +41,7 @@ def run(given: argparse.Namespace) -> None:
     try:
         numbers = select(given.pattern, [tensor.name for tensor in tensors], [tensor.is_default for tensor in tensors])
     except fne.UnknownTensorError as failure:
-        raise ValueError(f"{failure}; --all lists every tensor") from None
+        raise fne.InvalidArgumentError(f"{failure}; --all lists every tensor") from None
     chosen = [tensors[number] for number in numbers]
     width = max(len(printable(tensor.name)) for tensor in chosen)
     say(f"{'name':{width}}  {'kind':11}  {'shape':16}  {'features':>8}  default")

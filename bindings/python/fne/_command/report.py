@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 from typing import Any
 
 import fne
+from fne._arguments import as_path
 from fne._command.arguments import new_command
 from fne._command.figures import figures
 from fne._command.output import say
@@ -44,5 +44,7 @@ def write_report(job: fne.Job, output: str | os.PathLike[str], images: str | os.
         images: the folder that the job's names are relative to, for the pictures; None: the working directory
     """
     if job.state == "running":
-        raise ValueError(f"the job in '{job.folder}' is not finished: {job.images_done} of {len(job)} images are done")
-    Path(output).write_text(page(job, figures(job), Path(images or ".")), encoding="utf-8")
+        raise fne.InvalidArgumentError(
+            f"the job in '{job.folder}' is not finished: {job.images_done} of {len(job)} images are done"
+        )
+    as_path(output).write_text(page(job, figures(job), as_path(images or ".")), encoding="utf-8")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
 
 import fne
+from fne._arguments import as_path
 from fne._codes import METRICS
 from fne._command.arguments import DEFAULT_NETWORK, network, new_command
 from fne._command.output import say
@@ -85,7 +85,7 @@ def search_job(
         metric: as in `PackedCodes.search`
     """
     if job.rows_per_image != 1:
-        raise ValueError("the job has ten crops per image; search needs one row per image")
+        raise fne.InvalidArgumentError("the job has ten crops per image; search needs one row per image")
     codes = job.manifest["codes"]
     if codes is None:
         raise fne.FileError(f"the job in '{job.folder}' has no codes yet")
@@ -133,7 +133,7 @@ def contact_sheet(
         for column, pixels in enumerate(pictures):
             left = _GAP + column * step + (2 * _GAP if column else 0)
             sheet[_GAP + row * step :, left:][:_SIDE, :_SIDE] = 224 if pixels is None else square(pixels, _SIDE)
-    Path(output).write_bytes(png(sheet))
+    as_path(output).write_bytes(png(sheet))
 
 
 def _readable(path: str | os.PathLike[str]) -> NDArray[numpy.uint8] | None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy
 from numpy.typing import NDArray
 
+from fne._arguments import as_path
+from fne._saved import content
 from fne.errors import InvalidArgumentError
 
 _ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
@@ -29,7 +31,7 @@ def classes_of(source: str | os.PathLike[str]) -> tuple[list[str], NDArray[numpy
     Raises:
         InvalidArgumentError: there are fewer than two classes, or the list is wrong
     """
-    path = Path(source)
+    path = as_path(source)
     if path.is_dir():
         found = sorted(file.relative_to(path) for file in _images_below(path))
         named = [(str(name), name.parts[0]) for name in found if len(name.parts) > 1]
@@ -59,7 +61,7 @@ def _images_below(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
 
 def _listed(path: Path) -> list[tuple[str, str]]:
     """The names and the classes of a list."""
-    text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
+    text = content(path).decode("utf-8-sig", "surrogateescape")
     if "\0" in text:
         raise InvalidArgumentError(f"'{path}' holds zero bytes; a list is text in UTF-8")
     named: list[tuple[str, str]] = []

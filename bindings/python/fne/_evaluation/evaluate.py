@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 from numpy.typing import NDArray
 
-from fne._arguments import as_count, listed
+from fne._arguments import as_count, as_path, listed
 from fne._evaluation.classifiers import CLASSIFIERS
 from fne._evaluation.dataset import classes_of
 from fne._evaluation.protocol import (
@@ -30,7 +30,7 @@ from fne._job import Job, embed_dataset
 from fne._model import Model
 from fne._options import ExtractorOptions
 from fne._thresholds import LOWER, UPPER
-from fne.errors import InvalidArgumentError, UnknownTensorError
+from fne.errors import InvalidArgumentError, InvalidTypeError, UnknownTensorError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -94,10 +94,12 @@ def evaluate(
     deciding = _names("classifiers", classifiers, tuple(CLASSIFIERS))
     lower, upper = float(lower), float(upper)
     if not (lower <= upper and math.isfinite(lower) and math.isfinite(upper)):
-        raise ValueError(f"lower is {lower} and upper is {upper}; both must be finite, and lower not above upper")
+        raise InvalidArgumentError(
+            f"lower is {lower} and upper is {upper}; both must be finite, and lower not above upper"
+        )
     _check_options(extractor)
-    folder = Path(output)
-    _refuse_inside(Path(source), folder)
+    folder = as_path(output)
+    _refuse_inside(as_path(source), folder)
     names, labels, classes, root = classes_of(source)
     served(labels, classes, numbers, "images")
     opened = model if isinstance(model, Model) else Model(model)
@@ -186,9 +188,9 @@ def _images_per_class(given: int | str | Sequence[int | str]) -> list[int | str]
         elif value == "all":
             numbers.append("all")
         else:
-            raise ValueError(f"images_per_class is {value!r}; it must be a positive integer or 'all'")
+            raise InvalidArgumentError(f"images_per_class is {value!r}; it must be a positive integer or 'all'")
     if not numbers:
-        raise ValueError("images_per_class is empty")
+        raise InvalidArgumentError("images_per_class is empty")
     _refuse_twice("images_per_class", numbers)
     return numbers
 
@@ -196,10 +198,10 @@ def _images_per_class(given: int | str | Sequence[int | str]) -> list[int | str]
 def _names(what: str, given: str | Sequence[str], known: Sequence[str]) -> list[str]:
     names = [given] if isinstance(given, str) else list(given)
     if not names:
-        raise ValueError(f"{what} is empty; it takes some of {listed(known)}")
+        raise InvalidArgumentError(f"{what} is empty; it takes some of {listed(known)}")
     for name in names:
         if name not in known:
-            raise ValueError(f"{name!r} in {what} is none of {listed(known)}")
+            raise InvalidArgumentError(f"{name!r} in {what} is none of {listed(known)}")
     _refuse_twice(what, names)
     return names
 
@@ -207,15 +209,15 @@ def _names(what: str, given: str | Sequence[str], known: Sequence[str]) -> list[
 def _refuse_twice(what: str, values: Sequence[int | str]) -> None:
     for value in values:
         if values.count(value) > 1:
-            raise ValueError(f"{what} holds {value!r} twice")
+            raise InvalidArgumentError(f"{what} holds {value!r} twice")
 
 
 def _check_options(extractor: ExtractorOptions) -> None:
     if "layers" in extractor:
-        raise ValueError("layers cannot be given: the representations choose the layers")
+        raise InvalidArgumentError("layers cannot be given: the representations choose the layers")
     for option in extractor:
         if option not in ExtractorOptions.__optional_keys__:
-            raise TypeError(
+            raise InvalidTypeError(
                 f"evaluate takes no option {option!r}; it takes those of fne.Extractor, but for layers and on_error"
             )
 

@@ -6,12 +6,12 @@ import importlib.util
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
 
+from fne._arguments import as_path
 from fne._evaluation.plots import PLOTS, plot
 
 
@@ -90,7 +90,7 @@ class Evaluation:
 
         The plots of an earlier run are removed.
         """
-        target = Path(folder)
+        target = as_path(folder)
         target.mkdir(parents=True, exist_ok=True)
         for name in PLOTS:
             (target / name).unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy
 from numpy.typing import NDArray
 
-from fne._arguments import as_count
+from fne._arguments import as_array, as_count
 from fne._embedding import standardize
 from fne._evaluation.protocol import SEEDS, class_accuracy, smallest_class, splits
 from fne._evaluation.representations import Representations, Roles
@@ -45,11 +45,13 @@ def threshold_study(
         the accuracy, float64 [lowers, uppers]; and the share of the standardized values that lie within 0.01 of one of
         the default thresholds
     """
-    labels = numpy.asarray(labels)
+    labels = as_array("labels", labels)
     if labels.shape != (len(job),):
-        raise ValueError(f"labels have shape {labels.shape}; the job has {len(job)} images, and each needs one label")
+        raise InvalidArgumentError(
+            f"labels have shape {labels.shape}; the job has {len(job)} images, and each needs one label"
+        )
     if labels.dtype.kind not in "iu" or (labels < 0).any():
-        raise ValueError("labels must be integers from 0 on")
+        raise InvalidArgumentError("labels must be integers from 0 on")
     labels = labels.astype(numpy.int64)
     images, seeds = as_count("images", images), as_count("seeds", seeds)
     data = Representations(job, labels, Roles(list(range(len(job.layers))), [], []))

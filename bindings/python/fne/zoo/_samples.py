@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 
+from fne.errors import MissingFileError
+
 # Photographs, not diagrams, textures or microscopy.
 _NAMES = {
     "sklearn": ("datasets/images", ["china.jpg", "flower.jpg"]),
@@ -22,7 +24,7 @@ def sample_images() -> list[str]:
     package is imported.
 
     Raises:
-        FileNotFoundError: neither package is installed
+        MissingFileError: neither package is installed
     """
     paths = []
     for package, (folder, names) in _NAMES.items():
@@ -30,7 +32,7 @@ def sample_images() -> list[str]:
         for place in (spec.submodule_search_locations or []) if spec is not None else []:
             paths += [path for name in names if os.path.exists(path := os.path.join(place, folder, name))]
     if not paths:
-        raise FileNotFoundError(
+        raise MissingFileError(
             "no sample photographs: install scikit-learn or scikit-image, or name a folder of images"
         )
     return paths
