@@ -134,4 +134,4 @@ def test_log_callback_receives_codec_warnings(tmp_path):
 def test_library_path_can_be_given():
     environment = dict(os.environ, FNE_LIBRARY="/nowhere/libfne.so")
     result = subprocess.run([sys.executable, "-c", "import fne"], env=environment, capture_output=True, text=True)
-    assert result.returncode == 1 and "ImportError" in result.stderr and "/nowhere/libfne.so" in result.stderr
+    assert result.returncode == 1 and "NotInstalledError" in result.stderr and "/nowhere/libfne.so" in result.stderr

@@ -206,7 +206,7 @@ def test_a_cache_that_cannot_be_used(monkeypatch, tmp_path):
     refused("'/proc/.cache/fne' cannot be used: No such file")
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    refused("cannot be used: Permission denied")
+    refused("cannot be written to")
     monkeypatch.undo()
     monkeypatch.setenv("FNE_CACHE", str(tmp_path / "full"))
 
