@@ -179,7 +179,7 @@ def test_folders_with_links(tmp_path, photographs, graph):
 
 @pytest.mark.parametrize(
     ("source", "message"),
-    [("nowhere", "No such file"), ("void", "holds no JPEG or PNG files"), ("void.txt", "names no images"), ([], "no images")],
+    [("nowhere", "No such file"), ("void", "holds no JPEG or PNG files"), ("void.txt", "is empty"), ([], "no images")],
 )
 def test_sources_without_images(tmp_path, graph, source, message):
     (tmp_path / "void").mkdir()
