@@ -64,7 +64,8 @@ package enum EngineFactory {
     ///   - input: the tensor that images are fed to
     ///   - selected: the tensors of the row, in the order of its columns
     ///   - height, width: the size of the network's input in pixels
-    /// - Throws: `.unknownTensor`, `.unsupportedTensor`, `.invalidArgument`, `.backendUnavailable`, `.backendError`.
+    /// - Throws: `.unknownTensor`, `.unsupportedTensor`, `.invalidArgument`, `.invalidGraph`, `.backendUnavailable`,
+    ///   `.backendConflict`, `.backendError`, `.forked`.
     package static func open(
         _ model: Model, input: Model.Input, layers selected: [LayerSelection.Selected], height: Int, width: Int,
         _ options: EngineOptions

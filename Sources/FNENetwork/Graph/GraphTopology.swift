@@ -2,7 +2,7 @@ import FNESupport
 
 /// The structure of a graph: which nodes read which, in which order they can be computed, and which nodes depend on
 /// constants alone. A node's number is its index in `GraphDefinition.nodes`.
-package struct GraphTopology: Sendable {
+struct GraphTopology: Sendable {
     /// The nodes, in an order in which each comes after its inputs. It is the order of the file, where that fits.
     let order: [Int]
     /// For each node, the nodes whose outputs it reads, in the order of its inputs.
@@ -28,7 +28,7 @@ package struct GraphTopology: Sendable {
             for input in inputs[number] { readers[input].append(number) }
             isConstant[number] =
                 operation == "Const"
-                || (!inputs[number].isEmpty && operation != "PlaceholderWithDefault"
+                || (!inputs[number].isEmpty && !graph.nodes[number].isAny(.placeholder)
                     && inputs[number].allSatisfy { isConstant[$0] })
         }
         var controlReaders: [Int: [Int]] = [:]
