@@ -651,8 +651,8 @@ FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t
  * \param[out] extractor  receives the extractor, which fne_extractor_close() frees
  * \return FNE_OK or an error
  * \retval FNE_INVALID_ARGUMENT     also where height, width or batch_size differs from the graph's own, where neither
- *                                  says the height or the width, where an exact name is given twice, or where there is no
- *                                  such GPU
+ *                                  says the height or the width, where an exact name is given twice, or where there is
+ *                                  no such GPU
  * \retval FNE_UNKNOWN_TENSOR       there is no such input or layer (the message lists the nearest names), or no layer
  *                                  at all, or not exactly one float32 placeholder where input_tensor is NULL
  * \retval FNE_UNSUPPORTED_TENSOR   the input is not float32 [n, H, W, 3], a layer is neither float32 [n, H, W, C] nor

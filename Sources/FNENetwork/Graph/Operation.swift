@@ -6,9 +6,6 @@ struct Operation: Sendable {
         /// One bit per property.
         let rawValue: UInt32
 
-        /// Properties from their bits.
-        init(rawValue: UInt32) { self.rawValue = rawValue }
-
         /// It computes tensors from tensors and does nothing else, so that graphs of unknown origin may hold it.
         static let computes = Traits(rawValue: 1 << 0)
         /// Its value is fed.

@@ -27,8 +27,8 @@ final class TensorFlowLibrary: @unchecked Sendable {
     /// The copy that is loaded; nil where none is.
     static var current: TensorFlowLibrary? { monitor.locked { loaded } }
 
-    /// The number of threads per operation. All sessions share one pool of threads, whose size the first session decided;
-    /// without a session yet it is the number that is asked for.
+    /// The number of threads per operation. All sessions share one pool of threads, and the first session decides its
+    /// size. Before there is a session it is the number that is asked for.
     func operationThreads(asked: Int) -> Int { Self.monitor.locked { threads ?? asked } }
 
     /// A session with so many threads per operation was opened.
