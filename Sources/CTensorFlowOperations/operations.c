@@ -92,8 +92,6 @@ static const char *bind(void *library) {
         if (symbol == NULL) return "TF_" #member;     \
         memcpy(&tf.member, &symbol, sizeof symbol);   \
     } while (0)
-    BIND(GetRegisteredKernelsForOp);
-    BIND(DeleteBuffer);
     BIND(NewStatus);
     BIND(DeleteStatus);
     BIND(SetStatus);
@@ -136,6 +134,8 @@ static const char *bind(void *library) {
     BIND(GetInput);
     BIND(AllocateOutput);
     BIND(OpKernelContext_Failure);
+    BIND(GetRegisteredKernelsForOp);
+    BIND(DeleteBuffer);
 #undef BIND
     return NULL;
 }
