@@ -162,7 +162,7 @@ public final class Model: @unchecked Sendable {
     /// The tensor that a user names. It is the graph's tensor of exactly that name, else the one without "import/".
     func tensorName(_ text: String) -> TensorName {
         let exact = TensorName(text)
-        return graph.index[exact.node] != nil ? exact : TensorName(userWritten: text)
+        return graph.number(of: exact.node) != nil ? exact : TensorName(userWritten: text)
     }
 
     /// Checks that no map is [n, channels, height, width]. The pooling would average the wrong axes of such a map.
@@ -180,7 +180,7 @@ public final class Model: @unchecked Sendable {
 
     /// The node of a tensor. The error for a missing one lists the nearest names.
     private func node(_ tensor: TensorName, writtenAs text: String) throws -> GraphDefinition.Node {
-        guard let number = graph.index[tensor.node] else { throw unknownTensor(text) }
+        guard let number = graph.number(of: tensor.node) else { throw unknownTensor(text) }
         return graph.nodes[number]
     }
 

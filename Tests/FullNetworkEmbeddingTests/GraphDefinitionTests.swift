@@ -119,6 +119,51 @@ final class GraphDefinitionTests: XCTestCase {
         assertFails(.invalidGraph, saying: "no name") { try graph.definition() }
     }
 
+    // MARK: Names
+
+    /// U+212A is the sign of the unit Kelvin. Swift takes it for equal to the letter K.
+    private static let kelvin = "Map\u{212A}ey"
+
+    func testNamesAreASCII() {
+        XCTAssertEqual(Self.kelvin, "MapKey", "texts are compared as Unicode does")
+        func fails(saying text: String, _ bytes: [UInt8]) {
+            var graph = GraphWriter()
+            graph.placeholder("MapKey", [1])
+            graph.append(bytes)
+            assertFails(.invalidGraph, saying: text, "printable ASCII", "Rename it") { try graph.definition() }
+        }
+        for (name, shown) in [
+            (Self.kelvin, "'Map\\u{212a}ey'"), ("卷积", "'\\u{5377}\\u{79ef}'"), ("a b", "'a\\u{20}b'"),
+            ("a\u{1b}[2J", "'a\\u{1b}[2J'"), ("a\0", "'a\\u{0}'"), ("a\u{7f}", "'a\\u{7f}'"),
+        ] {
+            fails(saying: "a node is named \(shown)", Wire.bytes(1, Wire.node(name, "Relu")))
+            fails(saying: "an operation is named \(shown)", Wire.bytes(1, Wire.node("a", name)))
+            fails(saying: "an input of a node is named \(shown)", Wire.bytes(1, Wire.node("a", "Relu", [name])))
+            fails(
+                saying: "an attribute of a node is named \(shown)",
+                Wire.bytes(1, Wire.node("a", "Relu", attributes: [name: Attribute.float32])))
+            let body = Wire.bytes(3, Wire.node(name, "Relu"))
+            fails(
+                saying: "a node is named \(shown)",
+                Wire.bytes(2, Wire.bytes(1, Wire.bytes(1, Wire.text(1, "f")) + body)))
+            fails(
+                saying: "a function is named \(shown)",
+                Wire.bytes(2, Wire.bytes(1, Wire.bytes(1, Wire.text(1, name)))))
+        }
+        // Bytes that are no UTF-8, each of which would be read as the same replacement character.
+        fails(saying: "a node is named", Wire.bytes(1, Wire.bytes(1, [0x61, 0xff]) + Wire.text(2, "Relu")))
+    }
+
+    func testAUsersNameIsComparedByteByByte() throws {
+        var graph = GraphWriter()
+        graph.placeholder("MapKey", [-1, 8, 8, 3])
+        graph.convolution("conv", of: "MapKey", [3, 3, 3, 3])
+        let model = try graph.model()
+        XCTAssertEqual(try model.input(named: "MapKey").name.node, "MapKey")
+        assertFails(.unknownTensor, saying: "'\(Self.kelvin)'") { try model.input(named: Self.kelvin) }
+        assertFails(.unknownTensor) { try LayerSelection.resolve([Self.kelvin], in: model) }
+    }
+
     func testOtherFilesAreNamed() {
         for (start, text) in [
             ([0x89] + Array("HDF\r\n".utf8), "HDF5"), (Array("PK\u{3}\u{4}".utf8), "ZIP"),

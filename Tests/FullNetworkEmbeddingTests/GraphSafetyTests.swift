@@ -27,6 +27,13 @@ final class GraphSafetyTests: XCTestCase {
         }
     }
 
+    /// A function whose name is equal to an operation's as Unicode compares, with the sign of the unit Kelvin for a K.
+    func testAFunctionLendsItsNameToNoOtherOperation() {
+        var graph = graph(with: "MapUnstageNoKey")
+        graph.function("MapUnstageNo\u{212A}ey", body: [Wire.node("r", "Relu", ["a"])])
+        assertFails(.invalidGraph, saying: "function", "printable ASCII") { try graph.model() }
+    }
+
     func testAllowUnsafe() throws {
         let model = try graph(with: "PyFunc").model(allowUnsafe: true)
         XCTAssertEqual(model.tensors.last?.name, "spy")

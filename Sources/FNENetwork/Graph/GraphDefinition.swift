@@ -4,7 +4,9 @@ import FNESupport
 /// TensorFlow. They are the nodes, the edges, the attributes that say what a layer is, the shapes of constants, and the
 /// operations in the bodies of functions. Weights are skipped.
 ///
-/// Reading is strict. A field of the wrong type, and a singular field that stands twice, are errors.
+/// Reading is strict. A field of the wrong type, and a singular field that stands twice, are errors. So is a name that
+/// is not printable ASCII. Swift compares texts as Unicode does, so that different bytes may be equal, and a check must
+/// tell names apart as TensorFlow does.
 struct GraphDefinition {
     /// An edge of the graph, as the node that reads it names it. A control input is one that the node waits for,
     /// without reading a value.
@@ -98,6 +100,12 @@ struct GraphDefinition {
         }
     }
 
+    /// The number of the node that a user names; nil where there is none.
+    func number(of name: String) -> Int? {
+        // The graph's names are ASCII. Another name may be equal to one of them as Unicode compares, but is not the same.
+        name.utf8.allSatisfy { $0 < 0x80 } ? index[name] : nil
+    }
+
     private static func range(of part: UnsafeRawBufferPointer, in whole: UnsafeRawBufferPointer) throws -> Range<Int> {
         guard let start = part.baseAddress, let base = whole.baseAddress else {
             throw FNEError(.invalidGraph, "a node is empty")
@@ -157,9 +165,27 @@ struct GraphDefinition {
         while let (field, value) = try reader.next() {
             guard field == 1 else { continue }
             try singular.take(field)
-            name = try value.string()
+            name = try Self.name(value, of: "a function")
         }
         return name
+    }
+
+    /// A name of the graph.
+    ///
+    /// - Throws: `.invalidGraph` where it is not printable ASCII. TensorFlow allows no other names of nodes, operations
+    ///   and attributes. It does allow other names of functions, which are refused too.
+    private static func name(_ value: ProtobufReader.Value, of what: String) throws -> String {
+        let bytes = try value.message()
+        guard bytes.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
+            let shown = String(decoding: bytes.prefix(200), as: UTF8.self).unicodeScalars
+                .map { $0.value > 0x20 && $0.value < 0x7f ? String($0) : "\\u{\(String($0.value, radix: 16))}" }
+                .joined()
+            throw FNEError(
+                .invalidGraph,
+                "\(what) is named '\(shown)'. Names in a graph must be of printable ASCII characters. "
+                    + "Rename it, and freeze the model again")
+        }
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     private static func node(_ bytes: UnsafeRawBufferPointer) throws -> Node {
@@ -170,11 +196,11 @@ struct GraphDefinition {
             switch field {
             case 1:
                 try singular.take(field)
-                node.name = try value.string()
+                node.name = try name(value, of: "a node")
             case 2:
                 try singular.take(field)
-                node.operation = try value.string()
-            case 3: node.inputs.append(input(try value.string()))
+                node.operation = try name(value, of: "an operation")
+            case 3: node.inputs.append(input(try name(value, of: "an input of a node")))
             case 5: try readAttribute(value.message(), of: &node)
             default: break
             }
@@ -193,7 +219,7 @@ struct GraphDefinition {
         var singular = SingularFields()
         while let (field, value) = try reader.next() {
             try singular.take(field)
-            if field == 1 { key = try value.string() }
+            if field == 1 { key = try name(value, of: "an attribute of a node") }
             if field == 2 { attribute = try Self.attribute(value.message()) }
         }
         guard node.attributeNames.insert(key).inserted else {
