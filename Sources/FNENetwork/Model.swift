@@ -61,6 +61,7 @@ public final class Model: @unchecked Sendable {
         try GraphConsistency.check(graph)
         try GraphSizes.check(graph, size: bytes.count)
         topology = try GraphTopology(graph)
+        try GraphExpansion.check(graph, topology)
         analysis = LayerAnalysis(graph, topology)
         tensors = Self.table(graph, topology, analysis)
     }

@@ -51,10 +51,47 @@ final class GraphDefinitionTests: XCTestCase {
         var graph = GraphWriter()
         graph.placeholder("input", [1])
         graph.function("double", body: [Wire.node("sum", "Add", ["x", "x"]), Wire.node("out", "Identity", ["sum"])])
-        let nodes = try graph.definition().functionNodes
-        XCTAssertEqual(nodes.map(\.function), ["double", "double"])
-        XCTAssertEqual(nodes.map(\.node.name), ["sum", "out"])
-        XCTAssertEqual(nodes.map(\.node.operation), ["Add", "Identity"])
+        let functions = try graph.definition().functions
+        XCTAssertEqual(functions.map(\.name), ["double"])
+        XCTAssertEqual(functions[0].nodes.map(\.name), ["sum", "out"])
+        XCTAssertEqual(functions[0].nodes.map(\.operation), ["Add", "Identity"])
+    }
+
+    /// The wire format of a signature, of what a function returns, and of attributes that are functions.
+    func testFunctions() throws {
+        func given(_ name: String, _ attributes: KeyValuePairs<String, [UInt8]> = [:]) -> [UInt8] {
+            Wire.text(1, name) + attributes.flatMap { Wire.bytes(2, Wire.text(1, $0.key) + Wire.bytes(2, $0.value)) }
+        }
+        let both = Wire.bytes(1, Wire.bytes(9, given("f")) + Wire.bytes(9, given("g")) + Wire.bytes(3, [1, 2]))
+        let nested = Wire.bytes(10, given("outer", ["x": Wire.bytes(10, given("inner")), "T": Attribute.float32]))
+        var graph = GraphWriter()
+        graph.node("call", "Case", attributes: ["branches": both, "f": nested])
+        let signature =
+            Wire.text(1, "helper") + Wire.bytes(2, Wire.text(1, "a") + Wire.number(3, 1))
+            + Wire.bytes(2, Wire.text(1, "b")) + Wire.bytes(3, Wire.text(1, "sum"))
+        let function =
+            Wire.bytes(1, signature)
+            + Wire.bytes(3, Wire.node("n", "Add", ["a", "m:out:0"], attributes: ["f": Wire.text(9, "g")]))
+            + Wire.bytes(4, Wire.text(1, "sum") + Wire.text(2, "n:z:0"))
+            + Wire.bytes(5, Wire.text(1, "api_implements") + Wire.bytes(2, Attribute.text("lstm")))
+        graph.append(Wire.bytes(2, Wire.bytes(1, function)))
+        let definition = try graph.definition()
+        let node = definition.nodes[0]
+        XCTAssertEqual(node.attributes["branches"]?.functions, ["f", "g"])
+        XCTAssertEqual(node.integers("branches"), [1, 2])
+        XCTAssertEqual(node.attributes["f"]?.functions, ["outer", "inner"])
+        let helper = definition.functions[0]
+        XCTAssertEqual(helper.arguments, ["a", "b"])
+        XCTAssertEqual(helper.results, ["sum"])
+        XCTAssertEqual(helper.returned, ["sum": "n:z:0"])
+        XCTAssertEqual(helper.interface, "lstm")
+        XCTAssertEqual(helper.nodes[0].inputs.map(\.source), ["a", "m"])
+        guard case .placeholder("g")? = helper.nodes[0].attributes["f"] else { return XCTFail("no placeholder") }
+
+        var deep = Wire.bytes(10, given("f"))
+        for _ in 0..<1_000 { deep = Wire.bytes(10, Wire.text(1, "f") + Wire.bytes(2, Wire.bytes(2, deep))) }
+        graph.node("deep", "If", attributes: ["f": deep])
+        assertFails(.invalidGraph, saying: "8 times over") { try graph.definition() }
     }
 
     func testVersionsAreSkipped() throws {

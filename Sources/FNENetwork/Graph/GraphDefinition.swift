@@ -43,6 +43,12 @@ struct GraphDefinition {
         case number(Float)
         case text(String)
         case tensor(Constant)
+        /// A list. Its functions are named with those that they are given; of its integers there are a few.
+        case list(integers: [Int], functions: [String])
+        /// A function, and the functions that it is given.
+        case functions([String])
+        /// In a function's body, the value that the function's caller gives under that name.
+        case placeholder(String)
     }
 
     /// A constant's type and shape. Its values are read only where they are a few integers, as sizes and axes are.
@@ -55,14 +61,23 @@ struct GraphDefinition {
         static let fewIntegers = 64
     }
 
-    /// An operation in the body of a function of the graph's library.
-    struct FunctionNode {
-        let function: String
-        let node: Node
+    /// A function of the graph's library.
+    struct Function {
+        var name = ""
+        /// The names of its arguments.
+        var arguments: [String] = []
+        /// The names of its results.
+        var results: [String] = []
+        /// The tensors that the results are, by the results' names.
+        var returned: [String: String] = [:]
+        /// Functions with the same interface may be put in place of each other by TensorFlow; nil where there are none.
+        var interface: String?
+        /// Its body.
+        var nodes: [Node] = []
     }
 
     private(set) var nodes: [Node] = []
-    private(set) var functionNodes: [FunctionNode] = []
+    private(set) var functions: [Function] = []
     private(set) var index: [String: Int] = [:]
 
     /// Reads a serialized GraphDef.
@@ -141,33 +156,69 @@ struct GraphDefinition {
     }
 
     private mutating func readFunction(_ bytes: UnsafeRawBufferPointer) throws {
-        var name = ""
-        var body: [Node] = []
+        var function = Function()
         var reader = ProtobufReader(bytes)
         var singular = SingularFields()
         while let (field, value) = try reader.next() {
             switch field {
-            case 1: // signature
+            case 1:
                 try singular.take(field)
-                name = try Self.signatureName(value.message())
-            case 3: body.append(try Self.node(value.message()))
+                try Self.readSignature(value.message(), of: &function)
+            case 3: function.nodes.append(try Self.node(value.message()))
+            case 4:
+                let (key, value) = try Self.entry(value.message(), of: "a result of a function")
+                guard function.returned.updateValue(try value?.string() ?? "", forKey: key) == nil else {
+                    throw FNEError(.invalidGraph, "function '\(function.name)' returns '\(key)' twice")
+                }
+            case 5:
+                let (key, value) = try Self.entry(value.message(), of: "an attribute of a function")
+                guard key == "api_implements", let value else { continue }
+                if case .text(let interface)? = try Self.attribute(value.message()) { function.interface = interface }
             default: break
             }
         }
-        guard !name.isEmpty else { throw FNEError(.invalidGraph, "a function has no name") }
-        functionNodes += body.map { FunctionNode(function: name, node: $0) }
+        guard !function.name.isEmpty else { throw FNEError(.invalidGraph, "a function has no name") }
+        functions.append(function)
     }
 
-    private static func signatureName(_ bytes: UnsafeRawBufferPointer) throws -> String {
-        var name = ""
+    private static func readSignature(_ bytes: UnsafeRawBufferPointer, of function: inout Function) throws {
         var reader = ProtobufReader(bytes)
         var singular = SingularFields()
         while let (field, value) = try reader.next() {
-            guard field == 1 else { continue }
-            try singular.take(field)
-            name = try Self.name(value, of: "a function")
+            switch field {
+            case 1:
+                try singular.take(field)
+                function.name = try name(value, of: "a function")
+            case 2: function.arguments.append(try argumentName(value.message()))
+            case 3: function.results.append(try argumentName(value.message()))
+            default: break
+            }
         }
-        return name
+    }
+
+    private static func argumentName(_ bytes: UnsafeRawBufferPointer) throws -> String {
+        var result = ""
+        var reader = ProtobufReader(bytes)
+        while let (field, value) = try reader.next() {
+            if field == 1 { result = try name(value, of: "an argument or a result of a function") }
+        }
+        return result
+    }
+
+    /// An entry of a map with names as keys.
+    private static func entry(
+        _ bytes: UnsafeRawBufferPointer, of what: String
+    ) throws -> (key: String, value: ProtobufReader.Value?) {
+        var key = ""
+        var content: ProtobufReader.Value?
+        var reader = ProtobufReader(bytes)
+        var singular = SingularFields()
+        while let (field, value) = try reader.next() {
+            try singular.take(field)
+            if field == 1 { key = try name(value, of: what) }
+            if field == 2 { content = value }
+        }
+        return (key, content)
     }
 
     /// A name of the graph.
@@ -213,19 +264,11 @@ struct GraphDefinition {
 
     /// Reads an entry of a node's map of attributes.
     private static func readAttribute(_ bytes: UnsafeRawBufferPointer, of node: inout Node) throws {
-        var key = ""
-        var attribute: Attribute?
-        var reader = ProtobufReader(bytes)
-        var singular = SingularFields()
-        while let (field, value) = try reader.next() {
-            try singular.take(field)
-            if field == 1 { key = try name(value, of: "an attribute of a node") }
-            if field == 2 { attribute = try Self.attribute(value.message()) }
-        }
+        let (key, value) = try entry(bytes, of: "an attribute of a node")
         guard node.attributeNames.insert(key).inserted else {
             throw FNEError(.invalidGraph, "node '\(node.name)' has the attribute '\(key)' twice")
         }
-        node.attributes[key] = attribute
+        node.attributes[key] = try value.flatMap { try attribute($0.message()) }
     }
 
     /// The input that a text names. The text is "name", "name:1", or "^name" for a control input.
@@ -235,13 +278,15 @@ struct GraphDefinition {
         return Input(name: reference.node, output: reference.output, isControl: false)
     }
 
-    private static func attribute(_ bytes: UnsafeRawBufferPointer) throws -> Attribute? {
+    /// - Parameter depth: how many functions the attribute is given to
+    private static func attribute(_ bytes: UnsafeRawBufferPointer, depth: Int = 0) throws -> Attribute? {
         var reader = ProtobufReader(bytes)
         var result: Attribute?
         var singular = SingularFields()
         while let (field, value) = try reader.next() {
             try singular.take(1) // an attribute has one value, of one kind
             switch field {
+            case 1: result = try list(value.message(), depth: depth)
             case 2: result = .text(try value.string())
             case 3: result = .integer(Int(truncatingIfNeeded: try value.varint()))
             case 4:
@@ -251,10 +296,45 @@ struct GraphDefinition {
             case 6: result = .type(DataType(number: Int(truncatingIfNeeded: try value.varint())))
             case 7: result = .shape(try shape(value.message()))
             case 8: result = .tensor(try constant(value.message()))
+            case 9: result = .placeholder(try name(value, of: "an attribute of a function"))
+            case 10: result = .functions(try functions(value.message(), depth: depth))
             default: break
             }
         }
         return result
+    }
+
+    private static func list(_ bytes: UnsafeRawBufferPointer, depth: Int) throws -> Attribute {
+        var integers: [Int] = []
+        var names: [String] = []
+        var reader = ProtobufReader(bytes)
+        while let (field, value) = try reader.next() {
+            if field == 3 { try appendIntegers(value, to: &integers) }
+            if field == 9 { names += try functions(value.message(), depth: depth) }
+        }
+        return .list(integers: integers, functions: names)
+    }
+
+    /// The name in a NameAttrList, and the names of the functions among its attributes.
+    private static func functions(_ bytes: UnsafeRawBufferPointer, depth: Int) throws -> [String] {
+        guard depth < 8 else {
+            throw FNEError(.invalidGraph, "functions are given to functions more than 8 times over")
+        }
+        var names: [String] = []
+        var reader = ProtobufReader(bytes)
+        var singular = SingularFields()
+        while let (field, value) = try reader.next() {
+            switch field {
+            case 1:
+                try singular.take(field)
+                names.append(try name(value, of: "a function"))
+            case 2:
+                guard let value = try entry(value.message(), of: "an attribute of a function").value else { continue }
+                names += try attribute(value.message(), depth: depth + 1)?.functions ?? []
+            default: break
+            }
+        }
+        return names
     }
 
     private static func constant(_ bytes: UnsafeRawBufferPointer) throws -> Constant {
@@ -329,6 +409,22 @@ struct GraphDefinition {
     }
 }
 
+extension GraphDefinition.Attribute {
+    /// The functions that stand in the attribute.
+    var functions: [String] {
+        switch self {
+        case .functions(let names), .list(_, let names): names
+        default: []
+        }
+    }
+}
+
+extension GraphDefinition.Input {
+    /// The name of the node or the argument that an input in a function's body reads. There an input is
+    /// "node:output:0" or "argument".
+    var source: String { name.utf8.firstIndex(of: 0x3a).map { String(name[..<$0]) } ?? name }
+}
+
 extension GraphDefinition.Node {
     /// The inputs that carry values, in order.
     var dataInputs: [GraphDefinition.Input] { inputs.filter { !$0.isControl } }
@@ -354,6 +450,11 @@ extension GraphDefinition.Node {
 
     /// Whether the node has an attribute of that name, also one of a kind that is not read.
     func has(_ name: String) -> Bool { attributeNames.contains(name) }
+
+    /// The integers of a list.
+    func integers(_ name: String) -> [Int]? {
+        if case .list(let integers, _)? = attributes[name] { integers } else { nil }
+    }
 
     func constant(_ name: String) -> GraphDefinition.Constant? {
         if case .tensor(let value)? = attributes[name] { value } else { nil }
