@@ -31,6 +31,8 @@ struct GraphDefinition {
         /// The attributes of the kinds below, by name.
         var attributes: [String: Attribute] = [:]
         fileprivate var attributeNames: Set<String> = []
+        /// Whether an attribute asks for XLA.
+        var asksForXLA: Bool { attributeNames.contains(where: GraphDefinition.isForXLA) }
         /// The bytes of the node's message in the serialized graph; empty for a node in a function's body.
         fileprivate(set) var range = 0..<0
     }
@@ -74,6 +76,8 @@ struct GraphDefinition {
         var interface: String?
         /// Its body.
         var nodes: [Node] = []
+        /// Whether an attribute of the function or of its body asks for XLA.
+        var asksForXLA = false
     }
 
     private(set) var nodes: [Node] = []
@@ -121,6 +125,11 @@ struct GraphDefinition {
         name.utf8.allSatisfy { $0 < 0x80 } ? index[name] : nil
     }
 
+    /// Whether an attribute is for XLA, which compiles parts of a graph, such as `_XlaMustCompile`. Keras writes some.
+    static func isForXLA(_ attribute: String) -> Bool {
+        attribute.utf8.starts(with: "_Xla".utf8) || attribute.utf8.starts(with: "_xla".utf8)
+    }
+
     private static func range(of part: UnsafeRawBufferPointer, in whole: UnsafeRawBufferPointer) throws -> Range<Int> {
         guard let start = part.baseAddress, let base = whole.baseAddress else {
             throw FNEError(.invalidGraph, "a node is empty")
@@ -164,7 +173,10 @@ struct GraphDefinition {
             case 1:
                 try singular.take(field)
                 try Self.readSignature(value.message(), of: &function)
-            case 3: function.nodes.append(try Self.node(value.message()))
+            case 3:
+                let node = try Self.node(value.message())
+                function.asksForXLA = function.asksForXLA || node.asksForXLA
+                function.nodes.append(node)
             case 4:
                 let (key, value) = try Self.entry(value.message(), of: "a result of a function")
                 guard function.returned.updateValue(try value?.string() ?? "", forKey: key) == nil else {
@@ -172,6 +184,7 @@ struct GraphDefinition {
                 }
             case 5:
                 let (key, value) = try Self.entry(value.message(), of: "an attribute of a function")
+                function.asksForXLA = function.asksForXLA || Self.isForXLA(key)
                 guard key == "api_implements", let value else { continue }
                 if case .text(let interface)? = try Self.attribute(value.message()) { function.interface = interface }
             default: break
@@ -268,7 +281,11 @@ struct GraphDefinition {
         guard node.attributeNames.insert(key).inserted else {
             throw FNEError(.invalidGraph, "node '\(node.name)' has the attribute '\(key)' twice")
         }
-        node.attributes[key] = try value.flatMap { try attribute($0.message()) }
+        do {
+            node.attributes[key] = try value.flatMap { try attribute($0.message()) }
+        } catch let error as FNEError {
+            throw error.about("attribute '\(key)' of node '\(node.name)'")
+        }
     }
 
     /// The input that a text names. The text is "name", "name:1", or "^name" for a control input.
@@ -329,7 +346,14 @@ struct GraphDefinition {
                 try singular.take(field)
                 names.append(try name(value, of: "a function"))
             case 2:
-                guard let value = try entry(value.message(), of: "an attribute of a function").value else { continue }
+                let (key, value) = try entry(value.message(), of: "an attribute of a function")
+                guard !isForXLA(key) else {
+                    throw FNEError(
+                        .invalidGraph,
+                        "the function '\(names.first ?? "")' is called with '\(key)', which asks for a compiler. Freeze the "
+                            + "model again without jit_compile")
+                }
+                guard let value else { continue }
                 names += try attribute(value.message(), depth: depth + 1)?.functions ?? []
             default: break
             }
