@@ -327,6 +327,7 @@ struct GraphDefinition {
         var reader = ProtobufReader(bytes)
         while let (field, value) = try reader.next() {
             if field == 3 { try appendIntegers(value, to: &integers) }
+            if field == 8 { _ = try constant(value.message()) }
             if field == 9 { names += try functions(value.message(), depth: depth) }
         }
         return .list(integers: integers, functions: names)
@@ -381,6 +382,13 @@ struct GraphDefinition {
                 try appendIntegers(value, to: &constant.integers)
             default: break
             }
+        }
+        // TensorFlow ends the process over a handle or an object that it did not make itself.
+        if constant.type == .resource || constant.type == .variant {
+            throw FNEError(
+                .invalidGraph,
+                "a constant is of type \(constant.type), which no frozen graph can hold. Freeze the model again, with its "
+                    + "variables as constants")
         }
         if let content, !content.isEmpty { constant.integers = integers(content, type: constant.type) }
         return constant
