@@ -64,12 +64,14 @@ package enum EngineFactory {
     ///   - input: the tensor that images are fed to
     ///   - selected: the tensors of the row, in the order of its columns
     ///   - height, width: the size of the network's input in pixels
-    /// - Throws: `.unknownTensor`, `.unsupportedTensor`, `.invalidArgument`, `.backendUnavailable`, `.backendError`.
+    /// - Throws: `.unknownTensor`, `.unsupportedTensor`, `.invalidArgument`, `.invalidGraph`, `.backendUnavailable`,
+    ///   `.backendError`.
     package static func open(
         _ model: Model, input: Model.Input, layers selected: [LayerSelection.Selected], height: Int, width: Int,
         _ options: EngineOptions
     ) throws -> PreparedNetwork {
         try model.checkLayout()
+        try model.checkShapes(input: input, layers: selected, height: height, width: width)
         return try TensorFlowEngine.open(
             model, input: input, layers: selected, height: height, width: width, options)
     }

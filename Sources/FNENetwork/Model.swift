@@ -179,6 +179,18 @@ public final class Model: @unchecked Sendable {
         }
     }
 
+    /// Checks that no tensor that the selected layers need is known to be too large.
+    ///
+    /// - Throws: `.invalidGraph`, with the name of the node.
+    package func checkShapes(
+        input: Input, layers selected: [LayerSelection.Selected], height: Int, width: Int
+    ) throws {
+        let roots = selected.map(\.name.node) + [input.name.node]
+        try TensorShapes.check(
+            graph, topology, needed: topology.ancestors(of: Set(roots.compactMap { graph.index[$0] })),
+            input: input.name, image: [input.batch ?? 1, height, width, 3])
+    }
+
     /// The node of a tensor. The error for a missing one lists the nearest names.
     private func node(_ tensor: TensorName, writtenAs text: String) throws -> GraphDefinition.Node {
         guard let number = graph.number(of: tensor.node) else { throw unknownTensor(text) }
