@@ -71,6 +71,7 @@ package enum EngineFactory {
         _ options: EngineOptions
     ) throws -> PreparedNetwork {
         try model.checkLayout()
+        try model.checkShapes(input: input, layers: selected, height: height, width: width)
         return try TensorFlowEngine.open(
             model, input: input, layers: selected, height: height, width: width, options)
     }

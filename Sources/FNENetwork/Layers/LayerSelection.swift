@@ -29,7 +29,7 @@ public enum LayerSelection {
             layers: layers.map { ($0.name, TensorName(node: $0.name, output: 0), $0.isDefault) },
             exact: { text in
                 let name = model.tensorName(text)
-                return model.graph.index[name.node] == nil ? nil : name
+                return model.graph.number(of: name.node) == nil ? nil : name
             },
             unknown: model.unknownTensor, whole: "graph")
         let kinds = Dictionary(model.tensors.map { ($0.name, $0.kind) }, uniquingKeysWith: { first, _ in first })
