@@ -190,6 +190,9 @@ def test_saving(tmp_path):
     (tmp_path / "codes.json").write_text(json.dumps({"format": "else"}))
     with pytest.raises(fne.FNEError, match="no packed codes"):
         PackedCodes.load(tmp_path / "codes.npy")
+    (tmp_path / "codes.json").write_text(json.dumps({"format": "fne-packed-codes", "version": 1, "features": "9"}))
+    with pytest.raises(fne.errors.SavedDataError, match=r"codes\.json' is damaged: features is missing or wrong"):
+        PackedCodes.load(tmp_path / "codes.npy")
 
 
 def test_search_without_memory():

@@ -24,7 +24,7 @@ __main__
 _command
 _command.doctor _command.embed _command.evaluate _command.layers _command.report _command.search
 _command.page
-_command.arguments _command.figures _command.pictures
+_command.arguments _command.figures _command.markup _command.output _command.pictures
 fne
 _evaluation.evaluate _evaluation.thresholds
 _evaluation.result
@@ -41,8 +41,10 @@ _extractor
 _options
 _codes _images _model
 _backend _embedding _freeze _library _outcome _pillow _selection _statistics
-_ffi
-_arguments _cache _graph_writer _interrupts _layer _libpath _progress _thresholds errors
+_ffi _saved
+_arguments _cache _graph_writer _interrupts _layer _libpath _progress _thresholds
+errors
+_text
 """
 
 
@@ -171,6 +173,20 @@ def test_thresholds_stand_once():
     assert (defaults.lower, defaults.upper) == (_thresholds.LOWER, _thresholds.UPPER)
     assert f"by default those of the paper, {_thresholds.LOWER} and {_thresholds.UPPER}" in fne.ternarize.__doc__
     assert _thresholds.LOWER in _thresholds.LOWERS and _thresholds.UPPER in _thresholds.UPPERS
+
+
+def test_what_is_printed_is_made_printable():
+    """One module prints what the command says, and escapes it. A progress line holds numbers alone."""
+    printing = set()
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            named = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+            printing |= {name} if named in ("print", "print_exc", "stdout", "stderr") else set()
+    assert printing == {"fne._command.output", "fne._command.doctor", "fne._progress", "fne.fne"}
+    doctor = [node for node in ast.walk(TREES["fne._command.doctor"]) if getattr(node, "attr", "") == "stdout"]
+    assert len(doctor) == 1, "it is flushed"
+    sentences = [node.args[0] for node in calls("fne.fne") if getattr(node.func, "id", "") == "print"]
+    assert len(sentences) == 3, "those of the example, which show numbers"
 
 
 def test_the_grammar_of_selectors_is_not_in_python():

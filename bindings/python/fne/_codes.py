@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from fne._arguments import as_count, choice
 from fne._ffi import check, lib
+from fne._layer import JSON as LAYER_JSON
 from fne._layer import Layer, from_json, side_by_side, span, to_json
+from fne._saved import mapped_array, parsed
 from fne._selection import select
 from fne.errors import InvalidArgumentError, SavedDataError, ShapeMismatchError
 
 METRICS = {"dot": 0, "cosine": 1, "hamming": 2}
 _FORMAT, _VERSION = "fne-packed-codes", 1
+_FACTS = {"features": int, "layers": (None, [LAYER_JSON])}
 
 
 class PackedCodes:
@@ -226,11 +229,15 @@ class PackedCodes:
     def load(cls, path: str | os.PathLike[str], *, mmap: bool = True) -> PackedCodes:
         """Reads what `save` wrote. The words are memory-mapped unless mmap is False."""
         source = _npy(path)
-        facts = json.loads(source.with_suffix(".json").read_text("utf-8"))
-        if facts.get("format") != _FORMAT or facts.get("version") != _VERSION:
-            raise SavedDataError(f"'{source.with_suffix('.json')}' describes no packed codes of version {_VERSION}")
+        beside = source.with_suffix(".json")
+        data, name = beside.read_bytes(), f"'{beside}'"
+        kind = parsed(data, {}, name)
+        if (kind.get("format"), kind.get("version")) != (_FORMAT, _VERSION):
+            raise SavedDataError(f"{name} describes no packed codes of version {_VERSION}")
+        facts = parsed(data, _FACTS, name)
         layers = facts["layers"]
-        words = numpy.load(source, mmap_mode="r" if mmap else None, allow_pickle=False)
+        words = mapped_array(source)
+        words = words if mmap else numpy.array(words)
         return cls(words, facts["features"], None if layers is None else [from_json(layer) for layer in layers])
 
 

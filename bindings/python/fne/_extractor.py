@@ -386,7 +386,7 @@ class _Run:
                 return 1
 
         def on_image_error(_user: Any, index: int, status: int, message: bytes) -> None:
-            refused.append((index, from_status(status, message.decode("utf-8", "replace"))))
+            refused.append((index, from_status(status, _ffi.decoded(message))))
 
         run = _ffi.sized(_ffi.ExtractRun)
         run.progress = _ffi.PROGRESS(on_progress)

@@ -11,6 +11,7 @@ import numpy
 
 from fne import errors
 from fne._libpath import library_candidates
+from fne._text import printable
 
 OK = 0
 KINDS = {0: "other", 1: "convolution", 2: "depthwise", 3: "dense", 4: "input"}
@@ -345,9 +346,14 @@ def _load() -> ctypes.CDLL:
 lib = _load()
 
 
+def decoded(message: bytes) -> str:
+    """A message of the library. Names of files in it may hold anything."""
+    return printable(message.decode("utf-8", "surrogateescape"))
+
+
 def last_error() -> str:
     """The message of this thread's last failed call."""
-    return str(lib.fne_last_error().decode("utf-8", "replace"))
+    return decoded(lib.fne_last_error())
 
 
 def check(status: int) -> None:

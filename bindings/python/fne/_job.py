@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,14 +22,16 @@ from fne._extractor import ON_ERROR, Extractor
 from fne._ffi import OK, check, lib
 from fne._images import ImageOptions
 from fne._interrupts import Interrupts
-from fne._layer import Layer, column_numbers, from_json, span
+from fne._layer import JSON as LAYER_JSON
+from fne._layer import Layer, column_numbers, from_json, side_by_side, span
 from fne._model import Model
 from fne._options import extractor_options
 from fne._progress import JobProgressLine
+from fne._saved import mapped_array, parsed
 from fne._selection import select
 from fne._statistics import Statistics
 from fne._thresholds import LOWER, UPPER
-from fne.errors import FileError, JobMismatchError
+from fne.errors import FileError, JobMismatchError, SavedDataError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -41,6 +42,40 @@ _PHASES = {0: "embedding", 1: "statistics", 2: "codes", 3: "finishing"}
 _STATES = {0: "running", 1: "features", 2: "finished"}
 _FORMATS = {"int8": 1, "packed": 2}
 _NO_CODES = -1
+
+#: What the package reads of a manifest. The library checks the rest.
+_MANIFEST = {
+    "keeps_features": bool,
+    "codes": (None, {"lower": float, "upper": float, "rules": str, "statistics": str, "formats": [str]}),
+    "engines": [{"tensorflow": str, "device": str, "processor": str}],
+    "settings": {
+        "model": {"sha256": str, "bytes": int},
+        "input": {
+            "tensor": str,
+            "height": int,
+            "width": int,
+            "crops": int,
+            "resize_mode": str,
+            "resize_height": int,
+            "resize_width": int,
+            "interpolation": str,
+            "channel_order": str,
+            "mean": [float],
+            "scale": [float],
+        },
+        "image_options": {
+            "max_bytes": int,
+            "max_pixels": int,
+            "max_chunk_bytes": int,
+            "max_scans": int,
+            "tolerate_truncation": bool,
+        },
+        "precision": str,
+        "float32_layers": (None, int),
+        "batch_size": int,
+        "layers": [LAYER_JSON],
+    },
+}
 
 JobProgress = Callable[[str, int, int], Any]
 Images = slice | Sequence[int] | NDArray[Any] | None
@@ -242,7 +277,10 @@ class Job:
             check(lib.fne_job_progress_info(handle(), ctypes.byref(self._info)))
         finally:
             handle.close()
-        self.manifest: dict[str, Any] = json.loads((self.folder / "manifest.json").read_bytes())
+        path = self.folder / "manifest.json"
+        self.manifest: dict[str, Any] = parsed(path.read_bytes(), _MANIFEST, f"'{path}'")
+        if not self.manifest["engines"] and self.state != "running":
+            raise SavedDataError(f"'{path}' is damaged: engines is empty")
 
     def __repr__(self) -> str:
         return f"<fne.Job {str(self.folder)!r}: {self.state}, {len(self)} images, {self.feature_count} features>"
@@ -274,13 +312,21 @@ class Job:
     @cached_property
     def layers(self) -> list[Layer]:
         """The layers in the order of the columns."""
-        return [from_json(layer) for layer in self.manifest["settings"]["layers"]]
+        layers = [from_json(layer) for layer in self.manifest["settings"]["layers"]]
+        if side_by_side(layers) != layers or layers[-1].features.stop != self.feature_count:
+            raise SavedDataError(f"'{self.folder / 'manifest.json'}' is damaged: its layers leave gaps or overlap")
+        return layers
 
     @cached_property
     def names(self) -> list[str]:
         """The names of the images, relative to the source, as `os.fsdecode` gives them."""
-        listed = (self.folder / "images.list").read_bytes()
-        return [os.fsdecode(name) for name in listed.split(b"\0")[:-1]]
+        path = self.folder / "images.list"
+        names = [os.fsdecode(name) for name in path.read_bytes().split(b"\0")[:-1]]
+        if len(names) != len(self):
+            raise SavedDataError(
+                f"'{path}' is damaged: it holds {len(names)} names, and the job has {len(self)} images"
+            )
+        return names
 
     @property
     def statuses(self) -> NDArray[numpy.int32]:
@@ -298,8 +344,16 @@ class Job:
         bad = set(numpy.flatnonzero(~self.ok).tolist())
         if not bad:
             return {}
-        with open(self.folder / "images.jsonl", "rb") as lines:
-            return {image: json.loads(line)["reason"] for image, line in enumerate(lines) if image in bad}
+        path = self.folder / "images.jsonl"
+        with open(path, "rb") as lines:
+            reasons = {
+                image: parsed(line, {"reason": str}, f"'{path}', line {image + 1},")["reason"]
+                for image, line in enumerate(lines)
+                if image in bad
+            }
+        if len(reasons) < len(bad):
+            raise SavedDataError(f"'{path}' is damaged: it ends before the job's last image")
+        return reasons
 
     # ---- what was computed
 
@@ -475,8 +529,24 @@ class Job:
         path = self.folder / name
         if not path.exists():
             raise FileError(f"'{path}' does not exist: the job is in the state '{self.state}', {self._kept()}")
-        matrix: NDArray[Any] = numpy.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-        return matrix
+        expected = self._matrices()[name]
+        matrix = mapped_array(path)
+        if (matrix.dtype, matrix.shape) != expected or not matrix.flags.c_contiguous:
+            raise SavedDataError(
+                f"'{path}' is damaged: it holds {matrix.dtype} {matrix.shape}; the job has {expected[0]} {expected[1]}"
+            )
+        return matrix if mapped else numpy.array(matrix)
+
+    def _matrices(self) -> dict[str, tuple[Any, tuple[int, ...]]]:
+        """The type and the shape of each file of numbers."""
+        features, rows = self.feature_count, len(self) * self.rows_per_image
+        return {
+            "status.npy": (numpy.dtype(numpy.int32), (len(self),)),
+            "features.npy": (numpy.dtype(numpy.float32), (rows, features)),
+            "codes.npy": (numpy.dtype(numpy.int8), (rows, features)),
+            "codes_packed.npy": (numpy.dtype(numpy.uint64), (rows, 2, -(-features // 64))),
+            "stats.npy": (numpy.dtype(numpy.float64), (2, features)),
+        }
 
     def _kept(self) -> str:
         formats = (self.manifest["codes"] or {}).get("formats", [])

@@ -61,6 +61,10 @@ def column_numbers(layers: Sequence[Layer]) -> NDArray[numpy.int64]:
     return numpy.concatenate([numpy.arange(layer.features.start, layer.features.stop) for layer in layers])
 
 
+#: The shape of what `to_json` gives, for `fne._saved.parsed`.
+JSON = {"name": str, "kind": str, "rank": int, "first_feature": int, "features": int}
+
+
 def to_json(layer: Layer) -> dict[str, Any]:
     """How a job's manifest and the file beside packed codes describe a layer."""
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fne._ffi import LOG, lib
+from fne._ffi import LOG, decoded, lib
 
 _LEVELS = {0: "info", 1: "warning", 2: "error"}
 
@@ -30,7 +30,7 @@ def set_log_callback(callback: Callable[[str, str], Any] | None) -> None:
 
     def forward(_user: Any, level: int, message: bytes) -> None:
         if callback is not None:
-            callback(_LEVELS.get(level, "info"), message.decode("utf-8", "replace"))
+            callback(_LEVELS.get(level, "info"), decoded(message))
 
     global _kept
     receiver = LOG(forward) if callback is not None else LOG()

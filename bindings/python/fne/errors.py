@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fne._text import printable
+
 
 class FNEError(Exception):
     """The base of all errors of libfne.
@@ -16,6 +18,10 @@ class FNEError(Exception):
     """
 
     status: int = 0
+
+    def __str__(self) -> str:
+        """The message in one line. Names of files in it may hold anything, and a terminal obeys some of it."""
+        return printable(super().__str__())
 
 
 class InvalidArgumentError(FNEError, ValueError):
@@ -116,7 +122,7 @@ class SkippedImagesWarning(UserWarning):
         self.paths = list(paths)
         self.reasons = list(reasons)
         shown = "; ".join(self.reasons[:3]) + ("; ..." if len(self.reasons) > 3 else "")
-        super().__init__(f"{len(self.indices)} images were skipped and have no row: {shown}")
+        super().__init__(printable(f"{len(self.indices)} images were skipped and have no row: {shown}"))
 
 
 #: The numbers of fne.h. A class with several numbers has the first of them as its own.

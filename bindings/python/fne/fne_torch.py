@@ -38,7 +38,7 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTra
 class UnknownLayerError(UnknownTensorError, KeyError):
     """The network has no module of that name. The message lists similar names."""
 
-    __str__ = Exception.__str__  # that of KeyError would put the message in quotes
+    __str__ = UnknownTensorError.__str__  # that of KeyError would put the message in quotes
 
 
 class FeatureExtractor(nn.Module):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
-import traceback
 from collections.abc import Sequence
 
 import fne
 from fne._command import doctor, embed, evaluate, layers, report, search
 from fne._command.arguments import EXIT_ERROR, EXIT_INTERRUPTED
+from fne._command.output import Parser, show_traceback, warn
 
 DESCRIPTION = """The Full-Network Embedding of images.
 
@@ -22,20 +21,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(given.run(given) or 0)
     except KeyboardInterrupt:
-        print("fne: interrupted", file=sys.stderr)
+        warn("fne: interrupted")
         return EXIT_INTERRUPTED
     except (fne.FNEError, OSError, ValueError, TypeError, ImportError) as failure:
         if given.debug:
-            traceback.print_exc()
-        print(f"fne: {failure}", file=sys.stderr)
+            show_traceback()
+        warn(f"fne: {failure}")
         return EXIT_ERROR
 
 
 def _parser() -> argparse.ArgumentParser:
     """The parser of the command and its sub-commands."""
-    result = argparse.ArgumentParser(
-        "fne", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    result = Parser("fne", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument("--version", action="version", version=f"fne {fne.__version__} ({fne.build_info()})")
     commands = result.add_subparsers(title="commands", required=True, metavar="COMMAND")
     layers.add_command(commands)

@@ -16,6 +16,7 @@ import numpy
 import fne
 from fne import zoo
 from fne._command.arguments import EXIT_ERROR, new_command
+from fne._command.output import say
 from fne._graph_writer import GraphWriter
 
 
@@ -35,10 +36,10 @@ def run(_given: argparse.Namespace) -> int:
     problems = 0
     for finding in findings():
         mark = "!" if finding.way_out else " "
-        print(f"{mark} {finding.what:12s} {finding.found}")
+        say(f"{mark} {finding.what:12s} {finding.found}")
         if finding.way_out:
             problems += 1
-            print(f"  {'':12s} -> {finding.way_out}")
+            say(f"  {'':12s} -> {finding.way_out}")
     sys.stdout.flush()
     return EXIT_ERROR if problems else 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 import fne
@@ -17,6 +16,7 @@ from fne._command.arguments import (
     new_command,
     shard,
 )
+from fne._command.output import say, warn
 from fne._extractor import ON_ERROR
 
 _MOST_NAMED = 5
@@ -93,11 +93,11 @@ def run_merge(given: argparse.Namespace) -> None:
 def _tell(job: fne.Job) -> None:
     failed = len(job.failures)
     for image, reason in list(job.failures.items())[:_MOST_NAMED]:
-        print(f"skipped: {job.names[image]}: {reason}", file=sys.stderr)
+        warn(f"skipped: {job.names[image]}: {reason}")
     if failed > _MOST_NAMED:
         more = failed - _MOST_NAMED
-        print(f"skipped: {more} more; {job.folder / 'images.jsonl'} names them", file=sys.stderr)
-    print(
+        warn(f"skipped: {more} more; {job.folder / 'images.jsonl'} names them")
+    say(
         f"{job.folder}: {len(job) - failed} images embedded, {failed} skipped, "
         f"{job.feature_count} features, {job.state}"
     )

@@ -19,6 +19,7 @@ from fne._command.arguments import (
     network,
     new_command,
 )
+from fne._command.output import say
 from fne._evaluation.classifiers import CLASSIFIERS
 from fne._evaluation.dataset import classes_of
 from fne._evaluation.evaluate import choices
@@ -98,7 +99,8 @@ def run(given: argparse.Namespace) -> None:
         **chosen,
         **extractor_options(given),
     )
-    print(result.table())
+    for line in result.table().split("\n"):
+        say(line)
     if given.thresholds:
         _thresholds(given, model)
 
@@ -119,15 +121,16 @@ def _thresholds(given: argparse.Namespace, model: fne.Model) -> None:
     labels = classes_of(given.source)[1]
     layers = [tensor.name for tensor in model.layers()]
     grid, near = fne.threshold_study(fne.Job(output / "job"), labels, seeds=given.seeds, layers=layers)
-    print("\naccuracy by thresholds, lower down, upper across; in brackets the paper's")
-    print("        " + "".join(f"{upper:^9.2f}" for upper in UPPERS))
+    say()
+    say("accuracy by thresholds, lower down, upper across; in brackets the paper's")
+    say("        " + "".join(f"{upper:^9.2f}" for upper in UPPERS))
     for lower, row in zip(LOWERS, grid, strict=True):
         cells = (
             f"[{value:.3f}]" if (lower, upper) == (LOWER, UPPER) else f" {value:.3f} "
             for upper, value in zip(UPPERS, row, strict=True)
         )
-        print(f"{lower:8.2f}" + "".join(f"{cell:^9}" for cell in cells))
-    print(f"{near:.2%} of the standardized values lie within 0.01 of one of the paper's thresholds")
+        say(f"{lower:8.2f}" + "".join(f"{cell:^9}" for cell in cells))
+    say(f"{near:.2%} of the standardized values lie within 0.01 of one of the paper's thresholds")
     found = {"lower": LOWERS, "upper": UPPERS, "accuracy": grid.tolist(), "share within 0.01 of the paper's": near}
     (output / "thresholds.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if importlib.util.find_spec("matplotlib"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,8 @@ from numpy.typing import NDArray
 
 from fne._codes import PackedCodes
 from fne._job import Job, row_numbers
+from fne._saved import parsed
+from fne.errors import InvalidArgumentError, SavedDataError
 
 #: The most images that the map and the neighbours are made of.
 _MOST_IMAGES = 2000
@@ -18,10 +19,15 @@ _MOST_IMAGES = 2000
 #: The most failures that are listed.
 _MOST_FAILURES = 200
 
+#: The most bytes of a file of runs, and the most seconds of a run: a thousand years.
+_MOST_BYTES, _MOST_SECONDS = 1 << 24, 1000 * 365 * 86400
+
 
 def figures(job: Job) -> dict[str, Any]:
     """All numbers of the page. The job keeps codes or features."""
     manifest = job.manifest
+    if not job.ok.any():
+        raise InvalidArgumentError(f"no image of the job in '{job.folder}' could be embedded; there is nothing to show")
     counts = _Counts(job.feature_count)
     for chunk in _codes(job):
         counts.add(chunk)
@@ -65,7 +71,18 @@ def figures(job: Job) -> dict[str, Any]:
 
 def _runs(job: Job) -> list[dict[str, Any]]:
     path = job.folder / "runs.jsonl"
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    if not path.exists():
+        return []
+    if path.stat().st_size > _MOST_BYTES:
+        raise SavedDataError(f"'{path}' is damaged: it has {path.stat().st_size} bytes")
+    runs = [
+        parsed(line, {"images": int, "seconds": float}, f"'{path}', line {number},")
+        for number, line in enumerate(path.read_bytes().splitlines(), 1)
+    ]
+    for number, run in enumerate(runs, 1):
+        if run["images"] < 0 or not 0 <= run["seconds"] <= _MOST_SECONDS:
+            raise SavedDataError(f"'{path}', line {number}, is damaged: it has a number that no run can have")
+    return runs
 
 
 def _codes(job: Job, step: int = 256) -> Iterator[NDArray[numpy.int8]]:

@@ -7,7 +7,9 @@ from typing import Any
 
 import fne
 from fne._command.arguments import add_model, network, new_command
+from fne._command.output import say
 from fne._selection import select
+from fne._text import printable
 
 
 def add_command(commands: Any) -> None:
@@ -41,14 +43,14 @@ def run(given: argparse.Namespace) -> None:
     except fne.UnknownTensorError as failure:
         raise ValueError(f"{failure}; --all lists every tensor") from None
     chosen = [tensors[number] for number in numbers]
-    width = max(len(tensor.name) for tensor in chosen)
-    print(f"{'name':{width}}  {'kind':11}  {'shape':16}  {'features':>8}  default")
+    width = max(len(printable(tensor.name)) for tensor in chosen)
+    say(f"{'name':{width}}  {'kind':11}  {'shape':16}  {'features':>8}  default")
     for tensor in chosen:
         shape = {4: "[n, h, w, {}]", 2: "[n, {}]"}.get(tensor.rank or 0, "?").format(tensor.channels or "?")
         features = str(tensor.channels or "?")
-        print(f"{tensor.name:{width}}  {tensor.kind:11}  {shape:16}  {features:>8}  {_role(tensor)}".rstrip())
+        say(f"{printable(tensor.name):{width}}  {tensor.kind:11}  {shape:16}  {features:>8}  {_role(tensor)}".rstrip())
     taken = [tensor.channels or 0 for tensor in chosen if tensor.is_default]
-    print(f"{len(taken)} default layers, {sum(taken)} features")
+    say(f"{len(taken)} default layers, {sum(taken)} features")
 
 
 def _role(tensor: fne.TensorInfo) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 import json
 from pathlib import Path
@@ -13,10 +12,9 @@ import numpy
 from numpy.typing import NDArray
 
 from fne._command.figures import neighbours
-from fne._command.pictures import png, square
-from fne._images import read_image
+from fne._command.markup import POLICY, Markup, element, joined
+from fne._command.pictures import picture_below, png, square
 from fne._job import Job
-from fne.errors import FNEError
 
 #: The most images that the map shows as pictures, and the most that are shown with their neighbours.
 _MOST_PICTURES = 500
@@ -47,35 +45,35 @@ def page(job: Job, facts: dict[str, Any], root: Path) -> str:
 
     Args:
         facts: the job's figures
-        root: the folder that the job's names are relative to, for the pictures
+        root: the folder that the job's names are relative to, for the pictures. None lies outside of it.
     """
     numbers, places, cosines = neighbours(job)
     thumbnails = _Thumbnails(job, root)
-    data = json.dumps(facts, ensure_ascii=True).replace("<", "\\u003c")
-    parts = [
-        "<!DOCTYPE html><html lang=en><head><meta charset=utf-8><meta name=viewport content='width=device-width'>",
-        f"<link rel=icon href='data:,'><title>{_text(job.folder.name)}: Full-Network Embedding</title>",
-        f"<style>{_STYLE}</style></head>",
-        f"<body><h1>{_text(job.folder.name)}</h1>",
+    data = Markup(json.dumps(facts, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c"))
+    name = job.folder.absolute().name
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        element("meta", name="viewport", content="width=device-width"),
+        element("link", rel="icon", href="data:,"),
+        element("title", f"{name}: Full-Network Embedding"),
+        element("style", Markup(_STYLE)),
+    )
+    body = element(
+        "body",
+        element("h1", name),
         _overview(facts),
         _failures(facts),
         _shares(facts),
         _map(numbers, places, thumbnails),
         _neighbours(numbers, cosines, thumbnails),
-        f"<script type='application/json' id=figures>{data}</script></body></html>",
-    ]
-    return "\n".join(parts)
+        element("script", data, type="application/json", id="figures"),
+    )
+    return "<!DOCTYPE html>" + element("html", head, body, lang="en") + "\n"
 
 
-def _text(value: Any) -> str:
-    return html.escape(str(value).encode("utf-8", "replace").decode())
-
-
-def _table(rows: list[tuple[str, str]]) -> str:
-    return "<table>" + "".join(f"<tr><th>{_text(name)}</th><td>{value}</td></tr>" for name, value in rows) + "</table>"
-
-
-def _overview(facts: dict[str, Any]) -> str:
+def _overview(facts: dict[str, Any]) -> Markup:
     settings, codes = facts["settings"], facts["codes"]
     engine = facts["engines"][-1]
     source = settings["input"]
@@ -85,57 +83,72 @@ def _overview(facts: dict[str, Any]) -> str:
         if facts["seconds"]
         else "-"
     )
-    rows = [
-        ("images", f"{facts['images']}: {facts['embedded']} embedded, {facts['failed']} failed"),
+    rows: list[tuple[str, list[Any]]] = [
+        ("images", [f"{facts['images']}: {facts['embedded']} embedded, {facts['failed']} failed"]),
         (
             "features",
-            f"{facts['features']} of {len(facts['layers'])} layers; "
-            f"{facts['constant']} constant, {facts['redundant']} redundant",
+            [
+                f"{facts['features']} of {len(facts['layers'])} layers; "
+                f"{facts['constant']} constant, {facts['redundant']} redundant"
+            ],
         ),
         (
             "codes",
-            f"below {codes['lower']} is -1, above {codes['upper']} is 1; {codes['statistics']} statistics"
-            if codes
-            else "none",
+            [
+                f"below {codes['lower']} is -1, above {codes['upper']} is 1; {codes['statistics']} statistics"
+                if codes
+                else "none"
+            ],
         ),
         (
             "network",
-            f"{settings['model']['bytes'] / 1e6:.1f} MB, <small>SHA-256 {_text(settings['model']['sha256'])}</small>",
+            [
+                f"{settings['model']['bytes'] / 1e6:.1f} MB, ",
+                element("small", f"SHA-256 {settings['model']['sha256']}"),
+            ],
         ),
         (
             "input",
-            _text(
+            [
                 f"{source['height']} x {source['width']}, {source['resize_mode']}, {source['interpolation']}, "
                 f"{source['crops']} crops, {source['channel_order']}, mean {source['mean']}, scale {source['scale']}"
-            ),
+            ],
         ),
         (
             "engine",
-            _text(
+            [
                 f"TensorFlow {engine['tensorflow']}, {settings['precision']}, batches of {settings['batch_size']}, "
                 f"{engine['device']}, {engine['processor']}"
-            ),
+            ],
         ),
-        ("time", speed),
+        ("time", [speed]),
     ]
-    return _table(rows)
+    return element("table", *(element("tr", element("th", name), element("td", *value)) for name, value in rows))
 
 
-def _failures(facts: dict[str, Any]) -> str:
+def _number(value: Any) -> Markup:
+    """A cell that holds a number."""
+    return element("td", value, class_="n")
+
+
+def _header(*names: str) -> Markup:
+    return element("tr", *(element("th", name) for name in names))
+
+
+def _failures(facts: dict[str, Any]) -> Markup:
+    title = element("h2", "Failures")
     if not facts["failed"]:
-        return "<h2>Failures</h2><p>none</p>"
-    rows = "".join(
-        f"<tr><td class=n>{f['image']}</td><td>{_text(f['name'])}</td><td>{_text(f['reason'])}</td></tr>"
-        for f in facts["failures"]
-    )
+        return joined(title, element("p", "none"))
+    rows = [
+        element("tr", _number(failure["image"]), element("td", failure["name"]), element("td", failure["reason"]))
+        for failure in facts["failures"]
+    ]
     more = facts["failed"] - len(facts["failures"])
-    rest = f"<p>and {more} more, in images.jsonl</p>" if more else ""
-    return (
-        f"<h2>Failures</h2><table id=failures><tr><th>image</th><th>name</th><th>reason</th></tr>{rows}</table>{rest}"
-    )
+    rest = element("p", f"and {more} more, in images.jsonl") if more else ""
+    return joined(title, element("table", _header("image", "name", "reason"), *rows, id="failures"), rest)
 
 
-def _shares(facts: dict[str, Any]) -> str:
+def _shares(facts: dict[str, Any]) -> Markup:
     """A bar for each layer, with the shares of -1, 0 and 1."""
     height, label, width = 15, 300, 520
     bars, table = [], []
@@ -145,62 +158,79 @@ def _shares(facts: dict[str, Any]) -> str:
         for name in ("minus", "zero", "plus"):
             part = layer[name] / total
             bars.append(
-                f"<rect x='{label + at * width:.2f}' y='{y + 2}' width='{part * width:.2f}' height='{height - 3}' "
-                f"fill='{_COLOURS[name]}'>"
-                f"<title>{_text(layer['name'])}: {part:.2%}</title></rect>"
+                element(
+                    "rect",
+                    element("title", f"{layer['name']}: {part:.2%}"),
+                    x=f"{label + at * width:.2f}",
+                    y=y + 2,
+                    width=f"{part * width:.2f}",
+                    height=height - 3,
+                    fill=_COLOURS[name],
+                )
             )
             at += part
-        bars.append(f"<text x='{label - 8}' y='{y + height - 4}' text-anchor='end'>{_text(layer['name'][-46:])}</text>")
-        bars.append(f"<text x='{label + width + 8}' y='{y + height - 4}'>{layer['features']}</text>")
+        bars.append(element("text", layer["name"][-46:], x=label - 8, y=y + height - 4, text_anchor="end"))
+        bars.append(element("text", layer["features"], x=label + width + 8, y=y + height - 4))
+        shares = (_number(f"{layer[name] / total:.2%}") for name in ("minus", "zero", "plus"))
         table.append(
-            f"<tr><td>{_text(layer['name'])}</td><td>{layer['kind']}</td><td class=n>{layer['features']}</td>"
-            + "".join(f"<td class=n>{layer[name] / total:.2%}</td>" for name in ("minus", "zero", "plus"))
-            + f"<td class=n>{layer['constant']}</td><td class=n>{layer['redundant']}</td></tr>"
+            element(
+                "tr",
+                element("td", layer["name"]),
+                element("td", layer["kind"]),
+                _number(layer["features"]),
+                *shares,
+                _number(layer["constant"]),
+                _number(layer["redundant"]),
+            )
         )
-    key = "".join(
-        f"<span class=key style='background:{_COLOURS[name]}'></span>{value}"
+    key = [
+        joined(element("span", class_="key", style=f"background:{_COLOURS[name]}"), value)
         for name, value in (("minus", -1), ("zero", 0), ("plus", 1))
-    )
-    head = "".join(
-        f"<th>{name}</th>" for name in ("layer", "kind", "features", "-1", "0", "1", "constant", "redundant")
-    )
-    return (
-        f"<h2>Shares of -1, 0, 1 by layer</h2><p>{key}</p><svg width='100%' viewBox='0 0 {label + width + 60} "
-        f"{len(facts['layers']) * height}'>{''.join(bars)}</svg><details><summary>in numbers</summary>"
-        f"<table id=layers><tr>{head}</tr>{''.join(table)}</table></details><p><small>A constant feature has the same "
-        "value in every image. A redundant feature equals an earlier one in every image.</small></p>"
+    ]
+    box = f"0 0 {label + width + 60} {len(facts['layers']) * height}"
+    head = _header("layer", "kind", "features", "-1", "0", "1", "constant", "redundant")
+    constant = "A constant feature has the same value in every image."
+    redundant = "A redundant feature equals an earlier one in every image."
+    return joined(
+        element("h2", "Shares of -1, 0, 1 by layer"),
+        element("p", *key),
+        element("svg", *bars, width="100%", viewBox=box),
+        element("details", element("summary", "in numbers"), element("table", head, *table, id="layers")),
+        element("p", element("small", f"{constant} {redundant}")),
     )
 
 
-def _map(numbers: NDArray[Any], places: NDArray[Any], thumbnails: _Thumbnails) -> str:
+def _map(numbers: NDArray[Any], places: NDArray[Any], thumbnails: _Thumbnails) -> Markup:
     shown = set(numpy.linspace(0, len(numbers) - 1, min(len(numbers), _MOST_PICTURES)).astype(int).tolist())
     parts = []
     for place, image in enumerate(numbers.tolist()):
-        style = f"style='left:{3 + 94 * places[place, 0]:.2f}%;top:{4 + 92 * places[place, 1]:.2f}%'"
+        style = f"left:{3 + 94 * places[place, 0]:.2f}%;top:{4 + 92 * places[place, 1]:.2f}%"
         picture = thumbnails.source(image) if place in shown else None
-        title = _text(thumbnails.name(image))
+        title = thumbnails.name(image)
         parts.append(
-            f"<img {style} alt='' title='{title}' src='{picture}'>" if picture else f"<i {style} title='{title}'></i>"
+            element("img", style=style, alt="", title=title, src=picture)
+            if picture
+            else element("i", style=style, title=title)
         )
-    return (
-        f"<h2>Map</h2><p><small>{len(numbers)} images, placed by the first two principal components of their codes."
-        "</small></p>"
-        f"<div id=map>{''.join(parts)}</div>"
-    )
+    note = f"{len(numbers)} images, placed by the first two principal components of their codes."
+    return joined(element("h2", "Map"), element("p", element("small", note)), element("div", *parts, id="map"))
 
 
-def _neighbours(numbers: NDArray[Any], cosines: NDArray[Any], thumbnails: _Thumbnails) -> str:
+def _neighbours(numbers: NDArray[Any], cosines: NDArray[Any], thumbnails: _Thumbnails) -> Markup:
     rows = []
     for place in numpy.linspace(0, len(numbers) - 1, min(len(numbers), _MOST_NEIGHBOURS)).astype(int).tolist():
         others = [other for other in numpy.argsort(-cosines[place], kind="stable").tolist() if other != place][:5]
-        cells = [thumbnails.figure(int(numbers[place]), "")]
-        cells += [thumbnails.figure(int(numbers[other]), f"<br>{cosines[place, other]:.3f}") for other in others]
-        rows.append(f"<div class=row>{''.join(cells)}</div>")
-    return f"<h2>Nearest neighbours</h2><p><small>by the cosine of the codes</small></p>{''.join(rows)}"
+        cells = [thumbnails.figure(int(numbers[place]))]
+        cells += [
+            thumbnails.figure(int(numbers[other]), element("br"), f"{cosines[place, other]:.3f}") for other in others
+        ]
+        rows.append(element("div", *cells, class_="row"))
+    note = element("p", element("small", "by the cosine of the codes"))
+    return joined(element("h2", "Nearest neighbours"), note, *rows)
 
 
 class _Thumbnails:
-    """Small pictures as data: addresses. An image that cannot be read has none."""
+    """Small pictures as data: addresses. An image that cannot be read, or lies outside the folder, has none."""
 
     def __init__(self, job: Job, root: Path) -> None:
         self._names, self._root = job.names, root
@@ -211,18 +241,14 @@ class _Thumbnails:
 
     def source(self, image: int) -> str | None:
         if image not in self._sources:
-            try:
-                pixels = read_image(self._root / self._names[image])
-            except (FNEError, OSError):
-                self._sources[image] = None
-            else:
-                self._sources[image] = data_address(pixels)
+            pixels = picture_below(self._root, self._names[image])
+            self._sources[image] = None if pixels is None else data_address(pixels)
         return self._sources[image]
 
-    def figure(self, image: int, caption: str) -> str:
+    def figure(self, image: int, *caption: Any) -> Markup:
         picture = self.source(image)
-        shown = f"<img alt='' src='{picture}'>" if picture else "<b></b>"
-        return f"<figure>{shown}{_text(Path(self._names[image]).name)}{caption}</figure>"
+        shown = element("img", alt="", src=picture) if picture else element("b")
+        return element("figure", shown, Path(self._names[image]).name, *caption)
 
 
 def data_address(pixels: NDArray[numpy.uint8]) -> str:

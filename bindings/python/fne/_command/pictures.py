@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
 import zlib
 
 import numpy
 from numpy.typing import NDArray
 
-from fne._images import resize
+from fne._images import read_image, resize
+from fne.errors import FNEError
+
+
+def picture_below(root: str | os.PathLike[str], name: str) -> NDArray[numpy.uint8] | None:
+    """The picture of that name in a folder, uint8 [height, width, 3]. None: it cannot be read, or lies elsewhere.
+
+    The names are a job's, and the job may come from others. So a name with ../, an absolute one, or a link must not
+    lead out of the folder. It must not lead to a pipe either, since reading one waits for ever.
+    """
+    folder = os.path.realpath(root)
+    try:
+        path = os.path.realpath(os.path.join(folder, name))
+        if os.path.commonpath([folder, path]) != folder or not stat.S_ISREG(os.stat(path).st_mode):
+            return None
+        return read_image(path)
+    except (FNEError, OSError, ValueError):  # ValueError: the name holds a zero byte
+        return None
 
 
 def square(pixels: NDArray[numpy.uint8], side: int) -> NDArray[numpy.uint8]:

@@ -10,6 +10,7 @@ from typing import Any
 import fne
 from fne._command.arguments import new_command
 from fne._command.figures import figures
+from fne._command.output import say
 from fne._command.page import page
 
 
@@ -33,7 +34,7 @@ def add_command(commands: Any) -> None:
 def run(given: argparse.Namespace) -> None:
     """Runs `fne report`."""
     write_report(fne.Job(given.job), given.output, given.images)
-    print(given.output)
+    say(given.output)
 
 
 def write_report(job: fne.Job, output: str | os.PathLike[str], images: str | os.PathLike[str] | None = None) -> None:

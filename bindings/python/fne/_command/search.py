@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 import fne
 from fne._codes import METRICS
 from fne._command.arguments import DEFAULT_NETWORK, network, new_command
-from fne._command.pictures import png, square
+from fne._command.output import say
+from fne._command.pictures import picture_below, png, square
 
 _SIDE, _GAP = 128, 6
 
@@ -49,12 +50,12 @@ def run(given: argparse.Namespace) -> None:
     job = fne.Job(given.job)
     found = search_job(job, network(given.model), given.queries, given.k, layers=given.layers, metric=given.metric)
     for query, hits in zip(given.queries, found, strict=True):
-        print(query)
+        say(query)
         for hit in hits:
-            print(f"  {hit.score:8.4f}  {hit.name}")
+            say(f"  {hit.score:8.4f}  {hit.name}")
     if given.output:
         contact_sheet(given.queries, found, given.output, given.images)
-        print(given.output)
+        say(given.output)
 
 
 class Hit(NamedTuple):
@@ -116,25 +117,27 @@ def contact_sheet(
     output: str | os.PathLike[str],
     images: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Draws a row for each query: the query itself, a gap, and the images found. An image that cannot be read is grey.
+    """Draws a row for each query: the query itself, a gap, and the images found. An image that cannot be read,
+    or lies outside the folder, is grey.
 
     Args:
         output: receives the sheet, a PNG
         images: the folder that the job's names are relative to; None: the working directory
     """
-    root = Path(images or ".")
+    root = images or "."
     columns = 1 + max(len(hits) for hits in found)
     step = _SIDE + _GAP
     sheet = numpy.full((len(queries) * step + _GAP, columns * step + 3 * _GAP, 3), 255, numpy.uint8)
     for row, (query, hits) in enumerate(zip(queries, found, strict=True)):
-        for column, path in enumerate([Path(query), *(root / hit.name for hit in hits)]):
+        pictures = [_readable(query), *(picture_below(root, hit.name) for hit in hits)]
+        for column, pixels in enumerate(pictures):
             left = _GAP + column * step + (2 * _GAP if column else 0)
-            sheet[_GAP + row * step :, left:][:_SIDE, :_SIDE] = _picture(path)
+            sheet[_GAP + row * step :, left:][:_SIDE, :_SIDE] = 224 if pixels is None else square(pixels, _SIDE)
     Path(output).write_bytes(png(sheet))
 
 
-def _picture(path: Path) -> NDArray[numpy.uint8]:
+def _readable(path: str | os.PathLike[str]) -> NDArray[numpy.uint8] | None:
     try:
-        return square(fne.read_image(path), _SIDE)
+        return fne.read_image(path)
     except (fne.FNEError, OSError):
-        return numpy.full((_SIDE, _SIDE, 3), 224, numpy.uint8)
+        return None

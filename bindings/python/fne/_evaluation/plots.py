@@ -10,6 +10,7 @@ import numpy
 from numpy.typing import NDArray
 
 from fne._evaluation.representations import REPRESENTATIONS
+from fne._text import printable
 from fne._thresholds import LOWER, UPPER
 
 PLOTS = ("accuracy.png", "shares.png", "confusion.png")
@@ -124,8 +125,8 @@ def plot_thresholds(grid: NDArray[Any], lowers: Sequence[float], uppers: Sequenc
 
 
 def _printable(text: str) -> str:
-    """A name that matplotlib shows as it is. A dollar begins no formula; bytes that are not UTF-8 are spelled out."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("$", r"\$")
+    """A name that matplotlib shows as it is. A dollar begins no formula; what cannot be shown is spelled out."""
+    return printable(text).replace("$", r"\$")
 
 
 def _line(axes: Any, places: list[int], rows: list[dict[str, Any]], name: str, **look: Any) -> None:
