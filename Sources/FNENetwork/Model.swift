@@ -62,6 +62,7 @@ public final class Model: @unchecked Sendable {
         try GraphSizes.check(graph, size: bytes.count)
         topology = try GraphTopology(graph)
         try GraphExpansion.check(graph, topology)
+        try GraphLoops.check(graph)
         analysis = LayerAnalysis(graph, topology)
         tensors = Self.table(graph, topology, analysis)
     }

@@ -171,7 +171,7 @@ final class GraphDefinitionTests: XCTestCase {
         }
         for (name, shown) in [
             (Self.kelvin, "'Map\\u{212a}ey'"), ("卷积", "'\\u{5377}\\u{79ef}'"), ("a b", "'a\\u{20}b'"),
-            ("a\u{1b}[2J", "'a\\u{1b}[2J'"), ("a\0", "'a\\u{0}'"), ("a\u{7f}", "'a\\u{7f}'"),
+            ("é", "'\\u{e9}'"),
         ] {
             fails(saying: "a node is named \(shown)", Wire.bytes(1, Wire.node(name, "Relu")))
             fails(saying: "an operation is named \(shown)", Wire.bytes(1, Wire.node("a", name)))
@@ -187,8 +187,14 @@ final class GraphDefinitionTests: XCTestCase {
                 saying: "a function is named \(shown)",
                 Wire.bytes(2, Wire.bytes(1, Wire.bytes(1, Wire.text(1, name)))))
         }
-        // Bytes that are no UTF-8, each of which would be read as the same replacement character.
-        fails(saying: "a node is named", Wire.bytes(1, Wire.bytes(1, [0x61, 0xff]) + Wire.text(2, "Relu")))
+        // Control characters, and bytes that are no UTF-8, all of which would be read as one replacement character.
+        for name in [Array("a\u{1b}[2J".utf8), [0x61, 0], [0x7f], [0x61, 0xff], [0xc3]] {
+            var graph = GraphWriter()
+            graph.append(Wire.bytes(1, Wire.bytes(1, name) + Wire.text(2, "Relu")))
+            assertFails(.invalidGraph, saying: "no GraphDef, or a damaged one", "The name of a node", "no printable") {
+                try graph.definition()
+            }
+        }
     }
 
     func testAUsersNameIsComparedByteByByte() throws {

@@ -65,7 +65,10 @@ enum GraphExpansion {
             let node = nodes[place]
             let called = calls[place].map { expanded[$0] }
             // A node that closes a loop comes later in the order. It has no depth yet, so that the loop is cut there.
-            let before = node.inputs.compactMap { number($0).map { depths[$0] } }.max() ?? 0
+            var before = 0
+            for input in node.inputs {
+                if let source = number(input) { before = max(before, depths[source]) }
+            }
             depths[place] = before + 1 + (called.map(\.depth).max() ?? 0)
             added += called.reduce(0) { $0 + $1.count }
             result.depth = max(result.depth, depths[place])
@@ -116,6 +119,10 @@ private struct Calls {
                 found.formUnion(alike[graph.functions[number].interface] ?? [])
             }
             return found.sorted()
+        }
+        guard !numbers.isEmpty else {
+            ofGraph = Array(repeating: [], count: graph.nodes.count)
+            return
         }
         ofGraph = graph.nodes.map(called)
         for function in graph.functions {

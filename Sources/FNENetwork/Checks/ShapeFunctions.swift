@@ -15,30 +15,104 @@ struct ShapeFunctions {
     /// The elements of larger tensors are not followed.
     private static let fewValues = GraphDefinition.Constant.fewIntegers
 
-    /// Operations whose output has the shape of the first input.
-    private static let keepingShape = names(
-        """
-        Abs Acos Acosh Asin Asinh Atan Atanh BiasAdd BiasAddV1 Ceil ClipByValue Cos Cosh Cumprod Cumsum Elu Enter Erf
-        Erfc Erfinv Exit Exp Expm1 Floor FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3
-        BatchNormWithGlobalNormalization Invert IsFinite IsInf IsNan LRN LeakyRelu Lgamma Log Log1p LogSoftmax
-        LogicalNot MatrixBandPart Neg NextIteration OnesLike PlaceholderWithDefault Reciprocal Relu Relu6 Reverse
-        ReverseSequence ReverseV2 Rint Round Rsqrt Selu Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Square Tan
-        Tanh TensorScatterUpdate ZerosLike AddN FneLRN
-        """)
+    private typealias Rule<Result> = (operations: String, rule: @Sendable (Self) -> Result)
 
-    /// Operations on two tensors, which are repeated to a common shape.
-    private static let pairwise = names(
-        """
-        Add AddV2 Atan2 Complex Div DivNoNan Equal FloorDiv FloorMod Greater GreaterEqual LeftShift Less LessEqual
-        LogicalAnd LogicalOr Maximum Minimum Mod Mul MulNoNan NotEqual Pow RealDiv RightShift SelectV2
-        SquaredDifference Sub TruncateDiv TruncateMod Xdivy Xlogy
-        """)
+    /// The rules for the first output. Further outputs are unknown.
+    private static let rulesForOne: [Rule<Tensor?>] = [
+        (
+            """
+            Abs Acos Acosh AddN Asin Asinh Atan Atanh BatchNormWithGlobalNormalization BiasAdd BiasAddV1 Ceil ClipByValue
+            Cos Cosh Cumprod Cumsum Elu Enter Erf Erfc Erfinv Exit Exp Expm1 Floor FusedBatchNorm FusedBatchNormV2
+            FusedBatchNormV3 Invert IsFinite IsInf IsNan LRN LeakyRelu Lgamma Log Log1p LogSoftmax LogicalNot
+            MatrixBandPart Neg NextIteration OnesLike PlaceholderWithDefault Reciprocal Relu Relu6 Reverse
+            ReverseSequence ReverseV2 Rint Round Rsqrt Selu Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Square
+            Tan Tanh TensorScatterUpdate ZerosLike
+            """, { Tensor(shape: $0.input(0).shape, growth: $0.input(0).growth) }
+        ),
+        (
+            """
+            Add AddV2 Atan2 Complex Div DivNoNan Equal FloorDiv FloorMod Greater GreaterEqual LeftShift Less LessEqual
+            LogicalAnd LogicalOr Maximum Minimum Mod Mul MulNoNan NotEqual Pow RealDiv RightShift SelectV2
+            SquaredDifference Sub TruncateDiv TruncateMod Xdivy Xlogy
+            """, { $0.broadcast }
+        ),
+        (
+            """
+            Cast CheckNumerics EnsureShape FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars
+            FakeQuantWithMinMaxVarsPerChannel GuaranteeConst Identity PreventGradient QuantizeAndDequantizeV2
+            QuantizeAndDequantizeV3 QuantizeAndDequantizeV4 Snapshot StopGradient
+            """, { $0.input(0) }
+        ),
+        ("All Any Max Mean Min Prod Sum", { $0.reduced }),
+        ("Const", { $0.constant }),
+        ("Shape", { $0.shape(of: $0.input(0)) }),
+        ("Size", { $0.input(0).shape.map { Tensor(shape: [], values: [product($0)]) } }),
+        ("Rank", { $0.input(0).shape.map { Tensor(shape: [], values: [$0.count]) } }),
+        ("Reshape", { $0.reshaped }),
+        ("Squeeze", { $0.squeezed }),
+        ("ExpandDims", { $0.expanded }),
+        ("Transpose", { $0.transposed }),
+        ("Concat", { $0.concatenated($0.inputs.dropFirst(), axis: $0.number(0)) }),
+        ("ConcatV2", { $0.concatenated($0.inputs.dropLast(), axis: $0.number($0.inputs.count - 1)) }),
+        ("Pack", { $0.packed }),
+        ("Tile", { $0.tiled }),
+        ("BroadcastTo", { $0.sized(by: 1) }),
+        ("ScatterNd", { $0.sized(by: 2) }),
+        ("Conv2DBackpropInput", { $0.sized(by: 0) }),
+        ("Fill", { $0.filled }),
+        ("Range", { $0.range }),
+        ("OneHot", { $0.oneHot }),
+        ("Diag", { $0.input(0).shape.map { Tensor(shape: $0 + $0) } }),
+        ("MatrixDiag", { $0.input(0).shape.flatMap { shape in shape.last.map { Tensor(shape: shape + [$0]) } } }),
+        ("MirrorPad Pad PadV2", { $0.padded }),
+        ("Slice", { $0.sliced }),
+        ("StridedSlice", { $0.stridedSlice }),
+        ("Gather GatherV2", { $0.gathered }),
+        ("ArgMax ArgMin", { $0.without(axis: $0.number(1)) }),
+        ("Conv2D", { $0.convolved { $0[3] } }),
+        ("DepthwiseConv2dNative", { $0.convolved { saturating($0[2], $0[3]) } }),
+        ("AvgPool MaxPool MaxPoolWithArgmax", { $0.pooled }),
+        ("MatMul", { $0.matrixProduct("transpose_a", "transpose_b") }),
+        ("BatchMatMul BatchMatMulV2 BatchMatMulV3", { $0.matrixProduct("adj_x", "adj_y") }),
+        ("Einsum", { $0.einsum }),
+        ("ResizeArea ResizeBicubic ResizeBilinear ResizeNearestNeighbor", { $0.resized }),
+        ("CropAndResize", { $0.cropped }),
+        (
+            "SpaceToDepth",
+            { $0.blocks { [$0[0], $0[1] / $1, $0[2] / $1, saturating($0[3], saturating($1, $1))] } }
+        ),
+        (
+            "DepthToSpace",
+            { $0.blocks { [$0[0], saturating($0[1], $1), saturating($0[2], $1), $0[3] / $1 / $1] } }
+        ),
+        ("SpaceToBatchND", { $0.toBatch }),
+        ("BatchToSpaceND", { $0.fromBatch }),
+    ]
 
-    private static let reductions = names("All Any Max Mean Min Prod Sum")
+    /// The rules for all outputs.
+    private static let rulesForAll: [Rule<Outputs>] = [
+        ("IdentityN", { .each($0.inputs) }),
+        ("ShapeN", { rule in .each(rule.inputs.map(rule.shape)) }),
+        ("Split", { $0.split($0.input(1), axis: $0.number(0), count: $0.node.integer("num_split")) }),
+        ("SplitV", { $0.splitBySizes }),
+        ("Switch", { .alike($0.input(0), 2) }),
+        ("TopKV2", { .alike($0.topValues, 2) }),
+        ("Unpack", { $0.unpacked }),
+    ]
 
-    private static func names(_ text: String) -> Set<String> {
-        Set(text.split(whereSeparator: \.isWhitespace).map(String.init))
-    }
+    private static let rules: [String: @Sendable (Self) -> Outputs] = {
+        var rules: [String: @Sendable (Self) -> Outputs] = [:]
+        for (operations, rule) in rulesForOne {
+            for name in operations.split(whereSeparator: \.isWhitespace) {
+                rules[String(name)] = { .first(rule($0) ?? .unknown) }
+            }
+        }
+        for (operation, rule) in rulesForAll { rules[operation] = rule }
+        return rules
+    }()
+
+    /// The outputs of the node.
+    var outputs: Outputs { Self.rules[node.operation]?(self) ?? .first(.unknown) }
 
     private func input(_ place: Int) -> Tensor { place < inputs.count ? inputs[place] : .unknown }
 
@@ -46,70 +120,6 @@ struct ShapeFunctions {
     private func number(_ place: Int) -> Int? {
         guard let values = input(place).values, values.count == 1 else { return nil }
         return values[0]
-    }
-
-    var outputs: Outputs {
-        let operation = node.operation
-        if node.isAny([.keepsBits, .keepsTensor]) { return .first(input(0)) }
-        if Self.keepingShape.contains(operation) {
-            return .first(Tensor(shape: input(0).shape, growth: input(0).growth))
-        }
-        if Self.pairwise.contains(operation) { return .first(broadcast) }
-        if Self.reductions.contains(operation) { return .first(reduced) }
-        switch operation {
-        case "IdentityN": return .each(inputs)
-        case "Switch": return .alike(input(0), 2)
-        case "Shape": return .first(shape(of: input(0)))
-        case "ShapeN": return .each(inputs.map(shape))
-        case "Split": return split(input(1), axis: number(0), count: node.integer("num_split"))
-        case "Unpack": return unpacked
-        case "SplitV": return splitBySizes
-        case "TopKV2": return .alike(topValues, 2)
-        default: return .first(output ?? .unknown)
-        }
-    }
-
-    /// The first output of other operations.
-    private var output: Tensor? {
-        switch node.operation {
-        case "Const": return constant
-        case "Size": return input(0).shape.map { Tensor(shape: [], values: [product($0)]) }
-        case "Rank": return input(0).shape.map { Tensor(shape: [], values: [$0.count]) }
-        case "Reshape": return reshaped
-        case "Squeeze": return squeezed
-        case "ExpandDims": return expanded
-        case "Transpose": return transposed
-        case "Concat": return concatenated(inputs.dropFirst(), axis: number(0))
-        case "ConcatV2": return concatenated(inputs.dropLast(), axis: number(inputs.count - 1))
-        case "Pack": return packed
-        case "Tile": return tiled
-        case "BroadcastTo": return sized(by: 1)
-        case "Fill": return filled
-        case "ScatterNd": return sized(by: 2)
-        case "Conv2DBackpropInput": return sized(by: 0)
-        case "Range": return range
-        case "OneHot": return oneHot
-        case "Diag": return input(0).shape.map { Tensor(shape: $0 + $0) }
-        case "MatrixDiag": return input(0).shape.flatMap { shape in shape.last.map { Tensor(shape: shape + [$0]) } }
-        case "Pad", "PadV2", "MirrorPad": return padded
-        case "Slice": return sliced
-        case "StridedSlice": return stridedSlice
-        case "Gather", "GatherV2": return gathered
-        case "ArgMax", "ArgMin": return without(axis: number(1))
-        case "Conv2D": return convolved(channels: { $0[3] })
-        case "DepthwiseConv2dNative": return convolved(channels: { saturating($0[2], $0[3]) })
-        case "AvgPool", "MaxPool", "MaxPoolWithArgmax": return pooled
-        case "MatMul": return matrixProduct("transpose_a", "transpose_b")
-        case "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3": return matrixProduct("adj_x", "adj_y")
-        case "Einsum": return einsum
-        case "ResizeArea", "ResizeBicubic", "ResizeBilinear", "ResizeNearestNeighbor": return resized
-        case "CropAndResize": return cropped
-        case "SpaceToDepth": return blocks { [$0[0], $0[1] / $1, $0[2] / $1, saturating($0[3], saturating($1, $1))] }
-        case "DepthToSpace": return blocks { [$0[0], saturating($0[1], $1), saturating($0[2], $1), $0[3] / $1 / $1] }
-        case "SpaceToBatchND": return toBatch
-        case "BatchToSpaceND": return fromBatch
-        default: return nil
-        }
     }
 
     // MARK: Values

@@ -240,16 +240,18 @@ struct GraphDefinition {
     ///   and attributes. It does allow other names of functions, which are refused too.
     private static func name(_ value: ProtobufReader.Value, of what: String) throws -> String {
         let bytes = try value.message()
-        guard bytes.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
-            let shown = String(decoding: bytes.prefix(200), as: UTF8.self).unicodeScalars
-                .map { $0.value > 0x20 && $0.value < 0x7f ? String($0) : "\\u{\(String($0.value, radix: 16))}" }
-                .joined()
+        if bytes.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) { return String(decoding: bytes, as: UTF8.self) }
+        guard bytes.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }), let name = String(validating: bytes, as: UTF8.self) else {
             throw FNEError(
                 .invalidGraph,
-                "\(what) is named '\(shown)'. Names in a graph must be of printable ASCII characters. "
-                    + "Rename it, and freeze the model again")
+                "this is no GraphDef, or a damaged one. The name of \(what) holds bytes that are no printable text")
         }
-        return String(decoding: bytes, as: UTF8.self)
+        let shown = name.unicodeScalars.prefix(100)
+            .map { $0.value > 0x20 && $0.value < 0x7f ? String($0) : "\\u{\(String($0.value, radix: 16))}" }
+        throw FNEError(
+            .invalidGraph,
+            "\(what) is named '\(shown.joined())'. Names in a graph must be of printable ASCII characters. "
+                + "Rename it, and freeze the model again")
     }
 
     private static func node(_ bytes: UnsafeRawBufferPointer) throws -> Node {
