@@ -46,8 +46,8 @@ enum GraphLoops {
             guard node.operation == "LoopCond" ? mayEnd(node, part) : mayEnd(node, graph) else {
                 throw FNEError(
                     .invalidGraph,
-                    "the loop of node '\(node.name)' (\(node.operation)) has a condition that reads nothing that the loop "
-                        + "changes, so that it would never end. Take it out, and freeze the model again")
+                    "the loop of node '\(node.name)' (\(node.operation)) has a condition that reads nothing that the "
+                        + "loop changes, so that it would never end. Take it out, and freeze the model again")
             }
         }
     }

@@ -1,5 +1,5 @@
-/// Computes the shapes of a node's outputs, and the elements of small tensors of integers, from those of its inputs. The
-/// rules are those of TensorFlow's operations (tensorflow/core/ops). What a rule does not know is unknown.
+/// Computes the shapes of a node's outputs, and the elements of small tensors of integers, from those of its inputs.
+/// The rules are those of TensorFlow's operations (tensorflow/core/ops). What a rule does not know is unknown.
 struct ShapeFunctions {
     typealias Tensor = TensorShapes.Tensor
     typealias Outputs = TensorShapes.Outputs
@@ -21,8 +21,8 @@ struct ShapeFunctions {
     private static let rulesForOne: [Rule<Tensor?>] = [
         (
             """
-            Abs Acos Acosh AddN Asin Asinh Atan Atanh BatchNormWithGlobalNormalization BiasAdd BiasAddV1 Ceil ClipByValue
-            Cos Cosh Cumprod Cumsum Elu Enter Erf Erfc Erfinv Exit Exp Expm1 Floor FusedBatchNorm FusedBatchNormV2
+            Abs Acos Acosh AddN Asin Asinh Atan Atanh BatchNormWithGlobalNormalization BiasAdd BiasAddV1 Ceil
+            ClipByValue Cos Cosh Cumprod Cumsum Elu Enter Erf Erfc Erfinv Exit Exp Expm1 Floor FusedBatchNorm FusedBatchNormV2
             FusedBatchNormV3 Invert IsFinite IsInf IsNan LRN LeakyRelu Lgamma Log Log1p LogSoftmax LogicalNot
             MatrixBandPart Neg NextIteration OnesLike PlaceholderWithDefault Reciprocal Relu Relu6 Reverse
             ReverseSequence ReverseV2 Rint Round Rsqrt Selu Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Square

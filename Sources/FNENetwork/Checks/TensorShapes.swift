@@ -1,7 +1,7 @@
 import FNESupport
 
-/// Follows the shapes of tensors through a graph for one image of a known size, and refuses a graph of which a tensor is
-/// known to be too large. A few nodes can ask for more memory than any machine has: forty concatenations of a tensor
+/// Follows the shapes of tensors through a graph for one image of a known size, and refuses a graph of which a tensor
+/// is known to be too large. A few nodes can ask for more memory than any machine has: forty concatenations of a tensor
 /// with itself, or a Tile by a size that the graph computes.
 ///
 /// A shape is followed as far as it is known. Operations that are not in the table below, and loops, give unknown

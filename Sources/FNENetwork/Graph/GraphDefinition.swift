@@ -121,7 +121,8 @@ struct GraphDefinition {
 
     /// The number of the node that a user names; nil where there is none.
     func number(of name: String) -> Int? {
-        // The graph's names are ASCII. Another name may be equal to one of them as Unicode compares, but is not the same.
+        // The graph's names are ASCII. Another name may be equal to one of them as Unicode compares, but is not the
+        // same.
         name.utf8.allSatisfy { $0 < 0x80 } ? index[name] : nil
     }
 
@@ -353,8 +354,8 @@ struct GraphDefinition {
                 guard !isForXLA(key) else {
                     throw FNEError(
                         .invalidGraph,
-                        "the function '\(names.first ?? "")' is called with '\(key)', which asks for a compiler. Freeze the "
-                            + "model again without jit_compile")
+                        "the function '\(names.first ?? "")' is called with '\(key)', which asks for a compiler. Freeze "
+                            + "the model again without jit_compile")
                 }
                 guard let value else { continue }
                 names += try attribute(value.message(), depth: depth + 1)?.functions ?? []
@@ -389,8 +390,8 @@ struct GraphDefinition {
         if constant.type == .resource || constant.type == .variant {
             throw FNEError(
                 .invalidGraph,
-                "a constant is of type \(constant.type), which no frozen graph can hold. Freeze the model again, with its "
-                    + "variables as constants")
+                "a constant is of type \(constant.type), which no frozen graph can hold. Freeze the model again, with "
+                    + "its variables as constants")
         }
         if let content, !content.isEmpty { constant.integers = integers(content, type: constant.type) }
         return constant
