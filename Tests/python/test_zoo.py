@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import multiprocessing
 import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +63,91 @@ def test_restricted_unpickler_runs_nothing():
         _torch_file.read_state_dict(pickle.dumps(5))
 
 
+def torch_file(offset=0, shape=(2, 3), strides=(3, 1), count=6, name="weight", extra=b"", tensors=1):
+    """A file with tensors on one storage, as torch.save wrote it before version 1.6."""
+
+    class Storage:
+        pass
+
+    class Pickler(pickle._Pickler):
+        def persistent_id(self, item):
+            return ("storage", Named("torch FloatStorage"), "0", "cpu", count) if isinstance(item, Storage) else None
+
+        def save(self, item, **given):
+            if isinstance(item, Named):
+                self.write(b"c" + item.replace(" ", "\n").encode() + b"\n")
+            elif isinstance(item, Tensor):
+                self.save(Named("torch._utils _rebuild_tensor_v2"))
+                self.save((storage, offset, shape, strides, False, None))
+                self.write(b"R")
+            else:
+                super().save(item, **given)
+
+    class Named(str):
+        pass
+
+    class Tensor:
+        pass
+
+    storage = Storage()
+    state = io.BytesIO()
+    Pickler(state, 2).dump({f"{name}{number}": Tensor() for number in range(tensors)})
+    parts = [pickle.dumps(part, 2) for part in (_torch_file._MAGIC, 1001, {})]
+    numbers = np.arange(6, dtype="<f4").tobytes()
+    return b"".join([*parts, extra or state.getvalue(), pickle.dumps(["0"], 2), (6).to_bytes(8, "little"), numbers])
+
+
+def test_a_tensor_is_a_part_of_its_storage():
+    read = _torch_file.read_state_dict(torch_file())["weight0"]
+    np.testing.assert_array_equal(read, np.float32([[0, 1, 2], [3, 4, 5]]))
+    read = _torch_file.read_state_dict(torch_file(strides=(1, 2)))["weight0"]
+    np.testing.assert_array_equal(read, np.float32([[0, 2, 4], [1, 3, 5]]))
+    read = _torch_file.read_state_dict(torch_file(offset=4, shape=(2, 1), strides=(1, 77)))["weight0"]
+    np.testing.assert_array_equal(read, np.float32([[4], [5]]))
+    assert _torch_file.read_state_dict(torch_file(offset=5, shape=(), strides=()))["weight0"] == 5
+
+
+@pytest.mark.parametrize(
+    "facts, message",
+    [
+        ({"shape": (1 << 15, 1 << 15), "strides": (0, 0)}, "overlap or leave gaps"),
+        ({"shape": (1 << 30,), "strides": (0,)}, "overlap or leave gaps"),
+        ({"shape": (5, 2), "strides": (1, 1)}, "overlap or leave gaps"),
+        ({"strides": (2, 1)}, "overlap or leave gaps"),
+        ({"strides": (-3, 1)}, "at least 0"),
+        ({"offset": -1}, "at least 0"),
+        ({"shape": (2.0, 3.0)}, "must be integers"),
+        ({"shape": (2, True), "strides": (1, 1)}, "must be integers"),
+        ({"offset": 1}, "beyond its storage"),
+        ({"shape": (1 << 40, 1 << 40), "strides": (1 << 40, 1)}, "beyond its storage"),
+        ({"shape": (2, 3), "strides": (3,)}, "damaged"),
+        ({"shape": 6, "strides": 1}, "damaged"),
+        ({"count": 1 << 40}, "truncated"),
+        ({"extra": b"N" + b"r" + b"\xff" * 4 + b"."}, "more memory"),
+        ({"extra": b"Np4294967295\n."}, "more memory"),
+        ({"extra": b"\x96" + (1 << 33).to_bytes(8, "little") + b"."}, "damaged"),
+        ({"extra": pickle.dumps(5)}, "damaged"),
+        ({"extra": b"]."}, "damaged"),
+    ],
+)
+def test_tensors_that_a_file_does_not_hold(facts, message):
+    """Hundreds of bytes are a clear error, and take no memory of which they only speak."""
+    data = torch_file(**facts)
+    assert len(data) < 600
+    tracemalloc.start()
+    try:
+        with pytest.raises(pickle.UnpicklingError, match=message) as caught:
+            _torch_file.read_state_dict(data)
+        assert isinstance(caught.value, fne.FNEError) and tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_tensors_share_the_memory_of_their_storage():
+    read = _torch_file.read_state_dict(torch_file(tensors=1000))
+    assert len(read) == 1000 and np.shares_memory(read["weight0"], read["weight999"])
+
+
 def test_truncated_weights_are_noticed():
     from fne.zoo._efficientnet import _weights
 
@@ -88,6 +176,58 @@ def test_a_failed_conversion_leaves_nothing(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
     assert _cache.cached("network.pb", lambda: b"graph").read_bytes() == b"graph"
     assert _cache.cached("network.pb", fail).read_bytes() == b"graph"
+
+
+@pytest.mark.parametrize("mask, rights", [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_files_in_the_cache_have_the_usual_rights(monkeypatch, tmp_path, mask, rights):
+    """So that others can read a shared cache."""
+    monkeypatch.setenv("FNE_CACHE", str(tmp_path / "new"))
+    before = os.umask(mask)
+    try:
+        path = _cache.cached("network.pb", lambda: b"graph")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == rights and os.listdir(path.parent) == ["network.pb"]
+
+
+def test_a_cache_that_cannot_be_used(monkeypatch, tmp_path):
+    way_out = "set FNE_CACHE to a folder that you can write to"
+
+    def refused(message):
+        with pytest.raises(fne.FileError, match=f"{message}.*{way_out}"):
+            _cache.cached("network.pb", lambda: b"graph")
+
+    (tmp_path / "file").touch()
+    for name in ("FNE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    refused("file/.cache/fne' cannot be used: Not a directory")
+    monkeypatch.setenv("HOME", "/proc")
+    refused("'/proc/.cache/fne' cannot be used: No such file")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    refused("cannot be used: Permission denied")
+    monkeypatch.undo()
+    monkeypatch.setenv("FNE_CACHE", str(tmp_path / "full"))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    refused("full' cannot be used: No space left")
+    assert os.listdir(tmp_path / "full") == []
+
+
+def test_without_a_home_folder(monkeypatch, capsys):
+    from fne._command import main
+
+    for name in ("FNE_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    with pytest.raises(fne.FileError, match="no home folder.* set FNE_CACHE"):
+        fne.zoo.efficientnet_lite0()
+    assert main(["doctor"]) == 1
+    assert "there is no home folder\n               -> set FNE_CACHE" in capsys.readouterr().out
 
 
 def _convert(folder):

@@ -15,6 +15,7 @@ import numpy
 
 import fne
 from fne import zoo
+from fne._cache import WAY_OUT
 from fne._command.arguments import EXIT_ERROR, new_command
 from fne._command.output import say
 from fne._graph_writer import GraphWriter
@@ -129,11 +130,14 @@ def _network() -> Finding:
 
 
 def _cache() -> Finding:
-    folder = zoo.cache_folder()
-    size = sum(file.stat().st_size for file in folder.glob("*") if file.is_file()) if folder.is_dir() else 0
+    try:
+        folder = zoo.cache_folder()
+    except fne.FileError:
+        return Finding("cache", "there is no home folder", WAY_OUT)
     parent = folder
-    while not parent.exists():
+    while not os.path.exists(parent):
         parent = parent.parent
-    if parent.is_dir() and os.access(parent, os.W_OK):
-        return Finding("cache", f"{folder}, {size / 1e6:.0f} MB")
-    return Finding("cache", f"{folder} cannot be written to", "set FNE_CACHE to a folder that you can write to")
+    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
+        return Finding("cache", f"{folder} cannot be written to", WAY_OUT)
+    size = sum(file.stat().st_size for file in folder.glob("*") if file.is_file()) if folder.is_dir() else 0
+    return Finding("cache", f"{folder}, {size / 1e6:.0f} MB")
