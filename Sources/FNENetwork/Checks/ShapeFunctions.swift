@@ -22,11 +22,11 @@ struct ShapeFunctions {
         (
             """
             Abs Acos Acosh AddN Asin Asinh Atan Atanh BatchNormWithGlobalNormalization BiasAdd BiasAddV1 Ceil
-            ClipByValue Cos Cosh Cumprod Cumsum Elu Enter Erf Erfc Erfinv Exit Exp Expm1 Floor FusedBatchNorm FusedBatchNormV2
-            FusedBatchNormV3 Invert IsFinite IsInf IsNan LRN LeakyRelu Lgamma Log Log1p LogSoftmax LogicalNot
-            MatrixBandPart Neg NextIteration OnesLike PlaceholderWithDefault Reciprocal Relu Relu6 Reverse
-            ReverseSequence ReverseV2 Rint Round Rsqrt Selu Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Square
-            Tan Tanh TensorScatterUpdate ZerosLike
+            ClipByValue Cos Cosh Cumprod Cumsum Elu Enter Erf Erfc Erfinv Exit Exp Expm1 Floor FusedBatchNorm
+            FusedBatchNormV2 FusedBatchNormV3 Invert IsFinite IsInf IsNan LRN LeakyRelu Lgamma Log Log1p LogSoftmax
+            LogicalNot MatrixBandPart Neg NextIteration OnesLike PlaceholderWithDefault Reciprocal Relu Relu6 Reverse
+            ReverseSequence ReverseV2 Rint Round Rsqrt Selu Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt
+            Square Tan Tanh TensorScatterUpdate ZerosLike
             """, { Tensor(shape: $0.input(0).shape, growth: $0.input(0).growth) }
         ),
         (

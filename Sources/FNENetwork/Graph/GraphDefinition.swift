@@ -354,8 +354,8 @@ struct GraphDefinition {
                 guard !isForXLA(key) else {
                     throw FNEError(
                         .invalidGraph,
-                        "the function '\(names.first ?? "")' is called with '\(key)', which asks for a compiler. Freeze "
-                            + "the model again without jit_compile")
+                        "the function '\(names.first ?? "")' is called with '\(key)', which asks for a compiler. "
+                            + "Freeze the model again without jit_compile")
                 }
                 guard let value else { continue }
                 names += try attribute(value.message(), depth: depth + 1)?.functions ?? []
