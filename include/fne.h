@@ -595,8 +595,8 @@ typedef struct fne_extractor_options {
                                     classifier's (`*` any run, `?` one character, `[abc]`, `[a-c]`, `[!abc]`). "all"
                                     selects the default layers and the classifier's. "last:25%" selects the last
                                     ceil(0.25 L) of the L default layers. The rows hold the layers in the order of the
-                                    selectors, and those of one selector in graph order. No layer may be selected
-                                    twice. */
+                                    selectors, and those of one selector in graph order. A layer that several
+                                    selectors select stands once. Its exact name may be given once only. */
     uint64_t layer_count;      /**< number of layers, at most 2^20. 0: all default layers. */
     uint32_t height;           /**< height of the input in pixels, 1 to 16384. 0: as the graph's placeholder says. */
     uint32_t width;            /**< width of the input, as height */
@@ -651,8 +651,8 @@ FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t
  * \param[out] extractor  receives the extractor, which fne_extractor_close() frees
  * \return FNE_OK or an error
  * \retval FNE_INVALID_ARGUMENT     also where height, width or batch_size differs from the graph's own, where neither
- *                                  says the height or the width, where a layer is selected twice, or where there is no
- *                                  such GPU
+ *                                  says the height or the width, where an exact name is given twice, or where there is
+ *                                  no such GPU
  * \retval FNE_UNKNOWN_TENSOR       there is no such input or layer (the message lists the nearest names), or no layer
  *                                  at all, or not exactly one float32 placeholder where input_tensor is NULL
  * \retval FNE_UNSUPPORTED_TENSOR   the input is not float32 [n, H, W, 3], a layer is neither float32 [n, H, W, C] nor

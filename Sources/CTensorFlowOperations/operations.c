@@ -18,6 +18,11 @@ typedef struct TF_DimensionHandle TF_DimensionHandle;
 typedef struct TF_KernelBuilder TF_KernelBuilder;
 typedef struct TF_OpKernelConstruction TF_OpKernelConstruction;
 typedef struct TF_OpKernelContext TF_OpKernelContext;
+typedef struct TF_Buffer {
+    const void *data;
+    size_t length;
+    void (*data_deallocator)(void *data, size_t length);
+} TF_Buffer;
 
 enum { FLOAT = 1, BFLOAT16 = 14 };                             // TF_DataType
 enum { OK = 0, INVALID_ARGUMENT = 3, RESOURCE_EXHAUSTED = 8 }; // TF_Code
@@ -75,6 +80,9 @@ static struct {
     TF_Tensor *(*AllocateOutput)(TF_OpKernelContext *, int, int type, const int64_t *dims, int rank, size_t bytes,
                                  TF_Status *);
     void (*OpKernelContext_Failure)(TF_OpKernelContext *, TF_Status *);
+
+    TF_Buffer *(*GetRegisteredKernelsForOp)(const char *op, TF_Status *);
+    void (*DeleteBuffer)(TF_Buffer *);
 } tf;
 
 static const char *bind(void *library) {
@@ -126,6 +134,8 @@ static const char *bind(void *library) {
     BIND(GetInput);
     BIND(AllocateOutput);
     BIND(OpKernelContext_Failure);
+    BIND(GetRegisteredKernelsForOp);
+    BIND(DeleteBuffer);
 #undef BIND
     return NULL;
 }
@@ -399,6 +409,15 @@ static void register_kernels(const char *name, const int *types, int count, void
 
 static void destroy_nothing(void *kernel) { (void)kernel; }
 
+// Whether TensorFlow has kernels for an operation.
+static int is_registered(const char *operation, TF_Status *status) {
+    TF_Buffer *kernels = tf.GetRegisteredKernelsForOp(operation, status);
+    int found = tf.GetCode(status) == OK && kernels != NULL && kernels->length > 0;
+    if (kernels != NULL) tf.DeleteBuffer(kernels);
+    tf.SetStatus(status, OK, "");
+    return found;
+}
+
 const char *cto_register(void *library) {
     static char problem[256];
     const char *missing = bind(library);
@@ -407,6 +426,12 @@ const char *cto_register(void *library) {
         return problem;
     }
     TF_Status *status = tf.NewStatus();
+    // TensorFlow ends the process where a name is registered twice.
+    if (is_registered("FneMapMean", status)) {
+        int are_all = is_registered("FneLRN", status) && is_registered("FneAdd", status);
+        tf.DeleteStatus(status);
+        return are_all ? NULL : "another copy of libfne has registered a part of the operations";
+    }
     TF_OpDefinitionBuilder *mean = tf.NewOpDefinitionBuilder("FneMapMean");
     tf.OpDefinitionBuilderAddAttr(mean, "T: {float, bfloat16}");
     tf.OpDefinitionBuilderAddInput(mean, "map: T");

@@ -5,7 +5,8 @@ package protocol Engine: Sendable {
     /// Runs a batch. Several threads may call this at once.
     ///
     /// - Parameters:
-    ///   - input: float32 [count, height, width, 3], aligned to 64 bytes
+    ///   - input: float32 [count, height, width, 3]. Memory that is aligned to 64 bytes, as that of a batch is, can be
+    ///     taken without a copy.
     ///   - rows: receives float32 [count, featureCount]
     func run(_ input: UnsafeMutablePointer<Float>, count: Int, to rows: UnsafeMutablePointer<Float>) throws
 
@@ -15,26 +16,6 @@ package protocol Engine: Sendable {
     /// Facts about the engine and the machine that the last bits of a row can depend on. A job's manifest holds them as
     /// members of a JSON object, and compares them when the job is resumed.
     var facts: [JSON.Member] { get }
-}
-
-/// A layer of the network, and its place in a row of features.
-public struct Layer: Sendable {
-    /// The name of the layer's tensor, without "import/" and ":0".
-    public let name: String
-    /// The kind of the layer.
-    public let kind: TensorKind
-    /// The rank of the tensor. A tensor of rank 4 is averaged over height and width. One of rank 2 is taken as it is.
-    public let rank: Int
-    /// The columns of the row that hold the layer's features.
-    public let features: Range<Int>
-
-    /// A layer with its place in the row.
-    package init(name: String, kind: TensorKind, rank: Int, features: Range<Int>) {
-        self.name = name
-        self.kind = kind
-        self.rank = rank
-        self.features = features
-    }
 }
 
 /// The choices in computing that results depend on.

@@ -61,6 +61,8 @@ public final class Model: @unchecked Sendable {
         try GraphConsistency.check(graph)
         try GraphSizes.check(graph, size: bytes.count)
         topology = try GraphTopology(graph)
+        try GraphExpansion.check(graph, topology)
+        try GraphLoops.check(graph)
         analysis = LayerAnalysis(graph, topology)
         tensors = Self.table(graph, topology, analysis)
     }
@@ -162,7 +164,7 @@ public final class Model: @unchecked Sendable {
     /// The tensor that a user names. It is the graph's tensor of exactly that name, else the one without "import/".
     func tensorName(_ text: String) -> TensorName {
         let exact = TensorName(text)
-        return graph.index[exact.node] != nil ? exact : TensorName(userWritten: text)
+        return graph.number(of: exact.node) != nil ? exact : TensorName(userWritten: text)
     }
 
     /// Checks that no map is [n, channels, height, width]. The pooling would average the wrong axes of such a map.
@@ -178,9 +180,21 @@ public final class Model: @unchecked Sendable {
         }
     }
 
+    /// Checks that no tensor that the selected layers need is known to be too large.
+    ///
+    /// - Throws: `.invalidGraph`, with the name of the node.
+    package func checkShapes(
+        input: Input, layers selected: [LayerSelection.Selected], height: Int, width: Int
+    ) throws {
+        let roots = selected.map(\.name.node) + [input.name.node]
+        try TensorShapes.check(
+            graph, topology, needed: topology.ancestors(of: Set(roots.compactMap { graph.index[$0] })),
+            input: input.name, image: [input.batch ?? 1, height, width, 3])
+    }
+
     /// The node of a tensor. The error for a missing one lists the nearest names.
     private func node(_ tensor: TensorName, writtenAs text: String) throws -> GraphDefinition.Node {
-        guard let number = graph.index[tensor.node] else { throw unknownTensor(text) }
+        guard let number = graph.number(of: tensor.node) else { throw unknownTensor(text) }
         return graph.nodes[number]
     }
 

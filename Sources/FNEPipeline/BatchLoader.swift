@@ -92,7 +92,7 @@ final class BatchLoader {
     func take() -> Batch? {
         monitor.locked {
             let number = nextBatch
-            guard number * batchSize < count else { return nil }
+            guard !stopped, number * batchSize < count else { return nil }
             nextBatch += 1
             let slot = number % slots.count
             while slots[slot].batch != number || slots[slot].pending > 0 {

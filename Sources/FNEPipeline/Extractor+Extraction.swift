@@ -206,6 +206,13 @@ extension Extractor {
                     + "Start workers with spawn, or open the first extractor in the child")
         }
         guard count >= 1 else { throw FNEError(.invalidArgument, "there are no images") }
+        let wantsCodes = output.codes != nil || output.packed != nil
+        guard wantsCodes || output.features != nil || output.sink != nil else {
+            throw FNEError(.invalidArgument, "the output receives nothing. Give it features, codes or packed codes")
+        }
+        guard !wantsCodes || output.discretizer != nil else {
+            throw FNEError(.invalidArgument, "the output has no discretizer, which makes the codes")
+        }
         if let discretizer = output.discretizer, discretizer.featureCount != featureCount {
             throw FNEError(
                 .shapeMismatch,

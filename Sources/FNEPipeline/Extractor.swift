@@ -38,7 +38,8 @@ public final class Extractor: @unchecked Sendable {
 
     /// Opens the engine that runs the model. Its library is loaded if it is not loaded yet.
     ///
-    /// - Throws: `.unknownTensor`, `.unsupportedTensor`, `.invalidArgument`, `.backendUnavailable`, `.backendError`.
+    /// - Throws: `.unknownTensor`, `.unsupportedTensor`, `.invalidArgument`, `.invalidGraph`, `.backendUnavailable`,
+    ///   `.backendConflict`, `.backendError`, `.forked`.
     public init(_ model: Model, _ options: Options = Options()) throws {
         let input = try model.input(named: options.inputTensor)
         let selected = try LayerSelection.resolve(options.layers, in: model)

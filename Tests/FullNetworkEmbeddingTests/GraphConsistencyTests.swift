@@ -109,9 +109,40 @@ final class GraphConsistencyTests: XCTestCase {
                     attributes: ["dtype": Wire.number(6, type), "value": Attribute.tensor(type: valueType, [1])])
             }
         }
-        for type in 1...23 { XCTAssertNoThrow(try constant(type, type)) }
+        for type in 1...23 where type != 20 && type != 21 { XCTAssertNoThrow(try constant(type, type)) }
         assertFails(.invalidGraph, saying: "another type") { try constant(1, 3) }
         assertFails(.invalidGraph, saying: "another type") { try constant(99, 99) }
+    }
+
+    /// TensorFlow ends the process over these. It takes constants of strings, as Assert and summaries have.
+    func testConstantsAreNoHandlesAndNoObjects() throws {
+        for (type, name) in [(20, "resource"), (21, "variant")] {
+            let constant = Attribute.tensor(type: type, [])
+            let attributes: [[UInt8]] = [
+                constant,
+                Wire.bytes(1, Wire.bytes(8, Array(constant.dropFirst(2)))), // in a list
+                Wire.bytes(10, Wire.text(1, "f") + Wire.bytes(2, Wire.text(1, "g") + Wire.bytes(2, constant))),
+            ]
+            for attribute in attributes {
+                let node = Wire.node("bad", "Const", attributes: ["value": attribute])
+                for inFunction in [false, true] {
+                    assertFails(
+                        .invalidGraph, saying: "attribute 'value' of node 'bad'", "of type \(name)", "Freeze"
+                    ) {
+                        try check {
+                            if inFunction {
+                                $0.function("helper", body: [node])
+                            } else {
+                                $0.append(Wire.bytes(1, node))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let message = Attribute.tensor(type: 7, [], Wire.text(8, "must be positive"))
+        XCTAssertNoThrow(
+            try check { $0.node("good", "Const", attributes: ["dtype": Wire.number(6, 7), "value": message]) })
     }
 
     func testLoopsEnd() throws {

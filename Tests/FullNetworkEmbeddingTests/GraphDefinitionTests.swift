@@ -51,10 +51,47 @@ final class GraphDefinitionTests: XCTestCase {
         var graph = GraphWriter()
         graph.placeholder("input", [1])
         graph.function("double", body: [Wire.node("sum", "Add", ["x", "x"]), Wire.node("out", "Identity", ["sum"])])
-        let nodes = try graph.definition().functionNodes
-        XCTAssertEqual(nodes.map(\.function), ["double", "double"])
-        XCTAssertEqual(nodes.map(\.node.name), ["sum", "out"])
-        XCTAssertEqual(nodes.map(\.node.operation), ["Add", "Identity"])
+        let functions = try graph.definition().functions
+        XCTAssertEqual(functions.map(\.name), ["double"])
+        XCTAssertEqual(functions[0].nodes.map(\.name), ["sum", "out"])
+        XCTAssertEqual(functions[0].nodes.map(\.operation), ["Add", "Identity"])
+    }
+
+    /// The wire format of a signature, of what a function returns, and of attributes that are functions.
+    func testFunctions() throws {
+        func given(_ name: String, _ attributes: KeyValuePairs<String, [UInt8]> = [:]) -> [UInt8] {
+            Wire.text(1, name) + attributes.flatMap { Wire.bytes(2, Wire.text(1, $0.key) + Wire.bytes(2, $0.value)) }
+        }
+        let both = Wire.bytes(1, Wire.bytes(9, given("f")) + Wire.bytes(9, given("g")) + Wire.bytes(3, [1, 2]))
+        let nested = Wire.bytes(10, given("outer", ["x": Wire.bytes(10, given("inner")), "T": Attribute.float32]))
+        var graph = GraphWriter()
+        graph.node("call", "Case", attributes: ["branches": both, "f": nested])
+        let signature =
+            Wire.text(1, "helper") + Wire.bytes(2, Wire.text(1, "a") + Wire.number(3, 1))
+            + Wire.bytes(2, Wire.text(1, "b")) + Wire.bytes(3, Wire.text(1, "sum"))
+        let function =
+            Wire.bytes(1, signature)
+            + Wire.bytes(3, Wire.node("n", "Add", ["a", "m:out:0"], attributes: ["f": Wire.text(9, "g")]))
+            + Wire.bytes(4, Wire.text(1, "sum") + Wire.text(2, "n:z:0"))
+            + Wire.bytes(5, Wire.text(1, "api_implements") + Wire.bytes(2, Attribute.text("lstm")))
+        graph.append(Wire.bytes(2, Wire.bytes(1, function)))
+        let definition = try graph.definition()
+        let node = definition.nodes[0]
+        XCTAssertEqual(node.attributes["branches"]?.functions, ["f", "g"])
+        XCTAssertEqual(node.integers("branches"), [1, 2])
+        XCTAssertEqual(node.attributes["f"]?.functions, ["outer", "inner"])
+        let helper = definition.functions[0]
+        XCTAssertEqual(helper.arguments, ["a", "b"])
+        XCTAssertEqual(helper.results, ["sum"])
+        XCTAssertEqual(helper.returned, ["sum": "n:z:0"])
+        XCTAssertEqual(helper.interface, "lstm")
+        XCTAssertEqual(helper.nodes[0].inputs.map(\.source), ["a", "m"])
+        guard case .placeholder("g")? = helper.nodes[0].attributes["f"] else { return XCTFail("no placeholder") }
+
+        var deep = Wire.bytes(10, given("f"))
+        for _ in 0..<1_000 { deep = Wire.bytes(10, Wire.text(1, "f") + Wire.bytes(2, Wire.bytes(2, deep))) }
+        graph.node("deep", "If", attributes: ["f": deep])
+        assertFails(.invalidGraph, saying: "8 times over") { try graph.definition() }
     }
 
     func testVersionsAreSkipped() throws {
@@ -117,6 +154,57 @@ final class GraphDefinitionTests: XCTestCase {
         graph.placeholder("input", [1])
         graph.function("", body: [])
         assertFails(.invalidGraph, saying: "no name") { try graph.definition() }
+    }
+
+    // MARK: Names
+
+    /// U+212A is the sign of the unit Kelvin. Swift takes it for equal to the letter K.
+    private static let kelvin = "Map\u{212A}ey"
+
+    func testNamesAreASCII() {
+        XCTAssertEqual(Self.kelvin, "MapKey", "texts are compared as Unicode does")
+        func fails(saying text: String, _ bytes: [UInt8]) {
+            var graph = GraphWriter()
+            graph.placeholder("MapKey", [1])
+            graph.append(bytes)
+            assertFails(.invalidGraph, saying: text, "printable ASCII", "Rename it") { try graph.definition() }
+        }
+        for (name, shown) in [
+            (Self.kelvin, "'Map\\u{212a}ey'"), ("卷积", "'\\u{5377}\\u{79ef}'"), ("a b", "'a\\u{20}b'"),
+            ("é", "'\\u{e9}'"),
+        ] {
+            fails(saying: "a node is named \(shown)", Wire.bytes(1, Wire.node(name, "Relu")))
+            fails(saying: "an operation is named \(shown)", Wire.bytes(1, Wire.node("a", name)))
+            fails(saying: "an input of a node is named \(shown)", Wire.bytes(1, Wire.node("a", "Relu", [name])))
+            fails(
+                saying: "an attribute of a node is named \(shown)",
+                Wire.bytes(1, Wire.node("a", "Relu", attributes: [name: Attribute.float32])))
+            let body = Wire.bytes(3, Wire.node(name, "Relu"))
+            fails(
+                saying: "a node is named \(shown)",
+                Wire.bytes(2, Wire.bytes(1, Wire.bytes(1, Wire.text(1, "f")) + body)))
+            fails(
+                saying: "a function is named \(shown)",
+                Wire.bytes(2, Wire.bytes(1, Wire.bytes(1, Wire.text(1, name)))))
+        }
+        // Control characters, and bytes that are no UTF-8, all of which would be read as one replacement character.
+        for name in [Array("a\u{1b}[2J".utf8), [0x61, 0], [0x7f], [0x61, 0xff], [0xc3]] {
+            var graph = GraphWriter()
+            graph.append(Wire.bytes(1, Wire.bytes(1, name) + Wire.text(2, "Relu")))
+            assertFails(.invalidGraph, saying: "no GraphDef, or a damaged one", "The name of a node", "no printable") {
+                try graph.definition()
+            }
+        }
+    }
+
+    func testAUsersNameIsComparedByteByByte() throws {
+        var graph = GraphWriter()
+        graph.placeholder("MapKey", [-1, 8, 8, 3])
+        graph.convolution("conv", of: "MapKey", [3, 3, 3, 3])
+        let model = try graph.model()
+        XCTAssertEqual(try model.input(named: "MapKey").name.node, "MapKey")
+        assertFails(.unknownTensor, saying: "'\(Self.kelvin)'") { try model.input(named: Self.kelvin) }
+        assertFails(.unknownTensor) { try LayerSelection.resolve([Self.kelvin], in: model) }
     }
 
     func testOtherFilesAreNamed() {

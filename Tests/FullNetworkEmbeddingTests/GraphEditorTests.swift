@@ -111,6 +111,48 @@ final class GraphEditorTests: XCTestCase {
         XCTAssertEqual(try written.message("a"), Wire.node("a", "Relu") + type)
     }
 
+    // MARK: XLA
+
+    /// Keras writes such attributes where a model is compiled. They never reach TensorFlow.
+    func testAttributesForXLAAreDropped() throws {
+        func attributes(_ others: KeyValuePairs<String, [UInt8]>) -> [UInt8] {
+            others.flatMap { Wire.bytes(5, Wire.text(1, $0.key) + Wire.bytes(2, $0.value)) }
+        }
+        let must = attributes(["_XlaMustCompile": Attribute.flag(true)])
+        let may = attributes(["_XlaCompile": Attribute.flag(true), "_xla_compile_device_type": Attribute.text("CPU")])
+        let type = attributes(["T": Attribute.float32])
+        func graph(_ must: [UInt8], _ may: [UInt8]) -> GraphWriter {
+            var graph = GraphWriter()
+            graph.placeholder("input", [-1, 8, 8, 3])
+            graph.append(Wire.bytes(1, Wire.node("call", "helper", ["input"]) + must + type + may))
+            graph.append(Wire.bytes(1, Wire.node("last", "Relu", ["call"]) + type))
+            let body = Wire.bytes(3, Wire.node("r", "Relu", ["a"]) + may + type)
+            let attributes = attributes(["_noinline": Attribute.flag(true)]) + must
+            let library = Wire.bytes(1, Wire.bytes(1, Wire.text(1, "helper")) + body + attributes) + Wire.bytes(3, [])
+            graph.append(Wire.bytes(2, library))
+            return graph
+        }
+        let plain = graph([], [])
+        for asking in [graph(must, may), graph([], may), graph(must, [])] {
+            let editor = GraphEditor(try asking.model())
+            XCTAssertFalse(editor.isEmpty)
+            XCTAssertEqual(try editor.serialized().withBytes { Array($0) }, plain.serialized)
+        }
+        XCTAssertTrue(GraphEditor(try plain.model()).isEmpty)
+        var editor = GraphEditor(try graph(must, may).model())
+        try editor.edit(1, operation: "other")
+        XCTAssertEqual(
+            try WrittenGraph(editor.serialized()).message("call"), Wire.node("call", "other", ["input"]) + type)
+    }
+
+    func testACallThatGivesAFunctionAnAttributeForXLAIsRefused() {
+        let given = Wire.bytes(2, Wire.text(1, "_XlaMustCompile") + Wire.bytes(2, Attribute.flag(true)))
+        graph.node("call", "PartitionedCall", "input", attributes: ["f": Wire.bytes(10, Wire.text(1, "f") + given)])
+        assertFails(.invalidGraph, saying: "'call'", "'f' is called with '_XlaMustCompile'", "without jit_compile") {
+            try graph.model()
+        }
+    }
+
     // MARK: Replaced and added
 
     func testAReplacedNodeKeepsItsNameAlone() throws {

@@ -47,7 +47,7 @@ final class OperationTests: XCTestCase {
             var graph = GraphWriter()
             graph.placeholder("input", [-1, 8, 8, 3])
             graph.node("spy", other, "input", "input")
-            assertFails(.unsafeGraph, saying: "'spy'") { try graph.model() }
+            assertFails(.invalidGraph, saying: "an operation is named") { try graph.model() }
         }
     }
 

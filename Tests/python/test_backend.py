@@ -167,6 +167,74 @@ def test_another_copy_is_a_conflict(graph_file, tmp_path):
     assert "is another copy" in result.stdout, result.stderr
 
 
+def test_a_conflict_does_not_end_the_process_later(graph_file, tmp_path):
+    """The operations are registered after the checks: to register them twice would end the process."""
+    result = run(
+        EXTRACT
+        + """
+    import os, tensorflow
+    for place in (sys.argv[2], sys.argv[2], "/nowhere"):
+        try:
+            fne.load_backend(place)
+        except (fne.BackendConflictError, fne.BackendUnavailableError) as error:
+            print(type(error).__name__)
+    features()
+    print("done")
+    """,
+        graph_file,
+        ROOT / "build/lib/libfne.so.2",
+    )
+    assert result.stdout.split() == ["BackendConflictError"] * 2 + ["BackendUnavailableError", "done"], result.stderr
+
+
+def test_two_copies_of_libfne_in_one_process(graph_file, tmp_path):
+    """As where the system has the library and a wheel brings another: both run, with the same rows."""
+    copy = tmp_path / "libfne.so.2"
+    shutil.copy(ROOT / "build/lib/libfne.so.2", copy)
+    result = run(
+        EXTRACT
+        + """
+    import os
+    first = features()
+    for name in [name for name in sys.modules if name.split(".")[0] == "fne"]:
+        del sys.modules[name]
+    os.environ["FNE_LIBRARY"] = sys.argv[2]
+    former, fne = fne, __import__("fne")
+    assert fne is not former and sum(sys.argv[2] in line for line in open("/proc/self/maps")) > 0
+    second = features()
+    numpy.testing.assert_array_equal(first, second)
+    print("same")
+    """,
+        graph_file,
+        copy,
+    )
+    assert result.stdout == "same\n", result.stderr
+
+
+def test_an_extractor_that_cannot_be_opened_decides_nothing(graph_file):
+    """The first session of the process decides how many threads an operation has."""
+    result = run(
+        """
+        import sys, fne
+        fne.set_log_callback(lambda level, text: print(level, text))
+        try:
+            fne.Extractor(sys.argv[1], layers=["nothing"], engine_threads=1)
+        except fne.UnknownTensorError:
+            pass
+        try:
+            fne.Extractor(sys.argv[1], device="gpu:99", engine_threads=2)
+        except ValueError:
+            pass
+        fne.Extractor(sys.argv[1], engine_threads=2).close()
+        fne.Extractor(sys.argv[1], engine_threads=2).close()
+        fne.Extractor(sys.argv[1], engine_threads=1).close()
+        """,
+        graph_file,
+    )
+    warnings = [line for line in result.stdout.splitlines() if "engine_threads" in line]
+    assert len(warnings) == 1 and "engine_threads is 1, but" in warnings[0], result.stdout + result.stderr
+
+
 def test_a_library_that_is_not_tensorflow(tmp_path):
     result = run("import sys, fne; fne.load_backend(sys.argv[1])", ROOT / "build/lib/libfne.so.2")
     assert result.returncode == 1 and "has no function TF_Version" in result.stderr

@@ -190,7 +190,7 @@ def test_folders_with_links(tmp_path, photographs, graph):
     [
         ("nowhere", "No such file"),
         ("void", "holds no JPEG or PNG files"),
-        ("void.txt", "names no images"),
+        ("void.txt", "is empty"),
         ([], "no images"),
     ],
 )

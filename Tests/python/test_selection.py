@@ -96,7 +96,7 @@ def test_the_kinds_of_arguments():
     for selectors in ("conv1\0", ["dense", "conv\0*"]):
         with pytest.raises(ValueError, match="zero byte"):
             select(selectors, names)
-    with pytest.raises(fne.UnknownTensorError, match="no layer 'conv3'; the nearest names are 'conv1', 'conv2'"):
+    with pytest.raises(fne.UnknownTensorError, match="no layer 'conv3'. The nearest names are 'conv1', 'conv2'"):
         select("conv3", names)
     with pytest.raises(fne.FNEError):
         select("all", [])

@@ -132,7 +132,8 @@ inline std::size_t product(std::uint64_t a, std::uint64_t b) {
 inline std::uint64_t require_whole_rows(std::size_t size, std::uint64_t columns, const char *what) {
     if (columns == 0 || size == 0 || size % columns != 0)
         throw error(FNE_SHAPE_MISMATCH, std::string(what) + " has " + std::to_string(size) +
-                                            " elements, which are no whole rows of " + std::to_string(columns));
+                                            " elements. The number must be a multiple of " + std::to_string(columns) +
+                                            ", and not 0");
     return size / columns;
 }
 

@@ -6,10 +6,14 @@
 //     FneAdd      x, y: bfloat16, broadcast as TensorFlow's AddV2 does -> z = x + y, at least 0 with the attribute relu
 //
 // T is float or bfloat16. Sums are computed in float.
+//
+// Several copies of libfne in one process share the operations of the copy that registered them first. So an operation
+// whose results change in any bit gets a new name, such as FneLRNV2, as TensorFlow names its own.
 #ifndef CTENSORFLOWOPERATIONS_H
 #define CTENSORFLOWOPERATIONS_H
 
-// Registers the operations with a library that dlopen returned. Call it once per process. Returns NULL on success, else
+// Registers the operations with a library that dlopen returned. Operations that another
+// copy of libfne has registered are kept. Returns NULL on success, else
 // a text that says what is missing or failed, and lives as long as the process. After a failure graphs must do without
 // the operations.
 const char *cto_register(void *library);

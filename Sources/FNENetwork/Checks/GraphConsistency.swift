@@ -6,23 +6,21 @@ import FNESupport
 enum GraphConsistency {
     /// - Throws: `.invalidGraph`, with the name of the node.
     static func check(_ graph: GraphDefinition) throws {
-        for node in graph.nodes { try check(node) { graph.index[$0].map { graph.nodes[$0] } } }
-        for (_, body) in Dictionary(grouping: graph.functionNodes, by: \.function) {
-            var byName: [String: GraphDefinition.Node] = [:]
-            for part in body { byName[part.node.name] = part.node }
-            // In a function an input is "node:output:0".
-            for part in body { try check(part.node) { byName[String($0.prefix { $0 != ":" })] } }
+        for node in graph.nodes { try check(node) { graph.index[$0.name].map { graph.nodes[$0] } } }
+        for function in graph.functions {
+            let byName = Dictionary(function.nodes.map { ($0.name, $0) }) { _, last in last }
+            for node in function.nodes { try check(node) { byName[$0.source] } }
         }
     }
 
     private static func check(
-        _ node: GraphDefinition.Node, source: (String) -> GraphDefinition.Node?
+        _ node: GraphDefinition.Node, source: (GraphDefinition.Input) -> GraphDefinition.Node?
     ) throws {
         func wrong(_ what: String) -> FNEError {
             FNEError(.invalidGraph, "node '\(node.name)' (\(node.operation)) \(what)")
         }
         func input(_ place: Int) -> GraphDefinition.Node? {
-            node.inputs.indices.contains(place) ? source(node.inputs[place].name) : nil
+            node.inputs.indices.contains(place) ? source(node.inputs[place]) : nil
         }
         if node.has("_kernel") { throw wrong("has the attribute '_kernel', which is TensorFlow's own") }
         if node.operation == "Const", let value = node.constant("value"), let type = node.type("dtype"),

@@ -9,18 +9,19 @@ enum GraphSafety {
     static func check(_ graph: GraphDefinition) throws {
         // A node may call one of the graph's own functions, since their bodies are checked here as well. TensorFlow
         // refuses to import a function that has the name of one of TensorFlow's operations.
-        let functions = Set(graph.functionNodes.map(\.function))
+        let functions = Set(graph.functions.map(\.name))
         func isAllowed(_ node: GraphDefinition.Node) -> Bool {
             node.isAny(.computes) || functions.contains(node.operation)
         }
         for node in graph.nodes where !isAllowed(node) {
             throw FNEError(.unsafeGraph, message(node: "node '\(node.name)'", operation: node.operation))
         }
-        for body in graph.functionNodes where !isAllowed(body.node) {
-            throw FNEError(
-                .unsafeGraph,
-                message(node: "node '\(body.node.name)' of function '\(body.function)'", operation: body.node.operation)
-            )
+        for function in graph.functions {
+            for node in function.nodes where !isAllowed(node) {
+                throw FNEError(
+                    .unsafeGraph,
+                    message(node: "node '\(node.name)' of function '\(function.name)'", operation: node.operation))
+            }
         }
     }
 

@@ -16,7 +16,7 @@ enum GraphSizes {
     static func check(_ graph: GraphDefinition, size: Int) throws {
         try checkConstants(graph, size: size)
         try check(graph.nodes)
-        for (_, body) in Dictionary(grouping: graph.functionNodes, by: \.function) { try check(body.map(\.node)) }
+        for function in graph.functions { try check(function.nodes) }
     }
 
     /// Checks the nodes of the graph, or those of one function.
@@ -46,9 +46,7 @@ enum GraphSizes {
     private static func constants(
         _ input: GraphDefinition.Input, _ byName: [String: GraphDefinition.Node], depth: Int
     ) -> [Int] {
-        // In a function an input is "node:output:0".
-        let name = input.name.split(separator: ":", maxSplits: 1).first.map(String.init) ?? input.name
-        guard depth < 8, let node = byName[name] else { return [] }
+        guard depth < 8, let node = byName[input.source] else { return [] }
         if node.operation == "Const" { return node.constant("value")?.integers ?? [] }
         return node.inputs.prefix(16).flatMap { constants($0, byName, depth: depth + 1) }.prefix(64).map { $0 }
     }
@@ -59,7 +57,7 @@ enum GraphSizes {
     private static func checkConstants(_ graph: GraphDefinition, size: Int) throws {
         var total = 0
         let totalLimit = min(size, 1 << 40) * 8 + 1 << 30
-        for node in graph.nodes + graph.functionNodes.map(\.node) {
+        for node in graph.nodes + graph.functions.flatMap(\.nodes) {
             guard let constant = node.constant("value") else { continue }
             var bytes = constant.type.byteCount
             for dimension in constant.shape ?? [] {

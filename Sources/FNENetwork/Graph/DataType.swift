@@ -1,5 +1,5 @@
 /// The types of a tensor's elements. The numbers are TensorFlow's (tensorflow/core/framework/types.proto).
-package enum DataType: Int, Sendable {
+enum DataType: Int, Sendable {
     /// The graph names no type, or one that this table lacks.
     case unknown = 0
     case float32 = 1
@@ -27,7 +27,7 @@ package enum DataType: Int, Sendable {
     case uint64 = 23
 
     /// The type of a number, `unknown` for a number that the table lacks.
-    package init(number: Int) { self = DataType(rawValue: number) ?? .unknown }
+    init(number: Int) { self = DataType(rawValue: number) ?? .unknown }
 
     /// The size of an element in bytes. TensorFlow keeps at least so many bytes of a string or a handle.
     var byteCount: Int {

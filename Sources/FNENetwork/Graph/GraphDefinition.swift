@@ -4,7 +4,9 @@ import FNESupport
 /// TensorFlow. They are the nodes, the edges, the attributes that say what a layer is, the shapes of constants, and the
 /// operations in the bodies of functions. Weights are skipped.
 ///
-/// Reading is strict. A field of the wrong type, and a singular field that stands twice, are errors.
+/// Reading is strict. A field of the wrong type, and a singular field that stands twice, are errors. So is a name that
+/// is not printable ASCII. Swift compares texts as Unicode does, so that different bytes may be equal, and a check must
+/// tell names apart as TensorFlow does.
 struct GraphDefinition {
     /// An edge of the graph, as the node that reads it names it. A control input is one that the node waits for,
     /// without reading a value.
@@ -29,6 +31,8 @@ struct GraphDefinition {
         /// The attributes of the kinds below, by name.
         var attributes: [String: Attribute] = [:]
         fileprivate var attributeNames: Set<String> = []
+        /// Whether an attribute asks for XLA.
+        var asksForXLA: Bool { attributeNames.contains(where: GraphDefinition.isForXLA) }
         /// The bytes of the node's message in the serialized graph; empty for a node in a function's body.
         fileprivate(set) var range = 0..<0
     }
@@ -41,6 +45,12 @@ struct GraphDefinition {
         case number(Float)
         case text(String)
         case tensor(Constant)
+        /// A list. Its functions are named with those that they are given; of its integers there are a few.
+        case list(integers: [Int], functions: [String])
+        /// A function, and the functions that it is given.
+        case functions([String])
+        /// In a function's body, the value that the function's caller gives under that name.
+        case placeholder(String)
     }
 
     /// A constant's type and shape. Its values are read only where they are a few integers, as sizes and axes are.
@@ -53,14 +63,25 @@ struct GraphDefinition {
         static let fewIntegers = 64
     }
 
-    /// An operation in the body of a function of the graph's library.
-    struct FunctionNode {
-        let function: String
-        let node: Node
+    /// A function of the graph's library.
+    struct Function {
+        var name = ""
+        /// The names of its arguments.
+        var arguments: [String] = []
+        /// The names of its results.
+        var results: [String] = []
+        /// The tensors that the results are, by the results' names.
+        var returned: [String: String] = [:]
+        /// Functions with the same interface may be put in place of each other by TensorFlow; nil where there are none.
+        var interface: String?
+        /// Its body.
+        var nodes: [Node] = []
+        /// Whether an attribute of the function or of its body asks for XLA.
+        var asksForXLA = false
     }
 
     private(set) var nodes: [Node] = []
-    private(set) var functionNodes: [FunctionNode] = []
+    private(set) var functions: [Function] = []
     private(set) var index: [String: Int] = [:]
 
     /// Reads a serialized GraphDef.
@@ -98,6 +119,18 @@ struct GraphDefinition {
         }
     }
 
+    /// The number of the node that a user names; nil where there is none.
+    func number(of name: String) -> Int? {
+        // The graph's names are ASCII. Another name may be equal to one of them as Unicode compares, but is not the
+        // same.
+        name.utf8.allSatisfy { $0 < 0x80 } ? index[name] : nil
+    }
+
+    /// Whether an attribute is for XLA, which compiles parts of a graph, such as `_XlaMustCompile`. Keras writes some.
+    static func isForXLA(_ attribute: String) -> Bool {
+        attribute.utf8.starts(with: "_Xla".utf8) || attribute.utf8.starts(with: "_xla".utf8)
+    }
+
     private static func range(of part: UnsafeRawBufferPointer, in whole: UnsafeRawBufferPointer) throws -> Range<Int> {
         guard let start = part.baseAddress, let base = whole.baseAddress else {
             throw FNEError(.invalidGraph, "a node is empty")
@@ -133,33 +166,93 @@ struct GraphDefinition {
     }
 
     private mutating func readFunction(_ bytes: UnsafeRawBufferPointer) throws {
-        var name = ""
-        var body: [Node] = []
+        var function = Function()
         var reader = ProtobufReader(bytes)
         var singular = SingularFields()
         while let (field, value) = try reader.next() {
             switch field {
-            case 1: // signature
+            case 1:
                 try singular.take(field)
-                name = try Self.signatureName(value.message())
-            case 3: body.append(try Self.node(value.message()))
+                try Self.readSignature(value.message(), of: &function)
+            case 3:
+                let node = try Self.node(value.message())
+                function.asksForXLA = function.asksForXLA || node.asksForXLA
+                function.nodes.append(node)
+            case 4:
+                let (key, value) = try Self.entry(value.message(), of: "a result of a function")
+                guard function.returned.updateValue(try value?.string() ?? "", forKey: key) == nil else {
+                    throw FNEError(.invalidGraph, "function '\(function.name)' returns '\(key)' twice")
+                }
+            case 5:
+                let (key, value) = try Self.entry(value.message(), of: "an attribute of a function")
+                function.asksForXLA = function.asksForXLA || Self.isForXLA(key)
+                guard key == "api_implements", let value else { continue }
+                if case .text(let interface)? = try Self.attribute(value.message()) { function.interface = interface }
             default: break
             }
         }
-        guard !name.isEmpty else { throw FNEError(.invalidGraph, "a function has no name") }
-        functionNodes += body.map { FunctionNode(function: name, node: $0) }
+        guard !function.name.isEmpty else { throw FNEError(.invalidGraph, "a function has no name") }
+        functions.append(function)
     }
 
-    private static func signatureName(_ bytes: UnsafeRawBufferPointer) throws -> String {
-        var name = ""
+    private static func readSignature(_ bytes: UnsafeRawBufferPointer, of function: inout Function) throws {
         var reader = ProtobufReader(bytes)
         var singular = SingularFields()
         while let (field, value) = try reader.next() {
-            guard field == 1 else { continue }
-            try singular.take(field)
-            name = try value.string()
+            switch field {
+            case 1:
+                try singular.take(field)
+                function.name = try name(value, of: "a function")
+            case 2: function.arguments.append(try argumentName(value.message()))
+            case 3: function.results.append(try argumentName(value.message()))
+            default: break
+            }
         }
-        return name
+    }
+
+    private static func argumentName(_ bytes: UnsafeRawBufferPointer) throws -> String {
+        var result = ""
+        var reader = ProtobufReader(bytes)
+        while let (field, value) = try reader.next() {
+            if field == 1 { result = try name(value, of: "an argument or a result of a function") }
+        }
+        return result
+    }
+
+    /// An entry of a map with names as keys.
+    private static func entry(
+        _ bytes: UnsafeRawBufferPointer, of what: String
+    ) throws -> (key: String, value: ProtobufReader.Value?) {
+        var key = ""
+        var content: ProtobufReader.Value?
+        var reader = ProtobufReader(bytes)
+        var singular = SingularFields()
+        while let (field, value) = try reader.next() {
+            try singular.take(field)
+            if field == 1 { key = try name(value, of: what) }
+            if field == 2 { content = value }
+        }
+        return (key, content)
+    }
+
+    /// A name of the graph.
+    ///
+    /// - Throws: `.invalidGraph` where it is not printable ASCII. TensorFlow allows no other names of nodes, operations
+    ///   and attributes. It does allow other names of functions, which are refused too.
+    private static func name(_ value: ProtobufReader.Value, of what: String) throws -> String {
+        let bytes = try value.message()
+        if bytes.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) { return String(decoding: bytes, as: UTF8.self) }
+        guard bytes.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }), let name = String(validating: bytes, as: UTF8.self) else {
+            throw FNEError(
+                .invalidGraph,
+                "this is no GraphDef, or a damaged one. The name of \(what) holds bytes that are no printable text")
+        }
+        let shown = name.unicodeScalars.prefix(100)
+            .map { $0.value > 0x20 && $0.value < 0x7f ? String($0) : "\\u{\(String($0.value, radix: 16))}" }
+        throw FNEError(
+            .invalidGraph,
+            "\(what) is named '\(shown.joined())'. Names in a graph must be of printable ASCII characters. "
+                + "Rename it, and freeze the model again")
     }
 
     private static func node(_ bytes: UnsafeRawBufferPointer) throws -> Node {
@@ -170,11 +263,11 @@ struct GraphDefinition {
             switch field {
             case 1:
                 try singular.take(field)
-                node.name = try value.string()
+                node.name = try name(value, of: "a node")
             case 2:
                 try singular.take(field)
-                node.operation = try value.string()
-            case 3: node.inputs.append(input(try value.string()))
+                node.operation = try name(value, of: "an operation")
+            case 3: node.inputs.append(input(try name(value, of: "an input of a node")))
             case 5: try readAttribute(value.message(), of: &node)
             default: break
             }
@@ -187,19 +280,15 @@ struct GraphDefinition {
 
     /// Reads an entry of a node's map of attributes.
     private static func readAttribute(_ bytes: UnsafeRawBufferPointer, of node: inout Node) throws {
-        var key = ""
-        var attribute: Attribute?
-        var reader = ProtobufReader(bytes)
-        var singular = SingularFields()
-        while let (field, value) = try reader.next() {
-            try singular.take(field)
-            if field == 1 { key = try value.string() }
-            if field == 2 { attribute = try Self.attribute(value.message()) }
-        }
+        let (key, value) = try entry(bytes, of: "an attribute of a node")
         guard node.attributeNames.insert(key).inserted else {
             throw FNEError(.invalidGraph, "node '\(node.name)' has the attribute '\(key)' twice")
         }
-        node.attributes[key] = attribute
+        do {
+            node.attributes[key] = try value.flatMap { try attribute($0.message()) }
+        } catch let error as FNEError {
+            throw error.about("attribute '\(key)' of node '\(node.name)'")
+        }
     }
 
     /// The input that a text names. The text is "name", "name:1", or "^name" for a control input.
@@ -209,13 +298,15 @@ struct GraphDefinition {
         return Input(name: reference.node, output: reference.output, isControl: false)
     }
 
-    private static func attribute(_ bytes: UnsafeRawBufferPointer) throws -> Attribute? {
+    /// - Parameter depth: how many functions the attribute is given to
+    private static func attribute(_ bytes: UnsafeRawBufferPointer, depth: Int = 0) throws -> Attribute? {
         var reader = ProtobufReader(bytes)
         var result: Attribute?
         var singular = SingularFields()
         while let (field, value) = try reader.next() {
             try singular.take(1) // an attribute has one value, of one kind
             switch field {
+            case 1: result = try list(value.message(), depth: depth)
             case 2: result = .text(try value.string())
             case 3: result = .integer(Int(truncatingIfNeeded: try value.varint()))
             case 4:
@@ -225,10 +316,53 @@ struct GraphDefinition {
             case 6: result = .type(DataType(number: Int(truncatingIfNeeded: try value.varint())))
             case 7: result = .shape(try shape(value.message()))
             case 8: result = .tensor(try constant(value.message()))
+            case 9: result = .placeholder(try name(value, of: "an attribute of a function"))
+            case 10: result = .functions(try functions(value.message(), depth: depth))
             default: break
             }
         }
         return result
+    }
+
+    private static func list(_ bytes: UnsafeRawBufferPointer, depth: Int) throws -> Attribute {
+        var integers: [Int] = []
+        var names: [String] = []
+        var reader = ProtobufReader(bytes)
+        while let (field, value) = try reader.next() {
+            if field == 3 { try appendIntegers(value, to: &integers) }
+            if field == 8 { _ = try constant(value.message()) }
+            if field == 9 { names += try functions(value.message(), depth: depth) }
+        }
+        return .list(integers: integers, functions: names)
+    }
+
+    /// The name in a NameAttrList, and the names of the functions among its attributes.
+    private static func functions(_ bytes: UnsafeRawBufferPointer, depth: Int) throws -> [String] {
+        guard depth < 8 else {
+            throw FNEError(.invalidGraph, "functions are given to functions more than 8 times over")
+        }
+        var names: [String] = []
+        var reader = ProtobufReader(bytes)
+        var singular = SingularFields()
+        while let (field, value) = try reader.next() {
+            switch field {
+            case 1:
+                try singular.take(field)
+                names.append(try name(value, of: "a function"))
+            case 2:
+                let (key, value) = try entry(value.message(), of: "an attribute of a function")
+                guard !isForXLA(key) else {
+                    throw FNEError(
+                        .invalidGraph,
+                        "the function '\(names.first ?? "")' is called with '\(key)', which asks for a compiler. "
+                            + "Freeze the model again without jit_compile")
+                }
+                guard let value else { continue }
+                names += try attribute(value.message(), depth: depth + 1)?.functions ?? []
+            default: break
+            }
+        }
+        return names
     }
 
     private static func constant(_ bytes: UnsafeRawBufferPointer) throws -> Constant {
@@ -251,6 +385,13 @@ struct GraphDefinition {
                 try appendIntegers(value, to: &constant.integers)
             default: break
             }
+        }
+        // TensorFlow ends the process over a handle or an object that it did not make itself.
+        if constant.type == .resource || constant.type == .variant {
+            throw FNEError(
+                .invalidGraph,
+                "a constant is of type \(constant.type), which no frozen graph can hold. Freeze the model again, with "
+                    + "its variables as constants")
         }
         if let content, !content.isEmpty { constant.integers = integers(content, type: constant.type) }
         return constant
@@ -303,6 +444,22 @@ struct GraphDefinition {
     }
 }
 
+extension GraphDefinition.Attribute {
+    /// The functions that stand in the attribute.
+    var functions: [String] {
+        switch self {
+        case .functions(let names), .list(_, let names): names
+        default: []
+        }
+    }
+}
+
+extension GraphDefinition.Input {
+    /// The name of the node or the argument that an input in a function's body reads. There an input is
+    /// "node:output:0" or "argument".
+    var source: String { name.utf8.firstIndex(of: 0x3a).map { String(name[..<$0]) } ?? name }
+}
+
 extension GraphDefinition.Node {
     /// The inputs that carry values, in order.
     var dataInputs: [GraphDefinition.Input] { inputs.filter { !$0.isControl } }
@@ -328,6 +485,11 @@ extension GraphDefinition.Node {
 
     /// Whether the node has an attribute of that name, also one of a kind that is not read.
     func has(_ name: String) -> Bool { attributeNames.contains(name) }
+
+    /// The integers of a list.
+    func integers(_ name: String) -> [Int]? {
+        if case .list(let integers, _)? = attributes[name] { integers } else { nil }
+    }
 
     func constant(_ name: String) -> GraphDefinition.Constant? {
         if case .tensor(let value)? = attributes[name] { value } else { nil }

@@ -2,7 +2,7 @@ import FNESupport
 
 /// The structure of a graph: which nodes read which, in which order they can be computed, and which nodes depend on
 /// constants alone. A node's number is its index in `GraphDefinition.nodes`.
-package struct GraphTopology: Sendable {
+struct GraphTopology: Sendable {
     /// The nodes, in an order in which each comes after its inputs. It is the order of the file, where that fits.
     let order: [Int]
     /// For each node, the nodes whose outputs it reads, in the order of its inputs.
@@ -19,7 +19,7 @@ package struct GraphTopology: Sendable {
     /// - Throws: `.invalidGraph` for a cycle, with the name of a node on it.
     init(_ graph: GraphDefinition) throws {
         self.graph = graph
-        let order = try Self.order(graph)
+        let order = try Self.order(graph.nodes, of: "the graph") { graph.index[$0.name] }
         let inputs = graph.nodes.map { node in node.inputs.compactMap { $0.isControl ? nil : graph.index[$0.name] } }
         var readers = [[Int]](repeating: [], count: graph.nodes.count)
         var isConstant = [Bool](repeating: false, count: graph.nodes.count)
@@ -28,7 +28,7 @@ package struct GraphTopology: Sendable {
             for input in inputs[number] { readers[input].append(number) }
             isConstant[number] =
                 operation == "Const"
-                || (!inputs[number].isEmpty && operation != "PlaceholderWithDefault"
+                || (!inputs[number].isEmpty && !graph.nodes[number].isAny(.placeholder)
                     && inputs[number].allSatisfy { isConstant[$0] })
         }
         var controlReaders: [Int: [Int]] = [:]
@@ -73,15 +73,21 @@ package struct GraphTopology: Sendable {
     /// Finds the order by a depth-first search from each node of the file. A file that is in such an order keeps it.
     /// Loops of TensorFlow's old control flow are cut where they close, which is after a NextIteration. Any other cycle
     /// is an error.
-    private static func order(_ graph: GraphDefinition) throws -> [Int] {
+    ///
+    /// - Parameters:
+    ///   - whole: what the nodes are part of, in words
+    ///   - number: the number of the node that an input reads; nil for an argument of a function
+    static func order(
+        _ nodes: [GraphDefinition.Node], of whole: String, number: (GraphDefinition.Input) -> Int?
+    ) throws -> [Int] {
         var order: [Int] = []
-        order.reserveCapacity(graph.nodes.count)
-        var state = [UInt8](repeating: 0, count: graph.nodes.count) // 0 new, 1 being visited, 2 done
-        for root in graph.nodes.indices where state[root] == 0 {
+        order.reserveCapacity(nodes.count)
+        var state = [UInt8](repeating: 0, count: nodes.count) // 0 new, 1 being visited, 2 done
+        for root in nodes.indices where state[root] == 0 {
             var stack: [(node: Int, next: Int)] = [(root, 0)]
             state[root] = 1
             while let (node, next) = stack.last {
-                let inputs = graph.nodes[node].inputs
+                let inputs = nodes[node].inputs
                 guard next < inputs.count else {
                     state[node] = 2
                     order.append(node)
@@ -89,11 +95,9 @@ package struct GraphTopology: Sendable {
                     continue
                 }
                 stack[stack.count - 1].next += 1
-                guard let input = graph.index[inputs[next].name], graph.nodes[input].operation != "NextIteration" else {
-                    continue
-                }
+                guard let input = number(inputs[next]), nodes[input].operation != "NextIteration" else { continue }
                 if state[input] == 1 {
-                    throw FNEError(.invalidGraph, "the graph has a cycle through '\(graph.nodes[node].name)'")
+                    throw FNEError(.invalidGraph, "\(whole) has a cycle through '\(nodes[node].name)'")
                 }
                 if state[input] == 0 {
                     state[input] = 1

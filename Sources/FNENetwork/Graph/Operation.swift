@@ -1,13 +1,10 @@
 /// The facts that libfne knows about a TensorFlow operation. This is the only table of operations. The checks, the
 /// analysis of layers and the rewriting of graphs all use it.
-package struct Operation: Sendable {
+struct Operation: Sendable {
     /// The properties of an operation.
-    package struct Traits: OptionSet, Sendable {
+    struct Traits: OptionSet, Sendable {
         /// One bit per property.
-        package let rawValue: UInt32
-
-        /// Properties from their bits.
-        package init(rawValue: UInt32) { self.rawValue = rawValue }
+        let rawValue: UInt32
 
         /// It computes tensors from tensors and does nothing else, so that graphs of unknown origin may hold it.
         static let computes = Traits(rawValue: 1 << 0)

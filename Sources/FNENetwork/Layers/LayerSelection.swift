@@ -29,7 +29,7 @@ public enum LayerSelection {
             layers: layers.map { ($0.name, TensorName(node: $0.name, output: 0), $0.isDefault) },
             exact: { text in
                 let name = model.tensorName(text)
-                return model.graph.index[name.node] == nil ? nil : name
+                return model.graph.number(of: name.node) == nil ? nil : name
             },
             unknown: model.unknownTensor, whole: "graph")
         let kinds = Dictionary(model.tensors.map { ($0.name, $0.kind) }, uniquingKeysWith: { first, _ in first })
@@ -118,7 +118,9 @@ public enum LayerSelection {
         /// The layers of a selector such as "last:25%", which are the last ceil(0.25 L) of the L default layers.
         private func last(_ selector: String) throws -> [Layer] {
             let text = selector.dropFirst("last:".count)
-            guard text.hasSuffix("%"), let percent = Double(text.dropLast()), percent > 0, percent <= 100 else {
+            let isPlain = text.utf8.dropLast().allSatisfy { $0 == UInt8(ascii: ".") || (0x30...0x39).contains($0) }
+            guard text.hasSuffix("%"), isPlain, let percent = Double(text.dropLast()), percent > 0, percent <= 100
+            else {
                 throw FNEError(
                     .invalidArgument,
                     "the selector '\(selector)' needs a share above 0% and up to 100%, such as last:25%")
@@ -167,17 +169,18 @@ public enum LayerSelection {
     private static func one(_ pattern: [Unicode.Scalar], _ p: Int, _ character: Unicode.Scalar) -> Int? {
         guard p < pattern.count else { return nil }
         if pattern[p] == "?" { return p + 1 }
-        guard pattern[p] == "[", let end = pattern[(p + 1)...].dropFirst().firstIndex(of: "]") else {
+        // The first member of a set may be "]".
+        let negated = pattern.indices.contains(p + 1) && pattern[p + 1] == "!"
+        let first = p + (negated ? 2 : 1)
+        guard pattern[p] == "[", first < pattern.count, let end = pattern[(first + 1)...].firstIndex(of: "]") else {
             return pattern[p] == character ? p + 1 : nil
         }
-        var members = pattern[(p + 1)..<end]
-        let negated = members.first == "!"
-        if negated { members.removeFirst() }
+        let members = pattern[first..<end]
         var found = false
         var i = members.startIndex
         while i < members.endIndex {
             if i + 2 < members.endIndex, members[i + 1] == "-" {
-                found = found || (members[i]...max(members[i], members[i + 2])).contains(character)
+                found = found || (members[i] <= character && character <= members[i + 2])
                 i += 3
             } else {
                 found = found || members[i] == character

@@ -2,7 +2,8 @@ import FNESupport
 import Glibc
 
 /// Collects changes to a graph and writes the changed graph. Nodes can be dropped, rewritten and added. All that does
-/// not change is copied byte by byte.
+/// not change is copied byte by byte, but for the attributes that ask for XLA. They are never written, so that no graph
+/// has code compiled.
 struct GraphEditor {
     /// Serialized AttrValue messages, by the attributes' names.
     typealias Attributes = [String: [UInt8]]
@@ -16,7 +17,10 @@ struct GraphEditor {
     init(_ model: Model) { self.model = model }
 
     /// Whether there are no changes.
-    var isEmpty: Bool { replaced.isEmpty && dropped.isEmpty && added.isEmpty }
+    var isEmpty: Bool {
+        replaced.isEmpty && dropped.isEmpty && added.isEmpty && !model.graph.nodes.contains(where: \.asksForXLA)
+            && !model.graph.functions.contains(where: \.asksForXLA)
+    }
 
     /// Leaves a node out.
     mutating func drop(_ number: Int) { dropped.insert(number) }
@@ -25,6 +29,12 @@ struct GraphEditor {
     mutating func edit(
         _ number: Int, operation: String? = nil, inputs: [String]? = nil, attributes: Attributes = [:]
     ) throws {
+        replaced[number] = try edited(number, operation: operation, inputs: inputs, attributes: attributes)
+    }
+
+    private func edited(
+        _ number: Int, operation: String? = nil, inputs: [String]? = nil, attributes: Attributes = [:]
+    ) throws -> [UInt8] {
         let node = model.graph.nodes[number]
         var writer = ProtobufWriter()
         writer.text(1, node.name)
@@ -36,14 +46,15 @@ struct GraphEditor {
                 switch field {
                 case 1, 2, 3: break
                 case 5:
-                    guard try attributes[Self.key(of: value.message())] == nil else { break }
+                    let key = try Self.key(of: value.message())
+                    guard attributes[key] == nil, !GraphDefinition.isForXLA(key) else { break }
                     writer.field(field, value)
                 default: writer.field(field, value)
                 }
             }
         }
         for (key, value) in attributes.sorted(by: { $0.key < $1.key }) { Self.write(key, value, to: &writer) }
-        replaced[number] = writer.bytes
+        return writer.bytes
     }
 
     /// Replaces a node by another one of the same name. Nothing else is kept.
@@ -91,6 +102,38 @@ struct GraphEditor {
         return ""
     }
 
+    /// A library of functions without the attributes that ask for XLA.
+    private static func withoutXLA(library: UnsafeRawBufferPointer) throws -> [UInt8] {
+        try rewritten(library) { field, value, writer in
+            guard field == 1 else { return writer.field(field, value) }
+            writer.bytes(
+                field,
+                try rewritten(value.message()) { field, value, writer in
+                    switch field {
+                    case 3: writer.bytes(field, try rewritten(value.message(), writeUnlessXLA))
+                    default: try writeUnlessXLA(field, value, to: &writer)
+                    }
+                })
+        }
+    }
+
+    /// Writes a field of a NodeDef or a FunctionDef. Both have their attributes in field 5.
+    private static func writeUnlessXLA(
+        _ field: Int, _ value: ProtobufReader.Value, to writer: inout ProtobufWriter
+    ) throws {
+        if field == 5, GraphDefinition.isForXLA(try key(of: value.message())) { return }
+        writer.field(field, value)
+    }
+
+    private static func rewritten(
+        _ message: UnsafeRawBufferPointer, _ write: (Int, ProtobufReader.Value, inout ProtobufWriter) throws -> Void
+    ) throws -> [UInt8] {
+        var writer = ProtobufWriter()
+        var reader = ProtobufReader(message)
+        while let (field, value) = try reader.next() { try write(field, value, &writer) }
+        return writer.bytes
+    }
+
     /// The changed graph as a serialized GraphDef.
     func serialized() throws -> Bytes {
         try model.serialized.withBytes { original in
@@ -100,16 +143,19 @@ struct GraphEditor {
                 header.header(field, length: content.count)
                 pieces.append((header.bytes, content, []))
             }
-            func append(_ bytes: [UInt8]) {
+            func append(_ field: Int, _ bytes: [UInt8]) {
                 var header = ProtobufWriter()
-                header.header(1, length: bytes.count)
+                header.header(field, length: bytes.count)
                 pieces.append((header.bytes, nil, bytes))
             }
+            let libraryAsksForXLA = model.graph.functions.contains(where: \.asksForXLA)
             var number = 0
             var reader = ProtobufReader(original)
             while let (field, value) = try reader.next() {
                 guard field == 1 else {
-                    if case .bytes(let content) = value {
+                    if field == 2, libraryAsksForXLA {
+                        append(field, try Self.withoutXLA(library: value.message()))
+                    } else if case .bytes(let content) = value {
                         append(field, content) // the library of functions or the versions
                     } else {
                         var writer = ProtobufWriter()
@@ -120,9 +166,15 @@ struct GraphEditor {
                 }
                 defer { number += 1 }
                 if dropped.contains(number) { continue }
-                if let bytes = replaced[number] { append(bytes) } else { append(1, try value.message()) }
+                if let bytes = replaced[number] {
+                    append(1, bytes)
+                } else if model.graph.nodes[number].asksForXLA {
+                    append(1, try edited(number))
+                } else {
+                    append(1, try value.message())
+                }
             }
-            added.forEach(append)
+            for bytes in added { append(1, bytes) }
 
             let size = pieces.reduce(0) { $0 + $1.header.count + ($1.content?.count ?? $1.bytes.count) }
             let result = try Bytes(count: size)

@@ -1,6 +1,6 @@
 /// The options of a TensorFlow session. They are TensorFlow's ConfigProto (tensorflow/core/protobuf/config.proto),
 /// which is written here field by field, because the C API takes it only in serialized form.
-package struct SessionConfiguration {
+struct SessionConfiguration {
     /// Threads per operation. They belong to a pool that all sessions of the process share. The first session decides
     /// its size.
     var threads: Int
@@ -8,7 +8,7 @@ package struct SessionConfiguration {
     /// weights several times.
     var optimizesGraph = true
     /// The device that computes.
-    package var device = Device.automatic
+    var device = Device.automatic
     /// Whether a GPU's memory is taken as it is needed, instead of nearly all of it at once.
     var growsGPUMemory = false
 

@@ -4,11 +4,14 @@ import FNESupport
 /// Lets TensorFlow compute the tensors of a graph that depend on constants alone.
 struct TensorFlowConstants: ConstantEvaluator {
     let library: TensorFlowLibrary
+    /// Threads per operation. This may be the first session of the process, which decides.
+    let threads: Int
 
     private static let prefix = "constants"
 
     func evaluate(_ serialized: Bytes, _ nodes: [String]) throws -> [String: ConstantValues.Value] {
-        let session = try TensorFlowSession(library, .init(threads: 1, optimizesGraph: false, device: .cpu)) { handle in
+        let session = try TensorFlowSession(library, .init(threads: threads, optimizesGraph: false, device: .cpu)) {
+            handle in
             try TensorFlowSession.importGraph(serialized, into: handle, library: library, prefix: Self.prefix)
         }
         let builder = GraphBuilder(library: library, graph: session.graph)

@@ -33,7 +33,7 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         /// On a GPU, libfne uses neither its own operations nor weights that are fed. Both are for CPUs.
         var runsOnGPU = false
         var precision = Precision.float32
-        /// How many first layers stay float32 with any precision.
+        /// With bfloat16, how many layers from the first on stay float32.
         var float32Layers = 0
     }
 
@@ -46,7 +46,7 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
             float32Layers: setup.float32Layers,
             for: GraphPreparation.Target(
                 hasOwnOperations: library.hasOwnOperations && !setup.runsOnGPU, takesFedWeights: !setup.runsOnGPU,
-                constants: TensorFlowConstants(library: library)))
+                constants: TensorFlowConstants(library: library, threads: setup.session.threads)))
         var configuration = setup.session
         configuration.optimizesGraph = prepared.serialized.count <= Self.largeGraph
         var built: RowGraph?

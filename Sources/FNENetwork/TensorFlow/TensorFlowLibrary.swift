@@ -5,14 +5,15 @@ import Glibc
 
 /// The TensorFlow C library. It is loaded at run time, at most once per process, because two copies in one process
 /// break each other. It is never unloaded.
-public final class TensorFlowLibrary: @unchecked Sendable {
+final class TensorFlowLibrary: @unchecked Sendable {
     /// TensorFlow's version, such as "2.21.0".
-    public let version: String
+    let version: String
     /// The file that the library was loaded from.
-    public let path: String
+    let path: String
     let api: ctf_api
-    /// Whether graphs may hold libfne's own operations.
-    let hasOwnOperations: Bool
+    /// Whether graphs may hold libfne's own operations. It is set before the library is handed out.
+    private(set) var hasOwnOperations = false
+    private let handle: UnsafeMutableRawPointer
     private let process = getpid()
     /// Whether the process that loaded the library is this one. A forked child has no threads of TensorFlow's, and
     /// locks may be held there for ever.
@@ -24,16 +25,15 @@ public final class TensorFlowLibrary: @unchecked Sendable {
     nonisolated(unsafe) private static var loaded: TensorFlowLibrary?
 
     /// The copy that is loaded; nil where none is.
-    public static var current: TensorFlowLibrary? { monitor.locked { loaded } }
+    static var current: TensorFlowLibrary? { monitor.locked { loaded } }
 
-    /// The number of threads per operation. All sessions share one pool of threads, so the number that was asked for
-    /// first stands.
-    package func operationThreads(asked: Int) -> Int {
-        Self.monitor.locked {
-            let result = threads ?? asked
-            threads = result
-            return result
-        }
+    /// The number of threads per operation. All sessions share one pool of threads, and the first session decides its
+    /// size. Before there is a session it is the number that is asked for.
+    func operationThreads(asked: Int) -> Int { Self.monitor.locked { threads ?? asked } }
+
+    /// A session with so many threads per operation was opened.
+    func sessionOpened(threads: Int) {
+        Self.monitor.locked { if self.threads == nil { self.threads = threads } }
     }
 
     /// Loads TensorFlow, or returns the copy that is loaded.
@@ -43,7 +43,7 @@ public final class TensorFlowLibrary: @unchecked Sendable {
     /// - Throws: `.backendUnavailable`, with the places that were tried; `.backendConflict` when another copy is in the
     ///   process; `.forked` in a child of a process that had loaded TensorFlow.
     @discardableResult
-    public static func load(path: String? = nil) throws -> TensorFlowLibrary {
+    static func load(path: String? = nil) throws -> TensorFlowLibrary {
         Monitor.holdAcrossFork(monitor)
         let (library, lines) = try loadOnce(path)
         for line in lines { Log.write(line.level, line.text) }
@@ -85,11 +85,16 @@ public final class TensorFlowLibrary: @unchecked Sendable {
         if let present = openPresent() {
             let library = try TensorFlowLibrary(handle: present)
             if let wanted { try library.mustBe(wanted) }
+            library.registerOperations()
             return library
         }
         var tried: [String] = []
         for candidate in wanted.map(candidates) ?? fileNames {
-            if let handle = dlopen(candidate, RTLD_NOW | RTLD_LOCAL) { return try TensorFlowLibrary(handle: handle) }
+            if let handle = dlopen(candidate, RTLD_NOW | RTLD_LOCAL) {
+                let library = try TensorFlowLibrary(handle: handle)
+                library.registerOperations()
+                return library
+            }
             tried.append(dlerror().map { String(cString: $0) } ?? candidate)
         }
         throw FNEError(
@@ -125,9 +130,13 @@ public final class TensorFlowLibrary: @unchecked Sendable {
                 "'\(path)' has no function \(String(cString: missing)), so it is not TensorFlow 2's C library")
         }
         self.api = api
-        hasOwnOperations = cto_register(handle) == nil
+        self.handle = handle
         version = api.Version().map { String(cString: $0) } ?? ""
     }
+
+    /// Registers libfne's own operations, before the library is in use. They stay in the process, so this comes after
+    /// all checks.
+    private func registerOperations() { hasOwnOperations = cto_register(handle) == nil }
 
     /// Checks that a path names this copy.
     ///

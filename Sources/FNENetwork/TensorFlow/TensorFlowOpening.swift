@@ -13,7 +13,7 @@ extension TensorFlowEngine {
         if options.engineThreads != nil, threads != wantedThreads {
             Log.write(
                 .warning,
-                "engine_threads is \(wantedThreads), but stays \(threads), as the first extractor of the process chose")
+                "engine_threads is \(wantedThreads), but the first extractor of the process has made it \(threads)")
         }
         let session = SessionConfiguration(
             threads: threads, device: options.device, growsGPUMemory: options.growsGPUMemory)

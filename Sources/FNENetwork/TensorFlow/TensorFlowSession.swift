@@ -3,7 +3,7 @@ import FNESupport
 import Glibc
 
 /// A TF_Graph and the session that runs it. Several threads may use it at once.
-package final class TensorFlowSession: @unchecked Sendable {
+final class TensorFlowSession: @unchecked Sendable {
     let graph: OpaquePointer
     private let session: OpaquePointer
     private let library: TensorFlowLibrary
@@ -14,7 +14,7 @@ package final class TensorFlowSession: @unchecked Sendable {
     ///
     /// - Parameter build: adds the operations to the graph
     /// - Throws: `.backendError`, `.outOfMemory`; what `build` throws.
-    package init(
+    init(
         _ library: TensorFlowLibrary, _ configuration: SessionConfiguration, build: (OpaquePointer) throws -> Void
     ) throws {
         guard let graph = library.api.NewGraph() else { throw FNEError(.outOfMemory, "TensorFlow gave no graph") }
@@ -25,12 +25,14 @@ package final class TensorFlowSession: @unchecked Sendable {
             throw FNEError(.outOfMemory, "TensorFlow gave no session options")
         }
         defer { library.api.DeleteSessionOptions(options) }
+        let threads = configuration.threads
         let configuration = configuration.serialized
         try library.checked("reading the session's configuration") { status in
             configuration.withUnsafeBytes { library.api.SetConfig(options, $0.baseAddress, $0.count, status) }
         }
         let session = try library.checked("opening a session") { library.api.NewSession(graph, options, $0) }
         guard let session else { throw FNEError(.backendError, "TensorFlow gave no session") }
+        library.sessionOpened(threads: threads)
         self.library = library
         self.graph = graph
         self.session = session
@@ -48,7 +50,7 @@ package final class TensorFlowSession: @unchecked Sendable {
     }
 
     /// The types of the devices that the session can use, such as "CPU" and "GPU".
-    package func deviceTypes() throws -> [String] {
+    func deviceTypes() throws -> [String] {
         let api = library.api
         let list = try library.checked("listing devices") { api.SessionListDevices(session, $0) }
         guard let list else { return [] }
