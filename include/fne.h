@@ -537,22 +537,28 @@ FNE_API fne_status fne_model_tensor_info(const fne_model *model, uint64_t index,
 /** Selects layers from a list of names, such as those of a job, by the selectors that fne_extractor_options::layers
  * takes.
  *
- * A selector is, in this order: the exact name of a layer, as it is written or without a leading "import/" and a
- * trailing ":0"; "all", every layer of the list; "last:25%", the last ceil(0.25 L) of the L default layers; a glob with
- * *, ?, [abc], [a-c] or [!abc]. The indices come in the order of the selectors. Those of one selector come in the order
- * of the list. A layer that several selectors choose stands once, at its first place.
+ * A selector is tried in this order:
  *
- * \param[in] selectors       UTF-8 strings; NULL where there are none
- * \param[in] selector_count  how many, at most 2^20; 0: all default layers
- * \param[in] names           the layers' names, UTF-8, in the order of their columns
- * \param[in] is_default      of each name, 1 for a default layer, else 0; NULL: all are
- * \param[in] name_count      how many names, at most 2^20
- * \param[out] indices        receives numbers of names, none twice
- * \param[in] capacity        elements of indices; name_count is always enough
- * \param[out] count          receives how many were chosen, at least 1
- * \return FNE_OK; FNE_UNKNOWN_TENSOR where a selector chooses nothing; FNE_INVALID_ARGUMENT also for a name that is
- * given
- *         twice and for a share that is none; FNE_BUFFER_TOO_SMALL
+ * 1. It may be the exact name of a layer. The name may have a leading "import/" and a trailing ":0" in addition.
+ * 2. "all" selects every layer of the list.
+ * 3. "last:25%" selects the last ceil(0.25 L) of the L default layers.
+ * 4. Anything else is a glob with *, ?, [abc], [a-c] or [!abc].
+ *
+ * The indices come in the order of the selectors. Those of one selector come in the order of the list. A layer that
+ * several selectors select stands once, at its first place.
+ *
+ * \param[in] selectors       UTF-8 strings. NULL where there are none.
+ * \param[in] selector_count  number of selectors, at most 2^20. 0 selects all default layers.
+ * \param[in] names           the layers' names in UTF-8, in the order of their columns
+ * \param[in] is_default      for each name 1 if it is a default layer, else 0. NULL: all are.
+ * \param[in] name_count      number of names, at most 2^20
+ * \param[out] indices        receives indices into names, none twice
+ * \param[in] capacity        of indices, in elements. name_count is always enough.
+ * \param[out] count          receives the number of indices, at least 1
+ * \return FNE_OK or an error
+ * \retval FNE_UNKNOWN_TENSOR    a selector selects nothing. The message lists the nearest names.
+ * \retval FNE_INVALID_ARGUMENT  also where an exact name is given twice, or a share is not above 0 and up to 100
+ * \retval FNE_BUFFER_TOO_SMALL  the capacity is too small. Nothing is written.
  * \since 2.0 */
 FNE_API fne_status fne_select_layers(const char *const *selectors, uint64_t selector_count, const char *const *names,
                                      const uint8_t *is_default, uint64_t name_count, uint64_t *indices,

@@ -57,18 +57,9 @@ public final class Extractor: @unchecked Sendable {
             throw FNEError(.invalidArgument, "\(name) is \(value); it must be 1 to \(limit)")
         }
 
-        var engineOptions = EngineOptions()
-        engineOptions.batchSize = options.batchSize
-        engineOptions.padsBatches = options.padsBatches
-        engineOptions.streams = options.streams
-        engineOptions.engineThreads = options.engineThreads
-        engineOptions.device = options.device
-        engineOptions.growsGPUMemory = options.growsGPUMemory
-        engineOptions.precision = options.precision
-        engineOptions.float32Layers = options.float32Layers
         let network = try EngineFactory.open(
             model, input: input, layers: selected, height: preprocessing.input.height, width: preprocessing.input.width,
-            engineOptions)
+            options.engine)
         engine = network.engine
         layers = network.layers
         arithmetic = network.arithmetic

@@ -69,5 +69,19 @@ extension Extractor {
 
         /// The defaults.
         public init() {}
+
+        /// The part that the engine takes.
+        var engine: EngineOptions {
+            var result = EngineOptions()
+            result.batchSize = batchSize
+            result.padsBatches = padsBatches
+            result.streams = streams
+            result.engineThreads = engineThreads
+            result.device = device
+            result.growsGPUMemory = growsGPUMemory
+            result.precision = precision
+            result.float32Layers = float32Layers
+            return result
+        }
     }
 }

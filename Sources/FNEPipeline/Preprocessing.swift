@@ -41,8 +41,6 @@ package struct Preprocessing: Sendable {
 
     /// Floats per crop.
     var cropValueCount: Int { input.height * input.width * 3 }
-    /// Floats per image.
-    var valueCount: Int { crops.rawValue * cropValueCount }
 
     /// Makes the network's input for one picture.
     ///

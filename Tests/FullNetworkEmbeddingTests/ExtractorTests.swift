@@ -296,7 +296,7 @@ final class ExtractorTests: XCTestCase {
         preprocessing.mode = .shortestSide
         preprocessing.imageOptions.maxPixels = 1_000_000
         let pixels = [UInt8](repeating: 7, count: 3 * 30)
-        var fed = [Float](repeating: 0, count: preprocessing.valueCount)
+        var fed = [Float](repeating: 0, count: preprocessing.crops.rawValue * preprocessing.cropValueCount)
         assertFails(.imageLimit, saying: "1 x 30", "200 x 6000", "Stretch") {
             try preprocessing.feed(pixels, stride: 90, height: 1, width: 30, order: .rgb, to: &fed)
         }

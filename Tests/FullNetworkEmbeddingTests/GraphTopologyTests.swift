@@ -111,7 +111,7 @@ final class GraphTopologyTests: XCTestCase {
     func testConstantsAreWhatConstantsAloneDecide() throws {
         let graph = try Names(
             "x Placeholder", "w Const", "d PlaceholderWithDefault w", "neg Neg w", "sum Add neg w", "mixed Add sum x",
-            "random NoOp", "after Neg w ^x")
+            "random NoOp", "after Neg w ^x", "noise RandomUniform w", "noisy Mul noise w", "file ReadFile w")
         XCTAssertEqual(graph.constants, ["w", "neg", "sum", "after"])
     }
 

@@ -103,7 +103,7 @@ final class PreprocessingTests: XCTestCase {
         _ pixels: [UInt8], height: Int, width: Int, stride: Int? = nil, order: ChannelOrder = .rgb,
         by preprocessing: Preprocessing
     ) throws -> [Float] {
-        var fed = [Float](repeating: .nan, count: preprocessing.valueCount)
+        var fed = [Float](repeating: .nan, count: preprocessing.crops.rawValue * preprocessing.cropValueCount)
         try preprocessing.feed(
             pixels, stride: stride ?? width * 3, height: height, width: width, order: order, to: &fed)
         return fed

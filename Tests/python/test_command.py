@@ -83,6 +83,7 @@ def test_skipped_images_are_named(tmp_path, graph, photographs):
         (["embed", "nowhere", "GRAPH", "OUT"], 1, "fne: cannot read 'nowhere': No such file"),
         (["embed", ".", "nowhere.pb", "OUT"], 1, "fne: nowhere.pb: No such file"),
         (["embed", "PHOTOS", "GRAPH", "OUT", "--layers", "relu9"], 1, "nearest names"),
+        (["evaluate", "PHOTOS", "GRAPH", "OUT", "--layers", "relu1"], 2, "--layers"),
         (["embed", "PHOTOS", "GRAPH", "OUT", "--codes", "int4"], 1, "codes is 'int4'"),
         (["embed", "PHOTOS", "GRAPH", "OUT", "--size", "big"], 2, "'big' is not a size such as 224 or 224x320"),
         (["embed", "PHOTOS", "GRAPH"], 2, "required: output"),

@@ -11,7 +11,8 @@ struct GraphTopology: Sendable {
     let readers: [[Int]]
     /// For a node, the nodes that wait for it without reading from it.
     let controlReaders: [Int: [Int]]
-    /// Whether a node's value depends on constants alone.
+    /// Whether a node's value depends on constants alone. What is not known to compute only, such as a random number or
+    /// the content of a file, is no constant.
     let isConstant: [Bool]
 
     private let graph: GraphDefinition
@@ -28,8 +29,8 @@ struct GraphTopology: Sendable {
             for input in inputs[number] { readers[input].append(number) }
             isConstant[number] =
                 operation == "Const"
-                || (!inputs[number].isEmpty && !graph.nodes[number].isAny(.placeholder)
-                    && inputs[number].allSatisfy { isConstant[$0] })
+                || (!inputs[number].isEmpty && graph.nodes[number].isAny([.computes, .keepsTensor])
+                    && !graph.nodes[number].isAny(.placeholder) && inputs[number].allSatisfy { isConstant[$0] })
         }
         var controlReaders: [Int: [Int]] = [:]
         for (number, node) in graph.nodes.enumerated() {
@@ -56,13 +57,14 @@ struct GraphTopology: Sendable {
         return found
     }
 
-    /// The Const node whose values a node passes on without changing a bit; nil where there is none.
-    func storedConstant(_ number: Int) -> Int? {
+    /// The Const node that a node passes on, by way of operations with these traits. Nil where there is none within 16
+    /// nodes.
+    func storedConstant(_ number: Int, through traits: Operation.Traits = .keepsBits) -> Int? {
         var number = number
         for _ in 0..<16 {
             let node = graph.nodes[number]
             if node.operation == "Const" { return number }
-            guard node.isAny(.keepsBits), let input = node.dataInputs.first, input.output == 0,
+            guard node.isAny(traits), let input = node.dataInputs.first, input.output == 0,
                 let next = graph.index[input.name]
             else { return nil }
             number = next

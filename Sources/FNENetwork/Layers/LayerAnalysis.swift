@@ -109,14 +109,7 @@ struct LayerAnalysis {
 
     /// The shape of a constant, also after operations that keep the shape.
     private func constantShape(_ number: Int) -> [Int]? {
-        var number = number
-        for _ in 0..<16 {
-            let node = graph.nodes[number]
-            if node.operation == "Const" { return node.constant("value")?.shape }
-            guard node.isAny(.keepsTensor), let input = inputs[number].first else { return nil }
-            number = input
-        }
-        return nil
+        topology.storedConstant(number, through: .keepsTensor).flatMap { graph.nodes[$0].constant("value")?.shape }
     }
 
     /// Walks from a layer's operation to its output. Returns the output's node, and whether the walk met an activation.

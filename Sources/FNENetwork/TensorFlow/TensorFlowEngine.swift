@@ -41,18 +41,19 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         _ library: TensorFlowLibrary, model: Model, input inputName: TensorName,
         layers selected: [LayerSelection.Selected], _ setup: Setup
     ) throws {
+        let usesOwnOperations = library.hasOwnOperations && !setup.runsOnGPU
         let prepared = try GraphPreparation(
             model, input: inputName, taps: selected.map(\.name), precision: setup.precision,
             float32Layers: setup.float32Layers,
             for: GraphPreparation.Target(
-                hasOwnOperations: library.hasOwnOperations && !setup.runsOnGPU, takesFedWeights: !setup.runsOnGPU,
+                hasOwnOperations: usesOwnOperations, takesFedWeights: !setup.runsOnGPU,
                 constants: TensorFlowConstants(library: library, threads: setup.session.threads)))
         var configuration = setup.session
         configuration.optimizesGraph = prepared.serialized.count <= Self.largeGraph
         var built: RowGraph?
         session = try TensorFlowSession(library, configuration) { graph in
             let builder = GraphBuilder(
-                library: library, graph: graph, usesOwnOperations: library.hasOwnOperations && !setup.runsOnGPU)
+                library: library, graph: graph, usesOwnOperations: usesOwnOperations)
             built = try RowGraph(builder, model, prepared, input: inputName, layers: selected, setup)
         }
         guard let built else { throw FNEError(.internalError, "the session has no graph") }

@@ -84,12 +84,17 @@ def code_options(given: argparse.Namespace) -> Any:
 # ---- the extractor
 
 
-def add_extractor_options(command: argparse.ArgumentParser) -> None:
-    """Adds the options of `fne.Extractor`."""
+def add_extractor_options(command: argparse.ArgumentParser, *, layers: bool = True) -> None:
+    """Adds the options of `fne.Extractor`.
+
+    Args:
+        layers: whether the layers can be selected
+    """
     group = command.add_argument_group("network and preprocessing (fne.Extractor documents them)")
     add = group.add_argument
     add("--input-tensor", metavar="NAME", help="the tensor that images are fed to (the graph's only placeholder)")
-    add("--layers", action="append", metavar="SELECTOR", help="a name, a glob, all, or last:25%%; may be repeated")
+    if layers:
+        add("--layers", action="append", metavar="SELECTOR", help="a name, a glob, all, or last:25%%; may be repeated")
     add("--size", type=size, metavar="S or HxW", help="the pixels that the network is fed with (as the graph says)")
     add("--resize-mode", choices=RESIZE_MODES, help="fill the size, or keep the aspect and cut (stretch)")
     add("--resize-size", type=size, metavar="S or HxW", help="the pixels that images are resized to before the crop")

@@ -75,7 +75,7 @@ def add_command(commands: Any) -> None:
         "writes thresholds.json and a plot",
     )
     add_quiet(command)
-    add_extractor_options(command)
+    add_extractor_options(command, layers=False)  # the representations choose them
 
 
 def run(given: argparse.Namespace) -> None:
