@@ -335,7 +335,7 @@ import numpy as np
 import fne
 paths = ({paths!r} * 100)[:{count}]
 stats = np.load({stats!r}) if {given!r} else None
-features, stats = fne.full_network_embedding({graph!r}, paths, 16, None, None, None, stats)
+features, stats = fne.full_network_embedding({graph!r}, paths, 16, None, None, ({size}, {size}), stats)
 np.save({stats!r}, stats)
 print(peak() / 1e3, features.nbytes / 1e6, len(paths) * features.shape[1] * 4 / 1e6)
 """
@@ -351,7 +351,12 @@ def memory(network: Network, paths: list[str], folder: Path) -> None:
             script.write_text(
                 PEAK
                 + MEMORY.format(
-                    paths=paths[:500], count=count, given=given, graph=str(network.path), stats=str(folder / "s.npy")
+                    paths=paths[:500],
+                    count=count,
+                    given=given,
+                    graph=str(network.path),
+                    size=SIZE,
+                    stats=str(folder / "s.npy"),
                 )
             )
             out = subprocess.run([sys.executable, script], check=True, stdout=subprocess.PIPE, text=True).stdout
