@@ -319,7 +319,18 @@ FNE_API fne_status fne_backend_info(const char **version, const char **path);
 #define FNE_FORMAT_JPEG 1 /**< a JPEG */
 #define FNE_FORMAT_PNG 2  /**< a PNG */
 
-/** Which images are refused before memory is taken for them (FNE_IMAGE_LIMIT), and what happens to damaged ones. */
+/** Which images are refused before memory is taken for them (FNE_IMAGE_LIMIT), and what happens to damaged ones. 0
+ * stands for the default of a limit. The message of a refusal names the number, the limit and the option.
+ *
+ * No photograph exceeds the defaults. They bound what a small file can cost: at most 2^28 bytes are gone through for a
+ * file below 1 MiB. max_expansion counts these bytes:
+ * - 3 for each pixel, and 3 more where the EXIF orientation turns or mirrors the image
+ * - of a PNG, the image data before they were deflated, and 3 more for each pixel of an interlaced one
+ * - of a JPEG, for each scan, 8 for each block of 64 coefficients, and 1 for every two coefficients in it, four times as
+ *   many with arithmetic coding
+ * - of a JPEG in several scans, which a progressive one is, 2 for each coefficient, since these wait in memory
+ *
+ * Large pages that are all but blank can be beyond it. */
 typedef struct fne_image_options {
     uint64_t struct_size;        /**< set by fne_image_options_init() */
     uint64_t max_bytes;          /**< limit of an encoded image's size in bytes, 1 to 2^40. The default is 2^30. */
@@ -333,6 +344,10 @@ typedef struct fne_image_options {
     int32_t tolerate_truncation; /**< 1: take what can be had of a truncated or damaged image. The missing part is grey
                                       or black. The log tells of it, and so does is_partial. 0 (default): such an image
                                       is FNE_DAMAGED_IMAGE. */
+    uint32_t max_side;           /**< limit of height, and of width, 1 to 2^31 - 1. The default is 65535. */
+    uint32_t max_expansion;      /**< limit of the bytes that decoding goes through, for each byte of the encoded image,
+                                      1 to 2^30. An image below 2^20 bytes counts as one of 2^20. The default is 256.
+                                      What counts is said above. */
 } fne_image_options;
 
 /** Fills a struct with the defaults.
@@ -367,7 +382,7 @@ FNE_API void fne_image_info_init(fne_image_info *info, uint64_t struct_size);
  * \retval FNE_FILE_ERROR         the file is missing, no regular file, empty, or cannot be read
  * \retval FNE_UNSUPPORTED_IMAGE  neither JPEG nor PNG, or a kind that the codecs do not read
  * \retval FNE_DAMAGED_IMAGE      the header is truncated or corrupt
- * \retval FNE_IMAGE_LIMIT        the image is beyond max_bytes, max_pixels or max_chunk_bytes
+ * \retval FNE_IMAGE_LIMIT        the image is beyond max_bytes, max_pixels, max_side, max_expansion or max_chunk_bytes
  * \since 2.0 */
 FNE_API fne_status fne_image_probe(const char *path, const fne_image_options *options, fne_image_info *info);
 
@@ -393,7 +408,7 @@ FNE_API fne_status fne_image_probe_memory(const uint8_t *bytes, uint64_t size, c
  * \return FNE_OK, an error of fne_image_probe(), or
  * \retval FNE_BUFFER_TOO_SMALL  capacity is too small
  * \retval FNE_DAMAGED_IMAGE     also for damage after the header
- * \retval FNE_IMAGE_LIMIT       also beyond max_scans
+ * \retval FNE_IMAGE_LIMIT       also beyond max_scans, and beyond max_expansion in a later scan
  * \since 2.0 */
 FNE_API fne_status fne_image_decode(const char *path, const fne_image_options *options, uint8_t *rgb, uint64_t capacity,
                                     fne_image_info *info);

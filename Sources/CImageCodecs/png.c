@@ -15,7 +15,14 @@ typedef struct {
     size_t size;
     size_t position;
     png_uint_32 rows_read;
+    int is_last_row; // whether the last call for a row is running
+    int is_complete; // whether that row was decoded, so that what comes now is surplus
+    size_t surplus;  // bytes of image data that were read since
 } png_reader;
+
+// libpng inflates what follows the last row, up to the end of the image data, although it is lost. Some encoders write
+// a few bytes too many. Each byte can stand for a thousand.
+enum { MAX_SURPLUS = 1 << 14 };
 
 static void on_error(png_structp png, png_const_charp text) {
     png_reader *reader = png_get_error_ptr(png);
@@ -41,8 +48,30 @@ static void on_warning(png_structp png, png_const_charp text) {
 static void take_bytes(png_structp png, png_bytep out, size_t count) {
     png_reader *reader = png_get_io_ptr(png);
     if (count > reader->size - reader->position) png_error(png, "the image data end too early");
+    if (reader->is_complete) {
+        reader->surplus += count;
+        if (reader->surplus > MAX_SURPLUS) png_error(png, "more than 16384 bytes of image data after the last row");
+    }
     memcpy(out, reader->bytes + reader->position, count);
     reader->position += count;
+}
+
+// libpng calls this with each row once it is inflated.
+static void on_row(png_structp png, png_row_infop row, png_bytep samples) {
+    (void)row, (void)samples;
+    png_reader *reader = png_get_user_transform_ptr(png);
+    if (reader->is_last_row) reader->is_complete = 1;
+}
+
+// The image data before they are deflated. libpng goes over the pixels of an interlaced picture in several passes,
+// which takes about as long as another picture.
+static uint64_t header_work(cic_reader *base) {
+    png_reader *reader = (png_reader *)base;
+    const uint64_t height = png_get_image_height(reader->png, reader->info);
+    const uint64_t width = png_get_image_width(reader->png, reader->info);
+    const uint64_t inflated = height * (1 + (uint64_t)png_get_rowbytes(reader->png, reader->info));
+    const int interlaced = png_get_interlace_type(reader->png, reader->info) != PNG_INTERLACE_NONE;
+    return inflated + (interlaced ? CIC_RGB * width * height : 0);
 }
 
 static int read_rows(cic_reader *base, uint8_t *rgb, size_t stride) {
@@ -54,6 +83,8 @@ static int read_rows(cic_reader *base, uint8_t *rgb, size_t stride) {
     png_set_strip_16(reader->png); // keeps the high byte
     png_set_gray_to_rgb(reader->png);
     png_set_strip_alpha(reader->png);
+    png_set_read_user_transform_fn(reader->png, on_row);
+    png_set_user_transform_info(reader->png, reader, 0, 0);
     int passes = png_set_interlace_handling(reader->png);
     png_read_update_info(reader->png, reader->info);
     png_uint_32 height = png_get_image_height(reader->png, reader->info);
@@ -64,11 +95,16 @@ static int read_rows(cic_reader *base, uint8_t *rgb, size_t stride) {
     }
     for (int pass = 0; pass < passes; ++pass) {
         for (png_uint_32 y = 0; y < height; ++y) {
+            if (pass == passes - 1 && y == height - 1) {
+                reader->is_last_row = 1;
+                reader->is_complete = passes > 1 && y % 2 == 0; // the last pass has the odd rows alone
+            }
             // Each pass of an interlaced picture fills the pixels that later passes refine.
             png_read_row(reader->png, NULL, rgb + stride * y);
             reader->rows_read += 1;
         }
     }
+    reader->is_complete = 0;
     png_read_end(reader->png, NULL);
     return base->code;
 }
@@ -99,7 +135,7 @@ static void check_chunks(png_reader *reader, uint64_t limit) {
         size_t length = png_get_uint_32(chunk);
         if (length > limit && memcmp(chunk + 4, "IDAT", 4) != 0 && !is_skipped(chunk + 4)) {
             reader->base.code = CIC_LIMIT;
-            snprintf(reader->base.message, CIC_MESSAGE_SIZE, "a chunk of %zu bytes is more than the limit of %llu",
+            snprintf(reader->base.message, CIC_MESSAGE_SIZE, "a chunk of %zu bytes is more than the limit of %llu (max_chunk_bytes)",
                      length, (unsigned long long)limit);
             return;
         }
@@ -115,6 +151,7 @@ cic_reader *cic_png_open(const uint8_t *bytes, size_t size, const cic_options *o
     png_reader *reader = calloc(1, sizeof *reader);
     if (reader == NULL) return NULL;
     reader->base.read = read_rows;
+    reader->base.work = header_work;
     reader->base.close = close_reader;
     reader->base.tolerant = options->tolerate_truncation;
     reader->bytes = bytes;

@@ -6,6 +6,41 @@
 #include <jpeglib.h>
 #include <png.h>
 
+// Files below this size may take the work of a file of this size. Blank pages are such files.
+static const uint64_t SMALL_FILE = 1 << 20;
+
+static uint64_t limit_of_work(uint64_t size, uint64_t expansion) {
+    uint64_t counted = size > SMALL_FILE ? size : SMALL_FILE;
+    return counted > UINT64_MAX / expansion ? UINT64_MAX : counted * expansion;
+}
+
+int cic_count_work(cic_reader *reader, uint64_t bytes) {
+    reader->work_done += bytes;
+    if (reader->work_done <= reader->max_work) return 1;
+    reader->code = CIC_LIMIT;
+    snprintf(reader->message, CIC_MESSAGE_SIZE,
+             "decoding goes through %llu bytes, more than the limit of %llu for a file of %zu bytes (max_expansion)",
+             (unsigned long long)reader->work_done, (unsigned long long)reader->max_work, reader->size);
+    return 0;
+}
+
+// Refuses a picture that is too large or too dear by its header. Returns whether it may be read.
+static int is_allowed(cic_reader *reader, const cic_options *options, uint32_t width, uint32_t height) {
+    uint32_t side = width > height ? width : height;
+    uint64_t pixels = (uint64_t)width * height;
+    if (side > options->max_side) {
+        snprintf(reader->message, CIC_MESSAGE_SIZE, "%u x %u pixels have a side beyond the limit of %u (max_side)",
+                 width, height, options->max_side);
+    } else if (pixels > options->max_pixels) {
+        snprintf(reader->message, CIC_MESSAGE_SIZE, "%u x %u pixels are more than the limit of %llu (max_pixels)",
+                 width, height, (unsigned long long)options->max_pixels);
+    } else {
+        return cic_count_work(reader, CIC_RGB * pixels * (options->is_turned ? 2 : 1) + reader->work(reader));
+    }
+    reader->code = CIC_LIMIT;
+    return 0;
+}
+
 int cic_open(int kind, const uint8_t *bytes, size_t size, const cic_options *options, cic_reader **reader,
              uint32_t *width, uint32_t *height, char message[CIC_MESSAGE_SIZE]) {
     *reader = NULL;
@@ -15,14 +50,10 @@ int cic_open(int kind, const uint8_t *bytes, size_t size, const cic_options *opt
         snprintf(message, CIC_MESSAGE_SIZE, "out of memory");
         return CIC_NO_MEMORY;
     }
+    opened->size = size;
+    opened->max_work = limit_of_work(size, options->max_expansion);
     int read = opened->code == CIC_OK || opened->code == CIC_PARTIAL;
-    if (read && (uint64_t)*width * *height > options->max_pixels) {
-        read = 0;
-        opened->code = CIC_LIMIT;
-        snprintf(opened->message, CIC_MESSAGE_SIZE, "%u x %u pixels are more than the limit of %llu", *width, *height,
-                 (unsigned long long)options->max_pixels);
-    }
-    if (!read) {
+    if (!read || !is_allowed(opened, options, *width, *height)) {
         int code = opened->code;
         memcpy(message, opened->message, CIC_MESSAGE_SIZE);
         opened->close(opened);

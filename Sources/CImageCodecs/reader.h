@@ -6,12 +6,22 @@
 // The members that both decoders share. Each decoder's struct begins with them.
 struct cic_reader {
     int (*read)(struct cic_reader *reader, uint8_t *rgb, size_t stride);
+    // How many bytes decoding goes through besides the picture, as far as the header tells.
+    uint64_t (*work)(struct cic_reader *reader);
     void (*close)(struct cic_reader *reader);
     int code;     // the code of the error, or CIC_OK
     int tolerant; // whether to go on after damage
+    size_t size;  // bytes of the encoded image
+    uint64_t work_done, max_work;
     char message[CIC_MESSAGE_SIZE];
     char warning[CIC_MESSAGE_SIZE];
 };
+
+static const uint64_t CIC_RGB = 3; // bytes of a pixel
+
+// Counts bytes that decoding is about to go through. Returns 0, and sets code and message, where they are more than
+// the limit. Small files can ask for much work, so the limit grows with the file.
+int cic_count_work(cic_reader *reader, uint64_t bytes);
 
 // Both make a reader whose code and message say whether the header could be read. They return NULL when memory is
 // short.

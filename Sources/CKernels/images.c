@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -11,14 +12,19 @@
 // bits. The horizontal pass is in int32. The vertical pass keeps 16 bits of each product.
 enum { WEIGHT_BITS = 11, WEIGHT_ONE = 1 << WEIGHT_BITS };
 
-// Finds the source samples of each of new_size destination samples. clamped says how the border is treated. OpenCV
-// moves a horizontal position onto the border sample. Of a vertical position, it only clips the two row numbers.
-static void place_taps(ck_tap *taps, size_t size, size_t new_size, int clamped) {
+static ck_part part_or_whole(const ck_part *part, size_t height, size_t width) {
+    return part != NULL ? *part : (ck_part){0, 0, height, width};
+}
+
+// Finds the source samples of count of new_size destination samples, from the one numbered `from` on. clamped says how
+// the border is treated. OpenCV moves a horizontal position onto the border sample. Of a vertical position, it only
+// clips the two row numbers.
+static void place_taps(ck_tap *taps, size_t size, size_t new_size, size_t from, size_t count, int clamped) {
     double inverse = (double)new_size / (double)size;
     double step = 1.0 / inverse;
     int32_t last = (int32_t)size - 1;
-    for (size_t i = 0; i < new_size; ++i) {
-        float position = (float)(((double)i + 0.5) * step - 0.5);
+    for (size_t i = 0; i < count; ++i) {
+        float position = (float)(((double)(from + i) + 0.5) * step - 0.5);
         int32_t index = (int32_t)floorf(position);
         float fraction = position - (float)index;
         if (clamped && index < 0) {
@@ -38,29 +44,30 @@ static void place_taps(ck_tap *taps, size_t size, size_t new_size, int clamped) 
 }
 
 int ck_resize_bilinear(const uint8_t *rgb, size_t stride, size_t height, size_t width, uint8_t *resized,
-                       size_t new_height, size_t new_width) {
+                       size_t new_height, size_t new_width, const ck_part *wanted_part) {
     const ck_loops *loops = ck_current_loops();
-    size_t samples = 3 * new_width;
+    const ck_part part = part_or_whole(wanted_part, new_height, new_width);
+    size_t samples = 3 * part.width;
     if (height == 2 * new_height && width == 2 * new_width) {
-        for (size_t y = 0; y < new_height; ++y) {
-            const uint8_t *row = rgb + stride * (2 * y);
-            loops->halve_row(row, row + stride, new_width, resized + samples * y);
+        for (size_t y = 0; y < part.height; ++y) {
+            const uint8_t *row = rgb + stride * (2 * (part.top + y)) + 3 * (2 * part.left);
+            loops->halve_row(row, row + stride, part.width, resized + samples * y);
         }
         return 0;
     }
-    ck_tap *columns = malloc((new_width + new_height) * sizeof *columns);
+    ck_tap *columns = malloc((part.width + part.height) * sizeof *columns);
     int16_t *buffers = malloc(2 * samples * sizeof *buffers);
     if (columns == NULL || buffers == NULL) {
         free(columns);
         free(buffers);
         return 1;
     }
-    ck_tap *lines = columns + new_width;
-    place_taps(columns, width, new_width, 1);
-    place_taps(lines, height, new_height, 0);
+    ck_tap *lines = columns + part.width;
+    place_taps(columns, width, new_width, part.left, part.width, 1);
+    place_taps(lines, height, new_height, part.top, part.height, 0);
     int16_t *rows[2] = {buffers, buffers + samples};
     int32_t held[2] = {-1, -1}; // the source row that each buffer holds
-    for (size_t y = 0; y < new_height; ++y) {
+    for (size_t y = 0; y < part.height; ++y) {
         int32_t wanted[2] = {lines[y].first, lines[y].second};
         if (held[1] == wanted[0] && held[0] != wanted[0]) { // moving down, the second row becomes the first
             int16_t *row = rows[0];
@@ -72,7 +79,7 @@ int ck_resize_bilinear(const uint8_t *rgb, size_t stride, size_t height, size_t 
         }
         for (int k = 0; k < 2; ++k) {
             if (held[k] == wanted[k]) continue;
-            loops->resize_row(rgb + stride * (size_t)wanted[k], width, columns, new_width, rows[k]);
+            loops->resize_row(rgb + stride * (size_t)wanted[k], width, columns, part.width, rows[k]);
             held[k] = wanted[k];
         }
         loops->blend_rows(rows[0], rows[1], lines[y].weight[0], lines[y].weight[1], samples, resized + samples * y);
@@ -106,14 +113,15 @@ static size_t triangle_size(size_t size, size_t new_size) {
     return (size_t)ceil(scale < 1 ? 1 : scale) * 2 + 1;
 }
 
-// Finds the spans of new_size destination samples. weights has room for the weights of all of them, exact for those of
-// one.
-static void place_spans(ck_span *spans, size_t size, size_t new_size, int32_t *weights, double *exact) {
+// Finds the spans of count of new_size destination samples, from the one numbered `from` on. weights has room for the
+// weights of all of them, exact for those of one.
+static void place_spans(ck_span *spans, size_t size, size_t new_size, size_t from, size_t count, int32_t *weights,
+                        double *exact) {
     double scale = (double)size / (double)new_size;
     double support = scale < 1 ? 1 : scale, inverse = 1 / support; // products, not quotients, round as in Pillow
     size_t room = triangle_size(size, new_size);
-    for (size_t i = 0; i < new_size; ++i) {
-        double centre = ((double)i + 0.5) * scale;
+    for (size_t i = 0; i < count; ++i) {
+        double centre = ((double)(from + i) + 0.5) * scale;
         double low = centre - support + 0.5, high = centre + support + 0.5;
         size_t first = low < 0 ? 0 : (size_t)low;
         size_t end = high > (double)size ? size : (size_t)high;
@@ -129,25 +137,38 @@ static void place_spans(ck_span *spans, size_t size, size_t new_size, int32_t *w
 }
 
 int ck_resize_antialiased(const uint8_t *rgb, size_t stride, size_t height, size_t width, uint8_t *resized,
-                          size_t new_height, size_t new_width) {
+                          size_t new_height, size_t new_width, const ck_part *wanted_part) {
     const ck_loops *loops = ck_current_loops();
-    size_t samples = 3 * new_width;
+    const ck_part part = part_or_whole(wanted_part, new_height, new_width);
+    size_t samples = 3 * part.width;
     size_t column_room = triangle_size(width, new_width), line_room = triangle_size(height, new_height);
-    ck_span *columns = malloc((new_width + new_height) * sizeof *columns);
-    int32_t *weights = malloc((new_width * column_room + new_height * line_room) * sizeof *weights);
+    // The rows that were made narrow wait in a window, which moves down over the picture. A high and narrow picture
+    // would need much memory for all of them. With room for twice what a line covers, rows seldom have to move.
+    const size_t window = 2 * line_room < height ? 2 * line_room : height;
+    ck_span *columns = malloc((part.width + part.height) * sizeof *columns);
+    int32_t *weights = malloc((part.width * column_room + part.height * line_room) * sizeof *weights);
     double *exact = malloc((column_room > line_room ? column_room : line_room) * sizeof *exact);
-    uint8_t *rows = malloc(samples * height);
+    uint8_t *rows = malloc(samples * window);
     int32_t *sums = malloc(samples * sizeof *sums);
     int failed = columns == NULL || weights == NULL || exact == NULL || rows == NULL || sums == NULL;
     if (!failed) {
-        ck_span *lines = columns + new_width;
-        place_spans(columns, width, new_width, weights, exact);
-        place_spans(lines, height, new_height, weights + new_width * column_room, exact);
-        for (size_t y = 0; y < height; ++y) {
-            loops->shrink_row(rgb + stride * y, columns, new_width, rows + samples * y);
-        }
-        for (size_t y = 0; y < new_height; ++y) {
-            loops->shrink_columns(rows, samples, lines + y, sums, resized + samples * y);
+        ck_span *lines = columns + part.width;
+        place_spans(columns, width, new_width, part.left, part.width, weights, exact);
+        place_spans(lines, height, new_height, part.top, part.height, weights + part.width * column_room, exact);
+        size_t first = lines[0].first, end = first; // the source rows in the window
+        for (size_t y = 0; y < part.height; ++y) {
+            const size_t needed = lines[y].first + lines[y].count;
+            if (needed - first > window) {
+                const size_t kept = end > lines[y].first ? end - lines[y].first : 0;
+                memmove(rows, rows + samples * (end - kept - first), samples * kept);
+                first = lines[y].first;
+                end = first + kept;
+            }
+            for (; end < needed; ++end) {
+                loops->shrink_row(rgb + stride * end, columns, part.width, rows + samples * (end - first));
+            }
+            const ck_span line = {lines[y].first - first, lines[y].count, lines[y].weights};
+            loops->shrink_columns(rows, samples, &line, sums, resized + samples * y);
         }
     }
     free(columns);

@@ -12,6 +12,8 @@ public import CFNE
     value.max_pixels = UInt64(defaults.maxPixels)
     value.max_chunk_bytes = UInt64(defaults.maxChunkBytes)
     value.max_scans = UInt32(defaults.maxScans)
+    value.max_side = UInt32(defaults.maxSide)
+    value.max_expansion = UInt32(defaults.maxExpansion)
     initialize(options, value, struct_size)
 }
 
@@ -22,7 +24,8 @@ func translated(_ pointer: UnsafePointer<fne_image_options>?) throws -> ImageOpt
     for (value, name, member) in [
         (given.max_bytes, "max_bytes", \ImageOptions.maxBytes), (given.max_pixels, "max_pixels", \.maxPixels),
         (given.max_chunk_bytes, "max_chunk_bytes", \.maxChunkBytes),
-        (UInt64(given.max_scans), "max_scans", \.maxScans),
+        (UInt64(given.max_scans), "max_scans", \.maxScans), (UInt64(given.max_side), "max_side", \.maxSide),
+        (UInt64(given.max_expansion), "max_expansion", \.maxExpansion),
     ] where value != 0 {
         result[keyPath: member] = try integer(value, name)
     }

@@ -15,6 +15,13 @@ package struct Crop: Equatable {
     package let left: Int
     /// Whether the part's columns are read from right to left.
     package let isMirrored: Bool
+
+    /// A place that is not checked.
+    package init(top: Int, left: Int, isMirrored: Bool) {
+        self.top = top
+        self.left = left
+        self.isMirrored = isMirrored
+    }
 }
 
 extension Crops {

@@ -42,9 +42,12 @@ final class EncodedImage {
     init(_ bytes: UnsafeRawBufferPointer, _ options: ImageOptions, name: String = "an image in memory") throws {
         let format = try Self.format(of: bytes)
         guard let start = bytes.baseAddress else { throw FNEError(.damagedImage, "the image has no bytes") }
+        let orientation = EXIF.orientation(in: bytes, format: format)
         var codecOptions = cic_options(
-            max_pixels: UInt64(options.maxPixels), max_scans: UInt32(clamping: options.maxScans),
-            max_chunk_size: UInt64(options.maxChunkBytes), tolerate_truncation: options.toleratesTruncation ? 1 : 0)
+            max_pixels: UInt64(options.maxPixels), max_side: UInt32(clamping: options.maxSide),
+            max_expansion: UInt32(clamping: options.maxExpansion), max_scans: UInt32(clamping: options.maxScans),
+            max_chunk_size: UInt64(options.maxChunkBytes), tolerate_truncation: options.toleratesTruncation ? 1 : 0,
+            is_turned: orientation == .asStored ? 0 : 1)
         var reader: OpaquePointer?
         var width: UInt32 = 0
         var height: UInt32 = 0
@@ -57,7 +60,7 @@ final class EncodedImage {
         guard code == CIC_OK, let reader else { throw Self.error(code, message.text) }
         self.reader = reader
         self.name = name
-        orientation = EXIF.orientation(in: bytes, format: format)
+        self.orientation = orientation
         info = ImageInfo(
             height: Int(orientation.swapsSides ? width : height), width: Int(orientation.swapsSides ? height : width),
             format: format, orientation: orientation.rawValue, isPartial: false)

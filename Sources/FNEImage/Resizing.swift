@@ -48,6 +48,23 @@ extension ResizeMode {
 /// The longest side in pixels that a picture may have before and after it is resized.
 let longestSide = 1 << 28
 
+/// A part of a picture. It lies inside.
+package struct PicturePart: Equatable, Sendable {
+    /// The part's first row in the picture.
+    package let top: Int
+    /// The part's first column in the picture.
+    package let left: Int
+    /// The size of the part.
+    package let size: PixelSize
+
+    /// A part that is not checked.
+    package init(top: Int, left: Int, size: PixelSize) {
+        self.top = top
+        self.left = left
+        self.size = size
+    }
+}
+
 /// Resizes uint8 [height, width, 3] to [newHeight, newWidth, 3].
 ///
 /// - Parameters:
@@ -58,13 +75,28 @@ public func resizePixels(
     _ rgb: UnsafePointer<UInt8>, stride: Int, height: Int, width: Int, to resized: UnsafeMutablePointer<UInt8>,
     newHeight: Int, newWidth: Int, interpolation: Interpolation = .bilinear
 ) throws {
+    let whole = PicturePart(top: 0, left: 0, size: PixelSize(height: newHeight, width: newWidth))
+    try resizePixels(
+        rgb, stride: stride, height: height, width: width, to: resized, newHeight: newHeight, newWidth: newWidth,
+        part: whole, interpolation: interpolation)
+}
+
+/// Resizes a picture, of which one part alone is computed. Its samples are those of the whole resized picture.
+///
+/// - Parameter resized: receives uint8 [part's height, part's width, 3]
+/// - Throws: as the function above.
+package func resizePixels(
+    _ rgb: UnsafePointer<UInt8>, stride: Int, height: Int, width: Int, to resized: UnsafeMutablePointer<UInt8>,
+    newHeight: Int, newWidth: Int, part: PicturePart, interpolation: Interpolation
+) throws {
     for (name, size) in [("height", height), ("width", width), ("new height", newHeight), ("new width", newWidth)] {
         guard size >= 1, size <= longestSide else {
             throw FNEError(.invalidArgument, "\(name) is \(size); it must be 1 to \(longestSide)")
         }
     }
     let resize = interpolation == .antialiased ? ck_resize_antialiased : ck_resize_bilinear
-    guard resize(rgb, stride, height, width, resized, newHeight, newWidth) == 0 else {
+    var wanted = ck_part(top: part.top, left: part.left, height: part.size.height, width: part.size.width)
+    guard resize(rgb, stride, height, width, resized, newHeight, newWidth, &wanted) == 0 else {
         throw FNEError(.outOfMemory, "there is not enough memory to resize the image")
     }
 }

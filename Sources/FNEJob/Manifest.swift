@@ -323,6 +323,8 @@ extension Extractor {
             "image_options": .object([
                 "max_bytes": .integer(p.imageOptions.maxBytes), "max_pixels": .integer(p.imageOptions.maxPixels),
                 "max_chunk_bytes": .integer(p.imageOptions.maxChunkBytes),
+                "max_side": .integer(p.imageOptions.maxSide),
+                "max_expansion": .integer(p.imageOptions.maxExpansion),
                 "max_scans": .integer(p.imageOptions.maxScans),
                 "tolerate_truncation": .flag(p.imageOptions.toleratesTruncation),
             ]),

@@ -54,38 +54,62 @@ package struct Preprocessing: Sendable {
         to fed: UnsafeMutablePointer<Float>
     ) throws {
         let size = mode.size(of: PixelSize(height: height, width: width), toward: target)
+        let places = Array(crops.places(in: size, size: input).enumerated())
         guard size != PixelSize(height: height, width: width) else {
-            convert(pixels, stride: stride, size, order: order, to: fed)
+            for (number, crop) in places {
+                convert(pixels, stride: stride, crop, order: order, to: fed + number * cropValueCount)
+            }
             return
         }
         guard mode == .stretch || size.height <= imageOptions.maxPixels / size.width else {
             throw FNEError(
                 .imageLimit,
                 "the picture of \(height) x \(width) would be resized to \(size.height) x \(size.width) to keep its "
-                    + "aspect, which is more than the limit of \(imageOptions.maxPixels) pixels. Stretch it instead")
+                    + "aspect, which is more than the limit of \(imageOptions.maxPixels) pixels (max_pixels). Stretch "
+                    + "it instead")
         }
-        let resized = try Bytes(count: size.height * size.width * 3)
-        try resized.withNumbers(of: UInt8.self) { dense in
-            try resizePixels(
-                pixels, stride: stride, height: height, width: width, to: dense, newHeight: size.height,
-                newWidth: size.width, interpolation: interpolation)
-            convert(dense, stride: size.width * 3, size, order: order, to: fed)
+        // A long picture that keeps its aspect can become a thousand times as large as its crops. Then each crop is
+        // computed by itself, and memory does not grow with the aspect.
+        let part = Self.part(around: places.map(\.element), size: input)
+        let isLong = part.size.height * part.size.width > places.count * input.height * input.width
+        let groups = isLong ? places.map { [$0] } : [places]
+        for group in groups {
+            let part = isLong ? Self.part(around: group.map(\.element), size: input) : part
+            let resized = try Bytes(count: part.size.height * part.size.width * 3)
+            try resized.withNumbers(of: UInt8.self) { dense in
+                try resizePixels(
+                    pixels, stride: stride, height: height, width: width, to: dense, newHeight: size.height,
+                    newWidth: size.width, part: part, interpolation: interpolation)
+                for (number, crop) in group {
+                    let place = Crop(top: crop.top - part.top, left: crop.left - part.left, isMirrored: crop.isMirrored)
+                    convert(
+                        dense, stride: part.size.width * 3, place, order: order, to: fed + number * cropValueCount)
+                }
+            }
         }
     }
 
+    /// The smallest part of a picture that holds all the crops, of which there is at least one.
+    private static func part(around crops: [Crop], size: PixelSize) -> PicturePart {
+        let (tops, lefts) = (crops.map(\.top), crops.map(\.left))
+        let (top, left) = (tops.min() ?? 0, lefts.min() ?? 0)
+        let bottom = (tops.max() ?? 0) + size.height
+        let right = (lefts.max() ?? 0) + size.width
+        return PicturePart(top: top, left: left, size: PixelSize(height: bottom - top, width: right - left))
+    }
+
+    /// Makes the network's input of one crop.
     private func convert(
-        _ pixels: UnsafePointer<UInt8>, stride: Int, _ size: PixelSize, order: ChannelOrder,
+        _ pixels: UnsafePointer<UInt8>, stride: Int, _ crop: Crop, order: ChannelOrder,
         to fed: UnsafeMutablePointer<Float>
     ) {
-        for (number, crop) in crops.places(in: size, size: input).enumerated() {
-            withUnsafeBytes(of: mean) { mean in
-                withUnsafeBytes(of: scale) { scale in
-                    ck_pixels_to_float(
-                        pixels + crop.top * stride + crop.left * 3, stride, input.height, input.width,
-                        order == channelOrder ? 0 : 1, crop.isMirrored ? 1 : 0,
-                        mean.assumingMemoryBound(to: Float.self).baseAddress,
-                        scale.assumingMemoryBound(to: Float.self).baseAddress, fed + number * cropValueCount)
-                }
+        withUnsafeBytes(of: mean) { mean in
+            withUnsafeBytes(of: scale) { scale in
+                ck_pixels_to_float(
+                    pixels + crop.top * stride + crop.left * 3, stride, input.height, input.width,
+                    order == channelOrder ? 0 : 1, crop.isMirrored ? 1 : 0,
+                    mean.assumingMemoryBound(to: Float.self).baseAddress,
+                    scale.assumingMemoryBound(to: Float.self).baseAddress, fed)
             }
         }
     }

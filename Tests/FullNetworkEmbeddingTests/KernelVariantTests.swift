@@ -135,7 +135,7 @@ final class KernelVariantTests: XCTestCase {
                 forEachVariant { name in
                     var resized = [UInt8](repeating: 7, count: newHeight * newWidth * 3)
                     XCTAssertEqual(
-                        resize(pixels.baseAddress, width * 3, height, width, &resized, newHeight, newWidth), 0)
+                        resize(pixels.baseAddress, width * 3, height, width, &resized, newHeight, newWidth, nil), 0)
                     if let expected {
                         XCTAssertEqual(resized, expected, "\(name): \(height) x \(width) to \(newHeight) x \(newWidth)")
                     } else {

@@ -14,7 +14,7 @@ final class ResizeTests: XCTestCase {
         }
         var out = [UInt8](repeating: 0xdd, count: size.height * size.width * 3)
         XCTAssertEqual(
-            ck_resize_bilinear(rgb, stride, grey.count, grey[0].count, &out, size.height, size.width), 0)
+            ck_resize_bilinear(rgb, stride, grey.count, grey[0].count, &out, size.height, size.width, nil), 0)
         for i in Swift.stride(from: 0, to: out.count, by: 3) {
             XCTAssertEqual([out[i + 1], out[i + 2]], [out[i] + 1, out[i] + 5])
         }

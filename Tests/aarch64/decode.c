@@ -14,7 +14,8 @@ static int decode(const char *path) {
     if (file == NULL) return 1;
     const size_t size = fread(bytes, 1, sizeof bytes, file);
     fclose(file);
-    const cic_options options = {.max_pixels = 1 << 20, .max_scans = 100, .max_chunk_size = 1 << 20};
+    const cic_options options = {
+        .max_pixels = 1 << 20, .max_side = 1 << 16, .max_expansion = 256, .max_scans = 100, .max_chunk_size = 1 << 20};
     const int kind = bytes[0] == 0xff ? CIC_JPEG : CIC_PNG;
     char message[CIC_MESSAGE_SIZE], warning[CIC_MESSAGE_SIZE];
     cic_reader *reader;

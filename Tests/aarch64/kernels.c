@@ -120,14 +120,14 @@ static const size_t sides[][4] = {
     {2, 3, 40, 64}, {50, 9, 13, 9}, {31, 97, 224, 8}, {97, 31, 8, 50}, {64, 64, 63, 65}, {240, 320, 37, 41},
 };
 
-typedef int resize_kernel(const uint8_t *, size_t, size_t, size_t, uint8_t *, size_t, size_t);
+typedef int resize_kernel(const uint8_t *, size_t, size_t, size_t, uint8_t *, size_t, size_t, const ck_part *);
 
 static void resize(const char *name, resize_kernel *kernel) {
     for (size_t i = 0; i < SIZE_OF(sides); ++i) {
         const size_t height = sides[i][0], width = sides[i][1], new_height = sides[i][2], new_width = sides[i][3];
         const size_t stride = 3 * width + 5;
         uint8_t *pixels = bytes_of(100 + i, stride * height), *resized = room(3 * new_height * new_width);
-        expect(kernel(pixels, stride, height, width, resized, new_height, new_width) == 0, name);
+        expect(kernel(pixels, stride, height, width, resized, new_height, new_width, NULL) == 0, name);
         take(resized, 3 * new_height * new_width);
         free(pixels);
         free(resized);
@@ -139,10 +139,10 @@ static void resize(const char *name, resize_kernel *kernel) {
 static void many_weights(void) {
     enum { HEIGHT = 6001, WIDTH = 5 };
     uint8_t *pixels = bytes_of(150, 3 * HEIGHT * WIDTH), resized[3 * 2 * 4];
-    expect(ck_resize_antialiased(pixels, 3 * WIDTH, HEIGHT, WIDTH, resized, 2, 4) == 0, "resize-many-weights");
+    expect(ck_resize_antialiased(pixels, 3 * WIDTH, HEIGHT, WIDTH, resized, 2, 4, NULL) == 0, "resize-many-weights");
     take(resized, sizeof resized);
     memset(pixels, 77, 3 * HEIGHT * WIDTH);
-    expect(ck_resize_antialiased(pixels, 3 * WIDTH, HEIGHT, WIDTH, resized, 1, 1) == 0, "resize-many-weights");
+    expect(ck_resize_antialiased(pixels, 3 * WIDTH, HEIGHT, WIDTH, resized, 1, 1, NULL) == 0, "resize-many-weights");
     expect(resized[0] == 77 && resized[1] == 77 && resized[2] == 77, "resize-many-weights: the brightness");
     free(pixels);
     line("resize-many-weights");

@@ -23,9 +23,12 @@ enum { CIC_MESSAGE_SIZE = 256 };
 
 typedef struct cic_options {
     uint64_t max_pixels;         // width * height
+    uint32_t max_side;           // width, and height
+    uint32_t max_expansion;      // bytes that decoding goes through, for each byte of the encoded image
     uint32_t max_scans;          // scans of a progressive JPEG
     uint64_t max_chunk_size;     // bytes of one PNG chunk that is held in memory
     int32_t tolerate_truncation; // 1 decodes a truncated or damaged picture as far as possible
+    int32_t is_turned;           // 1 where the caller turns the decoded picture, which doubles its memory
 } cic_options;
 
 typedef struct cic_reader cic_reader;

@@ -8,16 +8,24 @@
 
 // ---- images
 
-// Resizes uint8 [height, width, 3], whose rows are stride bytes apart, to [new_height, new_width, 3] without gaps. It
-// is bilinear, with the positions and the fixed-point arithmetic of OpenCV's INTER_LINEAR. Returns 0, or 1 when memory
-// is short.
+// A part of a picture: the place of its first pixel, and its size.
+typedef struct {
+    size_t top;
+    size_t left;
+    size_t height;
+    size_t width;
+} ck_part;
+
+// Resizes uint8 [height, width, 3], whose rows are stride bytes apart, to [new_height, new_width, 3], of which it
+// computes one part, without gaps. NULL is the whole. It is bilinear, with the positions and the fixed-point arithmetic
+// of OpenCV's INTER_LINEAR. Returns 0, or 1 when memory is short.
 int ck_resize_bilinear(const uint8_t *rgb, size_t stride, size_t height, size_t width, uint8_t *resized,
-                       size_t new_height, size_t new_width);
+                       size_t new_height, size_t new_width, const ck_part *part);
 
 // Does the same with the positions, weights and rounding of Pillow's BILINEAR. Where the picture shrinks, each new
 // sample is a weighted mean of all the old samples that it covers.
 int ck_resize_antialiased(const uint8_t *rgb, size_t stride, size_t height, size_t width, uint8_t *resized,
-                          size_t new_height, size_t new_width);
+                          size_t new_height, size_t new_width, const ck_part *part);
 
 // fed[y, x, c] = (pixels[y, mirror ? width - 1 - x : x, swap ? 2 - c : c] - mean[c]) * scale[c]. The rows of pixels are
 // stride bytes apart. Those of fed have no gaps.

@@ -458,8 +458,7 @@ class _Run:
             if refusal is not None:
                 if not isinstance(refusal, UnsupportedImageError) or isinstance(item, numpy.ndarray):
                     return refusal
-                max_pixels = image_options_struct(self._extractor._image_options).max_pixels
-                item = _pillow.read(item, refusal, max_pixels)
+                item = _pillow.read(item, refusal, image_options_struct(self._extractor._image_options))
             return self._extractor.preprocess(bytes(item) if isinstance(item, (bytearray, memoryview)) else item)
         except FNEError as failure:
             return failure

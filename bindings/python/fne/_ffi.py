@@ -26,6 +26,8 @@ class ImageOptions(ctypes.Structure):
         ("max_chunk_bytes", c_uint64),
         ("max_scans", c_uint32),
         ("tolerate_truncation", c_int32),
+        ("max_side", c_uint32),
+        ("max_expansion", c_uint32),
     ]
 
 

@@ -18,7 +18,14 @@ from fne.errors import ImageError, InvalidArgumentError
 INTERPOLATIONS = {"bilinear": 0, "antialiased": 1}
 
 #: The limits of `ImageOptions`, and the most that each can be set to.
-_LIMITS = {"max_bytes": 2**40, "max_pixels": 2**40, "max_chunk_bytes": 2**40, "max_scans": 2**30}
+_LIMITS = {
+    "max_bytes": 2**40,
+    "max_pixels": 2**40,
+    "max_chunk_bytes": 2**40,
+    "max_scans": 2**30,
+    "max_side": 2**31 - 1,
+    "max_expansion": 2**30,
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,11 @@ class ImageOptions:
         max_scans: the most scans of a progressive JPEG. Each costs a pass over the picture (100).
         tolerate_truncation: take what can be read of a truncated or damaged JPEG or PNG, instead of raising. What is
             missing is grey or black, and the log says so (`fne.set_log_callback`).
+        max_side: the most pixels of a side (65,535)
+        max_expansion: the most bytes that decoding goes through, for each byte of the encoded image (256). An image
+            below 1 MiB counts as one of 1 MiB. A pixel counts 3 bytes, and 3 more if the picture is turned. To these
+            come what a PNG's image data inflate to, and the coefficients of each scan of a JPEG. `fne_image_options` in
+            fne.h has the whole rule. A large page that is all but blank may be beyond the default.
     """
 
     max_bytes: int | None = None
@@ -42,6 +54,8 @@ class ImageOptions:
     max_chunk_bytes: int | None = None
     max_scans: int | None = None
     tolerate_truncation: bool = False
+    max_side: int | None = None
+    max_expansion: int | None = None
 
 
 def image_options_struct(options: ImageOptions | None) -> Any:
@@ -84,7 +98,7 @@ def image_info(image: str | os.PathLike[str] | bytes, *, options: ImageOptions |
     try:
         return _header(image, struct)
     except ImageError as refusal:
-        return ImageHeader(*_pillow.header(image, refusal, struct.max_pixels))
+        return ImageHeader(*_pillow.header(image, refusal, struct))
 
 
 def _header(image: str | os.PathLike[str] | bytes, struct: Any) -> ImageHeader:
@@ -115,11 +129,11 @@ def read_image(image: Any, *, options: ImageOptions | None = None) -> NDArray[nu
     """
     struct = image_options_struct(options)
     if _pillow.is_image(image):
-        return _pillow.to_rgb(image, struct.max_pixels)
+        return _pillow.to_rgb(image, struct)
     try:
         header = _header(image, struct)
     except ImageError as refusal:
-        return _pillow.read(image, refusal, struct.max_pixels)
+        return _pillow.read(image, refusal, struct)
     pixels = numpy.empty((header.height, header.width, 3), numpy.uint8)
     target = (ctypes.byref(struct), pixels.ctypes.data, pixels.size, None)
     if isinstance(image, bytes):

@@ -65,6 +65,8 @@ _MANIFEST = {
         "image_options": {
             "max_bytes": int,
             "max_pixels": int,
+            "max_side": int,
+            "max_expansion": int,
             "max_chunk_bytes": int,
             "max_scans": int,
             "tolerate_truncation": bool,

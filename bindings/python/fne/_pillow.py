@@ -16,6 +16,8 @@ from fne.errors import DamagedImageError, FNEError, ImageLimitError, Unsupported
 
 _ORIENTATION = 0x0112
 _LONGEST_PATH = 4096
+_SMALL_FILE = 2**20  # the library's rule for max_expansion
+_JPEG_WORK = 12  # bytes a pixel, of the kinds of JPEG that libfne leaves to Pillow, such as lossless ones
 
 
 def installed() -> bool:
@@ -29,34 +31,35 @@ def is_image(item: Any) -> bool:
     return module is not None and isinstance(item, module.Image)
 
 
-def header(source: Any, refusal: FNEError, max_pixels: int) -> tuple[int, int, str, int]:
+def header(source: Any, refusal: FNEError, limits: Any) -> tuple[int, int, str, int]:
     """The height, width, format and orientation of an image that libfne refused.
 
     Args:
         source: a path or bytes
         refusal: libfne's error; it is raised where Pillow cannot read the image either
+        limits: the struct of `fne.ImageOptions`
     """
     with _open(source, refusal) as image:
         orientation = _orientation(image)
         width, height = image.size
-        _check(image, max_pixels, _name(source))
+        _check(image, limits, _name(source), source)
         return (*((width, height) if orientation >= 5 else (height, width)), image.format, orientation)
 
 
-def read(source: Any, refusal: FNEError, max_pixels: int) -> NDArray[numpy.uint8]:
+def read(source: Any, refusal: FNEError, limits: Any) -> NDArray[numpy.uint8]:
     """The pixels of an image that libfne refused. The arguments are those of `header`."""
     with _open(source, refusal) as image:
-        return to_rgb(image, max_pixels, _name(source))
+        return to_rgb(image, limits, _name(source), source)
 
 
-def to_rgb(image: Any, max_pixels: int, name: str = "") -> NDArray[numpy.uint8]:
+def to_rgb(image: Any, limits: Any, name: str = "", source: Any = None) -> NDArray[numpy.uint8]:
     """A `PIL.Image.Image` as RGB uint8 [height, width, 3].
 
     Its orientation is applied and its alpha is dropped. Of 16 bits, the high 8 are taken.
     """
     from PIL import ImageOps
 
-    _check(image, max_pixels, name)
+    _check(image, limits, name, source)
     mode = image.mode
     if mode in ("I", "F"):
         raise UnsupportedImageError(f"{name}a picture of mode {mode} has no range of values; convert it to 8 bits")
@@ -95,12 +98,20 @@ def _open(source: Any, refusal: FNEError) -> Any:
         raise refusal from None
 
 
-def _check(image: Any, max_pixels: int, name: str) -> None:
+def _check(image: Any, limits: Any, name: str, source: Any) -> None:
     width, height = image.size
     if width < 1 or height < 1:
         raise DamagedImageError(f"{name}the picture is empty ({width} x {height})")
-    if width * height > max_pixels:
-        raise ImageLimitError(f"{name}refused: {width} x {height} pixels are more than the limit of {max_pixels}")
+    refused = f"{name}the image is refused: {width} x {height} pixels"
+    if max(width, height) > limits.max_side:
+        raise ImageLimitError(f"{refused} have a side beyond the limit of {limits.max_side} (max_side)")
+    if width * height > limits.max_pixels:
+        raise ImageLimitError(f"{refused} are more than the limit of {limits.max_pixels} (max_pixels)")
+    if image.format == "JPEG" and source is not None:
+        size = len(source) if isinstance(source, bytes) else os.path.getsize(source)
+        limit = limits.max_expansion * max(size, _SMALL_FILE)
+        if width * height * _JPEG_WORK > limit:
+            raise ImageLimitError(f"{refused} are too many for a file of {size} bytes (max_expansion)")
 
 
 def _orientation(image: Any) -> int:
