@@ -27,8 +27,8 @@ LIBRARY_FLAGS := \
 	--disable-local-rpath
 
 .PHONY: all build help venv extras demo packages format lint test test-swift test-python ranges aarch64 fuzz-corpus \
-	fuzz fuzz-coverage fuzz-planted sanitize sanitize-address sanitize-thread sanitize-valgrind bench bench-peers \
-	reproduce install uninstall deb wheel sdist docs api site abi clean
+	fuzz fuzz-coverage fuzz-planted decode-costs sanitize sanitize-address sanitize-thread sanitize-valgrind bench \
+	bench-peers reproduce install uninstall deb wheel sdist docs api site abi clean
 
 all: build
 
@@ -123,6 +123,9 @@ fuzz-corpus: venv
 fuzz: fuzz-corpus ## runs each fuzzer for SECONDS=60
 	SWIFT="$(SWIFT)" Tests/fuzz/build . $(CURDIR)/$(FUZZ)/address address
 	Tests/fuzz/run $(CURDIR)/$(FUZZ)/address $(CORPUS) $(SECONDS)
+
+decode-costs: fuzz-corpus ## the most time and memory that small images take, by file size
+	$(VENV_PYTHON) Tests/fuzz/costs.py $(CORPUS)
 
 fuzz-coverage: fuzz-corpus ## which lines of codecs and parsers the fuzzers reach
 	SWIFT="$(SWIFT)" Tests/fuzz/build . $(CURDIR)/$(FUZZ)/coverage coverage

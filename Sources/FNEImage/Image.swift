@@ -97,11 +97,19 @@ public final class Image: @unchecked Sendable {
     ) throws -> Result {
         try options.check()
         do {
-            return try Bytes(file: path, limit: options.maxBytes, over: .imageLimit).withBytes {
+            return try bytes(of: path, options).withBytes {
                 try body(EncodedImage($0, options, name: path.description))
             }
         } catch let error as FNEError {
             throw error.about(path.description)
+        }
+    }
+
+    private static func bytes(of path: FilePath, _ options: ImageOptions) throws -> Bytes {
+        do {
+            return try Bytes(file: path, limit: options.maxBytes, over: .imageLimit)
+        } catch let error as FNEError where error.status == .imageLimit {
+            throw FNEError(.imageLimit, error.message + " (max_bytes)")
         }
     }
 
@@ -110,7 +118,7 @@ public final class Image: @unchecked Sendable {
     ) throws -> Result {
         try options.check()
         guard encoded.count <= options.maxBytes else {
-            throw FNEError(.imageLimit, "\(encoded.count) bytes are more than the limit of \(options.maxBytes)")
+            throw FNEError(.imageLimit, "\(encoded.count) bytes are more than the limit of \(options.maxBytes) (max_bytes)")
         }
         return try body(EncodedImage(encoded, options))
     }

@@ -83,10 +83,15 @@ final class ImageTests: XCTestCase {
         XCTAssertEqual(try decoded { $0.maxPixels = 6 }, 3)
         assertFails(.imageLimit, saying: "2 x 3 pixels", "limit of 5") { try decoded { $0.maxPixels = 5 } }
         XCTAssertEqual(try decoded { $0.maxBytes = file.count }, 3)
-        assertFails(.imageLimit, saying: "\(file.count) bytes") { try decoded { $0.maxBytes = file.count - 1 } }
+        assertFails(.imageLimit, saying: "\(file.count) bytes", "max_bytes") {
+            try decoded { $0.maxBytes = file.count - 1 }
+        }
+        XCTAssertEqual(try decoded { $0.maxSide = 3 }, 3)
+        assertFails(.imageLimit, saying: "2 x 3 pixels", "limit of 2 (max_side)") { try decoded { $0.maxSide = 2 } }
         for (name, change) in [
             ("max_pixels", { $0.maxPixels = 0 }), ("max_bytes", { $0.maxBytes = -1 }),
             ("max_scans", { $0.maxScans = 0 }), ("max_chunk_bytes", { $0.maxChunkBytes = 1 << 41 }),
+            ("max_side", { $0.maxSide = 1 << 31 }), ("max_expansion", { $0.maxExpansion = 0 }),
         ] as [(String, (inout ImageOptions) -> Void)] {
             assertFails(.invalidArgument, saying: name) { try decoded(change) }
         }

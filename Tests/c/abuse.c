@@ -60,12 +60,19 @@ int main(int argc, char **argv) {
     fne_image_options image_options;
     fne_image_options_init(&image_options, sizeof image_options);
     HOLDS(image_options.max_pixels == 1 << 28 && image_options.max_scans == 100);
+    HOLDS(image_options.max_side == 65535 && image_options.max_expansion == 256);
     image_options.max_pixels = UINT64_MAX;
     EXPECT(fne_image_decode_memory(pixels, 12, &image_options, pixels, 12, NULL), FNE_INVALID_ARGUMENT);
     image_options.max_pixels = (uint64_t)1 << 41;
     EXPECT(fne_image_decode_memory(pixels, 12, &image_options, pixels, 12, NULL), FNE_INVALID_ARGUMENT);
     image_options.max_pixels = 0; /* the default */
     EXPECT(fne_image_decode_memory(pixels, 12, &image_options, pixels, 12, NULL), FNE_UNSUPPORTED_IMAGE);
+    image_options.max_side = (uint32_t)1 << 31;
+    EXPECT(fne_image_decode_memory(pixels, 12, &image_options, pixels, 12, NULL), FNE_INVALID_ARGUMENT);
+    image_options.max_side = 0;
+    image_options.max_expansion = ((uint32_t)1 << 30) + 1;
+    EXPECT(fne_image_decode_memory(pixels, 12, &image_options, pixels, 12, NULL), FNE_INVALID_ARGUMENT);
+    image_options.max_expansion = 0;
     image_options.max_bytes = 11;
     EXPECT(fne_image_decode_memory(pixels, 12, &image_options, pixels, 12, NULL), FNE_IMAGE_LIMIT);
     image_options.tolerate_truncation = 2;

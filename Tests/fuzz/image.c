@@ -17,6 +17,8 @@ static void decode(const uint8_t *bytes, size_t size, int tolerate) {
     options.max_pixels = 1 << 20;
     options.max_chunk_bytes = 1 << 20;
     options.max_scans = 20;
+    options.max_side = 1 << 14;
+    options.max_expansion = 8; /* 8 MiB of work, for inputs of some kilobytes */
     options.tolerate_truncation = tolerate;
     fne_image_info info;
     fne_image_info_init(&info, sizeof info);

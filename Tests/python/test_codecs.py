@@ -744,7 +744,6 @@ def test_png_that_only_fne_reads(tmp_path):
     """OpenCV walks over the chunks before the data by itself and stops at some that libpng passes over; the limits that
     libpng has when nothing else is set are narrower."""
     pixels = photograph(17, 13)
-    wide = np.zeros((1, 1_000_001, 1), int)
     files = {
         "bKGD of a length that no kind has": write_png(pixels, before=BAD_BACKGROUND),
         "an ignored chunk of more than 8 MB": write_png(pixels, before=chunk(b"zTXt", bytes(8_000_001))),
@@ -752,9 +751,15 @@ def test_png_that_only_fne_reads(tmp_path):
         "animation of no frames": write_png(pixels, before=chunk(b"acTL", bytes(8))),
         "a frame outside the picture": write_png(pixels, before=frame_control(0, pixels, left=5)),
         "an unknown critical chunk after the data": write_png(pixels, after=chunk(b"PRIV")),
-        "more than a million columns": write_png(wide, 8, 0),
     }
     check(tmp_path, files.items(), "only fne reads")
+
+
+def test_png_of_more_than_a_million_columns(tmp_path):
+    """By libpng's limit, OpenCV does not read it. libfne reads it where the option is set."""
+    data = write_png(np.zeros((1, 1_000_001, 1), int), 8, 0)
+    check(tmp_path, [("wide", data)], "both refuse", "beyond the limit of 65535")
+    assert fne.read_image(data, options=fne.ImageOptions(max_side=1_000_001)).shape == (1, 1_000_001, 3)
 
 
 def test_png_that_only_opencv_reads(tmp_path):

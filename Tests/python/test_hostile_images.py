@@ -28,13 +28,12 @@ def test_small_files_that_ask_for_much_work(name):
         if counted:
             work, most, size = map(int, counted.groups())
             assert work > most == ALLOWED and size == len(data)
-            if case.work is not None:
-                assert work <= case.work <= work * 1.1 or work == case.work
+            assert case.work is None or work <= case.work, "it stops at the scan that is too much"
         return
     assert case.error is None or re.search(case.error, "read")
     assert image.shape == (*case.size, 3)
     assert case.work is None or case.work <= ALLOWED
-    if case.pixel is None:
+    if case.grey is None:
         np.testing.assert_array_equal(image, cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1])
     else:
-        assert (image == np.array(case.pixel, np.uint8)).all()
+        assert image.min() == image.max() == case.grey

@@ -30,7 +30,9 @@ def extractor(height, width, **options):
 def resized(image, height, width, interpolation):
     if interpolation == "bilinear":
         return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(PIL.Image.fromarray(image).resize((width, height), PIL.Image.BILINEAR))
+    # Over the width first, as libfne does always.
+    narrow = PIL.Image.fromarray(image).resize((width, image.shape[0]), PIL.Image.BILINEAR)
+    return np.asarray(narrow.resize((width, height), PIL.Image.BILINEAR))
 
 
 def shortest_side(height, width, side):
@@ -55,7 +57,8 @@ def ten_crop(image, height, width):
     return five(image) + five(image[:, ::-1])
 
 
-PICTURES = [(61, 83), (83, 61), (40, 40), (40, 97), (30, 32), (33, 200), (200, 231)]
+#: The long ones become so much larger than their crops that each crop is resized by itself.
+PICTURES = [(61, 83), (83, 61), (40, 40), (40, 97), (30, 32), (33, 200), (200, 231), (20, 400), (250, 21), (3, 90)]
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "antialiased"])
@@ -71,6 +74,15 @@ def test_shortest_side_and_centre_crop(side, interpolation):
             np.testing.assert_array_equal(network.preprocess(image)[0], expected)
 
 
+@pytest.mark.parametrize("size", [(20, 400), (250, 20)])
+def test_a_long_picture_that_is_halved(size):
+    """For which the kernel has a way of its own."""
+    image = photograph(*size)
+    halved = resized(image, size[0] // 2, size[1] // 2, "bilinear")
+    with extractor(8, 8, resize_mode="shortest_side", crops=10, resize_size=(10, 10)) as network:
+        np.testing.assert_array_equal(network.preprocess(image), ten_crop(halved, 8, 8))
+
+
 def test_shortest_side_of_an_oblong_input():
     """The smallest picture that covers 30 x 60 has one of its sides."""
     image = photograph(80, 100)
@@ -79,17 +91,19 @@ def test_shortest_side_of_an_oblong_input():
         np.testing.assert_array_equal(network.preprocess(image)[0], expected)
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "antialiased"])
 @pytest.mark.parametrize("mode", ["stretch", "shortest_side"])
-def test_ten_crops(mode):
+def test_ten_crops(mode, interpolation):
     images = [photograph(*size) for size in PICTURES]
-    with extractor(28, 28, resize_mode=mode, crops=10, resize_size=(35, 35), batch_size=16) as network:
+    options = {"resize_mode": mode, "interpolation": interpolation, "resize_size": (35, 35)}
+    with extractor(28, 28, crops=10, batch_size=16, **options) as network:
         assert network.rows_per_image == 10
         extraction = network.extract(images)
         rows = extraction.features.reshape(len(images), 10, 28, 28, 3)
         assert extraction.statuses.shape == (len(images),)
         for image, crops in zip(images, rows, strict=True):
             size = (35, 35) if mode == "stretch" else shortest_side(*image.shape[:2], 35)
-            np.testing.assert_array_equal(crops, ten_crop(resized(image, *size, "bilinear"), 28, 28))
+            np.testing.assert_array_equal(crops, ten_crop(resized(image, *size, interpolation), 28, 28))
 
 
 def test_ten_crops_of_256_by_default():
