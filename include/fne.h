@@ -322,15 +322,16 @@ FNE_API fne_status fne_backend_info(const char **version, const char **path);
 /** Which images are refused before memory is taken for them (FNE_IMAGE_LIMIT), and what happens to damaged ones. 0
  * stands for the default of a limit. The message of a refusal names the number, the limit and the option.
  *
- * No photograph exceeds the defaults. They bound what a small file can cost: at most 2^28 bytes are gone through for a
- * file below 1 MiB. max_expansion counts these bytes:
+ * No photograph exceeds the defaults. They bound what a small file can cost: decoding a file below 1 MiB goes through 275
+ * MiB at most. max_expansion counts these bytes:
  * - 3 for each pixel, and 3 more where the EXIF orientation turns or mirrors the image
  * - of a PNG, the image data before they were deflated, and 3 more for each pixel of an interlaced one
  * - of a JPEG, for each scan, 8 for each block of 64 coefficients, and 1 for every two coefficients in it, four times as
  *   many with arithmetic coding
  * - of a JPEG in several scans, which a progressive one is, 2 for each coefficient, since these wait in memory
  *
- * Large pages that are all but blank can be beyond it. */
+ * Large pages that are all but blank can be beyond it. A progressive JPEG of 30 megapixels is read whatever its size in
+ * bytes, and a JPEG or PNG of 40 megapixels with 8 bits a sample that is not turned. */
 typedef struct fne_image_options {
     uint64_t struct_size;        /**< set by fne_image_options_init() */
     uint64_t max_bytes;          /**< limit of an encoded image's size in bytes, 1 to 2^40. The default is 2^30. */
@@ -346,7 +347,7 @@ typedef struct fne_image_options {
                                       is FNE_DAMAGED_IMAGE. */
     uint32_t max_side;           /**< limit of height, and of width, 1 to 2^31 - 1. The default is 65535. */
     uint32_t max_expansion;      /**< limit of the bytes that decoding goes through, for each byte of the encoded image,
-                                      1 to 2^30. An image below 2^20 bytes counts as one of 2^20. The default is 256.
+                                      1 to 2^30. An image below 2^20 bytes counts as one of 2^20. The default is 275.
                                       What counts is said above. */
 } fne_image_options;
 

@@ -17,7 +17,7 @@ public struct ImageOptions: Equatable, Sendable {
     /// - of a JPEG, for each scan, 8 for each block of 64 coefficients, and 1 for every two coefficients in it, and four
     ///   times as many with arithmetic coding
     /// - of a JPEG in several scans, 2 for each coefficient, which wait in memory
-    public var maxExpansion = 256
+    public var maxExpansion = 275
     /// The most scans of a progressive JPEG. Each scan costs a pass over the whole picture. Encoders write about ten.
     public var maxScans = 100
     /// The most bytes of one PNG chunk. Image data are not limited, since they are read in pieces. Nor are texts and

@@ -60,7 +60,7 @@ int main(int argc, char **argv) {
     fne_image_options image_options;
     fne_image_options_init(&image_options, sizeof image_options);
     HOLDS(image_options.max_pixels == 1 << 28 && image_options.max_scans == 100);
-    HOLDS(image_options.max_side == 65535 && image_options.max_expansion == 256);
+    HOLDS(image_options.max_side == 65535 && image_options.max_expansion == 275);
     image_options.max_pixels = UINT64_MAX;
     EXPECT(fne_image_decode_memory(pixels, 12, &image_options, pixels, 12, NULL), FNE_INVALID_ARGUMENT);
     image_options.max_pixels = (uint64_t)1 << 41;

@@ -43,7 +43,7 @@ class ImageOptions:
         tolerate_truncation: take what can be read of a truncated or damaged JPEG or PNG, instead of raising. What is
             missing is grey or black, and the log says so (`fne.set_log_callback`).
         max_side: the most pixels of a side (65,535)
-        max_expansion: the most bytes that decoding goes through, for each byte of the encoded image (256). An image
+        max_expansion: the most bytes that decoding goes through, for each byte of the encoded image (275). An image
             below 1 MiB counts as one of 1 MiB. A pixel counts 3 bytes, and 3 more if the picture is turned. To these
             come what a PNG's image data inflate to, and the coefficients of each scan of a JPEG. `fne_image_options` in
             fne.h has the whole rule. A large page that is all but blank may be beyond the default.
