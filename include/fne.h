@@ -322,16 +322,15 @@ FNE_API fne_status fne_backend_info(const char **version, const char **path);
 /** Which images are refused before memory is taken for them (FNE_IMAGE_LIMIT), and what happens to damaged ones. 0
  * stands for the default of a limit. The message of a refusal names the number, the limit and the option.
  *
- * No photograph exceeds the defaults. They bound what a small file can cost: decoding a file below 1 MiB goes through 275
- * MiB at most. max_expansion counts these bytes:
+ * No photograph exceeds the defaults. They bound what a small file can cost: decoding a file below 1 MiB goes through
+ * 275 MiB at most. max_expansion counts these bytes:
  * - 3 for each pixel, and 3 more where the EXIF orientation turns or mirrors the image
  * - of a PNG, the image data before they were deflated, and 3 more for each pixel of an interlaced one
- * - of a JPEG, for each scan, 8 for each block of 64 coefficients, and 1 for every two coefficients in it, four times as
- *   many with arithmetic coding
+ * - of a JPEG, for each scan, 8 for each block of 64 coefficients, and 1 for every two coefficients in it, four times
+ *   as many with arithmetic coding
  * - of a JPEG in several scans, which a progressive one is, 2 for each coefficient, since these wait in memory
  *
- * Large pages that are all but blank can be beyond it. A progressive JPEG of 30 megapixels is read whatever its size in
- * bytes, and a JPEG or PNG of 40 megapixels with 8 bits a sample that is not turned. */
+ * Large pages that are all but blank can be beyond it. docs/numerics.md says which sizes are read. */
 typedef struct fne_image_options {
     uint64_t struct_size;        /**< set by fne_image_options_init() */
     uint64_t max_bytes;          /**< limit of an encoded image's size in bytes, 1 to 2^40. The default is 2^30. */

@@ -135,8 +135,9 @@ static void check_chunks(png_reader *reader, uint64_t limit) {
         size_t length = png_get_uint_32(chunk);
         if (length > limit && memcmp(chunk + 4, "IDAT", 4) != 0 && !is_skipped(chunk + 4)) {
             reader->base.code = CIC_LIMIT;
-            snprintf(reader->base.message, CIC_MESSAGE_SIZE, "a chunk of %zu bytes is more than the limit of %llu (max_chunk_bytes)",
-                     length, (unsigned long long)limit);
+            snprintf(reader->base.message, CIC_MESSAGE_SIZE,
+                     "a chunk of %zu bytes is more than the limit of %llu (max_chunk_bytes)", length,
+                     (unsigned long long)limit);
             return;
         }
         if (memcmp(chunk + 4, "IEND", 4) == 0) return;

@@ -118,7 +118,8 @@ public final class Image: @unchecked Sendable {
     ) throws -> Result {
         try options.check()
         guard encoded.count <= options.maxBytes else {
-            throw FNEError(.imageLimit, "\(encoded.count) bytes are more than the limit of \(options.maxBytes) (max_bytes)")
+            throw FNEError(
+                .imageLimit, "\(encoded.count) bytes are more than the limit of \(options.maxBytes) (max_bytes)")
         }
         return try body(EncodedImage(encoded, options))
     }

@@ -14,7 +14,7 @@ public struct ImageOptions: Equatable, Sendable {
     ///
     /// - 3 for each pixel, and 3 more if the picture is turned or mirrored by its EXIF orientation
     /// - of a PNG, the image data before they are deflated, and 3 more for each pixel if it is interlaced
-    /// - of a JPEG, for each scan, 8 for each block of 64 coefficients, and 1 for every two coefficients in it, and four
+    /// - of a JPEG, for each scan, 8 for each block of 64 coefficients, and 1 for every two coefficients in it, four
     ///   times as many with arithmetic coding
     /// - of a JPEG in several scans, 2 for each coefficient, which wait in memory
     public var maxExpansion = 275

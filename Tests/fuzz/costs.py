@@ -17,10 +17,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "Tests/python"))
 
-import hostile_images  # noqa: E402
-from test_preprocessing import extractor  # noqa: E402
+import hostile_images  # noqa: E402  (found on the path above)
+from test_preprocessing import extractor  # noqa: E402  (found on the path above)
 
-import fne  # noqa: E402
+import fne  # noqa: E402  (found on the path above)
 
 SECONDS, BYTES, SMALL = 1.0, 300e6, 1_000_000
 #: The default preprocessing, and the dearest.
@@ -67,9 +67,7 @@ def main(corpus: Path) -> int:
         slow, large = max(found), max(found, key=lambda row: row[1])
         size = f"{10**digits // 1000:,} KB" if digits >= 3 else f"{10**digits} bytes"
         read = sum(row[2] for row in found)
-        print(
-            f"| {size} | {len(found)} | {read} | {slow[0]:.2f} | {slow[3]} | {large[1] / 1e6:.0f} MB | {large[3]} |"
-        )
+        print(f"| {size} | {len(found)} | {read} | {slow[0]:.2f} | {slow[3]} | {large[1] / 1e6:.0f} MB | {large[3]} |")
         beyond += [row for row in found if (row[0] > SECONDS or row[1] > BYTES) and 10**digits <= SMALL]
     for seconds, memory, _, name in beyond:
         print(f"{name}: {seconds:.2f} s and {memory / 1e6:.0f} MB are too much", file=sys.stderr)

@@ -98,9 +98,7 @@ def one_scan(height: int, width: int, sampling: tuple[str, ...], orientation: in
     components = tuple(range(1, len(sampling) + 1))
     bits = 2 * coded_blocks(height, width, sampling, components)
     tables = frame(height, width, sampling) + huffman_table(0, 0) + huffman_table(1, 0)
-    return (
-        jpeg_head(tables, orientation=orientation) + scan_head((components, 0, 63, 0, 0)) + zero_bits(bits) + END
-    )
+    return jpeg_head(tables, orientation=orientation) + scan_head((components, 0, 63, 0, 0)) + zero_bits(bits) + END
 
 
 RUN = 1 << 14  # blocks that a code of 15 bits passes over
@@ -522,14 +520,17 @@ def png_cases() -> Iterator[tuple[str, Case]]:
         "EXIF with wrong checksums": (chunk(b"eXIf", exif(6) + bytes(60_000))[:-1] + b"\0") * 16,
         "an EXIF of 900 KB": chunk(b"eXIf", exif(1) + bytes(900_000)),
         "palettes of suggestions": chunk(b"sPLT", b"name\0\x08" + bytes(60_000)) * 16,
-        "frames of an animation": chunk(b"acTL", bytes([0, 0, 255, 255, 0, 0, 0, 0])) + chunk(b"fdAT", bytes(99)) * 8000,
+        "frames of an animation": chunk(b"acTL", bytes([0, 0, 255, 255, 0, 0, 0, 0]))
+        + chunk(b"fdAT", bytes(99)) * 8000,
     }
     for name, before in texts.items():
         yield name, Case(lambda before=before: png(16, 16, before=before))
     yield (
         "a chunk for each byte",
         Case(
-            lambda: png_head(64, 1000, 8, 2) + b"".join(chunk(b"IDAT", b) for b in pieces(noise(64, 3000), 3)) + END_CHUNK,
+            lambda: (
+                png_head(64, 1000, 8, 2) + b"".join(chunk(b"IDAT", b) for b in pieces(noise(64, 3000), 3)) + END_CHUNK
+            ),
             None,
             (64, 1000),
             None,
