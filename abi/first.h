@@ -84,6 +84,8 @@ typedef struct fne_image_options {
     uint64_t max_chunk_bytes;
     uint32_t max_scans;
     int32_t tolerate_truncation;
+    uint32_t max_side;
+    uint32_t max_expansion;
 } fne_image_options;
 
 FNE_API void fne_image_options_init(fne_image_options *options, uint64_t struct_size);
