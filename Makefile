@@ -144,7 +144,7 @@ sanitize-address: fuzz-corpus
 	SWIFT="$(SWIFT)" Tests/c/run-with-address-sanitizer .build/address-library/debug $(CORPUS)
 
 # TensorFlow is not instrumented and would be reported: these tests run a fake engine.
-THREAD_TESTS := BatchLoader Extractor Preprocessing Image Resize Crops Orientation EXIF Log Statistics \
+THREAD_TESTS := BatchLoader Extractor Patience Preprocessing Image Resize Crops Orientation EXIF Log Statistics \
 	StatisticsFormat ExactStatistics Discretization Model Job JSON PackedCodes
 
 sanitize-thread: packages

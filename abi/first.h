@@ -39,6 +39,7 @@ typedef int32_t fne_status;
 #define FNE_INTERNAL_ERROR 20
 #define FNE_JOB_MISMATCH 21
 #define FNE_JOB_BUSY 22
+#define FNE_IO_ERROR 23
 
 #define FNE_VERSION_MAJOR 2
 #define FNE_VERSION_MINOR 0
@@ -379,6 +380,8 @@ typedef struct fne_job fne_job;
 #define FNE_CODES_PACKED 2
 #define FNE_CODES_NONE (-1)
 
+typedef int32_t (*fne_listing_fn)(void *user, uint64_t found);
+
 typedef struct fne_job_options {
     uint64_t struct_size;
     const char *source;
@@ -395,6 +398,8 @@ typedef struct fne_job_options {
     int32_t accept_other_engine;
     uint32_t checkpoint_seconds;
     int32_t retry_failed;
+    fne_listing_fn listing;
+    void *listing_user;
 } fne_job_options;
 
 FNE_API void fne_job_options_init(fne_job_options *options, uint64_t struct_size);

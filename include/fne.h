@@ -85,12 +85,15 @@
  * argument, and says what can be done.
  *
  * \par Errors
- * A failed call leaves its out-parameters as they were. Each function's comment lists its own errors. Three more are
+ * A failed call leaves its out-parameters as they were. Each function's comment lists its own errors. Four more are
  * said only here:
  * - FNE_INVALID_ARGUMENT, from any function. An argument is NULL where the comment does not allow it. A size is 0 or
  *   larger than memory. An option is none of its values, or out of its range. A struct_size is not set. A reserved
  *   member is not 0.
  * - FNE_OUT_OF_MEMORY, from any function that takes memory.
+ * - FNE_IO_ERROR, from any function that reads or writes a file: the disk, a share in the network, or the system failed
+ *   (EIO, ESTALE, ETIMEDOUT, EMFILE and others). A whole file is read again up to six times, within about three
+ *   seconds, before this is the error.
  * - FNE_INTERNAL_ERROR, from any function. It is a defect of libfne.
  *
  * \par Objects
@@ -194,6 +197,7 @@ typedef int32_t fne_status;
 #define FNE_INTERNAL_ERROR 20      /**< a defect of libfne. Please report it. */
 #define FNE_JOB_MISMATCH 21        /**< a job's folder holds a job of another model, other options or other images */
 #define FNE_JOB_BUSY 22            /**< another process, or another object of this one, runs the job in this folder */
+#define FNE_IO_ERROR 23            /**< a disk, a share in the network or the system failed. The file may be good. */
 
 /** \} */
 
@@ -816,7 +820,8 @@ FNE_API void fne_extract_run_init(fne_extract_run *run, uint64_t struct_size);
  * memory is that of streams + 2 batches.
  *
  * With FNE_ON_ERROR_SKIP the errors of single images are recorded, FNE_NOT_FINITE among them. The call then returns
- * FNE_OK even where no image is good.
+ * FNE_OK even where no image is good. FNE_IO_ERROR and FNE_OUT_OF_MEMORY always end the call, because the image may be
+ * good.
  *
  * \param[in] extractor  the extractor
  * \param[in] paths      count paths
@@ -1222,6 +1227,12 @@ typedef struct fne_job fne_job;
 #define FNE_CODES_PACKED 2  /**< codes_packed.npy, uint64 [rows, 2, (F + 63) / 64], as fne_pack() makes them */
 #define FNE_CODES_NONE (-1) /**< no codes yet */
 
+/** Called on the thread that opens a job while a folder is listed, some times a second.
+ * \param[in] user   the options' listing_user
+ * \param[in] found  images that were found up to now
+ * \return 0 to go on, another value to cancel the opening (FNE_CANCELLED) */
+typedef int32_t (*fne_listing_fn)(void *user, uint64_t found);
+
 /** What is embedded, and what is kept. */
 typedef struct fne_job_options {
     uint64_t struct_size;     /**< set by fne_job_options_init() */
@@ -1249,6 +1260,8 @@ typedef struct fne_job_options {
     uint32_t checkpoint_seconds; /**< how many seconds of work a killed job loses at most. 0: 15. */
     int32_t retry_failed;        /**< 1: images that could not be embedded by former runs are tried again, also in a
                                       finished job */
+    fne_listing_fn listing;      /**< called while fne_job_open() lists a folder. May be NULL. */
+    void *listing_user;          /**< handed to listing */
 } fne_job_options;
 
 /** Fills a struct with the defaults.
@@ -1278,6 +1291,7 @@ FNE_API void fne_job_options_init(fne_job_options *options, uint64_t struct_size
  *                               without images, or drop_features without statistics or without codes
  * \retval FNE_JOB_MISMATCH      the folder holds a job of another model, other options or other images. The message
  *                               says what differs.
+ * \retval FNE_CANCELLED         the listing function asked for it
  * \retval FNE_INVALID_DATA      the manifest is damaged, or of another version. Without a model, also where a file of a
  *                               finished job is missing, or has another size or header than it was written with. The
  *                               message names all of these. With a model such a job can be opened, and fne_job_run()
@@ -1350,6 +1364,9 @@ FNE_API void fne_job_reports_init(fne_job_reports *reports, uint64_t struct_size
 
 /** Does what is left of the job. After an error, running the job again resumes it from its last checkpoint. Where no
  * image is good and the statistics are the job's own, the error is the first image's.
+ *
+ * FNE_IO_ERROR and FNE_OUT_OF_MEMORY end the run also where bad images are marked, because the image may be good. A
+ * missing image is FNE_IO_ERROR where the folder that all images are in, or a disk below it, is gone.
  *
  * First, what former runs wrote is compared with its checksums (FNE_PHASE_VERIFYING), also in a finished job. What is
  * damaged is made again: images whose features are lost are embedded again, and the rest is computed from the features.

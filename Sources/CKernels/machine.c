@@ -25,6 +25,8 @@ int ck_reserve(int file, int64_t size) {
     return failed;
 }
 
+int ck_open_folder(int above, const char *path) { return openat(above, path, O_PATH | O_DIRECTORY | O_CLOEXEC); }
+
 int ck_bfloat16_support(void) {
 #if defined(__x86_64__)
     __builtin_cpu_init();

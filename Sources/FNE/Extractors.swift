@@ -309,7 +309,7 @@ private func runReports(of run: fne_extract_run, count: Int, skips: Bool) throws
     }
     reports.imageError = { [imageError = run.image_error] image, error in
         statuses?[image] = error.status.rawValue
-        guard skips, let imageError else { return }
+        guard skips, !error.status.isOfTheMachine, let imageError else { return } // that ends the call
         error.message.withCString { imageError(user, UInt64(image), error.status.rawValue, $0) }
     }
     return reports

@@ -22,6 +22,12 @@ final class JobObject {
     initialize(options, fne_job_options(), struct_size)
 }
 
+/// A caller's pointer for its own callback, which is called on the thread of the call alone.
+private struct UncheckedUser: @unchecked Sendable {
+    let pointer: UnsafeMutableRawPointer?
+    init(_ pointer: UnsafeMutableRawPointer?) { self.pointer = pointer }
+}
+
 /// Turns C's options into Swift's. 0 and NULL stand for the defaults.
 private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Job.Options {
     let given = try readOptions(pointer, defaults: fne_job_options(), "options")
@@ -42,6 +48,10 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
     result.failsOnBadImage = try flag(given.fail_on_bad_image, "fail_on_bad_image")
     result.acceptsOtherEngine = try flag(given.accept_other_engine, "accept_other_engine")
     result.retriesFailed = try flag(given.retry_failed, "retry_failed")
+    if let listing = given.listing {
+        let user = UncheckedUser(given.listing_user)
+        result.listing = { listing(user.pointer, UInt64($0)) == 0 }
+    }
     if given.checkpoint_seconds > 0 { result.checkpointSeconds = Int(given.checkpoint_seconds) }
     return result
 }

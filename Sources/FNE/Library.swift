@@ -36,6 +36,7 @@ private let statusNames: [Int32: CText] = [
     FNE_INTERNAL_ERROR: CText("FNE_INTERNAL_ERROR"),
     FNE_JOB_MISMATCH: CText("FNE_JOB_MISMATCH"),
     FNE_JOB_BUSY: CText("FNE_JOB_BUSY"),
+    FNE_IO_ERROR: CText("FNE_IO_ERROR"),
 ]
 private let unknownStatus = CText("unknown status")
 

@@ -13,10 +13,15 @@ public final class Image: @unchecked Sendable {
 
     /// Decodes a JPEG or PNG file.
     ///
-    /// - Throws: `.fileError`, `.unsupportedImage`, `.damagedImage`, `.imageLimit` or `.outOfMemory`. These errors name
-    ///   the file. `.invalidArgument` for options out of their range.
+    /// - Throws: `.fileError`, `.ioError`, `.unsupportedImage`, `.damagedImage`, `.imageLimit` or `.outOfMemory`. These
+    ///   errors name the file. `.invalidArgument` for options out of their range.
     public convenience init(file path: FilePath, options: ImageOptions = ImageOptions()) throws {
-        try self.init(Self.open(path, options, Self.pixels))
+        try self.init(file: path, options: options, Patience())
+    }
+
+    /// Decodes a file, as `init(file:options:)` does, with the caller's patience.
+    package convenience init(file path: FilePath, options: ImageOptions, _ patience: Patience) throws {
+        try self.init(Self.open(path, options, patience, Self.pixels))
     }
 
     /// Decodes a JPEG or PNG in memory. The bytes are not needed afterwards.
@@ -44,7 +49,7 @@ public final class Image: @unchecked Sendable {
     ///
     /// - Throws: as `init(file:)`.
     public static func probe(file path: FilePath, options: ImageOptions = ImageOptions()) throws -> ImageInfo {
-        try open(path, options, \.info)
+        try open(path, options) { $0.info }
     }
 
     /// Reads the header alone of an encoded image in memory.
@@ -93,11 +98,12 @@ public final class Image: @unchecked Sendable {
 
     /// Lends an image file to the body. Errors name the file.
     private static func open<Result>(
-        _ path: FilePath, _ options: ImageOptions, _ body: (EncodedImage) throws -> Result
+        _ path: FilePath, _ options: ImageOptions, _ patience: Patience = Patience(),
+        _ body: (EncodedImage) throws -> Result
     ) throws -> Result {
         try options.check()
         do {
-            return try bytes(of: path, options).withBytes {
+            return try bytes(of: path, options, patience).withBytes {
                 try body(EncodedImage($0, options, name: path.description))
             }
         } catch let error as FNEError {
@@ -105,9 +111,9 @@ public final class Image: @unchecked Sendable {
         }
     }
 
-    private static func bytes(of path: FilePath, _ options: ImageOptions) throws -> Bytes {
+    private static func bytes(of path: FilePath, _ options: ImageOptions, _ patience: Patience) throws -> Bytes {
         do {
-            return try Bytes(file: path, limit: options.maxBytes, over: .imageLimit)
+            return try patience.trying { try Bytes(file: path, limit: options.maxBytes, over: .imageLimit) }
         } catch let error as FNEError where error.status == .imageLimit {
             throw FNEError(.imageLimit, error.message + " (max_bytes)")
         }

@@ -1,5 +1,4 @@
 import FNESupport
-import Glibc
 
 /// The sizes and the times of change of the images' files, so that a file which was replaced after it was embedded is
 /// noticed. They are beside the manifest and not in it, because copies of a data set differ in their times.
@@ -13,8 +12,7 @@ final class ImageFiles {
 
         /// The facts as they are now; both -1 where the file cannot be found.
         init(of path: FilePath) {
-            var facts = stat()
-            guard path.systemCall({ stat($0, &facts) }) == 0 else { return }
+            guard let facts = path.facts() else { return }
             size = Int64(facts.st_size)
             time = Int64(facts.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(facts.st_mtim.tv_nsec)
         }

@@ -45,11 +45,11 @@ struct ImageList {
 
     // MARK: Sources
 
-    /// Reads the images' source that a user names, which is a folder or a list file. Returns the list, and the folder
-    /// that its relative names are relative to.
+    /// Reads the images' source that a user names, which is a folder or a list file.
     ///
-    /// - Throws: `.fileError`; `.invalidArgument` for a source without images.
-    static func read(_ source: FilePath, root: FilePath?) throws -> (list: ImageList, root: FilePath) {
+    /// - Parameter report: see `FolderListing`
+    /// - Throws: `.fileError`; `.ioError`; `.cancelled`; `.invalidArgument` for a source without images.
+    static func read(_ source: FilePath, root: FilePath?, report: ((Int) -> Bool)?) throws -> ImageSource {
         var facts = stat()
         guard source.systemCall({ stat($0, &facts) }) == 0 else { throw File.error("cannot read", source) }
         if facts.st_mode & S_IFMT == S_IFDIR {
@@ -58,71 +58,46 @@ struct ImageList {
                     .invalidArgument,
                     "root is given, but the names of a folder's images are relative to that folder. Omit root")
             }
-            return (try folder(source), source)
+            let listing = try FolderListing(of: source, report: report)
+            guard !listing.names.isEmpty else {
+                throw FNEError(
+                    .invalidArgument,
+                    "the folder '\(source)' holds no JPEG or PNG files (.jpg, .jpeg, .jpe, .jfif, .png)")
+            }
+            return ImageSource(list: ImageList(listing.names), root: source, mounts: listing.mounts)
         }
         let list = try file(source)
         guard list.count > 0 else {
             throw FNEError(.invalidArgument, "the list '\(source)' names no images. Write one name per line")
         }
-        return (list, root ?? source.parent)
+        return ImageSource(list: list, root: root ?? source.parent)
     }
 
     /// Reads a list file. It has one name per line, or a zero byte after each name, as `find -print0` writes them.
+    /// Editors put a mark before a text in UTF-8, which is no part of the first name.
     private static func file(_ path: FilePath) throws -> ImageList {
-        let bytes = try File.contents(path)
-        let separator: UInt8 = bytes.contains(0) ? 0 : UInt8(ascii: "\n")
+        let all = try File.contents(path)
+        let hasZero = all.contains(0)
+        guard !(hasZero && (all.starts(with: [0xff, 0xfe]) || all.starts(with: [0xfe, 0xff]))) else {
+            throw FNEError(.invalidArgument, "the list '\(path)' is a text in UTF-16. Save it as UTF-8")
+        }
+        let bytes = all.starts(with: [0xef, 0xbb, 0xbf]) ? all[3...] : all[...]
+        let separator: UInt8 = hasZero ? 0 : UInt8(ascii: "\n")
         return ImageList(
             bytes.split(separator: separator).compactMap { line in
                 let name = separator != 0 && line.last == UInt8(ascii: "\r") ? line.dropLast() : line
                 return name.isEmpty ? nil : name
             })
     }
+}
 
-    private static let endings = [".jpg", ".jpeg", ".jpe", ".jfif", ".png"].map { Array($0.utf8) }
-
-    /// Finds the JPEG and PNG files below a folder by the endings of their names. They come in the order of their
-    /// paths' bytes. Links are followed. Names that begin with a dot are left out.
-    private static func folder(_ path: FilePath) throws -> ImageList {
-        var names: [[UInt8]] = []
-        try visit(path, prefix: [], above: []) { names.append($0) }
-        guard !names.isEmpty else {
-            throw FNEError(
-                .invalidArgument, "the folder '\(path)' holds no JPEG or PNG files (.jpg, .jpeg, .jpe, .jfif, .png)")
-        }
-        return ImageList(names.sorted { $0.lexicographicallyPrecedes($1) })
-    }
-
-    private static func visit(
-        _ folder: FilePath, prefix: [UInt8], above: [[UInt]], _ found: ([UInt8]) -> Void
-    ) throws {
-        var facts = stat()
-        guard folder.systemCall({ stat($0, &facts) }) == 0 else { throw File.error("cannot read", folder) }
-        let identity = [UInt(facts.st_dev), UInt(facts.st_ino)]
-        guard !above.contains(identity) else { return } // a link to a folder above this one would never end
-        guard let handle = folder.withCString({ $0.flatMap(opendir) }) else { throw File.error("cannot read", folder) }
-        defer { closedir(handle) }
-        while true {
-            errno = 0
-            guard let entry = readdir(handle) else {
-                guard errno == 0 else { throw File.error("cannot read", folder) }
-                return
-            }
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
-            guard name.first != UInt8(ascii: ".") else { continue }
-            let path = folder.appending(name)
-            guard path.systemCall({ stat($0, &facts) }) == 0 else { continue } // a link to nothing
-            switch facts.st_mode & S_IFMT {
-            case S_IFDIR: try visit(path, prefix: prefix + name + [UInt8(ascii: "/")], above: above + [identity], found)
-            case S_IFREG where isImage(name): found(prefix + name)
-            default: break
-            }
-        }
-    }
-
-    private static func isImage(_ name: [UInt8]) -> Bool {
-        let lowered = name.map { (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) ? $0 + 32 : $0 }
-        return endings.contains { lowered.count > $0.count && lowered.suffix($0.count) == $0[...] }
-    }
+/// The images that a job is made of.
+struct ImageSource {
+    let list: ImageList
+    /// The folder that relative names are relative to.
+    let root: FilePath
+    /// The folders below the root where another file system begins.
+    var mounts: [FilePath] = []
 }
 
 /// A part of a list of images, for jobs that several machines share. It has whole batches, so that the batches of all

@@ -50,6 +50,9 @@ public final class Job {
         public var retriesFailed = false
         /// The seconds between two checkpoints. After a kill, the work since the last checkpoint is done again.
         public var checkpointSeconds = 15
+        /// Is called on the calling thread while a folder is listed, some times a second, with the number of images
+        /// that were found. Returning false cancels the opening.
+        public var listing: (@Sendable (Int) -> Bool)?
 
         /// The defaults.
         public init() throws { discretization = try Discretization() }
@@ -120,15 +123,18 @@ public final class Job {
     ///
     /// - Parameter extractor: must pad its batches
     convenience init(folder: FilePath, extractor: Extractor, settings: JSON, options: Options) throws {
-        let (whole, root) = try Self.images(options)
+        let images = try Self.images(options)
+        let whole = images.list
         let perBatch = max(1, extractor.batchSize / extractor.rowsPerImage)
         let range = try options.shard.images(of: whole.count, imagesPerBatch: perBatch)
-        let list = whole[range]
-        let source = try ExtractorSource(extractor: extractor, list: list, root: root, firstImage: range.lowerBound)
-        let images = Manifest.Images(
+        let list = options.shard == .whole ? whole : whole[range]
+        let source = try ExtractorSource(
+            extractor: extractor, list: list, root: images.root,
+            watched: WatchedFolders(of: list, root: images.root, mounts: images.mounts), firstImage: range.lowerBound)
+        let part = Manifest.Images(
             first: range.lowerBound, count: list.count, total: whole.count, sha256: list.sha256,
             totalSHA256: options.shard == .whole ? list.sha256 : whole.sha256)
-        try self.init(folder: folder, options, source, list, images, settings)
+        try self.init(folder: folder, options, source, list, part, settings)
     }
 
     /// Opens a job that merges finished shards. It writes the same bytes as one job over all images.
@@ -188,19 +194,19 @@ public final class Job {
         if File.exists(folder.appending(Manifest.fileName)) { manifest = try found(like: wanted) }
     }
 
-    private static func images(_ options: Options) throws -> (ImageList, FilePath) {
+    private static func images(_ options: Options) throws -> ImageSource {
         guard let source = options.source else {
             guard !options.paths.isEmpty else {
                 throw FNEError(.invalidArgument, "there are no images. Pass a source or paths")
             }
             let empty = options.paths.firstIndex { $0.text.isEmpty }
             if let empty { throw FNEError(.invalidArgument, "the path of image \(empty) is empty") }
-            return (ImageList(options.paths.lazy.map(\.text)), options.root ?? FilePath(""))
+            return ImageSource(list: ImageList(options.paths.lazy.map(\.text)), root: options.root ?? FilePath(""))
         }
         guard options.paths.isEmpty else {
             throw FNEError(.invalidArgument, "both a source and paths are given. Pass only one of them")
         }
-        return try ImageList.read(source, root: options.root)
+        return try ImageList.read(source, root: options.root, report: options.listing)
     }
 
     private static func codes(_ options: Options, _ images: Manifest.Images) throws -> Manifest.Codes? {

@@ -82,12 +82,16 @@ struct JobFiles {
         var (lines, written): ([UInt8], Int) = ([], 0)
         var checksum = FileChecksum(expecting: list.bytes.count + list.count * Self.goodEnd.count)
         for image in 0..<list.count {
-            lines += Array("{\"image\": \(image), \"name\": ".utf8)
+            lines += "{\"image\": \(image), \"name\": ".utf8
             JSON.write(list.name(image), to: &lines)
-            let failure = failures.byImage[image]
-            lines += Array(", \"status\": \(failure?.status ?? 0), \"reason\": ".utf8)
-            if let failure { JSON.write(failure.reason.utf8, to: &lines) } else { lines += Array("null".utf8) }
-            lines += Array("}\n".utf8)
+            if let failure = failures.byImage[image] {
+                lines += ", \"status\": \(failure.status), \"reason\": ".utf8
+                JSON.write(failure.reason, to: &lines)
+                lines += "}".utf8
+            } else {
+                lines += Self.goodEnd
+            }
+            lines.append(UInt8(ascii: "\n"))
             if lines.count > 1 << 20 || image == list.count - 1 {
                 try file.write(lines, at: written)
                 written += lines.count

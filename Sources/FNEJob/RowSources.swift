@@ -32,15 +32,19 @@ final class ExtractorSource: RowSource {
     private let list: ImageList
     /// The folder that relative names are relative to.
     private let root: FilePath
+    private let watched: WatchedFolders
     /// The place of the first image in the whole list.
     private let firstImage: Int
     /// The facts of the files that were read, int64 [N, 2]. Each image's are written by the thread that loads it.
     private let read: Bytes
 
-    init(extractor: Extractor, list: ImageList, root: FilePath, firstImage: Int) throws {
+    init(
+        extractor: Extractor, list: ImageList, root: FilePath, watched: WatchedFolders, firstImage: Int
+    ) throws {
         self.extractor = extractor
         self.list = list
         self.root = root
+        self.watched = watched
         self.firstImage = firstImage
         read = try Bytes(zeros: checkedProduct(list.count, MemoryLayout<ImageFiles.Facts>.stride, of: "images"))
     }
@@ -82,15 +86,16 @@ final class ExtractorSource: RowSource {
                 progress: { done, _ in progress(first + done) },
                 imageError: { [self] image, error in
                     // The results must not depend on the folder, and the list names the file already.
-                    let prefix = "\(file(first + image)): "
+                    let (prefix, words) = ("\(file(first + image)): ".utf8, error.message.utf8)
                     let message =
-                        error.message.hasPrefix(prefix) ? String(error.message.dropFirst(prefix.count)) : error.message
+                        words.starts(with: prefix)
+                        ? String(words.dropFirst(prefix.count)) ?? error.message : error.message
                     do {
                         try failed(first + image, FNEError(error.status, message))
                     } catch {
                         stopped = stopped ?? error
                     }
-                }), place: { "image \(first + $0) of \(total)" })
+                }), place: { "image \(first + $0) of \(total)" }, judge: watched.judge)
     }
 }
 

@@ -37,10 +37,10 @@ public final class Model: @unchecked Sendable {
     ///
     /// - Parameter allowUnsafe: whether operations may stand in the graph that are not on the list of allowed ones. A
     ///   graph is a program. With such operations it may read and write files.
-    /// - Throws: `.fileError`, `.invalidGraph` or `.unsafeGraph`. The errors name the file.
+    /// - Throws: `.fileError`, `.ioError`, `.invalidGraph` or `.unsafeGraph`. The errors name the file.
     public convenience init(file path: FilePath, allowUnsafe: Bool = false) throws {
         do {
-            try self.init(Bytes(file: path), allowUnsafe: allowUnsafe)
+            try self.init(Patience().trying { try Bytes(file: path) }, allowUnsafe: allowUnsafe)
         } catch let error as FNEError {
             throw error.about(path.description)
         }

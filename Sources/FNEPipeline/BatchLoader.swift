@@ -11,7 +11,7 @@ final class BatchLoader {
         let first: Int
         /// How many images the batch has.
         let count: Int
-        /// The images' floats, one image after the other. They are 0 for an image with an error.
+        /// The images' floats, one image after the other. They are unspecified for an image with an error.
         let values: UnsafeMutablePointer<Float>
         /// The errors of single images, by their places in the batch.
         let failures: [(offset: Int, error: FNEError)]
@@ -38,6 +38,8 @@ final class BatchLoader {
     private var workers: [Worker] = []
     private var nextImage = 0
     private var nextBatch = 0 // the next batch that a consumer takes
+    /// An error of the machine. The images after it are not loaded any more, because they end the same way.
+    private var breakdown: FNEError?
     private var stopped = false
 
     /// - Parameters:
@@ -139,14 +141,16 @@ final class BatchLoader {
         let slot = image / batchSize % slots.count
         let offset = image % batchSize
         let target = slots[slot].values + offset * valueCount
-        var failure: FNEError?
-        monitor.unlocked {
-            do {
-                try load(image, target)
-            } catch {
-                failure = error as? FNEError ?? FNEError(.internalError, "\(error)")
-                target.update(repeating: 0, count: valueCount) // the network computes this row too, but nobody uses it
+        var failure = breakdown
+        if failure == nil {
+            monitor.unlocked {
+                do {
+                    try load(image, target)
+                } catch {
+                    failure = error as? FNEError ?? FNEError(.internalError, "\(error)")
+                }
             }
+            if let failure, failure.status.isOfTheMachine { breakdown = failure }
         }
         if let failure { slots[slot].failures.append((offset, failure)) }
         slots[slot].pending -= 1

@@ -7,7 +7,7 @@ struct BatchTask {
     /// The result of a batch.
     struct Outcome {
         let images: Range<Int>
-        /// The images without good rows, in order. With `onError` `.fail`, the first ends the run.
+        /// The images without good rows, in order. The first that `Extractor.endsTheRun` ends the run.
         var badImages: [(image: Int, error: FNEError)] = []
         /// An error that ends the run.
         var error: FNEError?
@@ -58,22 +58,31 @@ struct BatchTask {
 
     private func run(_ batch: BatchLoader.Batch, _ rows: UnsafeMutablePointer<Float>, _ outcome: inout Outcome) throws {
         outcome.badImages = batch.failures.map { (batch.first + $0.offset, $0.error) }
-        if !extractor.skipsBadImages, !outcome.badImages.isEmpty { return }
-        try extractor.run(batch.values, count: batch.count * rowsPerImage, to: rows)
+        if outcome.badImages.contains(where: { extractor.endsTheRun($0.error) }) { return }
+        var isGood = [Bool](repeating: true, count: batch.count)
+        for failure in batch.failures { isGood[failure.offset] = false }
         let rowSize = rowsPerImage * extractor.featureCount
-        for offset in 0..<batch.count where !batch.failures.contains(where: { $0.offset == offset }) {
+        if batch.failures.count < batch.count {
+            let valueCount = rowsPerImage * extractor.preprocessing.cropValueCount
+            for failure in batch.failures { // the network computes these rows too, but nobody uses them
+                (batch.values + failure.offset * valueCount).update(repeating: 0, count: valueCount)
+            }
+            try extractor.run(batch.values, count: batch.count * rowsPerImage, to: rows)
+        }
+        for offset in 0..<batch.count where isGood[offset] {
             guard let error = extractor.checkRows(rows + offset * rowSize, count: rowsPerImage) else { continue }
             let image = batch.first + offset
             outcome.badImages.append((image, name(image).map { error.about($0) } ?? error))
+            isGood[offset] = false
         }
         outcome.badImages.sort { $0.image < $1.image }
-        if !extractor.skipsBadImages, !outcome.badImages.isEmpty { return }
+        if outcome.badImages.contains(where: { extractor.endsTheRun($0.error) }) { return }
         if let discretizer = output.discretizer {
             if let codes = output.codes {
-                try discretize(rows, batch, discretizer, to: codes + batch.first * rowSize, without: outcome.badImages)
+                try discretize(rows, batch, discretizer, to: codes + batch.first * rowSize, isGood)
             } else {
                 try codeScratch?.withNumbers(of: Int8.self) {
-                    try discretize(rows, batch, discretizer, to: $0, without: outcome.badImages)
+                    try discretize(rows, batch, discretizer, to: $0, isGood)
                 }
             }
         }
@@ -84,15 +93,15 @@ struct BatchTask {
 
     private func discretize(
         _ rows: UnsafeMutablePointer<Float>, _ batch: BatchLoader.Batch, _ discretizer: Discretizer,
-        to codes: UnsafeMutablePointer<Int8>, without bad: [(image: Int, error: FNEError)]
+        to codes: UnsafeMutablePointer<Int8>, _ isGood: [Bool]
     ) throws {
         let rowSize = rowsPerImage * extractor.featureCount
         for offset in 0..<batch.count {
             let (from, to) = (rows + offset * rowSize, codes + offset * rowSize)
-            if bad.contains(where: { $0.image == batch.first + offset }) {
-                to.update(repeating: Discretization.skippedCode, count: rowSize)
-            } else {
+            if isGood[offset] {
                 try discretizer.apply(from, rows: rowsPerImage, to: to)
+            } else {
+                to.update(repeating: Discretization.skippedCode, count: rowSize)
             }
         }
         guard let packed = output.packed else { return }

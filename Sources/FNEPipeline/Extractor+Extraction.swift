@@ -55,8 +55,8 @@ extension Extractor {
     ///   - output: has room for paths.count * rowsPerImage rows; the crops of an image are adjacent
     ///   - rowsDone: receives the number of rows that are final, also when the call throws; later rows are unspecified
     /// - Throws: the error of the first bad image, with its name, where `onError` is `.fail`. It is `.notFinite` where
-    ///   the network gives NaN or infinity. Also `.cancelled`; `.backendError`; `.forked`; `.shapeMismatch` for a
-    ///   discretizer of another F.
+    ///   the network gives NaN or infinity. `.ioError` and `.outOfMemory` always, because the image may be good. Also
+    ///   `.cancelled`; `.backendError`; `.forked`; `.shapeMismatch` for a discretizer of another F.
     public func extract(
         files paths: [FilePath], to output: Output, rowsDone: inout Int, reports: Reports = Reports()
     ) throws {
@@ -68,13 +68,16 @@ extension Extractor {
     /// - Parameters:
     ///   - file: gives the path of the image of that number; several threads call it at once
     ///   - place: gives the words for an image in errors; nil for words such as "image 3 of 7"
+    ///   - judge: sees each error of reading a file, and may turn it into an `.ioError`; several threads call it
     package func extract(
         fileCount: Int, file: @escaping (Int) -> FilePath, to output: Output, rowsDone: inout Int, reports: Reports,
-        place: ((Int) -> String)? = nil
+        place: ((Int) -> String)? = nil, judge: @escaping (FNEError) -> FNEError = { $0 }
     ) throws {
-        try extract(fileCount, to: output, &rowsDone, reports, name: { file($0).description }, place: place) {
-            [preprocessing] i, fed in
-            try preprocessing.feed(Image(file: file(i), options: preprocessing.imageOptions), to: fed)
+        let patience = Patience(judge: judge)
+        try extract(
+            fileCount, to: output, &rowsDone, reports, name: { file($0).description }, place: place, patience: patience
+        ) { [preprocessing] i, fed in
+            try preprocessing.feed(Image(file: file(i), options: preprocessing.imageOptions, patience), to: fed)
         }
     }
 
@@ -149,7 +152,7 @@ extension Extractor {
 
     private func extract(
         _ count: Int, rowsPerImage: Int? = nil, to output: Output, _ rowsDone: inout Int, _ reports: Reports,
-        name: @escaping (Int) -> String? = { _ in nil }, place: ((Int) -> String)? = nil,
+        name: @escaping (Int) -> String? = { _ in nil }, place: ((Int) -> String)? = nil, patience: Patience? = nil,
         load: @escaping (Int, UnsafeMutablePointer<Float>) throws -> Void
     ) throws {
         rowsDone = 0
@@ -179,6 +182,7 @@ extension Extractor {
                 }
             })
         defer {
+            patience?.end()
             loader.stop()
             buffers?.stop()
             runs.stop()
@@ -186,7 +190,7 @@ extension Extractor {
         while let outcome = runs.next() {
             for (image, error) in outcome.badImages {
                 reports.imageError?(image, error)
-                if onError == .fail { throw error.about(place?(image) ?? "image \(image) of \(count)") }
+                if endsTheRun(error) { throw error.about(place?(image) ?? "image \(image) of \(count)") }
             }
             if let error = outcome.error { throw error }
             try deliver(outcome, to: output, rowsPerImage: perImage, buffers)

@@ -72,6 +72,9 @@ public final class Extractor: @unchecked Sendable {
     /// Whether bad images are skipped instead of ending the call.
     public var skipsBadImages: Bool { onError == .skip }
 
+    /// Whether an image's error ends the call. An error of the machine always does, since the image may be good.
+    func endsTheRun(_ error: FNEError) -> Bool { !skipsBadImages || error.status.isOfTheMachine }
+
     private static var defaultLoaderThreads: Int { min(Int(ck_processor_count()), 16) }
 
     /// An extractor with an engine that is already open.

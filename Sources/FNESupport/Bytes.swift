@@ -45,17 +45,18 @@ package final class Bytes: @unchecked Sendable {
         if let start = bytes.baseAddress { memory.copyMemory(from: start, byteCount: bytes.count) }
     }
 
-    /// Reads a whole regular file of at most `limit` bytes.
+    /// Reads a whole regular file of at most `limit` bytes. It makes one attempt, see `Patience`.
     ///
     /// - Parameter status: the status of the error for a longer file
-    /// - Throws: `.fileError`; `status` for a longer file. The errors do not name the file. The caller adds its name.
+    /// - Throws: `.fileError`; `.ioError`; `status` for a longer file. The errors do not name the file. The caller adds
+    ///   its name.
     package convenience init(file path: FilePath, limit: Int = .max, over status: FNEError.Status = .fileError) throws {
         // Without O_NONBLOCK, opening a pipe would wait for a writer. Here the pipe is opened, and refused below.
-        let descriptor = path.withCString { $0.map { open($0, O_RDONLY | O_CLOEXEC | O_NONBLOCK) } ?? -1 }
-        guard descriptor >= 0 else { throw FNEError(.fileError, lastSystemError()) }
+        let descriptor = path.open(O_RDONLY | O_NONBLOCK)
+        guard descriptor >= 0 else { throw lastSystemError() }
         defer { close(descriptor) }
         var facts = stat()
-        guard fstat(descriptor, &facts) == 0 else { throw FNEError(.fileError, lastSystemError()) }
+        guard fstat(descriptor, &facts) == 0 else { throw lastSystemError() }
         switch facts.st_mode & S_IFMT {
         case S_IFREG: break
         case S_IFDIR: throw FNEError(.fileError, "this is a folder, not a file")
@@ -70,7 +71,7 @@ package final class Bytes: @unchecked Sendable {
             let got = read(descriptor, memory.advanced(by: filled), size - filled)
             if got < 0 {
                 if errno == EINTR { continue }
-                throw FNEError(.fileError, lastSystemError())
+                throw lastSystemError()
             }
             guard got > 0 else { throw FNEError(.fileError, "the file became shorter while it was read") }
             filled += got
@@ -79,9 +80,6 @@ package final class Bytes: @unchecked Sendable {
 
     deinit { free(memory) }
 }
-
-/// The text for errno, such as "No such file or directory".
-func lastSystemError() -> String { String(cString: strerror(errno)) }
 
 /// The product of the factors.
 ///

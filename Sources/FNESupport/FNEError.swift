@@ -49,6 +49,11 @@ public struct FNEError: Error, Equatable, CustomStringConvertible {
         case jobMismatch = 21
         /// Another process runs the job.
         case jobBusy = 22
+        /// The system failed while it read or wrote a file. The file itself may be good.
+        case ioError = 23
+
+        /// Whether the error speaks of the machine and not of the image that it came up with. Another try may do.
+        package var isOfTheMachine: Bool { self == .ioError || self == .outOfMemory }
     }
 
     /// The kind of the error.

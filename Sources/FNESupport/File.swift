@@ -26,7 +26,7 @@ package final class File {
             case .writing: O_RDWR | O_CREAT
             case .folder: O_RDONLY | O_DIRECTORY
             }
-        descriptor = path.systemCall { open($0, flags | O_CLOEXEC, 0o666) }
+        descriptor = path.open(flags)
         self.path = path
         guard descriptor >= 0 else { throw Self.error("cannot open", path) }
     }
@@ -37,10 +37,10 @@ package final class File {
     ///
     /// - Parameter doing: what could not be done, such as "cannot open"
     package static func error(_ doing: String, _ path: FilePath) -> FNEError {
-        let reason = lastSystemError()
-        let way =
-            errno == ENOSPC || errno == EDQUOT ? ". Make room and run it again. Nothing that was done is lost" : ""
-        return FNEError(.fileError, "\(doing) '\(path)': \(reason)\(way)")
+        let isFull = errno == ENOSPC || errno == EDQUOT
+        let error = lastSystemError().about("\(doing) '\(path)'")
+        guard isFull else { return error }
+        return FNEError(error.status, error.message + ". Make room and run it again. Nothing that was done is lost")
     }
 
     /// The size in bytes.
@@ -127,8 +127,11 @@ package final class File {
 
     // MARK: Whole files
 
-    /// Whether a file or a folder is at the path.
-    package static func exists(_ path: FilePath) -> Bool { path.systemCall { access($0, F_OK) } == 0 }
+    /// Whether a file or a folder is at the path. Where the system cannot say, there is one: what opens it then fails
+    /// with the reason.
+    package static func exists(_ path: FilePath) -> Bool {
+        path.systemCall { access($0, F_OK) } == 0 || lastSystemError().status == .ioError
+    }
 
     /// Replaces a file as a whole. A reader sees the old bytes or the new ones, also after a crash. The bytes are first
     /// written under another name, and that file then takes the place of the old one.
@@ -159,7 +162,7 @@ package final class File {
         -> Result
     {
         do {
-            return try Bytes(file: path).withBytes(body)
+            return try Patience().trying { try Bytes(file: path) }.withBytes(body)
         } catch let error as FNEError {
             throw error.about("'\(path)'")
         }
@@ -177,7 +180,7 @@ package final class File {
 
     /// Waits until the names in a folder are on the disk.
     package static func syncFolder(_ path: FilePath) throws {
-        let folder = path.systemCall { open($0, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+        let folder = path.open(O_RDONLY | O_DIRECTORY)
         guard folder >= 0 else { throw error("cannot open", path) }
         defer { close(folder) }
         guard fsync(folder) == 0 || errno == EINVAL else { throw error("cannot write", path) }

@@ -1,3 +1,6 @@
+import CKernels
+import Glibc
+
 /// A file's path as the system takes it. It is made of bytes, which on Linux need not be UTF-8.
 public struct FilePath: Sendable, ExpressibleByStringLiteral, CustomStringConvertible {
     private let bytes: [CChar] // ends with 0
@@ -50,5 +53,50 @@ public struct FilePath: Sendable, ExpressibleByStringLiteral, CustomStringConver
     /// Calls a system function that takes a path and returns -1 on failure.
     package func systemCall(_ body: (UnsafePointer<CChar>) -> Int32) -> Int32 {
         withCString { $0.map(body) ?? -1 }
+    }
+
+    /// Opens the file, which is not handed on to programs that are started. A path may be longer than the 4,096 bytes
+    /// that the system takes at once.
+    ///
+    /// - Returns: a descriptor, or -1 with errno.
+    package func open(_ flags: Int32) -> Int32 {
+        inFolder { openat($0, $1, flags | O_CLOEXEC, 0o666) }
+    }
+
+    /// What stat says of the file that the path leads to; nil where it cannot say, with errno. The path may be as long
+    /// as that of `open`.
+    package func facts() -> stat? {
+        var facts = stat()
+        return inFolder { fstatat($0, $1, &facts, 0) } == 0 ? facts : nil
+    }
+
+    /// Opens a folder to reach what is in it. The right to list it is not needed.
+    ///
+    /// - Returns: a descriptor, or -1 with errno.
+    func openFolder() -> Int32 { inFolder(ck_open_folder) }
+
+    /// Calls a system function with an open folder and the path below it, which is short enough for the system.
+    private func inFolder(_ body: (Int32, UnsafePointer<CChar>) -> Int32) -> Int32 {
+        let (slash, limit) = (CChar(bitPattern: UInt8(ascii: "/")), Int(PATH_MAX))
+        var (folder, rest) = (AT_FDCWD, bytes[...])
+        defer {
+            let number = errno
+            if folder >= 0 { close(folder) }
+            errno = number
+        }
+        while rest.count > limit {
+            guard let end = rest.prefix(limit - 1).lastIndex(of: slash) else {
+                errno = ENAMETOOLONG
+                return -1
+            }
+            let next = (rest[...end] + [0]).withUnsafeBufferPointer { name in
+                name.baseAddress.map { ck_open_folder(folder, $0) } ?? -1
+            }
+            guard next >= 0 else { return -1 }
+            if folder >= 0 { close(folder) }
+            folder = next
+            rest = rest[(end + 1)...].drop { $0 == slash }
+        }
+        return rest.withUnsafeBufferPointer { name in name.baseAddress.map { body(folder, $0) } ?? -1 }
     }
 }

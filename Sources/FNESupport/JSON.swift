@@ -73,7 +73,7 @@ package enum JSON: Equatable {
         case .flag(let flag): bytes += Array((flag ? "true" : "false").utf8)
         case .integer(let number): bytes += Array(String(number).utf8)
         case .number(let number): bytes += Array(number.description.utf8)
-        case .text(let text): Self.write(text.utf8, to: &bytes)
+        case .text(let text): Self.write(text, to: &bytes)
         case .array(let items):
             let inline = items.allSatisfy(\.isScalar)
             Self.write(items.count, "[", "]", inline, to: &bytes, indentation) { i, bytes in
@@ -82,7 +82,7 @@ package enum JSON: Equatable {
         case .object(let members):
             let inline = inArray && members.allSatisfy(\.value.isScalar)
             Self.write(members.count, "{", "}", inline, to: &bytes, indentation) { i, bytes in
-                Self.write(members[i].name.utf8, to: &bytes)
+                Self.write(members[i].name, to: &bytes)
                 bytes += Array(": ".utf8)
                 members[i].value.write(to: &bytes, indentation: indentation + 2, inArray: false)
             }
@@ -106,39 +106,30 @@ package enum JSON: Equatable {
         bytes.append(UInt8(ascii: close))
     }
 
-    /// Writes a string with its quotation marks. A byte that is not UTF-8 becomes a lone surrogate, U+DC00 plus the
-    /// byte, as in Python's file names.
-    package static func write(_ text: some Collection<UInt8>, to bytes: inout [UInt8]) {
+    /// Writes a string with its quotation marks. Bytes that are not UTF-8 become U+FFFD. Control characters are
+    /// escaped, and so are U+2028 and U+2029, which some programs take for ends of lines.
+    package static func write(_ text: ArraySlice<UInt8>, to bytes: inout [UInt8]) {
+        let (quote, backslash) = (UInt8(ascii: "\""), UInt8(ascii: "\\"))
         let digits = Array("0123456789abcdef".utf8)
-        func escape(_ value: UInt16) {
-            bytes += Array("\\u".utf8)
-            for shift in [12, 8, 4, 0] { bytes.append(digits[Int(value >> UInt16(shift) & 15)]) }
+        bytes.append(quote)
+        defer { bytes.append(quote) }
+        guard text.contains(where: { $0 < 0x20 || $0 > 0x7e || $0 == quote || $0 == backslash }) else {
+            bytes += text
+            return
         }
-        bytes.append(UInt8(ascii: "\""))
-        let text = Array(text)
-        var i = 0
-        while i < text.count {
-            let byte = text[i]
-            let length = sequenceLength(text, at: i)
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes += [UInt8(ascii: "\\"), byte]
-            case 0..<0x20, 0x7f: escape(UInt16(byte))
-            case _ where length == 0: escape(0xdc00 + UInt16(byte))
-            default: bytes += text[i..<i + length]
+        for scalar in String(decoding: text, as: UTF8.self).unicodeScalars {
+            switch scalar.value {
+            case UInt32(quote), UInt32(backslash): bytes += [backslash, UInt8(scalar.value)]
+            case 0..<0x20, 0x7f..<0xa0, 0x2028, 0x2029:
+                bytes += [backslash, UInt8(ascii: "u")]
+                for shift in [12, 8, 4, 0] { bytes.append(digits[Int(scalar.value >> UInt32(shift) & 15)]) }
+            default: bytes += scalar.utf8
             }
-            i += max(length, 1)
         }
-        bytes.append(UInt8(ascii: "\""))
     }
 
-    /// The length of the UTF-8 sequence that begins at an index; 0 where none begins.
-    private static func sequenceLength(_ text: [UInt8], at start: Int) -> Int {
-        for length in 1...4 where start + length <= text.count {
-            let sequence = text[start..<start + length]
-            if String(validating: sequence, as: UTF8.self)?.unicodeScalars.count == 1 { return length }
-        }
-        return 0
-    }
+    /// Writes a string with its quotation marks.
+    package static func write(_ text: String, to bytes: inout [UInt8]) { write(Array(text.utf8)[...], to: &bytes) }
 
     // MARK: Reading
 

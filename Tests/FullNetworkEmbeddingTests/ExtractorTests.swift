@@ -163,12 +163,52 @@ final class ExtractorTests: XCTestCase {
 
     func testAllImagesMayBeBad() {
         var reported: [Int] = []
+        let engine = FakeEngine(valueCount: 12)
         let outcome = run(
-            extractor(onError: .skip), count: 5, broken: Set(0..<5),
+            extractor(onError: .skip, engine: engine), count: 5, broken: Set(0..<5),
             reports: .init(imageError: { image, _ in reported.append(image) }))
         XCTAssertNil(outcome.error)
         XCTAssertEqual(reported, [0, 1, 2, 3, 4])
         XCTAssertTrue(outcome.features.allSatisfy(\.isNaN))
+        XCTAssertEqual(engine.batches.current, [], "there is nothing to compute")
+    }
+
+    /// The network sees a bad image as zeros, never what an earlier batch left there, and no batch without a good one.
+    func testWhatTheNetworkSeesOfBadImages() {
+        let seen = Locked<[[Float]]>([])
+        let engine = FakeEngine(valueCount: 12) { row in seen.with { [row] in $0.append(row) } }
+        let outcome = run(
+            extractor(batchSize: 2, threads: 1, onError: .skip, engine: engine), count: 18,
+            broken: Set(0..<18).subtracting([0, 1, 2, 3, 4, 5, 6, 7, 13, 17]))
+        XCTAssertNil(outcome.error)
+        XCTAssertEqual(engine.batches.current, [2, 2, 2, 2, 2, 2])
+        XCTAssertEqual(
+            seen.current, (0..<8).map(row) + [[0, 0, 0, 0], row(13), [0, 0, 0, 0], row(17)])
+    }
+
+    func testAnErrorOfTheMachineEndsTheCallAlsoWhereBadImagesAreSkipped() throws {
+        for status in [FNEError.Status.ioError, .outOfMemory] {
+            var (rowsDone, reported): (Int, [Int]) = (99, [])
+            var features = [Float](repeating: -1, count: 40)
+            let extractor = extractor(batchSize: 2, threads: 1, onError: .skip)
+            let tries = Locked(0)
+            assertFails(status, saying: "image 5 of 10: /nowhere/5: the disk is away") {
+                try features.withUnsafeMutableBufferPointer { features in
+                    try extractor.extract(
+                        fileCount: 10, file: { FilePath("/nowhere/\($0)") },
+                        to: Extractor.Output(features: features.baseAddress), rowsDone: &rowsDone,
+                        reports: .init(imageError: { image, _ in reported.append(image) }),
+                        judge: { error in
+                            tries.with { $0 += 1 }
+                            return tries.current <= 5 ? error : FNEError(status, "the disk is away")
+                        })
+                }
+            }
+            XCTAssertEqual(reported, [0, 1, 2, 3, 4, 5])
+            XCTAssertEqual(tries.current, status == .ioError ? 12 : 6, "the last is tried six times more")
+            XCTAssertEqual(rowsDone, 4)
+            XCTAssertTrue(features[..<16].allSatisfy(\.isNaN))
+        }
     }
 
     // MARK: Bad activations

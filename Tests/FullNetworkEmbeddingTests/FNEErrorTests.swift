@@ -20,11 +20,11 @@ final class FNEErrorTests: XCTestCase {
             (.backendConflict, FNE_BACKEND_CONFLICT), (.backendError, FNE_BACKEND_ERROR), (.notFinite, FNE_NOT_FINITE),
             (.cancelled, FNE_CANCELLED), (.forked, FNE_FORKED), (.shapeMismatch, FNE_SHAPE_MISMATCH),
             (.invalidData, FNE_INVALID_DATA), (.internalError, FNE_INTERNAL_ERROR), (.jobMismatch, FNE_JOB_MISMATCH),
-            (.jobBusy, FNE_JOB_BUSY),
+            (.jobBusy, FNE_JOB_BUSY), (.ioError, FNE_IO_ERROR),
         ]
         for (status, constant) in constants { XCTAssertEqual(status.rawValue, constant, "\(status)") }
         XCTAssertEqual(constants.map(\.0), FNEError.Status.allCases)
-        XCTAssertEqual(FNEError.Status.allCases.map(\.rawValue), Array(1...22))
+        XCTAssertEqual(FNEError.Status.allCases.map(\.rawValue), Array(1...23))
         XCTAssertNil(FNEError.Status(rawValue: FNE_OK))
     }
 

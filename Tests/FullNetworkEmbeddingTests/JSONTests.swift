@@ -39,10 +39,18 @@ final class JSONTests: XCTestCase {
         XCTAssertEqual(try JSON(reading: Array(#"  "\u0041\ud83d\ude00\ud800\/" "#.utf8)), .text("A😀\u{fffd}/"))
     }
 
-    func testBytesThatAreNoTextBecomeLoneSurrogates() {
+    func testBytesThatAreNoTextBecomeReplacements() {
         var bytes: [UInt8] = []
         JSON.write([0x61, 0xff, 0xc3, 0xa4, 0xc3, 0xed, 0xa0, 0x80, 0xf0, 0x9f, 0x98, 0x80, 0xf0, 0x9f], to: &bytes)
-        XCTAssertEqual(String(decoding: bytes, as: UTF8.self), #""a\udcffä\udcc3\udced\udca0\udc80😀\udcf0\udc9f""#)
+        let (one, three) = ("\u{fffd}", "\u{fffd}\u{fffd}\u{fffd}")
+        XCTAssertEqual(String(validating: bytes, as: UTF8.self), "\"a\(one)ä\(one)\(three)😀\(one)\"")
+    }
+
+    func testControlCharactersAndEndsOfLinesAreEscaped() {
+        var bytes: [UInt8] = []
+        JSON.write("\u{1}\t\n\u{7f}\u{85}\u{9f}\u{a0}\u{2027}\u{2028}\u{2029}", to: &bytes)
+        let escaped = #"\u0001\u0009\u000a\u007f\u0085\u009f"# + "\u{a0}\u{2027}" + #"\u2028\u2029"#
+        XCTAssertEqual(String(validating: bytes, as: UTF8.self), "\"\(escaped)\"")
     }
 
     func testWhatIsNoJSON() {

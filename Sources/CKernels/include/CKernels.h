@@ -146,6 +146,10 @@ const char *ck_processor_features(void);
 // or -1 with errno set.
 int ck_reserve(int file, int64_t size);
 
+// Opens a folder to name files below it, which needs no right to list it. `above` is an open folder, or AT_FDCWD. Swift
+// does not see the flag O_PATH. Returns a descriptor, or -1 with errno set.
+int ck_open_folder(int above, const char *path);
+
 // sqrt(x^2 + y^2). The Swift runtime refers to hypotf, though nothing calls it. glibc 2.35 has a new version of it,
 // which would keep libfne.so from running on older systems. So the Makefile links this function instead.
 float ck_hypotf(float x, float y);

@@ -24,7 +24,16 @@ from fne._model import Model
 from fne._options import extractor_options
 from fne._outcome import Embedding, Extraction, Outcome
 from fne._thresholds import LOWER, UPPER
-from fne.errors import FNEError, InvalidArgumentError, InvalidTypeError, UnsupportedImageError, from_status, reworded
+from fne.errors import (
+    FileSystemError,
+    FNEError,
+    InvalidArgumentError,
+    InvalidTypeError,
+    OutOfMemoryError,
+    UnsupportedImageError,
+    from_status,
+    reworded,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -74,7 +83,8 @@ class Extractor:
             fast on processors with AVX-512 BF16 or AMX, and 98.6 to 99.8 % of the ternary values are those of float32
             (docs/numerics.md).
         float32_layers: how many layers stay float32 with bfloat16, counted from the first; None: 2
-        on_error: "raise" ends the call at the first bad image. "skip" makes its row NaN and goes on.
+        on_error: "raise" ends the call at the first bad image. "skip" makes its row NaN and goes on. Where the disk,
+            the network or the memory fails, the image may be good, and the call ends.
 
     Raises:
         UnknownTensorError: there is no such layer or input
@@ -192,6 +202,7 @@ class Extractor:
 
         Raises:
             FileError, ImageError: an image is bad and on_error is "raise"; the message names it
+            FileSystemError, OutOfMemoryError: the system failed over an image, which may be good; whatever on_error is
             NotFiniteError: the network gave NaN or infinity
         """
         run = self._run(images, _Rows(numpy.float32, numpy.nan, out), progress)
@@ -464,7 +475,7 @@ class _Run:
             return failure
 
     def _record(self, index: int, failure: FNEError) -> None:
-        if self._on_error == "raise":
+        if self._on_error == "raise" or isinstance(failure, (FileSystemError, OutOfMemoryError)):
             raise reworded(failure, f"image {self._first + index} of {self._total}: {failure}")
         self.statuses[index] = failure.status
         self.reasons[index] = str(failure)

@@ -152,6 +152,7 @@ class ExtractRun(ctypes.Structure):
 
 
 JOB_PROGRESS = ctypes.CFUNCTYPE(c_int32, c_void_p, c_int32, c_uint64, c_uint64)
+LISTING = ctypes.CFUNCTYPE(c_int32, c_void_p, c_uint64)
 JOB_NOTICE = ctypes.CFUNCTYPE(None, c_void_p, c_char_p)
 
 
@@ -172,6 +173,8 @@ class JobOptions(ctypes.Structure):
         ("accept_other_engine", c_int32),
         ("checkpoint_seconds", c_uint32),
         ("retry_failed", c_int32),
+        ("listing", LISTING),
+        ("listing_user", c_void_p),
     ]
 
 

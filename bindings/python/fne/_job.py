@@ -130,7 +130,8 @@ def embed_dataset(
             job's own
         keep_features: False keeps the codes only, and needs statistics
         lower, upper, rules: as in `fne.ternarize`
-        on_error: "skip" marks bad images, which `Job.failures` then names. "raise" ends the run at the first one.
+        on_error: "skip" marks bad images, which `Job.failures` then names. "raise" ends the run at the first one. Where
+            the disk, the network or the memory fails, the run ends, and the same call goes on with it.
         retry_failed: try images again that could not be embedded before, also in a finished job
         accept_other_engine: resume with another TensorFlow, or on another kind of processor, than those that the job
             began with. Rows may then differ in their last bits, and the manifest names both.
@@ -144,6 +145,7 @@ def embed_dataset(
         JobMismatchError: the folder holds a job of another model, other options or other images; the message says what
             differs
         JobBusyError: another process runs the job
+        FileSystemError: the disk or the network failed over an image, also after some seconds of further tries
         FNEError: what `fne.Extractor` raises; a full disk is a FileError
 
     >>> job = fne.embed_dataset("photographs", fne.zoo.efficientnet_lite0(), "job")  # doctest: +SKIP
@@ -240,8 +242,25 @@ def _given(
 
 def _run(open_job: Any, output: str | os.PathLike[str], first: Any, second: Any, options: Any, progress: Any) -> None:
     """Opens a job and runs it to the end."""
-    handle = _ffi.open_handle(open_job, lib.fne_job_close, path_bytes(output), first, second, ctypes.byref(options))
-    _reported(lib.fne_job_run, handle, progress)
+    raised: list[BaseException] = []
+    interrupts = Interrupts()
+
+    # A folder's listing can take minutes, and Python handles Ctrl-C only while it runs its own code.
+    def on_listing(_user: Any, _found: int) -> int:
+        try:
+            interrupts.handle()
+        except BaseException as failure:  # it must not pass through C, and is raised again below
+            raised.append(failure)
+        return int(bool(raised))
+
+    options.listing = _ffi.LISTING(on_listing)
+    out = ctypes.c_void_p()
+    with interrupts:
+        status = open_job(path_bytes(output), first, second, ctypes.byref(options), ctypes.byref(out))
+    if raised:
+        raise raised[0]
+    check(status)
+    _reported(lib.fne_job_run, _ffi.Handle(out.value, lib.fne_job_close), progress)
 
 
 def _reported(function: Any, handle: Any, progress: Any) -> None:

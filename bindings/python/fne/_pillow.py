@@ -12,7 +12,7 @@ import numpy
 from numpy.typing import NDArray
 
 from fne._text import printable
-from fne.errors import DamagedImageError, FNEError, ImageLimitError, UnsupportedImageError
+from fne.errors import DamagedImageError, FileSystemError, FNEError, ImageLimitError, UnsupportedImageError
 
 _ORIENTATION = 0x0112
 _LONGEST_PATH = 4096
@@ -75,6 +75,7 @@ def to_rgb(image: Any, limits: Any, name: str = "", source: Any = None) -> NDArr
     except MemoryError:
         raise
     except Exception as failure:  # for damaged files, Pillow's readers raise exceptions of every kind
+        _refuse_machine_errors(failure, name)
         raise DamagedImageError(f"{name}the image is damaged or cannot be converted ({failure})") from failure
 
 
@@ -94,8 +95,16 @@ def _open(source: Any, refusal: FNEError) -> Any:
         raise ImageLimitError(f"{_name(source)}refused by Pillow: {bomb}") from None
     except MemoryError:
         raise
-    except Exception:  # as above
+    except Exception as failure:  # as above
+        _refuse_machine_errors(failure, _name(source))
         raise refusal from None
+
+
+def _refuse_machine_errors(failure: Exception, name: str) -> None:
+    """Raises where the system failed, as `FileSystemError` describes it. Pillow's own errors have no number."""
+    of_the_file = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+    if isinstance(failure, OSError) and failure.errno is not None and not isinstance(failure, of_the_file):
+        raise FileSystemError(f"{name}{failure.strerror}. The disk, the network or the system fails") from failure
 
 
 def _check(image: Any, limits: Any, name: str, source: Any) -> None:

@@ -44,6 +44,13 @@ class FileError(FNEError, OSError):
     """A file is missing, is a folder, is empty, or cannot be read or written."""
 
 
+class FileSystemError(FileError):
+    """The system failed over a file: a disk, a share in the network, too many open files. The file itself may be good.
+
+    It is no error of an image: it ends a call or a run also where bad images are skipped. Mend the cause and try again.
+    """
+
+
 class MissingFileError(FileError, FileNotFoundError):
     """A file is missing."""
 
@@ -164,6 +171,7 @@ _CLASSES: dict[int, type[FNEError]] = {
     19: SavedDataError,
     21: JobMismatchError,
     22: JobBusyError,
+    23: FileSystemError,
 }
 
 for _number, _class in reversed(_CLASSES.items()):
