@@ -184,6 +184,7 @@ extension Extractor {
             runs.stop()
         }
         while let outcome = runs.next() {
+            try Reserve.check()
             for (image, error) in outcome.badImages {
                 reports.imageError?(image, error)
                 if onError == .fail { throw error.about(place?(image) ?? "image \(image) of \(count)") }

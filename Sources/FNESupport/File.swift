@@ -131,7 +131,18 @@ package final class File {
     }
 
     /// The bytes of a whole file.
-    package static func contents(_ path: FilePath) throws -> [UInt8] { try read(path, Array.init) }
+    ///
+    /// - Throws: `.outOfMemory` unless there is memory for the array, and for one of the places where its lines begin.
+    package static func contents(_ path: FilePath) throws -> [UInt8] {
+        try read(path) { bytes in
+            try Reserve.prepare(bytes.count * reservePerByte)
+            let array = Array(bytes)
+            try Reserve.check()
+            return array
+        }
+    }
+
+    private static let reservePerByte = 32
 
     /// Lends a whole file's bytes to the body and returns its result. Errors of the file and of the body name the file.
     package static func read<Result>(_ path: FilePath, _ body: (UnsafeRawBufferPointer) throws -> Result) throws
