@@ -89,6 +89,7 @@ func texts(_ pointers: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, _
     guard count <= textLimit else {
         throw FNEError(.invalidArgument, "\(name) has \(count) entries; at most \(textLimit) are allowed")
     }
+    try prepare(forTexts: pointers, Int(count), each: 512)
     return try list(Int(count)) { try text(pointers[$0], "\(name)[\($0)]") }
 }
 
@@ -101,6 +102,14 @@ func list<Element>(_ count: Int, _ element: (Int) throws -> Element) throws -> [
         try Reserve.check()
         return try element($0)
     }
+}
+
+/// Sees to it that there is memory for what is made of a list of texts.
+///
+/// - Parameter each: the bytes that a text takes beside its own
+func prepare(forTexts pointers: UnsafePointer<UnsafePointer<CChar>?>, _ count: Int, each: Int) throws {
+    let size = (0..<count).reduce(0) { $0 + (pointers[$1].map { strlen($0) } ?? 0) }
+    try Reserve.prepare(8 * size + checkedProduct(each, count, of: "the list"))
 }
 
 /// A path, which may be any bytes.

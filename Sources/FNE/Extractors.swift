@@ -166,7 +166,9 @@ func filePaths(_ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, 
     -> [FilePath]
 {
     let paths = try required(paths, name)
-    return try list(integer(count, "count")) { try file(paths[$0], "\(name)[\($0)]") }
+    let count = try integer(count, "count")
+    try prepare(forTexts: paths, count, each: 64)
+    return try list(count) { try file(paths[$0], "\(name)[\($0)]") }
 }
 
 @c @implementation public func fne_embed_files(

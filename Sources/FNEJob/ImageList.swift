@@ -83,8 +83,12 @@ struct ImageList {
     /// Finds the JPEG and PNG files below a folder by the endings of their names. They come in the order of their
     /// paths' bytes. Links are followed. Names that begin with a dot are left out.
     private static func folder(_ path: FilePath) throws -> ImageList {
-        var names: [[UInt8]] = []
-        try visit(path, prefix: [], above: []) { names.append($0) }
+        var (names, size): ([[UInt8]], Int) = ([], 0)
+        try visit(path, prefix: [], above: []) {
+            names.append($0)
+            size += $0.count
+            try Reserve.prepare(4 * size + 64 * names.count)
+        }
         guard !names.isEmpty else {
             throw FNEError(
                 .invalidArgument, "the folder '\(path)' holds no JPEG or PNG files (.jpg, .jpeg, .jpe, .jfif, .png)")
@@ -93,7 +97,7 @@ struct ImageList {
     }
 
     private static func visit(
-        _ folder: FilePath, prefix: [UInt8], above: [[UInt]], _ found: ([UInt8]) -> Void
+        _ folder: FilePath, prefix: [UInt8], above: [[UInt]], _ found: ([UInt8]) throws -> Void
     ) throws {
         var facts = stat()
         guard folder.systemCall({ stat($0, &facts) }) == 0 else { throw File.error("cannot read", folder) }
@@ -113,7 +117,7 @@ struct ImageList {
             guard path.systemCall({ stat($0, &facts) }) == 0 else { continue } // a link to nothing
             switch facts.st_mode & S_IFMT {
             case S_IFDIR: try visit(path, prefix: prefix + name + [UInt8(ascii: "/")], above: above + [identity], found)
-            case S_IFREG where isImage(name): found(prefix + name)
+            case S_IFREG where isImage(name): try found(prefix + name)
             default: break
             }
         }

@@ -302,6 +302,8 @@ public final class Job {
         guard names.count == manifest.images.count, names.sha256 == manifest.images.sha256 else {
             throw FNEError(.invalidData, "'\(files.path(JobFiles.list))' is not the list that the job was begun with")
         }
+        // The failures, should all images be bad, some arrays of all features, and lines that wait to be written.
+        try Reserve.prepare(128 * names.count + 64 * featureCount() + 8 << 20)
         let run = try JobRun(files, manifest, names, options, source, reports)
         let record = RunRecord(from: run.imagesDone)
         var outcome = "finished"

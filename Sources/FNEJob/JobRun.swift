@@ -190,6 +190,7 @@ final class JobRun {
     }
 
     private func report(_ phase: Job.Phase, _ done: Int, _ total: Int) throws {
+        try Reserve.check()
         guard let progress = reports.progress, !progress(phase, done, total) else { return }
         throw FNEError(.cancelled, "the job was cancelled; it resumes here when it is run again")
     }
@@ -232,6 +233,7 @@ final class JobRun {
     /// Takes the rows of a batch. The steps that can fail come first, since they can be repeated. The steps that a
     /// checkpoint counts come after them.
     private func take(_ images: Range<Int>, _ rows: UnsafePointer<Float>) throws {
+        try Reserve.check()
         let rowSize = rowsPerImage * features
         let failed = announced
         try matrices.features?.write(rows, count: images.count * rowsPerImage, at: images.lowerBound * rowsPerImage)

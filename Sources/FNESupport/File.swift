@@ -132,17 +132,16 @@ package final class File {
 
     /// The bytes of a whole file.
     ///
-    /// - Throws: `.outOfMemory` unless there is memory for the array, and for one of the places where its lines begin.
+    /// - Throws: `.outOfMemory` unless there is memory for the array, and for arrays of its lines and of what they say.
     package static func contents(_ path: FilePath) throws -> [UInt8] {
         try read(path) { bytes in
-            try Reserve.prepare(bytes.count * reservePerByte)
+            let lines = bytes.count { $0 == 0 || $0 == UInt8(ascii: "\n") }
+            try Reserve.prepare(4 * bytes.count + 192 * lines)
             let array = Array(bytes)
             try Reserve.check()
             return array
         }
     }
-
-    private static let reservePerByte = 32
 
     /// Lends a whole file's bytes to the body and returns its result. Errors of the file and of the body name the file.
     package static func read<Result>(_ path: FilePath, _ body: (UnsafeRawBufferPointer) throws -> Result) throws

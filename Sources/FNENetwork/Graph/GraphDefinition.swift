@@ -86,15 +86,16 @@ struct GraphDefinition {
     private(set) var functions: [Function] = []
     private(set) var index: [String: Int] = [:]
 
-    /// The bytes of a serialized GraphDef without those of constants, up to the first damage. What is built of a graph
-    /// takes memory by this size, as the values of constants are not copied.
+    /// The size of a serialized GraphDef without its constants, up to the first damage. What is built of a graph takes
+    /// memory by this size, since the values of constants are not copied. Each message counts some bytes more, because a
+    /// node without content takes memory too.
     static func structureSize(_ bytes: UnsafeRawBufferPointer) -> Int {
         var size = 0
         var reader = ProtobufReader(bytes)
         while let (field, value) = try? reader.next() {
             guard case .bytes(let content) = value else { continue }
             switch field {
-            case 1: size += structureSize(content, without: nodeConstants)
+            case 1: size += 32 + structureSize(content, without: nodeConstants)
             case 2: size += structureSize(content, without: functionConstants)
             default: break
             }
@@ -113,7 +114,7 @@ struct GraphDefinition {
         var size = 0
         var reader = ProtobufReader(bytes)
         while let (field, value) = try? reader.next() {
-            size += 8
+            size += 32
             guard case .bytes(let content) = value else { continue }
             size += field == part ? structureSize(content, without: path.dropFirst()) : content.count
         }
