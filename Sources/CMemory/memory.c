@@ -62,7 +62,7 @@ typedef struct __attribute__((aligned(UNIT))) cm_region {
 
 // ---- the reserve
 
-static char always_there[1 << 20] __attribute__((aligned(UNIT)));
+static char always_there[8 << 20] __attribute__((aligned(UNIT)));
 static cm_region base = {.start = always_there, .size = sizeof always_there};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -104,7 +104,7 @@ static void unlist(cm_region *region) {
     __atomic_store_n(&highest, 0, __ATOMIC_RELAXED);
 }
 
-static void drop(cm_region *region) { munmap(region, sizeof *region + region->size); }
+static void drop(cm_region *region, size_t size) { munmap(region, sizeof *region + size); }
 
 // Takes a block. NULL where the region has no room.
 static void *take(cm_region *region, size_t size, size_t alignment) {
@@ -138,7 +138,7 @@ static void give_back(void *memory) {
         region->used = 0;
         memset(region->free, 0, sizeof region->free);
         unlist(region);
-        if (region->is_closed) drop(region);
+        if (region->is_closed) drop(region, region->size);
     } else if (start + size_of(header.kind) == region->start + region->used) {
         region->used -= size_of(header.kind);
     } else {
@@ -175,10 +175,17 @@ static size_t usable_size(const void *memory) {
 
 __attribute__((noinline, cold)) static void *reserved(size_t size, size_t alignment) {
     cm_scope *scope = cm_current();
-    if (scope != NULL) __atomic_store_n(&scope->failed, true, __ATOMIC_RELAXED);
     void *memory = NULL;
     pthread_mutex_lock(&lock);
-    if (scope != NULL && scope->region != NULL) memory = take(scope->region, size, alignment);
+    if (scope != NULL) __atomic_store_n(&scope->failed, true, __ATOMIC_RELAXED);
+    if (scope != NULL && scope->region != NULL) {
+        cm_region *region = scope->region;
+        if (region->start == NULL) {
+            region->start = (char *)region + sizeof *region;
+            region->size = scope->size;
+        }
+        memory = take(region, size, alignment);
+    }
     if (memory == NULL) memory = take(&base, size, alignment);
     pthread_mutex_unlock(&lock);
     if (memory == NULL) errno = ENOMEM;
@@ -280,16 +287,23 @@ bool cm_enter(cm_scope *scope) {
     return !has_key || pthread_setspecific(key, scope) == 0;
 }
 
+// Ends a call's use of its region. Without a failure the region is as the system gave it, and is not even looked at.
+static void close_region(cm_region *region, size_t size, bool failed) {
+    bool in_use = false;
+    if (failed) {
+        pthread_mutex_lock(&lock);
+        in_use = region->live > 0;
+        region->is_closed = true;
+        pthread_mutex_unlock(&lock);
+    }
+    if (!in_use) drop(region, size);
+}
+
 void cm_leave(cm_scope *scope) {
     if (!has_key) return;
     pthread_setspecific(key, scope->outer);
     cm_region *region = scope->region;
-    if (region == NULL) return;
-    pthread_mutex_lock(&lock);
-    bool unused = region->live == 0;
-    region->is_closed = true;
-    pthread_mutex_unlock(&lock);
-    if (unused) drop(region);
+    if (region != NULL) close_region(region, scope->size, scope->failed);
 }
 
 bool cm_failed(void) {
@@ -298,13 +312,13 @@ bool cm_failed(void) {
 }
 
 // The block that serves everyone has room for so much, for several calls at once.
-enum { SMALL = 64 << 10 };
+enum { SMALL = 2 << 20 };
 
 bool cm_prepare(size_t size) {
     cm_scope *scope = cm_current();
     if (scope == NULL) return true;
     if (__atomic_load_n(&scope->failed, __ATOMIC_RELAXED)) return false;
-    if (size <= SMALL || (scope->region != NULL && scope->region->size >= size)) return true;
+    if (size <= SMALL || (scope->region != NULL && scope->size >= size)) return true;
     size_t rounded, whole;
     if (__builtin_add_overflow(size, (size_t)0xffff, &rounded)) return false;
     rounded &= ~(size_t)0xffff;
@@ -315,15 +329,14 @@ bool cm_prepare(size_t size) {
         __atomic_store_n(&scope->failed, true, __ATOMIC_RELAXED);
         return false;
     }
-    region->start = (char *)region + sizeof *region;
-    region->size = rounded;
     pthread_mutex_lock(&lock);
     cm_region *former = scope->region;
-    bool unused = former != NULL && former->live == 0;
-    if (former != NULL) former->is_closed = true;
+    size_t former_size = scope->size;
     scope->region = region;
+    scope->size = rounded;
+    bool failed = scope->failed;
     pthread_mutex_unlock(&lock);
-    if (unused) drop(former);
+    if (former != NULL) close_region(former, former_size, failed);
     return true;
 }
 

@@ -58,10 +58,6 @@ struct BatchTask {
 
     private func run(_ batch: BatchLoader.Batch, _ rows: UnsafeMutablePointer<Float>, _ outcome: inout Outcome) throws {
         outcome.badImages = batch.failures.map { (batch.first + $0.offset, $0.error) }
-        // That the system gave no memory says nothing about the image.
-        if let (image, error) = outcome.badImages.first(where: { $0.error.status == .outOfMemory }) {
-            throw error.about("image \(image)")
-        }
         if !extractor.skipsBadImages, !outcome.badImages.isEmpty { return }
         try extractor.run(batch.values, count: batch.count * rowsPerImage, to: rows)
         let rowSize = rowsPerImage * extractor.featureCount

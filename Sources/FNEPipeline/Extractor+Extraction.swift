@@ -186,8 +186,12 @@ extension Extractor {
         while let outcome = runs.next() {
             try Reserve.check()
             for (image, error) in outcome.badImages {
-                reports.imageError?(image, error)
-                if onError == .fail { throw error.about(place?(image) ?? "image \(image) of \(count)") }
+                // That the system gave no memory says nothing about the image, so it is not skipped.
+                let isOfTheSystem = error.status == .outOfMemory
+                if !isOfTheSystem { reports.imageError?(image, error) }
+                if onError == .fail || isOfTheSystem {
+                    throw error.about(place?(image) ?? "image \(image) of \(count)")
+                }
             }
             if let error = outcome.error { throw error }
             try deliver(outcome, to: output, rowsPerImage: perImage, buffers)

@@ -373,7 +373,7 @@ def run(
 ) -> dict[str, int]:
     """Runs a scenario in a process of its own. The outcomes, counted, with "allocations", those that a call makes."""
     folder.mkdir(exist_ok=True)
-    shim = build_shim(folder)
+    shim = build_shim(folder)  # its path must have no space
     result = subprocess.run(
         [sys.executable, __file__, "--child", name, str(above), str(int(rest)), str(most), folder, graph, pictures],
         env=dict(os.environ, LD_PRELOAD=str(shim)),

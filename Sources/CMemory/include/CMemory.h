@@ -5,8 +5,8 @@
 // runtime, come to the functions of this room. They ask the system. Where it gives nothing, they take memory of a
 // reserve, and note it in the call's scope. Swift asks for that note at places where it can throw an error.
 //
-// The reserve has two parts. A block of 1 MiB is part of the library and serves everyone. A call that builds much takes
-// a region of its own beforehand, of a size that follows from its input.
+// The reserve has two parts. A block of 8 MiB is part of the library and serves everyone. Its pages cost nothing until
+// they are used. A call that builds much takes a region of its own beforehand, of a size that follows from its input.
 //
 // Nothing outside of libfne.so comes here. Where the library is linked without --wrap, as for the Swift tests and with
 // AddressSanitizer, the system's functions are called and there is no reserve.
@@ -18,7 +18,8 @@
 
 // A call into the library, on one thread and on those that it starts. It lies in the caller's frame.
 typedef struct cm_scope {
-    struct cm_region *region; // the call's own region; NULL without one
+    struct cm_region *region; // the call's own region; NULL without one. It is not touched before it is used
+    size_t size;              // that region's size in bytes
     struct cm_scope *outer;   // the call that this one was made from, as a progress function may
     bool failed;              // the system gave no memory since the call began
 } cm_scope;
