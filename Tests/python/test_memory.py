@@ -112,6 +112,42 @@ def test_a_limit_that_tensorflow_may_end_the_process_at(mebibytes, trial):
     assert after == "embedded"
 
 
+@pytest.mark.parametrize("nodes", [20, 3_000])
+def test_a_process_that_has_taken_all_it_may(tmp_path, nodes):
+    """Nothing is left, not even for pieces of 64 bytes. When there is memory again, the next call works."""
+    program = """
+        import resource, sys, fne
+        content = open(sys.argv[1], "rb").read()
+        with open("/proc/self/statm") as file:
+            taken = int(file.read().split()[0]) * resource.getpagesize()
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (taken, hard))
+        held, size = [], 1 << 20
+        while size >= 64:
+            try:
+                held.append(bytearray(size))
+            except MemoryError:
+                size //= 2
+        del held[-50:]  # for Python itself
+        outcomes = []
+        for _ in range(3):
+            try:
+                fne.Model(content)
+            except MemoryError as error:
+                outcomes.append(type(error).__name__)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        del held
+        print(*outcomes, len(fne.Model(content).tensors()))
+    """
+    graph = tmp_path / "graph.pb"
+    graph.write_bytes(allocations.chain(nodes))
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), graph], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == ["OutOfMemoryError"] * 3 + [str(nodes + 1)]
+
+
 def test_a_limit_that_suffices(trial):
     processors = len(os.sched_getaffinity(0))
     program = "import sys, fne; print(fne.Extractor(sys.argv[1], size=(48, 64)).extract([sys.argv[2]]).features.shape)"
