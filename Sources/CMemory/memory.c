@@ -150,9 +150,9 @@ static void give_back(void *memory) {
 // Whether memory is the reserve's.
 static bool is_ours(const void *memory) {
     uintptr_t place = (uintptr_t)memory;
-    if (__builtin_expect(
-            place < __atomic_load_n(&lowest, __ATOMIC_RELAXED) || place >= __atomic_load_n(&highest, __ATOMIC_RELAXED),
-            1))
+    if (__builtin_expect(place < __atomic_load_n(&lowest, __ATOMIC_RELAXED) ||
+                             place >= __atomic_load_n(&highest, __ATOMIC_RELAXED),
+                         1))
         return false;
     bool found = false;
     pthread_mutex_lock(&lock);
@@ -219,18 +219,14 @@ void *__wrap_realloc(void *memory, size_t size) {
     if (copy == NULL) return NULL;
     size_t old = ours ? usable_size(memory) : __real_malloc_usable_size(memory);
     memcpy(copy, memory, old < size ? old : size);
-    if (ours)
-        release(memory);
-    else
-        __real_free(memory);
+    if (ours) release(memory);
+    else __real_free(memory);
     return copy;
 }
 
 void __wrap_free(void *memory) {
-    if (__builtin_expect(is_ours(memory), 0))
-        release(memory);
-    else
-        __real_free(memory);
+    if (__builtin_expect(is_ours(memory), 0)) release(memory);
+    else __real_free(memory);
 }
 
 size_t __wrap_malloc_usable_size(void *memory) {
@@ -261,17 +257,13 @@ void *__wrap__ZnwmSt11align_val_t(size_t size, size_t alignment) {
 }
 
 void __wrap__ZdlPvm(void *memory, size_t size) {
-    if (__builtin_expect(is_ours(memory), 0))
-        release(memory);
-    else
-        __real__ZdlPvm(memory, size);
+    if (__builtin_expect(is_ours(memory), 0)) release(memory);
+    else __real__ZdlPvm(memory, size);
 }
 
 void __wrap__ZdlPvmSt11align_val_t(void *memory, size_t size, size_t alignment) {
-    if (__builtin_expect(is_ours(memory), 0))
-        release(memory);
-    else
-        __real__ZdlPvmSt11align_val_t(memory, size, alignment);
+    if (__builtin_expect(is_ours(memory), 0)) release(memory);
+    else __real__ZdlPvmSt11align_val_t(memory, size, alignment);
 }
 
 // ---- calls

@@ -71,8 +71,8 @@ public final class Model: @unchecked Sendable {
         tensors = Self.table(graph, topology, analysis)
     }
 
-    /// The reserve for reading a graph, and for preparing one, in bytes per byte of its structure. Networks take 5 to 15,
-    /// and graphs that were made to take much took 34.
+    /// The reserve for reading a graph, and for preparing one, in bytes per byte of its structure. Networks take 5 to
+    /// 15, and graphs that were made to take much took 34.
     package static let reservePerByte = 128
 
     private static func table(

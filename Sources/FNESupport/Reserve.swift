@@ -4,8 +4,8 @@ import CMemory
 /// a failed allocation, which would end the process. Inside of libfne.so they get memory of a reserve instead (see
 /// CMemory), and the call that they belong to is told so here, where it can throw.
 ///
-/// The reserve is small. So code that builds many objects calls `check` as it goes, and code that builds large ones says
-/// so first, with `prepare`. Large blocks of numbers are `Bytes`, which need no reserve.
+/// The reserve is small. So code that builds many objects calls `check` as it goes, and code that builds large ones
+/// says so first, with `prepare`. Large blocks of numbers are `Bytes`, which need no reserve.
 package enum Reserve {
     /// Runs a call into the library, which the threads that it starts belong to.
     package static func call<Result>(_ body: () throws -> Result) throws -> Result {

@@ -1,5 +1,5 @@
-/* The library's malloc and its reserve (Sources/CMemory), with a system that often gives nothing. Threads take, grow and
- * free memory, some of it for each other, and look whether their bytes are as they left them. It is compiled with
+/* The library's malloc and its reserve (Sources/CMemory), with a system that often gives nothing. Threads take, grow
+ * and free memory, some of it for each other, and look whether their bytes are as they left them. It is compiled with
  * Sources/CMemory/memory.c, whose calls of the system come to the functions failing_* below. */
 #define _GNU_SOURCE
 #include "CMemory.h"
@@ -20,12 +20,12 @@ void __wrap_free(void *memory);
 size_t __wrap_malloc_usable_size(void *memory);
 int __wrap_posix_memalign(void **memory, size_t alignment, size_t size);
 
-#define REQUIRE(condition)                                                            \
-    do {                                                                              \
-        if (!(condition)) {                                                           \
+#define REQUIRE(condition)                                                             \
+    do {                                                                               \
+        if (!(condition)) {                                                            \
             fprintf(stderr, "reserve.c:%d: %s does not hold\n", __LINE__, #condition); \
-            exit(1);                                                                  \
-        }                                                                             \
+            exit(1);                                                                   \
+        }                                                                              \
     } while (0)
 
 /* ---- a system that gives nothing in so many of 8 cases */
@@ -118,9 +118,7 @@ static void *work(void *argument) {
             left[(number + 1) % THREADS] = mine;
             pthread_mutex_unlock(&lock);
             break;
-        default:
-            check_and_free(p);
-            *p = taken();
+        default: check_and_free(p); *p = taken();
         }
     }
     for (int i = 0; i < PIECES; ++i) check_and_free(&pieces[i]);

@@ -424,7 +424,9 @@ def main() -> None:
         failed = 0
         for name in options.scenario or NAMES:
             try:
-                print(f"{name}:", run(name, folder / "work", graph, pictures, options.above, options.rest, options.most))
+                print(
+                    f"{name}:", run(name, folder / "work", graph, pictures, options.above, options.rest, options.most)
+                )
             except AssertionError as error:
                 failed += 1
                 print(error)

@@ -71,9 +71,9 @@ def test_every_way_to_allocate_is_wrapped():
 
 def limited(mebibytes: int, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Runs a program that may take so much address space, as `ulimit -v` sets it."""
+    shell = ["sh", "-c", 'ulimit -S -v "$1"; shift; exec "$@"', "sh", str(mebibytes << 10)]
     return subprocess.run(
-        ["sh", "-c", 'ulimit -S -v "$1"; shift; exec "$@"', "sh", str(mebibytes << 10)]
-        + [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)],
+        [*shell, sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)],
         env=dict(os.environ, OPENBLAS_NUM_THREADS="1"),
         capture_output=True,
         text=True,
@@ -141,9 +141,7 @@ def test_a_process_that_has_taken_all_it_may(tmp_path, nodes):
     """
     graph = tmp_path / "graph.pb"
     graph.write_bytes(allocations.chain(nodes))
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), graph], capture_output=True, text=True
-    )
+    result = subprocess.run([sys.executable, "-c", textwrap.dedent(program), graph], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == ["OutOfMemoryError"] * 3 + [str(nodes + 1)]
 

@@ -1,7 +1,7 @@
 // The library's malloc, and a reserve for when the system gives no memory.
 //
-// Swift's arrays, strings and dictionaries cannot report a failed allocation: the runtime ends the process. So libfne.so
-// is linked (--wrap in the Makefile) so that malloc and its kin, called anywhere inside of it and its static Swift
+// Swift's arrays, strings and dictionaries cannot report a failed allocation: the runtime ends the process. So the
+// Makefile links libfne.so with --wrap. Calls of malloc and its kin inside of it, also those of its static Swift
 // runtime, come to the functions of this room. They ask the system. Where it gives nothing, they take memory of a
 // reserve, and note it in the call's scope. Swift asks for that note at places where it can throw an error.
 //

@@ -87,8 +87,8 @@ struct GraphDefinition {
     private(set) var index: [String: Int] = [:]
 
     /// The size of a serialized GraphDef without its constants, up to the first damage. What is built of a graph takes
-    /// memory by this size, since the values of constants are not copied. Each message counts some bytes more, because a
-    /// node without content takes memory too.
+    /// memory by this size, since the values of constants are not copied. Each message counts some bytes more, because
+    /// a node without content takes memory too.
     static func structureSize(_ bytes: UnsafeRawBufferPointer) -> Int {
         var size = 0
         var reader = ProtobufReader(bytes)

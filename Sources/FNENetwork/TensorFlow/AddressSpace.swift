@@ -2,8 +2,8 @@ import CKernels
 import CTensorFlow
 import FNESupport
 
-/// The address space that TensorFlow needs. Where a limit (RLIMIT_AS, which `ulimit -v` sets) leaves it less, TensorFlow
-/// ends the process, or the C library does, for which it has no memory for a thread. So it is looked for before.
+/// The address space that TensorFlow needs. Where a limit (RLIMIT_AS, which `ulimit -v` sets) leaves less, TensorFlow
+/// or the C library ends the process. So it is looked for before.
 enum AddressSpace {
     /// What TensorFlow 2.21 takes beside its own code until the default network has run. A small network takes half.
     private static let base = 512 << 20
@@ -25,8 +25,8 @@ enum AddressSpace {
         guard left < needed else { return }
         throw FNEError(
             .outOfMemory,
-            "the process may take \(limit >> 20) MiB of address space (RLIMIT_AS, 'ulimit -v'), and \(left >> 20) MiB of "
-                + "it are left. TensorFlow needs about \(needed >> 20) MiB, and ends the process where it gets none. Raise "
-                + "the limit, or lift it with 'ulimit -v unlimited'")
+            "the process may take \(limit >> 20) MiB of address space (RLIMIT_AS, 'ulimit -v'), and "
+                + "\(left >> 20) MiB of it are left. TensorFlow needs about \(needed >> 20) MiB, and ends the process "
+                + "where it gets none. Raise the limit, or lift it with 'ulimit -v unlimited'")
     }
 }
