@@ -12,7 +12,10 @@ VENV_PYTHON := $(VENV)/bin/python
 
 # The Swift runtime goes into the library: static, and without the modules that would bring threads of their own. Only
 # what include/fne.h declares is exported: lld leaves the rest out of the symbol table, where gold keeps some of it. The
-# library stays loaded once it is, because TensorFlow and the runtime keep state.
+# library stays loaded once it is, because TensorFlow and the runtime keep state. Where the library calls a function of
+# WRAPPED, it calls that of CMemory, which has a reserve.
+WRAPPED := malloc calloc realloc free malloc_usable_size posix_memalign _Znwm _ZnwmSt11align_val_t _ZdlPvm \
+	_ZdlPvmSt11align_val_t
 LIBRARY_FLAGS := \
 	-Xswiftc -static-stdlib \
 	-Xswiftc -use-ld=lld \
@@ -22,6 +25,7 @@ LIBRARY_FLAGS := \
 	-Xlinker -soname=libfne.so.$(ABI) \
 	-Xlinker -z -Xlinker nodelete \
 	-Xlinker --defsym=hypotf=ck_hypotf \
+	$(foreach name,$(WRAPPED),-Xlinker --wrap=$(name)) \
 	-Xlinker --gc-sections \
 	-Xlinker -s \
 	--disable-local-rpath

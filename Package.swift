@@ -33,11 +33,12 @@ let package = Package(
         .target(name: "FNEEmbedding", dependencies: ["FNESupport", "CKernels"]),
         .target(name: "FNENetwork", dependencies: ["FNESupport", "CKernels", "CTensorFlow", "CTensorFlowOperations"]),
         .target(name: "FNEImage", dependencies: ["FNESupport", "CKernels", "CImageCodecs"]),
-        .target(name: "FNESupport", dependencies: ["CKernels"]),
+        .target(name: "FNESupport", dependencies: ["CMemory", "CKernels"]),
 
         .target(name: "CTensorFlow", linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "CTensorFlowOperations", dependencies: ["CKernels"], linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png16")]),
+        .target(name: "CMemory"),
         .target(name: "CKernels", linkerSettings: [.linkedLibrary("m")]),
 
         .testTarget(

@@ -90,7 +90,9 @@
  * - FNE_INVALID_ARGUMENT, from any function. An argument is NULL where the comment does not allow it. A size is 0 or
  *   larger than memory. An option is none of its values, or out of its range. A struct_size is not set. A reserved
  *   member is not 0.
- * - FNE_OUT_OF_MEMORY, from any function that takes memory.
+ * - FNE_OUT_OF_MEMORY, from any function that takes memory. What the call was to make does not exist, and the objects
+ *   that it was given are as they were. The next call works if there is memory again. docs/c.md says where a process
+ *   can still end for want of memory.
  * - FNE_IO_ERROR, from any function that reads or writes a file: the disk, a share in the network, or the system failed
  *   (EIO, ESTALE, ETIMEDOUT, EMFILE and others). A whole file is read again up to six times, within about three
  *   seconds, before this is the error.
@@ -103,8 +105,9 @@
  *
  * \par Memory
  * The caller owns every array, and passes its capacity, counted in elements. The library keeps no pointer into the
- * caller's memory after a call returns. Matrices are dense and row-major. An array that a function writes to must not
- * overlap one that it reads.
+ * caller's memory after a call returns. It gives the caller no memory to free: objects have their close functions, and
+ * strings belong to objects. Matrices are dense and row-major. An array that a function writes to must not overlap one
+ * that it reads.
  *
  * \par Structs
  * A struct that begins with struct_size is set up by its init function, which is told sizeof the struct. The init
@@ -301,6 +304,8 @@ FNE_API void fne_set_log_callback(fne_log_fn callback, void *user);
  * \retval FNE_BACKEND_CONFLICT     path, or FNE_TENSORFLOW, names another copy than the one in the process. Two copies
  *                                  in one process break each other.
  * \retval FNE_FORKED               TensorFlow was loaded before this process was forked
+ * \retval FNE_OUT_OF_MEMORY        a limit (RLIMIT_AS, which ulimit -v sets) leaves less address space than TensorFlow
+ *                                  needs, which would end the process. The message has the numbers.
  * \since 2.0 */
 FNE_API fne_status fne_backend_load(const char *path);
 

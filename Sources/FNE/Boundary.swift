@@ -9,7 +9,7 @@ import CFNE
 /// Runs the body of an exported function. Its error becomes the status that is returned, and the thread's message.
 func status(_ body: () throws -> Void) -> fne_status {
     do {
-        try body()
+        try Reserve.call(body)
         return FNE_OK
     } catch let error as FNEError {
         LastError.set(error.message)
@@ -31,7 +31,12 @@ enum LastError {
     static func set(_ message: String) {
         guard let key else { return }
         let former = pthread_getspecific(key)
-        if pthread_setspecific(key, strdup(message)) == 0 { free(former) }
+        // Unlike strdup, malloc has the reserve.
+        let copy = message.withCString { text -> UnsafeMutableRawPointer? in
+            let size = strlen(text) + 1
+            return malloc(size).map { memcpy($0, text, size) }
+        }
+        if pthread_setspecific(key, copy) == 0 { free(former) } else { free(copy) }
     }
 
     /// The calling thread's message; "" where no call has failed. It lives until the thread's next failed call.
@@ -84,7 +89,27 @@ func texts(_ pointers: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, _
     guard count <= textLimit else {
         throw FNEError(.invalidArgument, "\(name) has \(count) entries; at most \(textLimit) are allowed")
     }
-    return try (0..<Int(count)).map { try text(pointers[$0], "\(name)[\($0)]") }
+    try prepare(forTexts: pointers, Int(count), each: 512)
+    return try list(Int(count)) { try text(pointers[$0], "\(name)[\($0)]") }
+}
+
+/// An array of what C lists.
+///
+/// - Throws: `.outOfMemory`; what the body throws.
+func list<Element>(_ count: Int, _ element: (Int) throws -> Element) throws -> [Element] {
+    try Reserve.prepare(checkedProduct(2, count, MemoryLayout<Element>.stride, of: "the list"))
+    return try (0..<count).map {
+        try Reserve.check()
+        return try element($0)
+    }
+}
+
+/// Sees to it that there is memory for what is made of a list of texts.
+///
+/// - Parameter each: the bytes that a text takes beside its own
+func prepare(forTexts pointers: UnsafePointer<UnsafePointer<CChar>?>, _ count: Int, each: Int) throws {
+    let size = (0..<count).reduce(0) { $0 + (pointers[$1].map { strlen($0) } ?? 0) }
+    try Reserve.prepare(8 * size + checkedProduct(each, count, of: "the list"))
 }
 
 /// A path, which may be any bytes.
@@ -215,7 +240,12 @@ func mustBeZero(_ reserved: some BinaryInteger, _ name: String) throws {
 // MARK: Handles
 
 /// A handle for C. It keeps the object alive until `close`.
-func handle(_ object: AnyObject) -> OpaquePointer { OpaquePointer(Unmanaged.passRetained(object).toOpaque()) }
+///
+/// - Throws: `.outOfMemory` where the object may lie in the reserve, which is not for objects that stay.
+func handle(_ object: AnyObject) throws -> OpaquePointer {
+    try Reserve.check()
+    return OpaquePointer(Unmanaged.passRetained(object).toOpaque())
+}
 
 /// The object that a handle stands for.
 func referenced<Object: AnyObject>(_ handle: OpaquePointer?, _ name: String) throws -> Object {

@@ -35,7 +35,7 @@ private func defaultOptions() -> fne_extractor_options {
         let object: ModelObject = try referenced(model, "model")
         let extractor = try required(extractor, "extractor")
         let opened = try Extractor(object.model, translated(options))
-        extractor.pointee = handle(ExtractorObject(opened))
+        extractor.pointee = try handle(ExtractorObject(opened))
     }
 }
 
@@ -166,7 +166,9 @@ func filePaths(_ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, 
     -> [FilePath]
 {
     let paths = try required(paths, name)
-    return try (0..<integer(count, "count")).map { try file(paths[$0], "\(name)[\($0)]") }
+    let count = try integer(count, "count")
+    try prepare(forTexts: paths, count, each: 64)
+    return try list(count) { try file(paths[$0], "\(name)[\($0)]") }
 }
 
 @c @implementation public func fne_embed_files(
@@ -203,7 +205,7 @@ func filePaths(_ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, 
 ) -> fne_status {
     extract(extractor, count, features, capacity, run) { extractor, count in
         let images = try required(images, "images")
-        let encoded = try (0..<count).map { try buffer(images[$0].bytes, images[$0].size, "images[\($0)].bytes") }
+        let encoded = try list(count) { try buffer(images[$0].bytes, images[$0].size, "images[\($0)].bytes") }
         return { try extractor.extract(encoded: encoded, to: $0, rowsDone: &$1, reports: $2) }
     }
 }
@@ -214,7 +216,7 @@ func filePaths(_ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: UInt64, 
 ) -> fne_status {
     extract(extractor, count, features, capacity, run) { extractor, count in
         let images = try required(images, "images")
-        let pixels = try (0..<count).map { try translated(images[$0], "images[\($0)]") }
+        let pixels = try list(count) { try translated(images[$0], "images[\($0)]") }
         return { try extractor.extract(pixels: pixels, to: $0, rowsDone: &$1, reports: $2) }
     }
 }

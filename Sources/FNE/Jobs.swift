@@ -76,7 +76,7 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
                 folder: folder, model: object.model, extractor: translated(extractor_options),
                 options: translatedOptions)
         }
-        job.pointee = handle(try JobObject(opened))
+        job.pointee = try handle(JobObject(opened))
     }
 }
 
@@ -90,7 +90,7 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
         guard shard_count > 0 else { throw FNEError(.invalidArgument, "shard_count is 0, so there are no shards") }
         let opened = try Job(
             merging: filePaths(shards, shard_count, "shards"), into: folder, options: translated(options))
-        job.pointee = handle(try JobObject(opened))
+        job.pointee = try handle(JobObject(opened))
     }
 }
 
@@ -194,6 +194,6 @@ private func translated(_ pointer: UnsafePointer<fne_job_reports>?) throws -> Jo
     status {
         let object: JobObject = try referenced(job, "job")
         let statistics = try required(statistics, "statistics")
-        statistics.pointee = handle(try object.job.statistics())
+        statistics.pointee = try handle(object.job.statistics())
     }
 }

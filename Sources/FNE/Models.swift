@@ -33,7 +33,7 @@ private func allowsUnsafe(_ pointer: UnsafePointer<fne_model_options>?) throws -
     status {
         let model = try required(model, "model")
         let opened = try Model(file: file(path, "path"), allowUnsafe: allowsUnsafe(options))
-        model.pointee = handle(ModelObject(opened))
+        model.pointee = try handle(ModelObject(opened))
     }
 }
 
@@ -44,7 +44,7 @@ private func allowsUnsafe(_ pointer: UnsafePointer<fne_model_options>?) throws -
     status {
         let model = try required(model, "model")
         let opened = try Model(copying: buffer(bytes, size, "bytes"), allowUnsafe: allowsUnsafe(options))
-        model.pointee = handle(ModelObject(opened))
+        model.pointee = try handle(ModelObject(opened))
     }
 }
 

@@ -6,7 +6,7 @@ public import CFNE
 ) -> fne_status {
     status {
         let statistics = try required(statistics, "statistics")
-        statistics.pointee = handle(try Statistics(featureCount: integer(feature_count, "feature_count")))
+        statistics.pointee = try handle(Statistics(featureCount: integer(feature_count, "feature_count")))
     }
 }
 
@@ -86,6 +86,6 @@ public import CFNE
 ) -> fne_status {
     status {
         let statistics = try required(statistics, "statistics")
-        statistics.pointee = handle(try Statistics.load(buffer(bytes, size, "bytes")))
+        statistics.pointee = try handle(Statistics.load(buffer(bytes, size, "bytes")))
     }
 }

@@ -102,6 +102,7 @@ public enum PackedCodes {
             throw FNEError(.invalidArgument, "k is \(k); it must be 1 to \(baseRows), the number of codes searched")
         }
         let words = planeWords(features)
+        try Reserve.prepare(checkedProduct(2, queryRows, MemoryLayout<UInt64>.size, of: "queries"))
         let norms = (0..<queryRows).map { ck_count_bits(queries + $0 * 2 * words, words) }
         let pointers = Pointers(queries: queries, base: base)
         let best = try Best(queries: queryRows, k)

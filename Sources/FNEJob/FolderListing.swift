@@ -9,6 +9,8 @@ import Glibc
 struct FolderListing {
     /// The paths of the images below the folder, in the order of their bytes.
     private(set) var names: [[UInt8]] = []
+    /// The bytes of all names.
+    private var size = 0
     /// The folders below which another file system begins.
     private(set) var mounts: [FilePath] = []
 
@@ -62,6 +64,7 @@ struct FolderListing {
                 mounts.append(place(folder.path))
             }
             for name in content.images { names.append(folder.path + name) }
+            size += content.images.reduce(0) { $0 + folder.path.count + $1.count }
             func below(_ names: [[UInt8]]) -> [Pending] {
                 names.map { Pending(path: folder.path + $0 + [UInt8(ascii: "/")], device: identity.device) }
             }
@@ -75,7 +78,7 @@ struct FolderListing {
 
     /// Reads one folder. The content has no identity where the folder is listed already.
     private func list(_ path: [UInt8]) throws -> Content {
-        let path = place(path)
+        let (path, length) = (place(path), path.count)
         func unreadable() -> FNEError {
             let error = File.error("cannot list", path)
             guard error.status == .fileError else { return error }
@@ -83,6 +86,7 @@ struct FolderListing {
                 .fileError, error.message + ". Make it readable, or pass a list of the images without this folder")
         }
         var content = Content()
+        var read = 0
         let descriptor = path.open(O_RDONLY | O_DIRECTORY)
         guard descriptor >= 0 else { throw unreadable() }
         guard let handle = fdopendir(descriptor) else {
@@ -101,6 +105,8 @@ struct FolderListing {
                 guard errno == 0 else { throw unreadable() }
                 return content
             }
+            read += length + 64
+            try Reserve.prepare(4 * (size + read) + 64 * names.count)
             try reports.found(names.count + content.images.count)
             try withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
                 guard let start = bytes.baseAddress, bytes[0] != UInt8(ascii: ".") else { return }

@@ -319,7 +319,10 @@ public final class Job {
             return
         }
         manifest.state = .running
-        let run = try JobRun(files, manifest, names(isNew: isNew), options, source, reports, lock)
+        let names = try names(isNew: isNew)
+        // The failures, should all images be bad, some arrays of all features, and lines that wait to be written.
+        try Reserve.prepare(128 * names.count + 64 * featureCount() + 8 << 20)
+        let run = try JobRun(files, manifest, names, options, source, reports, lock)
         let record = RunRecord(from: run.imagesDone)
         var outcome = "finished"
         defer {

@@ -201,6 +201,7 @@ final class JobRun {
     }
 
     func report(_ phase: Job.Phase, _ done: Int, _ total: Int) throws {
+        try Reserve.check()
         guard let progress = reports.progress, !progress(phase, done, total) else { return }
         throw FNEError(.cancelled, "the job was cancelled; it resumes here when it is run again")
     }
@@ -252,6 +253,7 @@ final class JobRun {
         try source.rows(
             of: images, failed: { self.announce($0, $1) },
             sink: { images, rows in
+                try Reserve.check()
                 let failed = self.takeAnnounced()
                 let (first, count) = (images.lowerBound * self.rowsPerImage, images.count * self.rowsPerImage)
                 if let features = self.matrices.features {
@@ -279,6 +281,7 @@ final class JobRun {
     /// Takes the rows of a batch. The steps that can fail come first, since they can be repeated. The steps that a
     /// checkpoint counts come after them.
     private func take(_ images: Range<Int>, _ rows: UnsafePointer<Float>, from source: any RowSource) throws {
+        try Reserve.check()
         let failed = takeAnnounced()
         let before = matrices.all.map(\.checksum)
         do {

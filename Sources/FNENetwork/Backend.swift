@@ -15,7 +15,8 @@ public enum Backend {
     /// - Parameter path: a library file, or a folder that holds one. With nil, the environment variable
     ///   `FNE_TENSORFLOW`, a copy in the process, and the system's library path are searched.
     /// - Throws: `.backendUnavailable`, with the places that were tried; `.backendConflict` when another copy is in the
-    ///   process; `.forked` in a child of a process that had loaded TensorFlow.
+    ///   process; `.forked` in a child of a process that had loaded TensorFlow; `.outOfMemory` where a limit leaves too
+    ///   little address space.
     public static func load(path: String? = nil) throws { try TensorFlowLibrary.load(path: path) }
 
     /// The library that is loaded; nil where none is.

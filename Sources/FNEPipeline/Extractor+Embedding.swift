@@ -17,6 +17,7 @@ extension Extractor {
         reports: Reports = Reports()
     ) throws {
         rowsDone = 0
+        try Reserve.prepare(128 * paths.count) // the errors, should all images be bad
         let rowSize = rowsPerImage * featureCount
         let waiting = try Bytes(
             count: checkedProduct(paths.count, rowSize, MemoryLayout<Float>.size, of: "images x features"))

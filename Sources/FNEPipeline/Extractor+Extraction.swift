@@ -188,8 +188,9 @@ extension Extractor {
             runs.stop()
         }
         while let outcome = runs.next() {
+            try Reserve.check()
             for (image, error) in outcome.badImages {
-                reports.imageError?(image, error)
+                if !error.status.isOfTheMachine || onError == .fail { reports.imageError?(image, error) }
                 if endsTheRun(error) { throw error.about(place?(image) ?? "image \(image) of \(count)") }
             }
             if let error = outcome.error { throw error }

@@ -41,6 +41,7 @@ public final class Extractor: @unchecked Sendable {
     /// - Throws: `.unknownTensor`, `.unsupportedTensor`, `.invalidArgument`, `.invalidGraph`, `.backendUnavailable`,
     ///   `.backendConflict`, `.backendError`, `.forked`.
     public init(_ model: Model, _ options: Options = Options()) throws {
+        try Reserve.prepare(model.structureSize * Model.reservePerByte)
         let input = try model.input(named: options.inputTensor)
         let selected = try LayerSelection.resolve(options.layers, in: model)
         preprocessing = try Preprocessing(options, input)

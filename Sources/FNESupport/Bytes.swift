@@ -1,3 +1,4 @@
+import CMemory
 import Glibc
 
 /// A block of memory of a fixed size. It is freed with its owner. A failed allocation is an error, never a trap.
@@ -13,8 +14,7 @@ package final class Bytes: @unchecked Sendable {
     ///
     /// - Throws: `.outOfMemory`.
     package init(count: Int) throws {
-        var pointer: UnsafeMutableRawPointer?
-        guard count >= 0, posix_memalign(&pointer, 64, max(count, 1)) == 0, let pointer else {
+        guard count >= 0, let pointer = cm_system_memory(max(count, 1)) else {
             throw FNEError(.outOfMemory, "cannot allocate \(count) bytes")
         }
         memory = pointer

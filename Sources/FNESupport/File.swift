@@ -155,7 +155,17 @@ package final class File {
     }
 
     /// The bytes of a whole file.
-    package static func contents(_ path: FilePath) throws -> [UInt8] { try read(path, Array.init) }
+    ///
+    /// - Throws: `.outOfMemory` unless there is memory for the array, and for arrays of its lines and of what they say.
+    package static func contents(_ path: FilePath) throws -> [UInt8] {
+        try read(path) { bytes in
+            let lines = bytes.count { $0 == 0 || $0 == UInt8(ascii: "\n") }
+            try Reserve.prepare(4 * bytes.count + 192 * lines)
+            let array = Array(bytes)
+            try Reserve.check()
+            return array
+        }
+    }
 
     /// Lends a whole file's bytes to the body and returns its result. Errors of the file and of the body name the file.
     package static func read<Result>(_ path: FilePath, _ body: (UnsafeRawBufferPointer) throws -> Result) throws

@@ -137,11 +137,16 @@ package enum JSON: Equatable {
     ///
     /// - Throws: `.invalidData`, with the byte where reading failed.
     package init(reading bytes: [UInt8]) throws {
+        try Reserve.prepare(bytes.count * Self.reservePerByte)
         var reader = Reader(bytes: bytes)
         self = try reader.value(depth: 0)
+        try Reserve.check()
         reader.skipSpace()
         guard reader.position == bytes.count else { throw reader.error("there is more after the value") }
     }
+
+    /// An array of numbers of one digit takes the most memory for each byte of its text.
+    private static let reservePerByte = 128
 
     private struct Reader {
         let bytes: [UInt8]

@@ -1,3 +1,4 @@
+import CMemory
 import Glibc
 
 /// A POSIX mutex with one condition. The library uses neither Swift concurrency nor Dispatch, because their thread
@@ -65,12 +66,14 @@ package final class Monitor: @unchecked Sendable {
 }
 
 /// A joinable thread that runs one closure. It blocks all signals, so that a signal for the host program, such as
-/// Ctrl-C in Python, reaches one of the host's own threads.
+/// Ctrl-C in Python, reaches one of the host's own threads. It ends before the call does that started it.
 package struct Worker {
     private var thread: pthread_t
 
     private final class Body {
         let run: () -> Void
+        /// The call that the thread works for (see `Reserve`).
+        let call = cm_current()
         init(_ run: @escaping () -> Void) { self.run = run }
     }
 
@@ -87,7 +90,9 @@ package struct Worker {
             &started, nil,
             { argument in
                 guard let argument else { return nil }
-                Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
+                let body = Unmanaged<Body>.fromOpaque(argument).takeRetainedValue()
+                cm_join(body.call)
+                body.run()
                 return nil
             }, body.toOpaque())
         guard failed == 0 else {

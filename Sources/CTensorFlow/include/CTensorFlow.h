@@ -94,6 +94,13 @@ const char *ctf_bind(void *library, ctf_api *api);
 // The path of the file that holds a library's TF_Version, or NULL. The string lives as long as the library is loaded.
 const char *ctf_library_path(void *library);
 
+// The address space in bytes that a library takes when it is loaded, from its file; 0 where that is no such file.
+uint64_t ctf_loaded_size(const char *path);
+
+// The address space in bytes that the process may take in all (RLIMIT_AS), and what it has taken. Returns 0 where there
+// is no limit.
+int ctf_address_space(uint64_t *limit, uint64_t *taken);
+
 // TensorFlow writes to the standard error while it is loaded, before it heeds any log level. Between these two calls,
 // all that the process writes there goes to an anonymous file. The first returns that file, or -1 when nothing is
 // redirected. The second gives the standard error back and leaves the file open.

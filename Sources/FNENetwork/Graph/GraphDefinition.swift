@@ -61,6 +61,8 @@ struct GraphDefinition {
 
         /// Constants of more values than this are weights or indices. Their values are skipped.
         static let fewIntegers = 64
+        /// A TensorProto of more bytes is no part of the graph's structure.
+        static let largeSize = 4_096
     }
 
     /// A function of the graph's library.
@@ -83,6 +85,41 @@ struct GraphDefinition {
     private(set) var nodes: [Node] = []
     private(set) var functions: [Function] = []
     private(set) var index: [String: Int] = [:]
+
+    /// The size of a serialized GraphDef without its constants, up to the first damage. What is built of a graph takes
+    /// memory by this size, since the values of constants are not copied. Each message counts some bytes more, because
+    /// a node without content takes memory too.
+    static func structureSize(_ bytes: UnsafeRawBufferPointer) -> Int {
+        var size = 0
+        var reader = ProtobufReader(bytes)
+        while let (field, value) = try? reader.next() {
+            guard case .bytes(let content) = value else { continue }
+            switch field {
+            case 1: size += 32 + structureSize(content, without: nodeConstants)
+            case 2: size += structureSize(content, without: functionConstants)
+            default: break
+            }
+        }
+        return size
+    }
+
+    /// The fields that lead from a node to a constant: its attributes, their values, tensors.
+    private static let nodeConstants = [5, 2, 8][...]
+    /// The fields that lead from the library of functions to a constant: functions, their nodes, then as above.
+    private static let functionConstants = [1, 3, 5, 2, 8][...]
+
+    private static func structureSize(_ bytes: UnsafeRawBufferPointer, without path: ArraySlice<Int>) -> Int {
+        guard bytes.count > Constant.largeSize else { return bytes.count }
+        guard let part = path.first else { return 0 }
+        var size = 0
+        var reader = ProtobufReader(bytes)
+        while let (field, value) = try? reader.next() {
+            size += 32
+            guard case .bytes(let content) = value else { continue }
+            size += field == part ? structureSize(content, without: path.dropFirst()) : content.count
+        }
+        return size
+    }
 
     /// Reads a serialized GraphDef.
     ///

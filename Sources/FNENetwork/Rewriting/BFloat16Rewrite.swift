@@ -62,6 +62,7 @@ struct BFloat16Rewrite {
         var layers = 0
         for number in topology.order where needed.contains(number) && !folded.contains(number) {
             guard !topology.isConstant[number] else { continue }
+            try Reserve.check()
             if model.analysis.isLayer(number) {
                 layers += 1
                 if layers > float32Layers, try convertLayer(number, &editor) { continue }
@@ -118,7 +119,7 @@ struct BFloat16Rewrite {
                 attributes: FedWeights.placeholder(.bfloat16, shape))
             fed.append(.init(node: weightsName, type: .bfloat16, shape: shape, values: rounded))
         } else {
-            weightsName = constant("fne/weights/" + node.name, shape, rounded, &editor)
+            weightsName = try constant("fne/weights/" + node.name, shape, rounded, &editor)
         }
         let data = cast(inputs[0], to: .bfloat16, &editor)
         let controls = node.inputs.filter(\.isControl).map(\.text)
@@ -135,7 +136,7 @@ struct BFloat16Rewrite {
         let shift = affine.shift.map { Float($0) }
         let bias = try Bytes(count: channels * 2)
         bias.withNumbers(of: UInt16.self) { ck_round_bf16_nearest(shift, channels, $0) }
-        let biasName = constant("fne/bias/" + node.name, [channels], bias, &editor)
+        let biasName = try constant("fne/bias/" + node.name, [channels], bias, &editor)
         editor.replace(
             end, operation: "BiasAdd", inputs: [node.name, biasName], attributes: ["T": AttributeValue.type(.bfloat16)])
         converted.insert(end)
@@ -162,7 +163,10 @@ struct BFloat16Rewrite {
         }
     }
 
-    private func constant(_ name: String, _ shape: [Int], _ bfloat16s: Bytes, _ editor: inout GraphEditor) -> String {
+    private func constant(
+        _ name: String, _ shape: [Int], _ bfloat16s: Bytes, _ editor: inout GraphEditor
+    ) throws -> String {
+        try Reserve.prepare(12 * bfloat16s.count) // the messages around the values, each with a copy that grows
         let value = bfloat16s.withBytes { AttributeValue.tensor(type: .bfloat16, shape: shape, content: $0) }
         return editor.add(
             name, operation: "Const", attributes: ["dtype": AttributeValue.type(.bfloat16), "value": value])

@@ -77,6 +77,7 @@ struct ConstantValues {
         let count = try elementCount(shape)
         return try model.serialized.withBytes { bytes -> Value? in
             guard let tensor = try tensorProto(of: model.graph.nodes[number], in: bytes) else { return nil }
+            try Reserve.prepare(checkedProduct(3, count, MemoryLayout<Float>.size, of: "a constant") + tensor.count)
             var values: [Float] = []
             var reader = ProtobufReader(tensor)
             while let (field, value) = try reader.next() {

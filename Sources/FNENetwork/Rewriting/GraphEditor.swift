@@ -36,6 +36,7 @@ struct GraphEditor {
         _ number: Int, operation: String? = nil, inputs: [String]? = nil, attributes: Attributes = [:]
     ) throws -> [UInt8] {
         let node = model.graph.nodes[number]
+        try Reserve.prepare(4 * node.range.count)
         var writer = ProtobufWriter()
         writer.text(1, node.name)
         writer.text(2, operation ?? node.operation)
@@ -154,6 +155,7 @@ struct GraphEditor {
             while let (field, value) = try reader.next() {
                 guard field == 1 else {
                     if field == 2, libraryAsksForXLA {
+                        try Reserve.prepare(8 * value.message().count)
                         append(field, try Self.withoutXLA(library: value.message()))
                     } else if case .bytes(let content) = value {
                         append(field, content) // the library of functions or the versions

@@ -24,6 +24,7 @@ struct TensorFlowConstants: ConstantEvaluator {
                 guard let data = library.api.TensorData(tensor) else { continue }
                 let values = UnsafeBufferPointer(
                     start: data.assumingMemoryBound(to: Float.self), count: try elementCount(shape))
+                try Reserve.prepare(2 * values.count * MemoryLayout<Float>.size)
                 result[fetched[index].0] = ConstantValues.Value(shape: shape, values: Array(values))
             }
         }

@@ -41,7 +41,8 @@ final class TensorFlowLibrary: @unchecked Sendable {
     /// - Parameter path: a library file, or a folder that holds one. With nil, the environment variable
     ///   `FNE_TENSORFLOW`, a copy in the process, and the system's library path are searched.
     /// - Throws: `.backendUnavailable`, with the places that were tried; `.backendConflict` when another copy is in the
-    ///   process; `.forked` in a child of a process that had loaded TensorFlow.
+    ///   process; `.forked` in a child of a process that had loaded TensorFlow; `.outOfMemory` where a limit leaves too
+    ///   little address space.
     @discardableResult
     static func load(path: String? = nil) throws -> TensorFlowLibrary {
         Monitor.holdAcrossFork(monitor)
@@ -64,6 +65,7 @@ final class TensorFlowLibrary: @unchecked Sendable {
                 if let path { try loaded.mustBe(path) }
                 return (loaded, [])
             }
+            try Reserve.prepare(8 << 20) // the lines that TensorFlow writes meanwhile
             let (result, said) = LoadingLog.capture { try open(wanted) }
             let library = try result.get()
             loaded = library
@@ -83,6 +85,7 @@ final class TensorFlowLibrary: @unchecked Sendable {
         setenv("TF_ENABLE_ONEDNN_OPTS", "1", 0)
         #endif
         if let present = openPresent() {
+            try AddressSpace.check(for: nil)
             let library = try TensorFlowLibrary(handle: present)
             if let wanted { try library.mustBe(wanted) }
             library.registerOperations()
@@ -90,6 +93,7 @@ final class TensorFlowLibrary: @unchecked Sendable {
         }
         var tried: [String] = []
         for candidate in wanted.map(candidates) ?? fileNames {
+            try AddressSpace.check(for: candidate)
             if let handle = dlopen(candidate, RTLD_NOW | RTLD_LOCAL) {
                 let library = try TensorFlowLibrary(handle: handle)
                 library.registerOperations()

@@ -21,6 +21,7 @@ def load_backend(path: str | os.PathLike[str] | None = None) -> None:
     Raises:
         BackendUnavailableError: no library was found; the message lists what was tried
         BackendConflictError: another copy is in the process already
+        OutOfMemoryError: a limit (`ulimit -v`) leaves TensorFlow too little address space
     """
     if path is not None:
         check(lib.fne_backend_load(os.fsencode(path)))
