@@ -103,11 +103,15 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
         var reports = Job.Reports()
         let user = given.user
         if let progress = given.progress {
-            reports.progress = { progress(user, $0.rawValue, UInt64($1), UInt64($2)) == 0 }
+            reports.progress = { phase, done, total in
+                FloatEnvironment.host { progress(user, phase.rawValue, UInt64(done), UInt64(total)) } == 0
+            }
         }
         if let imageError = given.image_error {
             reports.imageError = { image, error in
-                error.message.withCString { imageError(user, UInt64(image), error.status.rawValue, $0) }
+                error.message.withCString { message in
+                    FloatEnvironment.host { imageError(user, UInt64(image), error.status.rawValue, message) }
+                }
             }
         }
         try object.job.run(reports)

@@ -1,3 +1,4 @@
+import CKernels
 import Glibc
 
 /// A POSIX mutex with one condition. The library uses neither Swift concurrency nor Dispatch, because their thread
@@ -64,8 +65,8 @@ package final class Monitor: @unchecked Sendable {
     }
 }
 
-/// A joinable thread that runs one closure. It blocks all signals, so that a signal for the host program, such as
-/// Ctrl-C in Python, reaches one of the host's own threads.
+/// A joinable thread that runs one closure, in the default floating-point environment. It blocks all signals, so that a
+/// signal for the host program, such as Ctrl-C in Python, reaches one of the host's own threads.
 package struct Worker {
     private var thread: pthread_t
 
@@ -87,6 +88,7 @@ package struct Worker {
             &started, nil,
             { argument in
                 guard let argument else { return nil }
+                ck_set_default_float_environment()
                 Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
                 return nil
             }, body.toOpaque())
