@@ -18,6 +18,8 @@ public final class Job {
         case codes = 2
         /// The files get their final names.
         case finishing = 3
+        /// What former runs wrote is compared with its checksums. Bytes are counted.
+        case verifying = 4
     }
 
     /// The choices for a job. The values here are the defaults.
@@ -44,6 +46,8 @@ public final class Job {
         public var failsOnBadImage = false
         /// Whether a job may be resumed with another TensorFlow, or on another processor, than it was begun with.
         public var acceptsOtherEngine = false
+        /// Whether images that could not be embedded before are tried again.
+        public var retriesFailed = false
         /// The seconds between two checkpoints. After a kill, the work since the last checkpoint is done again.
         public var checkpointSeconds = 15
 
@@ -53,16 +57,28 @@ public final class Job {
 
     /// The functions that a run reports to. All are called on the calling thread.
     public struct Reports {
-        /// Is called with the phase, the number that is done of it, and the number of all. It counts images, and steps
-        /// in the last phase. Returning false cancels the run.
+        /// Is called with the phase, the number that is done of it, and the number of all. It counts images, bytes
+        /// in the phase `verifying`, and steps in the phase `finishing`. Returning false cancels the run.
         public var progress: ((Phase, Int, Int) -> Bool)?
         /// Is called with the number and the error of each image that could not be embedded.
         public var imageError: ((Int, FNEError) -> Void)?
+        /// Is called with a sentence about something that was found and is made good, such as a damaged file, or that
+        /// the user should know, such as an image that has changed. The log gets it too, as a warning.
+        public var notice: ((String) -> Void)?
 
-        /// Reports to none, one or both functions.
-        public init(progress: ((Phase, Int, Int) -> Bool)? = nil, imageError: ((Int, FNEError) -> Void)? = nil) {
+        /// Reports to some of the functions, or to none.
+        public init(
+            progress: ((Phase, Int, Int) -> Bool)? = nil, imageError: ((Int, FNEError) -> Void)? = nil,
+            notice: ((String) -> Void)? = nil
+        ) {
             self.progress = progress
             self.imageError = imageError
+            self.notice = notice
+        }
+
+        func say(_ sentence: String) {
+            Log.write(.warning, sentence)
+            notice?(sentence)
         }
     }
 
@@ -108,7 +124,7 @@ public final class Job {
         let perBatch = max(1, extractor.batchSize / extractor.rowsPerImage)
         let range = try options.shard.images(of: whole.count, imagesPerBatch: perBatch)
         let list = whole[range]
-        let source = ExtractorSource(extractor: extractor, list: list, root: root, firstImage: range.lowerBound)
+        let source = try ExtractorSource(extractor: extractor, list: list, root: root, firstImage: range.lowerBound)
         let images = Manifest.Images(
             first: range.lowerBound, count: list.count, total: whole.count, sha256: list.sha256,
             totalSHA256: options.shard == .whole ? list.sha256 : whole.sha256)
@@ -133,7 +149,10 @@ public final class Job {
     /// Opens a job that a folder holds, without its model. If all its images are embedded, `run` can finish it, or make
     /// the codes that the options ask for.
     ///
-    /// - Throws: `.fileError`, `.invalidData`.
+    /// The files of a finished job must be there, with the sizes and the headers that they were written with. `verify`
+    /// also compares their contents.
+    ///
+    /// - Throws: `.fileError`; `.invalidData`, with the names of the files that are damaged.
     public init(existing folder: FilePath, options: Options) throws {
         self.folder = folder
         files = JobFiles(folder: folder)
@@ -141,6 +160,7 @@ public final class Job {
         source = nil
         list = nil
         manifest = try Manifest(in: folder)
+        if manifest.state != .running { try Verification(files, manifest).checkSizes() }
     }
 
     private init(
@@ -239,12 +259,10 @@ public final class Job {
     public var failedCount: Int? { manifest.results?.failed }
     /// The number of images that are embedded and safe on the disk, or failed.
     ///
-    /// - Throws: `.invalidData` for a damaged checkpoint, `.fileError`.
+    /// - Throws: `.fileError`, `.outOfMemory`.
     public func imagesDone() throws -> Int {
         guard manifest.results == nil else { return imageCount }
-        let path = files.path(JobFiles.checkpoint)
-        guard File.exists(path) else { return 0 }
-        return try Checkpoint(reading: path, images: imageCount, features: featureCount()).imagesDone
+        return try Checkpoint.latest(files, images: imageCount, features: featureCount())?.imagesDone ?? 0
     }
 
     /// F, the number of features in a row. Throws `.invalidData` for a damaged manifest.
@@ -263,7 +281,8 @@ public final class Job {
 
     // MARK: Running
 
-    /// Does what is left to do. Returns at once when nothing is left.
+    /// Does what is left to do. What former runs wrote is compared with its checksums first. What is damaged is made
+    /// again, and `Reports.notice` says so. Nothing is left of a finished job that is whole.
     ///
     /// After an error, the finished work is on the disk, and the next run resumes there.
     ///
@@ -271,10 +290,7 @@ public final class Job {
     ///   `failsOnBadImage` a bad image's error.
     public func run(_ reports: Reports = Reports()) throws {
         if source != nil { try File.makeFolder(folder) }
-        let lock = try File(files.path(JobFiles.lock), .writing)
-        guard try lock.lock() else {
-            throw FNEError(.jobBusy, "another process runs the job in '\(folder)'. Wait until it ends")
-        }
+        let lock = try JobLock(files)
         let isNew = !File.exists(files.path(Manifest.fileName))
         if isNew {
             guard source != nil else { throw FNEError(.fileError, "the folder '\(folder)' holds no job any more") }
@@ -286,23 +302,18 @@ public final class Job {
             }
         } else {
             manifest = try Manifest(in: folder) // another process may have continued the job since
-            if manifest.state == .features, let codes = try Self.codes(options, manifest.images) {
-                manifest.codes = codes
-                manifest.state = .running
-            }
         }
-        guard manifest.state == .running else {
+        let damage = try damageOfFinished(reports)
+        if !isNew { try compareImages(reports) }
+        let addsCodes = try manifest.state == .features ? Self.codes(options, manifest.images) : nil
+        if let addsCodes { manifest.codes = addsCodes }
+        let retries = options.retriesFailed && manifest.results?.failed ?? 0 > 0
+        if manifest.state != .running, damage?.isEmpty ?? true, addsCodes == nil, !retries {
             files.removeTemporary()
             return
         }
-        if isNew, let list {
-            try File.replace(files.path(JobFiles.list), with: list.bytes)
-        }
-        let names = try list ?? ImageList(reading: File.contents(files.path(JobFiles.list)))
-        guard names.count == manifest.images.count, names.sha256 == manifest.images.sha256 else {
-            throw FNEError(.invalidData, "'\(files.path(JobFiles.list))' is not the list that the job was begun with")
-        }
-        let run = try JobRun(files, manifest, names, options, source, reports)
+        manifest.state = .running
+        let run = try JobRun(files, manifest, names(isNew: isNew), options, source, reports, lock)
         let record = RunRecord(from: run.imagesDone)
         var outcome = "finished"
         defer {
@@ -310,10 +321,89 @@ public final class Job {
             record.append(to: files.path(JobFiles.runs), until: run.imagesDone, outcome)
         }
         do {
-            try run.run()
+            try run.run(damage: damage)
         } catch {
             outcome = (error as? FNEError)?.message ?? "\(error)"
             throw error
         }
+    }
+
+    /// What is wrong with the files of a finished job; nil for a job that is not finished.
+    private func damageOfFinished(_ reports: Reports) throws -> [String: Verification.Damage]? {
+        guard manifest.state != .running else { return nil }
+        let verification = Verification(files, manifest)
+        let total = verification.byteCount
+        let damage = try verification.damage { reports.progress?(.verifying, $0, total) ?? true }
+        // These are written anew by every run, and the checks that follow speak of the others.
+        for name in [JobFiles.list, JobFiles.images, JobFiles.status] {
+            if let found = damage[name] { reports.say("'\(files.path(name))' \(found.text). It is written again") }
+        }
+        return damage
+    }
+
+    /// The names of the images, which are written to the folder where they are missing there.
+    private func names(isNew: Bool) throws -> ImageList {
+        let path = files.path(JobFiles.list)
+        let saved = try isNew || !File.exists(path) || File(path, .reading).size() == 0 ? nil : File.contents(path)
+        if let list {
+            if saved != list.bytes { try File.replace(path, with: list.bytes) }
+            return list
+        }
+        let names = try ImageList(reading: saved ?? [])
+        guard names.count == manifest.images.count, names.sha256 == manifest.images.sha256 else {
+            throw FNEError(.invalidData, "'\(path)' is not the list that the job was begun with")
+        }
+        return names
+    }
+
+    /// Says which images are not what they were when they were embedded, as their files' sizes and times tell.
+    private func compareImages(_ reports: Reports) throws {
+        guard let source, let list, File.exists(files.data(JobFiles.imageFiles)),
+            let former = try? ImageFiles(reading: files, count: list.count),
+            let changed = try former.changed(until: imagesDone(), source.factsNow)
+        else { return }
+        reports.say(
+            "\(changed.count) of \(list.count) image files have another size or time than when the job embedded them. "
+                + "The first is '\(list.text(changed.first))'. The job keeps the rows of the former images. Take another "
+                + "folder to embed the new ones")
+    }
+
+    // MARK: Verifying
+
+    /// Compares the files of a finished job with the checksums in its manifest. Where the job has features and
+    /// statistics of its own, it also computes the statistics again. They are exact, so they must be the same bytes.
+    ///
+    /// - Parameter reports: `progress` is called in the phase `verifying`
+    /// - Throws: `.invalidData`, with the names of all files that are damaged; `.invalidArgument` for a job that is not
+    ///   finished; `.cancelled`, `.fileError`, `.outOfMemory`.
+    public func verify(_ reports: Reports = Reports()) throws {
+        let manifest = try Manifest(in: folder)
+        guard manifest.state != .running else {
+            throw FNEError(
+                .invalidArgument,
+                "the job in '\(folder)' is not finished. A run compares what is there with its checksums, so run it to "
+                    + "its end")
+        }
+        let verification = Verification(files, manifest)
+        let features = manifest.keepsFeatures ? manifest.files[JobFiles.features]?.count ?? 0 : 0
+        let total = verification.byteCount + features
+        let damage = try verification.damage { reports.progress?(.verifying, $0, total) ?? true }
+        if let error = verification.error(damage) { throw error }
+        try verification.compareStatistics { rows in
+            reports.progress?(.verifying, min(verification.byteCount + rows, total), total) ?? true
+        }
+        _ = reports.progress?(.verifying, total, total)
+    }
+
+    /// Checks a part of a file of a finished job. A program that reads a few rows of a large file need not wait for
+    /// `verify`.
+    ///
+    /// - Parameters:
+    ///   - file: the name of a file in the manifest's `files`, such as "features.npy"
+    ///   - bytes: the part, in bytes of the file. The blocks that it touches are read as a whole.
+    /// - Throws: `.invalidData` where the part is damaged; `.invalidArgument` for a file that the manifest does not name;
+    ///   `.fileError`, `.outOfMemory`.
+    public func verify(file: String, bytes: Range<Int>) throws {
+        try Verification(files, Manifest(in: folder)).check(file, bytes)
     }
 }

@@ -13,15 +13,18 @@ struct JobFiles {
     static let statistics = "statistics.fne"
     static let codes = "codes.npy"
     static let packedCodes = "codes_packed.npy"
+    static let ofCodes = [codes, packedCodes]
     static let runs = "runs.jsonl"
     static let checkpoint = "checkpoint"
+    static let formerCheckpoint = "checkpoint.former"
+    static let imageFiles = "image_files.npy"
     static let failures = "failures.part"
     static let lock = "lock"
 
     static func unfinished(_ name: String) -> String { name + ".part" }
 
     /// The files that exist only while the job runs.
-    private static let temporary = [failures, checkpoint, lock]
+    private static let temporary = [failures, checkpoint, formerCheckpoint, lock]
 
     func path(_ name: String) -> FilePath { folder.appending(name) }
 
@@ -36,11 +39,17 @@ struct JobFiles {
         try File.move(unfinished, to: path(name))
     }
 
+    /// Takes the final name from a matrix that is about to change.
+    func unfinish(_ name: String) throws {
+        guard File.exists(path(name)) else { return }
+        try File.move(path(name), to: path(Self.unfinished(name)))
+    }
+
     func removeTemporary() { for name in Self.temporary { File.remove(path(name)) } }
 
     /// The files that a run may leave which was killed, or failed, before it wrote its manifest.
     private static let beginnings = [
-        ".", "..", lock, list, list + ".new", failures, runs, Manifest.fileName + ".new",
+        ".", "..", lock, list, list + ".new", failures, runs, Manifest.fileName + ".new", unfinished(imageFiles),
     ]
 
     /// Checks that the folder holds nothing but the beginnings of a job.
@@ -66,11 +75,12 @@ struct JobFiles {
 
     /// Writes `images.jsonl`, with one line of JSON per image, such as
     /// {"image": 3, "name": "a/b.jpg", "status": 0, "reason": null}.
-    func writeImages(_ list: ImageList, _ failures: Failures) throws {
+    func writeImages(_ list: ImageList, _ failures: Failures) throws -> FileChecksum {
         let unfinished = path(Self.images + ".new")
         let file = try File(unfinished, .writing)
         try file.setSize(0)
         var (lines, written): ([UInt8], Int) = ([], 0)
+        var checksum = FileChecksum(expecting: list.bytes.count + list.count * Self.goodEnd.count)
         for image in 0..<list.count {
             lines += Array("{\"image\": \(image), \"name\": ".utf8)
             JSON.write(list.name(image), to: &lines)
@@ -81,22 +91,31 @@ struct JobFiles {
             if lines.count > 1 << 20 || image == list.count - 1 {
                 try file.write(lines, at: written)
                 written += lines.count
+                lines.withUnsafeBytes { checksum.update($0) }
                 lines.removeAll(keepingCapacity: true)
             }
         }
         try file.sync()
         try File.move(unfinished, to: path(Self.images))
+        checksum.close()
+        return checksum
     }
 
     /// Writes `status.npy`, int32 [count], with the status of each image; 0 for an image that was embedded.
-    func writeStatus(_ count: Int, _ failures: Failures) throws {
+    func writeStatus(_ count: Int, _ failures: Failures) throws -> FileChecksum {
         let bytes = try Bytes(zeros: count * MemoryLayout<Int32>.size)
-        try bytes.withNumbers(of: Int32.self) { statuses in
+        return try bytes.withNumbers(of: Int32.self) { statuses in
             for (image, failure) in failures.byImage where image < count {
                 statuses[image] = failure.status.littleEndian
             }
-            try NumPyFile.replace(
+            return try NumPyFile.replace(
                 path(Self.status), .int32, [count], UnsafeRawBufferPointer(start: statuses, count: bytes.count))
         }
+    }
+
+    /// Replaces a file as a whole.
+    func replace(_ name: String, with bytes: UnsafeRawBufferPointer) throws -> FileChecksum {
+        try File.replace(path(name), with: bytes)
+        return FileChecksum(bytes)
     }
 }

@@ -5,32 +5,36 @@ import FNESupport
 /// One run of a job. It begins where the last run stopped.
 final class JobRun {
     private(set) var manifest: Manifest
-    private let files: JobFiles
-    private let list: ImageList
-    private let options: Job.Options
-    private let source: (any RowSource)?
-    private let reports: Job.Reports
+    let files: JobFiles
+    let list: ImageList
+    let options: Job.Options
+    let source: (any RowSource)?
+    let reports: Job.Reports
+    private let lock: JobLock
 
-    private let features: Int // F
-    private let rowsPerImage: Int
-    private var checkpoint: Checkpoint
-    private var failures: Failures
+    let features: Int // F
+    let rowsPerImage: Int
+    var checkpoint: Checkpoint
+    var failures: Failures
     /// The failures among the images of the next batch.
     private var announced: [Int: Failures.Failure] = [:]
     private var discretizer: Discretizer?
-    private var matrices: Matrices
+    private(set) var matrices = Matrices()
+    private var imageFiles: ImageFiles?
     private var lastCheckpoint = monotonicSeconds()
-    private let codeBuffer: CodeBuffer
+    private let codeBuffer = CodeBuffer()
+    /// Whether the checkpoint in memory counts nothing that is only half done.
+    var mayBeSaved = true
 
     /// The matrices that this run writes to.
-    private struct Matrices {
-        var features: NumPyFile?
-        var codes: NumPyFile?
-        var packed: NumPyFile?
+    struct Matrices {
+        var features: JobMatrix?
+        var codes: JobMatrix?
+        var packed: JobMatrix?
 
-        func sync() throws {
-            for case let matrix? in [features, codes, packed] { try matrix.file.sync() }
-        }
+        var all: [JobMatrix] { [features, codes, packed].compactMap { $0 } }
+        /// Those that hold codes.
+        var ofCodes: [JobMatrix] { [codes, packed].compactMap { $0 } }
     }
 
     /// Memory in which a batch's codes are made before they are written. It is kept from batch to batch.
@@ -54,9 +58,10 @@ final class JobRun {
 
     var imagesDone: Int { checkpoint.imagesDone }
 
+    /// Reads how far the job is.
     init(
         _ files: JobFiles, _ manifest: Manifest, _ list: ImageList, _ options: Job.Options, _ source: (any RowSource)?,
-        _ reports: Job.Reports
+        _ reports: Job.Reports, _ lock: JobLock
     ) throws {
         self.files = files
         self.manifest = manifest
@@ -64,86 +69,89 @@ final class JobRun {
         self.options = options
         self.source = source
         self.reports = reports
+        self.lock = lock
         features = try manifest.featureCount()
         rowsPerImage = try manifest.rowsPerImage()
-        codeBuffer = CodeBuffer()
-        matrices = Matrices()
-        let path = files.path(JobFiles.checkpoint)
-        if File.exists(path) {
-            checkpoint = try Checkpoint(reading: path, images: list.count, features: features)
-        } else if manifest.results != nil { // the features are finished, and codes were asked for afterwards
-            checkpoint = Checkpoint(statistics: nil)
-            checkpoint.imagesDone = list.count
+        let saved = try Checkpoint.latest(files, images: list.count, features: features, notice: reports.say)
+        if let saved {
+            checkpoint = saved
+        } else if manifest.results != nil {
+            checkpoint = Self.finished(manifest, list.count)
         } else {
             let collects = manifest.codes?.statisticsSHA256 == nil
             checkpoint = Checkpoint(statistics: collects ? try Statistics(featureCount: features) : nil)
         }
-        failures = try Failures(files.path(JobFiles.failures), size: checkpoint.failuresSize)
-        guard failures.count == checkpoint.failureCount else {
-            throw FNEError(
-                .invalidData,
-                "'\(files.path(JobFiles.failures))' does not fit the checkpoint. Remove the folder and begin again")
-        }
+        failures = try Failures(files.path(JobFiles.failures), checkpoint.failures)
     }
 
-    func run() throws {
-        try begin()
+    /// The progress of a job that was finished before, and that is continued or repaired now.
+    private static func finished(_ manifest: Manifest, _ images: Int) -> Checkpoint {
+        var result = Checkpoint(statistics: nil)
+        result.imagesDone = images
+        let formats = manifest.fileNames(in: .finished).filter { JobFiles.ofCodes.contains($0) }
+        result.codesDone = formats.allSatisfy { manifest.files[$0] != nil } ? images : 0
+        return result
+    }
+
+    /// Does what is left to do.
+    ///
+    /// - Parameter damage: what is wrong with the files of a job that was finished before; nil where that is not known
+    func run(damage: [String: Verification.Damage]? = nil) throws {
+        if checkpoint.imagesDone < list.count { _ = try neededSource() }
+        if let given = try givenStatistics() { discretizer = try Self.discretizer(given, manifest) }
+        try open()
+        let repair = try JobRepair(self, damage)
+        try compareEngines(repair.imagesToEmbed)
+        try manifest.write(to: files.folder)
         do {
+            try repair.perform()
             try embed()
             try makeStatistics()
             try makeCodes()
         } catch {
             // The first error is reported. If this checkpoint fails too, the last one stands.
-            if checkpoint.imagesDone > 0 { try? save() }
+            if checkpoint.imagesDone > 0, mayBeSaved { try? save() }
             throw error
         }
         try finish()
     }
 
-    private func begin() throws {
-        if checkpoint.imagesDone < list.count {
-            guard let source else {
-                throw FNEError(
-                    .invalidArgument,
-                    "\(list.count - checkpoint.imagesDone) images are not embedded yet; open the job and run it with "
-                        + "its model")
-            }
-            try compareEngines(with: source)
-        } else if manifest.results != nil {
-            try takeFailures()
+    /// The source, where images are left to embed.
+    func neededSource() throws -> any RowSource {
+        guard let source else {
+            throw FNEError(
+                .invalidArgument,
+                "\(list.count - checkpoint.imagesDone) images are not embedded yet, or must be embedded again. Open the "
+                    + "job and run it with its model")
         }
-        if let given = try givenStatistics() { discretizer = try Self.discretizer(given, manifest) }
-        try manifest.write(to: files.folder)
-        try open()
+        return source
     }
 
     /// Checks that the rows of one job come from one engine, since another one may compute other last bits. A merge
     /// takes the engines that computed the shards.
     ///
+    /// - Parameter again: the images that are embedded again
     /// - Throws: `.jobMismatch`, unless the options accept another engine.
-    private func compareEngines(with source: any RowSource) throws {
-        let all = source.engines(from: 0)
-        guard checkpoint.imagesDone > 0, manifest.engines != all else {
-            manifest.engines = all
+    private func compareEngines(_ again: [Range<Int>]) throws {
+        guard let source, manifest.engines != source.engines(from: 0) else { return }
+        guard checkpoint.imagesDone > 0, again != [0..<checkpoint.imagesDone] else {
+            manifest.engines = source.engines(from: 0)
             return
         }
-        let now = source.engines(from: checkpoint.imagesDone)
-        guard let last = manifest.engines.last, let next = now.first, last.facts != next.facts else { return }
-        let difference = Manifest.difference(next.facts, last.facts) ?? ""
-        guard options.acceptsOtherEngine else {
-            throw FNEError(
-                .jobMismatch,
-                "the first \(checkpoint.imagesDone) images were embedded by another engine: \(difference). The last "
-                    + "bits of rows could differ. Accept another engine to resume the job, or take another folder")
-        }
-        manifest.engines += now
-    }
-
-    /// Reads the failures of a job whose codes alone are missing. They are in `images.jsonl`.
-    private func takeFailures() throws {
-        guard failures.count == 0, let results = manifest.results, results.failed > 0 else { return }
-        for (image, failure) in try ShardsSource.failures(in: files.folder, results.failed) {
-            failures.add(image, .init(status: failure.status.rawValue, reason: failure.message))
+        let rest = checkpoint.imagesDone < list.count ? [checkpoint.imagesDone..<list.count] : []
+        for images in again + rest {
+            let now = source.engines(from: images.lowerBound)
+            let first = manifest.images.first
+            let before = manifest.engine(of: first + (images == rest.last ? images.lowerBound - 1 : images.lowerBound))
+            guard let before, let next = now.first?.facts, before != next else { continue }
+            guard options.acceptsOtherEngine else {
+                throw FNEError(
+                    .jobMismatch,
+                    "the first \(checkpoint.imagesDone) images were embedded by another engine: "
+                        + "\(Manifest.difference(next, before) ?? ""). The last bits of rows could differ. Accept "
+                        + "another engine to resume the job, or take another folder")
+            }
+            manifest.setEngines(now, of: first + images.lowerBound..<first + images.upperBound)
         }
     }
 
@@ -175,21 +183,19 @@ final class JobRun {
     }
 
     private func open() throws {
-        let rows = list.count * rowsPerImage
-        if manifest.keepsFeatures {
-            matrices.features = try NumPyFile(files.data(JobFiles.features), .float32, [rows, features])
+        let former = manifest.results == nil ? [:] : manifest.files
+        func matrix(_ name: String) throws -> JobMatrix? {
+            guard let (element, shape) = try manifest.matrix(name) else { return nil }
+            return try JobMatrix(name, files, element, shape, checkpoint.checksums[name] ?? former[name])
         }
-        guard let formats = manifest.codes?.formats else { return }
-        if formats.contains(.int8) {
-            matrices.codes = try NumPyFile(files.data(JobFiles.codes), .int8, [rows, features])
-        }
-        if formats.contains(.packed) {
-            matrices.packed = try NumPyFile(
-                files.data(JobFiles.packedCodes), .uint64, [rows, 2, PackedCodes.words(features: features) / 2])
-        }
+        if manifest.keepsFeatures { matrices.features = try matrix(JobFiles.features) }
+        let formats = manifest.codes?.formats ?? []
+        if formats.contains(.int8) { matrices.codes = try matrix(JobFiles.codes) }
+        if formats.contains(.packed) { matrices.packed = try matrix(JobFiles.packedCodes) }
+        imageFiles = try ImageFiles(files, count: list.count)
     }
 
-    private func report(_ phase: Job.Phase, _ done: Int, _ total: Int) throws {
+    func report(_ phase: Job.Phase, _ done: Int, _ total: Int) throws {
         guard let progress = reports.progress, !progress(phase, done, total) else { return }
         throw FNEError(.cancelled, "the job was cancelled; it resumes here when it is run again")
     }
@@ -198,11 +204,14 @@ final class JobRun {
 
     /// Writes a checkpoint. All that it counts is written first, so that a checkpoint never counts what a crash can
     /// lose.
-    private func save() throws {
-        try matrices.sync()
-        checkpoint.failuresSize = try failures.sync()
-        checkpoint.failureCount = failures.count
-        try checkpoint.write(to: files.path(JobFiles.checkpoint))
+    func save() throws {
+        try lock.check()
+        for matrix in matrices.all {
+            try matrix.sync()
+            checkpoint.checksums[matrix.name] = matrix.checksum
+        }
+        checkpoint.failures = try failures.sync()
+        try checkpoint.write(files)
         lastCheckpoint = monotonicSeconds()
     }
 
@@ -213,15 +222,13 @@ final class JobRun {
     // MARK: Phases
 
     private func embed() throws {
-        guard checkpoint.imagesDone < list.count, let source else { return }
+        guard checkpoint.imagesDone < list.count else { return }
+        let source = try neededSource()
+        if discretizer != nil { try makeCodes() } // of the images that are done, in case that their codes were damaged
         try report(.embedding, checkpoint.imagesDone, list.count)
         try source.rows(
-            from: checkpoint.imagesDone,
-            failed: { image, error in
-                self.announced[image] = .init(status: error.status.rawValue, reason: error.message)
-                self.reports.imageError?(image, error)
-            },
-            sink: { try self.take($0, $1) },
+            of: checkpoint.imagesDone..<list.count, failed: { self.announce($0, $1) },
+            sink: { try self.take($0, $1, from: source) },
             progress: { done in
                 guard let progress = self.reports.progress else { return true }
                 return progress(.embedding, done, self.list.count)
@@ -229,29 +236,93 @@ final class JobRun {
         try save()
     }
 
+    /// Embeds images again, of which the rows are damaged or missing.
+    ///
+    /// - Parameters:
+    ///   - images: whole batches of images that were done before
+    ///   - progress: is called with the number of images that are done again
+    func embedAgain(_ images: Range<Int>, _ progress: @escaping (Int) -> Bool) throws {
+        let source = try neededSource()
+        failures.remove(images)
+        try source.rows(
+            of: images, failed: { self.announce($0, $1) },
+            sink: { images, rows in
+                let failed = self.takeAnnounced()
+                let (first, count) = (images.lowerBound * self.rowsPerImage, images.count * self.rowsPerImage)
+                if let features = self.matrices.features {
+                    try features.replace(rows, count: count, at: first)
+                } else if let discretizer = self.discretizer {
+                    try self.writeCodes(images, rows, discretizer, isGood: { failed[$0] == nil }) { matrix, codes in
+                        try matrix.replace(codes, count: count, at: first)
+                    }
+                }
+                try self.imageFiles?.write(images, source.facts(of: images))
+                for (image, failure) in failed.sorted(by: { $0.key < $1.key }) { self.failures.add(image, failure) }
+            }, progress: { progress($0 - images.lowerBound) })
+    }
+
+    private func announce(_ image: Int, _ error: FNEError) {
+        announced[image] = .init(status: error.status.rawValue, reason: error.message)
+        reports.imageError?(image, error)
+    }
+
+    private func takeAnnounced() -> [Int: Failures.Failure] {
+        defer { announced = [:] }
+        return announced
+    }
+
     /// Takes the rows of a batch. The steps that can fail come first, since they can be repeated. The steps that a
     /// checkpoint counts come after them.
-    private func take(_ images: Range<Int>, _ rows: UnsafePointer<Float>) throws {
-        let rowSize = rowsPerImage * features
-        let failed = announced
-        try matrices.features?.write(rows, count: images.count * rowsPerImage, at: images.lowerBound * rowsPerImage)
-        if let discretizer { try writeCodes(images, rows, discretizer) { failed[$0] == nil } }
+    private func take(_ images: Range<Int>, _ rows: UnsafePointer<Float>, from source: any RowSource) throws {
+        let failed = takeAnnounced()
+        let before = matrices.all.map(\.checksum)
+        do {
+            let (first, count) = (images.lowerBound * rowsPerImage, images.count * rowsPerImage)
+            try matrices.features?.append(rows, count: count, at: first)
+            if let discretizer { try appendCodes(images, rows, discretizer) { failed[$0] == nil } }
+            try imageFiles?.write(images, source.facts(of: images))
+        } catch {
+            for (matrix, checksum) in zip(matrices.all, before) { matrix.goBack(to: checksum) }
+            throw error
+        }
         if let statistics = checkpoint.statistics {
-            var next = images.lowerBound
-            while next < images.upperBound {
-                let end = (next..<images.upperBound).first { failed[$0] != nil } ?? images.upperBound
-                if end > next {
-                    try statistics.update(
-                        rows + (next - images.lowerBound) * rowSize, rowCount: (end - next) * rowsPerImage)
-                }
-                next = end + 1
-            }
+            mayBeSaved = false
+            try statistics.update(rows, images: images, rowsPerImage: rowsPerImage) { failed[$0] == nil }
+            mayBeSaved = true
         }
         for (image, failure) in failed.sorted(by: { $0.key < $1.key }) { failures.add(image, failure) }
-        announced = [:]
         checkpoint.imagesDone = images.upperBound
         if discretizer != nil { checkpoint.codesDone = images.upperBound }
         try saveIfTime()
+    }
+
+    /// Computes the statistics of the images that are done, from their features.
+    func statisticsOfFeatures(_ progress: (Int) -> Bool) throws -> Statistics {
+        let result = try Statistics(featureCount: features)
+        try eachRows(0..<checkpoint.imagesDone) { images, rows in
+            try result.update(rows, images: images, rowsPerImage: rowsPerImage) { failures.byImage[$0] == nil }
+            guard progress(images.upperBound) else {
+                throw FNEError(.cancelled, "the job was cancelled; it resumes when it is run again")
+            }
+        }
+        return result
+    }
+
+    /// Reads the features of images, some megabytes at a time.
+    private func eachRows(
+        _ images: Range<Int>, _ body: (Range<Int>, UnsafePointer<Float>) throws -> Void
+    ) throws {
+        guard let source = matrices.features else { return }
+        let atOnce = max(1, (1 << 20) / (rowsPerImage * features))
+        let buffer = try Bytes(
+            count: checkedProduct(atOnce, rowsPerImage, features, MemoryLayout<Float>.size, of: "rows"))
+        try buffer.withNumbers(of: Float.self) { rows in
+            for first in stride(from: images.lowerBound, to: images.upperBound, by: atOnce) {
+                let part = first..<min(first + atOnce, images.upperBound)
+                try source.read(rows, count: part.count * rowsPerImage, at: part.lowerBound * rowsPerImage)
+                try body(part, rows)
+            }
+        }
     }
 
     private func makeStatistics() throws {
@@ -264,50 +335,72 @@ final class JobRun {
                 "none of the \(list.count) images could be embedded; '\(list.text(0))': \(first?.reason ?? "")")
         }
         let saved = try Bytes(count: statistics.savedSize)
-        try saved.withNumbers(of: UInt8.self) {
-            try statistics.save(to: UnsafeMutableRawBufferPointer(start: $0, count: saved.count))
+        manifest.files[JobFiles.statistics] = try saved.withNumbers(of: UInt8.self) { start in
+            let all = UnsafeMutableRawBufferPointer(start: start, count: saved.count)
+            try statistics.save(to: all)
+            return try files.replace(JobFiles.statistics, with: UnsafeRawBufferPointer(all))
         }
-        try saved.withBytes { try File.replace(files.path(JobFiles.statistics), with: $0) }
-        var stats = [Double](repeating: 0, count: 2 * features)
-        try stats.withUnsafeMutableBufferPointer { stats in
-            guard let mean = stats.baseAddress else { return }
+        let moments = try Bytes(count: checkedProduct(2, features, MemoryLayout<Double>.size, of: "statistics"))
+        manifest.files[JobFiles.stats] = try moments.withNumbers(of: Double.self) { mean in
             try statistics.moments(mean: mean, std: mean + features)
-            try NumPyFile.replace(files.path(JobFiles.stats), .float64, [2, features], UnsafeRawBufferPointer(stats))
+            return try NumPyFile.replace(
+                files.path(JobFiles.stats), .float64, [2, features],
+                UnsafeRawBufferPointer(start: mean, count: moments.count))
         }
         try report(.statistics, 1, 1)
         if discretizer == nil { discretizer = try Self.discretizer(statistics, manifest) }
     }
 
+    /// Makes the codes of the images that are done, as far as they are missing, from their features.
     private func makeCodes() throws {
-        guard manifest.codes != nil, checkpoint.codesDone < list.count else { return }
+        guard manifest.codes != nil, checkpoint.codesDone < checkpoint.imagesDone, matrices.features != nil else {
+            return
+        }
         if discretizer == nil { // the job's own statistics, of features that were finished before
             let statistics = try File.read(files.path(JobFiles.statistics), Statistics.load)
             discretizer = try Self.discretizer(statistics, manifest)
         }
-        guard let discretizer, let source = matrices.features else { return }
-        let atOnce = max(1, (1 << 20) / (rowsPerImage * features))
-        let buffer = try Bytes(
-            count: checkedProduct(atOnce, rowsPerImage, features, MemoryLayout<Float>.size, of: "rows"))
-        try buffer.withNumbers(of: Float.self) { rows in
-            while checkpoint.codesDone < list.count {
-                try report(.codes, checkpoint.codesDone, list.count)
-                let images = checkpoint.codesDone..<min(checkpoint.codesDone + atOnce, list.count)
-                try source.read(rows, count: images.count * rowsPerImage, at: images.lowerBound * rowsPerImage)
-                try writeCodes(images, rows, discretizer) { failures.byImage[$0] == nil }
-                checkpoint.codesDone = images.upperBound
-                try saveIfTime()
+        guard let discretizer else { return }
+        if checkpoint.codesDone == 0 {
+            for matrix in matrices.ofCodes {
+                try files.unfinish(matrix.name)
+                matrix.restart()
             }
         }
+        try eachRows(checkpoint.codesDone..<checkpoint.imagesDone) { images, rows in
+            try report(.codes, images.lowerBound, list.count)
+            try appendCodes(images, rows, discretizer) { failures.byImage[$0] == nil }
+            checkpoint.codesDone = images.upperBound
+            try saveIfTime()
+        }
         try save()
-        try report(.codes, list.count, list.count)
+        try report(.codes, checkpoint.codesDone, list.count)
     }
 
-    /// Makes and writes the codes of images. The rows of failed images are NaN.
-    private func writeCodes(
+    /// Makes and writes the codes of the images that follow those that have codes.
+    private func appendCodes(
         _ images: Range<Int>, _ rows: UnsafePointer<Float>, _ discretizer: Discretizer, isGood: (Int) -> Bool
     ) throws {
+        let before = matrices.ofCodes.map(\.checksum)
+        do {
+            try writeCodes(images, rows, discretizer, isGood: isGood) { matrix, codes in
+                try matrix.append(codes, count: images.count * rowsPerImage, at: images.lowerBound * rowsPerImage)
+            }
+        } catch {
+            for (matrix, checksum) in zip(matrices.ofCodes, before) { matrix.goBack(to: checksum) }
+            throw error
+        }
+    }
+
+    /// Makes the codes of images. The rows of failed images are NaN.
+    ///
+    /// - Parameter write: writes the rows of a matrix
+    private func writeCodes(
+        _ images: Range<Int>, _ rows: UnsafePointer<Float>, _ discretizer: Discretizer, isGood: (Int) -> Bool,
+        write: (JobMatrix, UnsafeRawPointer) throws -> Void
+    ) throws {
         let rowSize = rowsPerImage * features
-        let (first, count) = (images.lowerBound * rowsPerImage, images.count * rowsPerImage)
+        let count = images.count * rowsPerImage
         try codeBuffer.codes(images.count * rowSize).withNumbers(of: Int8.self) { codes in
             for (offset, image) in images.enumerated() {
                 if isGood(image) {
@@ -316,32 +409,30 @@ final class JobRun {
                     (codes + offset * rowSize).update(repeating: Discretization.skippedCode, count: rowSize)
                 }
             }
-            try matrices.codes?.write(codes, count: count, at: first)
+            if let matrix = matrices.codes { try write(matrix, codes) }
             guard let packed = matrices.packed else { return }
             try codeBuffer.words(count * PackedCodes.words(features: features)).withNumbers(of: UInt64.self) { words in
                 try PackedCodes.pack(codes, rows: count, features: features, to: words)
-                try packed.write(words, count: count, at: first)
+                try write(packed, words)
             }
         }
     }
 
     private func finish() throws {
-        let names =
-            (manifest.keepsFeatures ? [JobFiles.features] : [])
-            + (manifest.codes.map { codes in
-                (codes.formats.contains(.int8) ? [JobFiles.codes] : [])
-                    + (codes.formats.contains(.packed) ? [JobFiles.packedCodes] : [])
-            } ?? [])
+        let names = matrices.all.map(\.name) + [JobFiles.imageFiles]
         let steps = names.count + 3
+        for matrix in matrices.all { manifest.files[matrix.name] = matrix.closed() }
         matrices = Matrices()
+        imageFiles = nil
         for (step, name) in names.enumerated() {
             try report(.finishing, step, steps)
             try files.finish(name)
         }
         try report(.finishing, names.count, steps)
-        try files.writeImages(list, failures)
+        manifest.files[JobFiles.list] = list.bytes.withUnsafeBytes { FileChecksum($0) }
+        manifest.files[JobFiles.images] = try files.writeImages(list, failures)
         try report(.finishing, names.count + 1, steps)
-        try files.writeStatus(list.count, failures)
+        manifest.files[JobFiles.status] = try files.writeStatus(list.count, failures)
         try report(.finishing, names.count + 2, steps)
         manifest.results = (list.count - failures.count, failures.count)
         manifest.state = manifest.codes == nil ? .features : .finished

@@ -38,6 +38,8 @@ struct Manifest: Equatable {
     var codes: Codes?
     /// The numbers of images that were embedded, and that could not be; nil until all were tried.
     var results: (embedded: Int, failed: Int)?
+    /// The checksums of the finished files, by their names. The manifest itself and `JobFiles.unrecorded` have none.
+    var files: [String: FileChecksum] = [:]
 
     /// An engine that computed rows.
     struct EngineRecord: Equatable {
@@ -56,6 +58,39 @@ struct Manifest: Equatable {
     func featureCount() throws -> Int { try setting("features") }
     func rowsPerImage() throws -> Int { try setting("rows_per_image") }
     func imagesPerBatch() throws -> Int { max(1, try setting("batch_size") / (try rowsPerImage())) }
+
+    /// The facts of the engine that computed an image's rows.
+    ///
+    /// - Parameter image: its place in the whole list
+    func engine(of image: Int) -> JSON? { engines.last { $0.firstImage <= image }?.facts }
+
+    /// Records that other engines have computed some images' rows.
+    ///
+    /// - Parameters:
+    ///   - now: the engines, from the first of these images on
+    ///   - range: the places of the images in the whole list
+    mutating func setEngines(_ now: [EngineRecord], of range: Range<Int>) {
+        let after = engine(of: range.upperBound)
+        engines.removeAll { range.contains($0.firstImage) }
+        engines += now.filter { $0.firstImage < range.upperBound }
+        let isLast = range.upperBound >= images.first + images.count
+        if let after, !isLast, !engines.contains(where: { $0.firstImage == range.upperBound }) {
+            engines.append(EngineRecord(firstImage: range.upperBound, facts: after))
+        }
+        engines.sort { $0.firstImage < $1.firstImage }
+    }
+
+    /// The number of rows of all images.
+    func rowCount() throws -> Int { try checkedProduct(images.count, rowsPerImage(), of: "rows") }
+
+    /// The files that a job in its state has, in the order of the manifest.
+    func fileNames(in state: Job.State) -> [String] {
+        let formats = state == .finished ? codes?.formats ?? [] : []
+        let ownStatistics = files[JobFiles.statistics] != nil || codes?.statisticsSHA256 == nil
+        return [JobFiles.list, JobFiles.images, JobFiles.status] + (keepsFeatures ? [JobFiles.features] : [])
+            + (ownStatistics ? [JobFiles.statistics, JobFiles.stats] : [])
+            + (formats.contains(.int8) ? [JobFiles.codes] : []) + (formats.contains(.packed) ? [JobFiles.packedCodes] : [])
+    }
 
     func layers() throws -> [Layer] {
         guard let layers = settings["layers"]?.array else { throw Self.damaged("layers") }
@@ -107,6 +142,10 @@ struct Manifest: Equatable {
                     guard case .object(let facts) = $0.facts else { return .null }
                     return .object([JSON.Member(name: "first_image", value: .integer($0.firstImage))] + facts)
                 }),
+            "files": .object(
+                fileNames(in: .finished).compactMap { name in
+                    files[name].map { JSON.Member(name: name, value: $0.json) }
+                }),
             "settings": settings,
         ])
     }
@@ -128,7 +167,14 @@ struct Manifest: Equatable {
     init(in folder: FilePath) throws {
         let path = folder.appending(Self.fileName)
         do {
-            try self.init(JSON(reading: File.contents(path)))
+            let bytes = try File.contents(path)
+            try self.init(JSON(reading: bytes))
+            guard Self.sealed(bytes) == bytes else {
+                throw FNEError(
+                    .invalidData,
+                    "the manifest is damaged, because its own checksum '\(Self.seal)' does not fit it. Take a copy that "
+                        + "is whole, or remove the job's folder and run the job again")
+            }
         } catch let error as FNEError where error.status == .invalidData {
             throw error.about("'\(path)'")
         }
@@ -170,6 +216,19 @@ struct Manifest: Equatable {
             }
             self.results = (embedded, failed)
         }
+        for name in fileNames(in: .finished) {
+            guard let json = json["files"]?[name] else { continue }
+            guard let checksum = FileChecksum(json) else { throw Self.damaged("files.\(name)") }
+            if let (element, shape) = try matrix(name) {
+                let size = try checkedProduct(of: shape + [element.size], name)
+                guard checksum.count == NumPyFile.headerSize + size else { throw Self.damaged("files.\(name).bytes") }
+            }
+            files[name] = checksum
+        }
+        guard state == .running || results != nil else { throw Self.damaged("results") }
+        if let missing = state == .running ? nil : fileNames(in: state).first(where: { files[$0] == nil }) {
+            throw Self.damaged("files.\(missing)")
+        }
     }
 
     private static func codes(_ json: JSON?) throws -> Codes? {
@@ -189,7 +248,28 @@ struct Manifest: Equatable {
             formats: CodeFormats(names: formats.compactMap(\.text)), statisticsSHA256: json["statistics_sha256"]?.text)
     }
 
-    func write(to folder: FilePath) throws { try File.replace(folder.appending(Self.fileName), with: json.written()) }
+    /// The name of the last member, which is the SHA-256 of the manifest with 64 zeros in the place of its digits.
+    private static let seal = "manifest_sha256"
+
+    func write(to folder: FilePath) throws {
+        guard case .object(let members) = json else { return }
+        let seal = JSON.Member(name: Self.seal, value: .text(String(repeating: "0", count: 64)))
+        try File.replace(folder.appending(Self.fileName), with: Self.sealed(JSON.object(members + [seal]).written()))
+    }
+
+    /// The text of a manifest with the right digits in its last member.
+    private static func sealed(_ text: [UInt8]) -> [UInt8] {
+        let end = Array("\"\n}\n".utf8)
+        let digits = text.count - end.count - 64
+        guard digits > 0 else { return [] }
+        var result = text
+        result.replaceSubrange(digits..<digits + 64, with: repeatElement(UInt8(ascii: "0"), count: 64))
+        let start = Array("\"\(seal)\": \"".utf8)
+        guard result[..<digits].suffix(start.count) == start[...], result.suffix(end.count) == end[...] else { return [] }
+        let sum = result.withUnsafeBytes(sha256)
+        result.replaceSubrange(digits..<digits + 64, with: sum.utf8)
+        return result
+    }
 
     // MARK: Comparing
 

@@ -9,13 +9,14 @@ struct NumPyFile {
         case float64 = "<f8"
         case int8 = "|i1"
         case int32 = "<i4"
+        case int64 = "<i8"
         case uint64 = "<u8"
 
         var size: Int {
             switch self {
             case .int8: 1
             case .float32, .int32: 4
-            case .float64, .uint64: 8
+            case .float64, .int64, .uint64: 8
             }
         }
     }
@@ -36,13 +37,35 @@ struct NumPyFile {
     }
 
     /// Opens or makes a file. The rows of a file that exists stay. The room for all rows is taken from the disk at
-    /// once.
+    /// once, and what is after it is cut off.
     init(_ path: FilePath, _ element: Element, _ shape: [Int]) throws {
-        rowSize = try checkedProduct(shape.dropFirst().reduce(1, *), element.size, of: "a row")
-        let data = try checkedProduct(shape.first ?? 0, rowSize, of: "'\(path)'")
+        rowSize = try checkedProduct(of: shape.dropFirst() + [element.size], "a row")
+        let size = Self.headerSize + (try checkedProduct(shape.first ?? 0, rowSize, of: "'\(path)'"))
         file = try File(path, .writing)
-        try file.reserve(Self.headerSize + data)
+        try file.reserve(size)
+        if try file.size() > size { try file.setSize(size) }
         try file.write(Self.header(element, shape), at: 0)
+    }
+
+    /// Opens a file of this type and this shape for reading.
+    ///
+    /// - Throws: `.invalidData` for another one; `.fileError`.
+    init(reading path: FilePath, _ element: Element, _ shape: [Int]) throws {
+        rowSize = try checkedProduct(of: shape.dropFirst() + [element.size], "a row")
+        file = try File(path, .reading)
+        if let difference = try Self.difference(of: file, element, shape) {
+            throw FNEError(.invalidData, "'\(path)' \(difference)")
+        }
+    }
+
+    /// What is wrong with a file that must have this type and this shape; nil for nothing.
+    static func difference(of file: File, _ element: Element, _ shape: [Int]) throws -> String? {
+        let expected = headerSize + (try checkedProduct(of: shape + [element.size], "'\(file.path)'"))
+        let size = try file.size()
+        guard size == expected else { return "has \(size) bytes, but the job wrote \(expected)" }
+        var found = [UInt8](repeating: 0, count: headerSize)
+        try found.withUnsafeMutableBytes { try file.read($0, at: 0) }
+        return found == header(element, shape) ? nil : "has a damaged header"
     }
 
     func write(_ rows: UnsafeRawPointer, count: Int, at row: Int) throws {
@@ -56,7 +79,17 @@ struct NumPyFile {
     }
 
     /// Writes a small matrix in one piece.
-    static func replace(_ path: FilePath, _ element: Element, _ shape: [Int], _ values: UnsafeRawBufferPointer) throws {
-        try File.replace(path, with: header(element, shape) + Array(values))
+    static func replace(
+        _ path: FilePath, _ element: Element, _ shape: [Int], _ values: UnsafeRawBufferPointer
+    ) throws -> FileChecksum {
+        let header = header(element, shape)
+        let bytes = try Bytes(count: header.count + values.count)
+        return try bytes.withNumbers(of: UInt8.self) { start in
+            let all = UnsafeMutableRawBufferPointer(start: start, count: bytes.count)
+            all.copyBytes(from: header)
+            UnsafeMutableRawBufferPointer(rebasing: all[header.count...]).copyBytes(from: values)
+            try File.replace(path, with: UnsafeRawBufferPointer(all))
+            return FileChecksum(UnsafeRawBufferPointer(all))
+        }
     }
 }

@@ -6,37 +6,62 @@ protocol RowSource {
     /// The engines that compute the rows, from an image of the job on.
     func engines(from image: Int) -> [Manifest.EngineRecord]
 
-    /// Gives the rows of all images from one image on, in order and in whole batches.
+    /// What is known of images' files at the time when they were embedded.
+    func facts(of images: Range<Int>) -> [ImageFiles.Facts]
+
+    /// What an image's file is now; unknown where the source does not read the images.
+    func factsNow(of image: Int) -> ImageFiles.Facts
+
+    /// Gives the rows of images, in order.
     ///
     /// - Parameters:
+    ///   - images: whole batches
     ///   - failed: is called with an image that could not be embedded, before `sink` gets its rows
     ///   - sink: receives images and their rows, float32 [images * rows per image, F], NaN for an image that failed
-    ///   - progress: is called with the number of images that are done; false cancels
+    ///   - progress: is called with the number of the image after those that are done; false cancels
     /// - Throws: `.cancelled`; what the closures throw; the errors of the source.
     func rows(
-        from first: Int, failed: @escaping (Int, FNEError) throws -> Void,
+        of images: Range<Int>, failed: @escaping (Int, FNEError) throws -> Void,
         sink: @escaping (Range<Int>, UnsafePointer<Float>) throws -> Void, progress: @escaping (Int) -> Bool
     ) throws
 }
 
 /// A source that sends images through the network.
-struct ExtractorSource: RowSource {
-    let extractor: Extractor
-    let list: ImageList
+final class ExtractorSource: RowSource {
+    private let extractor: Extractor
+    private let list: ImageList
     /// The folder that relative names are relative to.
-    let root: FilePath
+    private let root: FilePath
     /// The place of the first image in the whole list.
-    let firstImage: Int
+    private let firstImage: Int
+    /// The facts of the files that were read, int64 [N, 2]. Each image's are written by the thread that loads it.
+    private let read: Bytes
+
+    init(extractor: Extractor, list: ImageList, root: FilePath, firstImage: Int) throws {
+        self.extractor = extractor
+        self.list = list
+        self.root = root
+        self.firstImage = firstImage
+        read = try Bytes(zeros: checkedProduct(list.count, MemoryLayout<ImageFiles.Facts>.stride, of: "images"))
+    }
+
+    private func file(_ image: Int) -> FilePath { root.appending(list.name(image)) }
+
+    func facts(of images: Range<Int>) -> [ImageFiles.Facts] {
+        read.withNumbers(of: ImageFiles.Facts.self) { facts in images.map { facts[$0] } }
+    }
+
+    func factsNow(of image: Int) -> ImageFiles.Facts { ImageFiles.Facts(of: file(image)) }
 
     func engines(from image: Int) -> [Manifest.EngineRecord] {
         [Manifest.EngineRecord(firstImage: firstImage + image, facts: extractor.engineFacts)]
     }
 
     func rows(
-        from first: Int, failed: @escaping (Int, FNEError) throws -> Void,
+        of images: Range<Int>, failed: @escaping (Int, FNEError) throws -> Void,
         sink: @escaping (Range<Int>, UnsafePointer<Float>) throws -> Void, progress: @escaping (Int) -> Bool
     ) throws {
-        func file(_ image: Int) -> FilePath { root.appending(list.name(first + image)) }
+        let first = images.lowerBound
         var stopped: (any Error)?
         var output = Extractor.Output()
         output.sink = { images, rows in
@@ -44,13 +69,20 @@ struct ExtractorSource: RowSource {
             try sink(images.lowerBound + first..<images.upperBound + first, rows)
         }
         var rowsDone = 0
+        let total = list.count
         try extractor.extract(
-            fileCount: list.count - first, file: file, to: output, rowsDone: &rowsDone,
+            fileCount: images.count,
+            file: { [self] image in
+                // The facts come before the bytes. So a file that changes in between is noticed later.
+                let file = file(first + image)
+                read.withNumbers(of: ImageFiles.Facts.self) { $0[first + image] = ImageFiles.Facts(of: file) }
+                return file
+            }, to: output, rowsDone: &rowsDone,
             reports: Extractor.Reports(
                 progress: { done, _ in progress(first + done) },
-                imageError: { image, error in
+                imageError: { [self] image, error in
                     // The results must not depend on the folder, and the list names the file already.
-                    let prefix = "\(file(image)): "
+                    let prefix = "\(file(first + image)): "
                     let message =
                         error.message.hasPrefix(prefix) ? String(error.message.dropFirst(prefix.count)) : error.message
                     do {
@@ -58,7 +90,7 @@ struct ExtractorSource: RowSource {
                     } catch {
                         stopped = stopped ?? error
                     }
-                }), place: { "image \(first + $0) of \(list.count)" })
+                }), place: { "image \(first + $0) of \(total)" })
     }
 }
 
@@ -84,6 +116,7 @@ struct ShardsSource: RowSource {
                 throw FNEError(.jobMismatch, "the shard '\(folder)' \(reason)")
             }
             let list = try ImageList(reading: File.contents(folder.appending(JobFiles.list)))
+            try Verification(JobFiles(folder: folder), manifest).checkSizes()
             guard list.count == manifest.images.count, list.sha256 == manifest.images.sha256 else {
                 throw FNEError(
                     .invalidData, "'\(folder.appending(JobFiles.list))' is not the list that the shard was made of")
@@ -138,25 +171,37 @@ struct ShardsSource: RowSource {
         return [.init(firstImage: image, facts: result[begun].facts)] + result[(begun + 1)...]
     }
 
+    func facts(of images: Range<Int>) -> [ImageFiles.Facts] {
+        parts.flatMap { part -> [ImageFiles.Facts] in
+            let (first, count) = (part.manifest.images.first, part.manifest.images.count)
+            let wanted = (first..<first + count).clamped(to: images)
+            let files = try? ImageFiles(reading: JobFiles(folder: part.folder), count: count)
+            return wanted.map { image in (try? files?.facts(of: image - first)) ?? .unknown }
+        }
+    }
+
+    func factsNow(of image: Int) -> ImageFiles.Facts { .unknown }
+
     func rows(
-        from first: Int, failed: @escaping (Int, FNEError) throws -> Void,
+        of images: Range<Int>, failed: @escaping (Int, FNEError) throws -> Void,
         sink: @escaping (Range<Int>, UnsafePointer<Float>) throws -> Void, progress: @escaping (Int) -> Bool
     ) throws {
         let buffer = try Bytes(count: checkedProduct(imagesAtOnce, rowSize, MemoryLayout<Float>.size, of: "rows"))
         try buffer.withNumbers(of: Float.self) { rows in
             for part in parts {
-                let images = part.manifest.images.first..<part.manifest.images.first + part.manifest.images.count
-                guard first < images.upperBound else { continue }
-                let features = try File(part.folder.appending(JobFiles.features), .reading)
-                let failures = try Self.failures(in: part.folder, part.manifest.results?.failed ?? 0)
-                for start in stride(from: max(first, images.lowerBound), to: images.upperBound, by: imagesAtOnce) {
-                    let range = start..<min(start + imagesAtOnce, images.upperBound)
+                let first = part.manifest.images.first
+                let wanted = (first..<first + part.manifest.images.count).clamped(to: images)
+                guard !wanted.isEmpty else { continue }
+                let features = try CheckedFile(JobFiles(folder: part.folder), part.manifest, JobFiles.features)
+                let failures = try Self.failures(in: part.folder, part.manifest)
+                for start in stride(from: wanted.lowerBound, to: wanted.upperBound, by: imagesAtOnce) {
+                    let range = start..<min(start + imagesAtOnce, wanted.upperBound)
                     let size = rowSize * MemoryLayout<Float>.size
                     try features.read(
                         UnsafeMutableRawBufferPointer(start: rows, count: range.count * size),
-                        at: NumPyFile.headerSize + (start - images.lowerBound) * size)
+                        at: NumPyFile.headerSize + (start - first) * size)
                     for image in range {
-                        if let failure = failures[image - images.lowerBound] { try failed(image, failure) }
+                        if let failure = failures[image - first] { try failed(image, failure) }
                     }
                     try sink(range, rows)
                     guard progress(range.upperBound) else {
@@ -169,13 +214,17 @@ struct ShardsSource: RowSource {
 
     /// The failures of a finished job by image, from `images.jsonl`.
     ///
-    /// - Parameter count: how many there must be
     /// - Throws: `.invalidData`, `.fileError`.
-    static func failures(in folder: FilePath, _ count: Int) throws -> [Int: FNEError] {
+    static func failures(in folder: FilePath, _ manifest: Manifest) throws -> [Int: FNEError] {
+        let count = manifest.results?.failed ?? 0
         guard count > 0 else { return [:] }
         let path = folder.appending(JobFiles.images)
+        let contents = try File.contents(path)
+        guard contents.withUnsafeBytes(sha256) == manifest.files[JobFiles.images]?.sha256 else {
+            throw FNEError(.invalidData, "'\(path)' is not what the job wrote. Run that job again, which repairs it")
+        }
         var result: [Int: FNEError] = [:]
-        for (image, line) in try File.contents(path).split(separator: UInt8(ascii: "\n")).enumerated()
+        for (image, line) in contents.split(separator: UInt8(ascii: "\n")).enumerated()
         where line.suffix(JobFiles.goodEnd.count) != JobFiles.goodEnd[...] {
             let json = try JSON(reading: Array(line))
             guard
@@ -190,5 +239,55 @@ struct ShardsSource: RowSource {
             throw FNEError(.invalidData, "'\(path)' has another number of failures than the manifest")
         }
         return result
+    }
+}
+
+/// A finished file that is checked while it is read. Each block is compared with the manifest before a byte of it is
+/// given out.
+private final class CheckedFile {
+    private let file: File
+    private let checksum: FileChecksum
+    /// The last block that was read. Reading goes forward, so that each block is read once.
+    private let block: Bytes
+    private var number = -1
+
+    init(_ files: JobFiles, _ manifest: Manifest, _ name: String) throws {
+        file = try File(files.path(name), .reading)
+        guard let checksum = manifest.files[name] else {
+            throw FNEError(.invalidData, "the manifest in '\(files.folder)' has no checksum of '\(name)'")
+        }
+        self.checksum = checksum
+        block = try Bytes(count: min(checksum.blockSize, checksum.count))
+    }
+
+    func read(_ bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+        var done = 0
+        while done < bytes.count {
+            let place = offset + done
+            try load(place / checksum.blockSize)
+            let start = place - number * checksum.blockSize
+            let count = min(block.count - start, bytes.count - done)
+            guard count > 0 else { throw FNEError(.invalidData, "'\(file.path)' ends too early") }
+            block.withBytes { block in
+                UnsafeMutableRawBufferPointer(rebasing: bytes[done...]).copyMemory(
+                    from: UnsafeRawBufferPointer(rebasing: block[start..<start + count]))
+            }
+            done += count
+        }
+    }
+
+    private func load(_ wanted: Int) throws {
+        guard wanted != number else { return }
+        let isRight = try block.withNumbers(of: UInt8.self) { start in
+            try checksum.load(wanted, of: file, to: UnsafeMutableRawBufferPointer(start: start, count: block.count))
+        }
+        guard isRight else {
+            let first = wanted * checksum.blockSize
+            throw FNEError(
+                .invalidData,
+                "'\(file.path)' was changed after the job wrote it, in the block from byte \(first) on. Run that job "
+                    + "again, which repairs it")
+        }
+        number = wanted
     }
 }

@@ -88,6 +88,11 @@ func lastSystemError() -> String { String(cString: strerror(errno)) }
 /// - Parameter what: what the product counts, for the message
 /// - Throws: `.invalidArgument` where the product does not fit, or a factor after the first is negative.
 package func checkedProduct(_ factors: Int..., of what: String) throws -> Int {
+    try checkedProduct(of: factors, what)
+}
+
+/// The product of the factors in an array, as `checkedProduct(_:of:)`.
+package func checkedProduct(of factors: [Int], _ what: String) throws -> Int {
     var product = 1
     for factor in factors {
         let (next, overflow) = product.multipliedReportingOverflow(by: factor)
@@ -100,6 +105,8 @@ package func checkedProduct(_ factors: Int..., of what: String) throws -> Int {
 }
 
 /// The FNV-1a checksum of 64 bits. It finds damage, but gives no protection against forgery.
-package func fnv1a(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
-    bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
+///
+/// - Parameter before: the checksum of the bytes before these
+package func fnv1a(_ bytes: UnsafeRawBufferPointer, after before: UInt64 = 0xcbf2_9ce4_8422_2325) -> UInt64 {
+    bytes.reduce(before) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
 }

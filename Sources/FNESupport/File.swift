@@ -12,13 +12,20 @@ package final class File {
         case reading
         /// For reading and writing. A missing file is made. What a file holds stays.
         case writing
+        /// For locking a folder.
+        case folder
     }
 
     /// Opens a file.
     ///
     /// - Throws: `.fileError`.
     package init(_ path: FilePath, _ use: Use) throws {
-        let flags = use == .reading ? O_RDONLY : O_RDWR | O_CREAT
+        let flags =
+            switch use {
+            case .reading: O_RDONLY
+            case .writing: O_RDWR | O_CREAT
+            case .folder: O_RDONLY | O_DIRECTORY
+            }
         descriptor = path.systemCall { open($0, flags | O_CLOEXEC, 0o666) }
         self.path = path
         guard descriptor >= 0 else { throw Self.error("cannot open", path) }
@@ -77,18 +84,25 @@ package final class File {
     ///
     /// - Throws: `.invalidData` where the file ends before that.
     package func read(_ bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+        let got = try readAvailable(bytes, at: offset)
+        guard got == bytes.count else {
+            throw FNEError(
+                .invalidData, "'\(path)' ends too early. It must have at least \(offset + bytes.count) bytes")
+        }
+    }
+
+    /// Fills the memory from an offset on, as far as the file goes. Returns the number of bytes that were read.
+    package func readAvailable(_ bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int {
         var done = 0
         while done < bytes.count {
-            guard let start = bytes.baseAddress else { return }
+            guard let start = bytes.baseAddress else { return 0 }
             let got = pread(descriptor, start + done, bytes.count - done, off_t(offset + done))
             if got < 0, errno == EINTR { continue }
             guard got >= 0 else { throw Self.error("cannot read", path) }
-            guard got > 0 else {
-                throw FNEError(
-                    .invalidData, "'\(path)' ends too early. It must have at least \(offset + bytes.count) bytes")
-            }
+            guard got > 0 else { break }
             done += got
         }
+        return done
     }
 
     /// Waits until everything that was written is on the disk.
@@ -102,6 +116,13 @@ package final class File {
         if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return true }
         guard errno == EWOULDBLOCK else { throw Self.error("cannot lock (the file system may have no locks)", path) }
         return false
+    }
+
+    /// Whether the path still leads to this file. It does not where somebody removed or replaced the file.
+    package var isAtItsPath: Bool {
+        var (own, found) = (stat(), stat())
+        return fstat(descriptor, &own) == 0 && path.systemCall { stat($0, &found) } == 0 && own.st_dev == found.st_dev
+            && own.st_ino == found.st_ino
     }
 
     // MARK: Whole files

@@ -181,6 +181,20 @@ float ck_hypotf(float x, float y);
 // Computes the checksum SHA-256 (FIPS 180-4).
 void ck_sha256(const void *bytes, size_t size, uint8_t digest[32]);
 
+// The state of SHA-256 before the first byte.
+#define CK_SHA256_START \
+    {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}
+
+// Takes whole blocks of 64 bytes into the state.
+void ck_sha256_blocks(uint32_t state[8], const void *bytes, size_t blocks);
+
+// Writes the checksum. The state has taken all whole blocks of `size` bytes, and `rest` are the size % 64 bytes after
+// them. The state stays as it is, so that more bytes can follow.
+void ck_sha256_end(const uint32_t state[8], const void *rest, uint64_t size, uint8_t digest[32]);
+
+// 1 keeps SHA-256 from the processor's instructions for it. Tests use it.
+extern int ck_sha256_is_portable;
+
 // The number of processors that this process may run on. Programs such as taskset, and batch systems, limit it by the
 // affinity mask.
 int ck_processor_count(void);
