@@ -26,7 +26,7 @@ from fne._layer import Layer, column_numbers, from_json, side_by_side, span
 from fne._model import Model
 from fne._options import extractor_options
 from fne._progress import JobProgressLine
-from fne._saved import content, mapped_array, parsed
+from fne._saved import content, exists, file_errors, mapped_array, parsed
 from fne._selection import select
 from fne._statistics import Statistics
 from fne._thresholds import LOWER, UPPER
@@ -344,7 +344,7 @@ class Job:
         if not bad:
             return {}
         path = self.folder / "images.jsonl"
-        with open(path, "rb") as lines:
+        with file_errors(path), open(path, "rb") as lines:
             reasons = {
                 image: parsed(line, {"reason": str}, f"'{path}', line {image + 1},")["reason"]
                 for image, line in enumerate(lines)
@@ -379,7 +379,7 @@ class Job:
 
         They are memory-mapped. Where the job keeps int8 codes only, they are packed now.
         """
-        if (self.folder / "codes_packed.npy").exists() or not (self.folder / "codes.npy").exists():
+        if exists(self.folder / "codes_packed.npy") or not exists(self.folder / "codes.npy"):
             return PackedCodes(self._load("codes_packed.npy"), self.feature_count, self.layers)
         return PackedCodes.pack(self.codes(), self.layers)
 
@@ -526,7 +526,7 @@ class Job:
 
     def _load(self, name: str, mapped: bool = True) -> NDArray[Any]:
         path = self.folder / name
-        if not path.exists():
+        if not exists(path):
             raise FileError(f"'{path}' does not exist: the job is in the state '{self.state}', {self._kept()}")
         expected = self._matrices()[name]
         matrix = mapped_array(path)
