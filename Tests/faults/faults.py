@@ -15,6 +15,7 @@ right values all the same.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import select
@@ -104,10 +105,8 @@ class Worker:
         process.kill()
         assert process.stdin is not None and process.stdout is not None
         process.stdout.close()
-        try:
+        with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
-        except BrokenPipeError:
-            pass
         return process.wait()
 
 
@@ -122,7 +121,13 @@ class Run:
         self.damages = json.loads((session / "damage.json").read_text())
         self.right = json.loads((session / "right.json").read_text())
 
-    # Each gives the case of a number.
+    def case(self, kind: str, number: int) -> dict[str, Any]:
+        """The cases that are known have numbers below 0."""
+        from worker import KNOWN
+
+        if number >= 0:
+            return dict(getattr(self, kind)(number))
+        return {"kind": kind.rstrip("s"), "number": number, "first": 0, "times": 1, **KNOWN[kind][number]}
 
     def faults(self, number: int) -> dict[str, Any]:
         from worker import faults_of
@@ -171,10 +176,12 @@ class Run:
         print(text, flush=True)
 
     def until(self, kind: str, seconds: float) -> None:
+        from worker import KNOWN
+
         end = time.monotonic() + seconds
-        number = 0
-        while time.monotonic() < end:
-            self.run(kind, getattr(self, kind)(number))
+        number = -len(KNOWN[kind])
+        while number < 0 or time.monotonic() < end:
+            self.run(kind, self.case(kind, number))
             number += 1
 
     def table(self) -> None:
@@ -218,7 +225,7 @@ def main() -> int:
         run = Run(worker, options.seed, session)
         kinds = [options.only] if options.only else ["faults", "kills", "damage"]
         if options.case is not None:
-            answer = run.run(kinds[0], getattr(run, kinds[0])(options.case))
+            answer = run.run(kinds[0], run.case(kinds[0], options.case))
             print(json.dumps(answer, indent=1))
         else:
             if options.table:

@@ -32,16 +32,17 @@ enum {
     RESIZE = 1 << 5,  /* ftruncate, fallocate */
     MKDIR = 1 << 6,   /* mkdir */
     LIST = 1 << 7,    /* readdir */
-    STAT = 1 << 8,    /* stat, lstat, fstat, fstatat, access */
+    STAT = 1 << 8,    /* stat, lstat, fstat, fstatat */
     UNLINK = 1 << 9,  /* unlink */
     LOCK = 1 << 10,   /* flock */
     CLOSE = 1 << 11,  /* close, which closes all the same */
     MAP = 1 << 12,    /* mmap of a file */
     THREAD = 1 << 13, /* pthread_create */
     MEMORY = 1 << 14, /* malloc, calloc, realloc, posix_memalign of 4096 bytes or more */
+    ACCESS = 1 << 15, /* access */
 };
 
-enum { GROUPS = 15 };
+enum { GROUPS = 16 };
 
 /* Instead of an errno. */
 enum { SHORT = -1, KILL = -2, COPY = -3 };
@@ -53,7 +54,8 @@ static struct {
     unsigned long long random; /* the state of the generator */
     unsigned long long chance; /* of 2^32 */
     int error;                 /* an errno, SHORT, KILL or COPY */
-    char folders[2048];        /* each ended by a colon */
+    char folders[2048];        /* with colons between them */
+    char only[256];            /* only files count whose paths end so */
     char copied[2][1024];      /* COPY: from, to */
     long calls, failed;
     long of_group[GROUPS];
@@ -76,7 +78,7 @@ static int find_code(struct dl_phdr_info *info, size_t size, void *data) {
 }
 
 void faults_begin(unsigned groups, long first, long times, unsigned long long seed, double chance, int error,
-                  const char *folders, const char *from, const char *to) {
+                  const char *folders, const char *only, const char *from, const char *to) {
     dl_iterate_phdr(find_code, NULL);
     pthread_mutex_lock(&mutex);
     memset(&faults, 0, sizeof faults);
@@ -87,6 +89,7 @@ void faults_begin(unsigned groups, long first, long times, unsigned long long se
     faults.chance = (unsigned long long)(chance * 4294967296.0);
     faults.error = error;
     snprintf(faults.folders, sizeof faults.folders, "%s", folders);
+    snprintf(faults.only, sizeof faults.only, "%s", only);
     snprintf(faults.copied[0], sizeof faults.copied[0], "%s", from);
     snprintf(faults.copied[1], sizeof faults.copied[1], "%s", to);
     faults.armed = 1;
@@ -106,11 +109,12 @@ const char *faults_end(long calls[GROUPS], long *failed) {
 
 /* Copies the folder as it is now, as a process that is killed now would leave it. */
 static void copy(void) {
-    char *const arguments[] = {"cp", "-r", faults.copied[0], faults.copied[1], NULL};
+    char *const arguments[] = {"sh", "-c", "rm -rf \"$1\"; cp -r \"$0\" \"$1\"", faults.copied[0], faults.copied[1],
+                               NULL};
     char *const environment[] = {"PATH=/usr/bin:/bin", NULL};
     pid_t child;
     int status;
-    if (posix_spawnp(&child, "cp", NULL, NULL, arguments, environment) == 0) waitpid(child, &status, 0);
+    if (posix_spawnp(&child, "sh", NULL, NULL, arguments, environment) == 0) waitpid(child, &status, 0);
 }
 
 /* Whether this call fails. KILL and COPY are done here, unless the caller has to do a half before. */
@@ -122,10 +126,8 @@ static int fails(unsigned group, const char *function, const char *path) {
         long call = faults.calls++;
         ++faults.of_group[__builtin_ctz(group)];
         faults.random = faults.random * 6364136223846793005u + 1442695040888963407u;
-        if (faults.times == 0)
-            result = faults.random >> 32 < faults.chance;
-        else
-            result = call >= faults.first && call - faults.first < faults.times;
+        if (faults.times == 0) result = faults.random >> 32 < faults.chance;
+        else result = call >= faults.first && call - faults.first < faults.times;
         if (result) {
             size_t used = strlen(faults.said);
             ++faults.failed;
@@ -145,6 +147,8 @@ static int act(void) {
 }
 
 static int is_watched(const char *path) {
+    size_t length = strlen(path), end_length = strlen(faults.only);
+    if (length < end_length || strcmp(path + length - end_length, faults.only) != 0) return 0;
     for (const char *folder = faults.folders; *folder != 0;) {
         const char *end = strchr(folder, ':');
         size_t size = end == NULL ? strlen(folder) : (size_t)(end - folder);
@@ -177,7 +181,7 @@ static int own_fails(unsigned group, const char *function, void *caller) {
 
 /* ---- the functions */
 
-#define REAL(name) \
+#define REAL(name)                 \
     static __typeof__(&name) real; \
     if (real == NULL) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 /* Another name for it. Its types have other names too, although they are the same on 64 bits. */
@@ -216,10 +220,10 @@ struct dirent *readdir(DIR *folder) {
 SAME(readdir64, readdir);
 
 /* Does half of it where the call is to be short, or is to be killed or copied in its middle. */
-#define PART(group, name, half, whole) \
-    REAL(name); \
-    if (!file_fails(group, #name, file)) return whole; \
-    if (faults.error == SHORT) return half; \
+#define PART(group, name, half, whole)                     \
+    REAL(name);                                            \
+    if (!file_fails(group, #name, file)) return whole;     \
+    if (faults.error == SHORT) return half;                \
     if (faults.error < 0 && (group) == WRITE) (void)!half; \
     return act() ? -1 : whole
 
@@ -307,7 +311,7 @@ int fstatat(int folder, const char *path, struct stat *facts, int flags) {
 SAME(fstatat64, fstatat);
 int access(const char *path, int mode) {
     REAL(access);
-    return path_fails(STAT, "access", path) && act() ? -1 : real(path, mode);
+    return path_fails(ACCESS, "access", path) && act() ? -1 : real(path, mode);
 }
 
 void *mmap(void *address, size_t size, int protection, int flags, int file, off_t at) {
