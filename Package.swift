@@ -23,7 +23,9 @@ let package = Package(
             ]),
         .target(
             name: "FNEJob",
-            dependencies: ["FNEPipeline", "FNECodes", "FNEEmbedding", "FNENetwork", "FNEImage", "FNESupport"]),
+            dependencies: [
+                "FNEPipeline", "FNECodes", "FNEEmbedding", "FNENetwork", "FNEImage", "FNESupport", "CKernels",
+            ]),
         .target(
             name: "FNEPipeline",
             dependencies: ["FNECodes", "FNEEmbedding", "FNENetwork", "FNEImage", "FNESupport", "CKernels"]),

@@ -363,6 +363,7 @@ FNE_API fne_status fne_packed_dot(const uint64_t *a, uint64_t a_count, const uin
                                   uint64_t feature_count, uint32_t threads, int32_t *products, uint64_t capacity);
 
 #define FNE_METRIC_DOT 0
+
 #define FNE_METRIC_COSINE 1
 #define FNE_METRIC_HAMMING 2
 
@@ -391,7 +392,7 @@ typedef struct fne_job_options {
     int32_t fail_on_bad_image;
     int32_t accept_other_engine;
     uint32_t checkpoint_seconds;
-    int32_t reserved;
+    int32_t retry_failed;
 } fne_job_options;
 
 FNE_API void fne_job_options_init(fne_job_options *options, uint64_t struct_size);
@@ -409,19 +410,27 @@ FNE_API void fne_job_close(fne_job *job);
 #define FNE_PHASE_STATISTICS 1
 #define FNE_PHASE_CODES 2
 #define FNE_PHASE_FINISHING 3
+#define FNE_PHASE_VERIFYING 4
 
 typedef int32_t (*fne_job_progress_fn)(void *user, int32_t phase, uint64_t done, uint64_t total);
+
+typedef void (*fne_job_notice_fn)(void *user, const char *message);
 
 typedef struct fne_job_reports {
     uint64_t struct_size;
     fne_job_progress_fn progress;
     fne_image_error_fn image_error;
+    fne_job_notice_fn notice;
     void *user;
 } fne_job_reports;
 
 FNE_API void fne_job_reports_init(fne_job_reports *reports, uint64_t struct_size);
 
 FNE_API fne_status fne_job_run(fne_job *job, const fne_job_reports *reports);
+
+FNE_API fne_status fne_job_verify(const fne_job *job, const fne_job_reports *reports);
+
+FNE_API fne_status fne_job_verify_file(const fne_job *job, const char *file, uint64_t first_byte, uint64_t byte_count);
 
 #define FNE_JOB_RUNNING 0
 #define FNE_JOB_FEATURES 1

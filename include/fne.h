@@ -1239,7 +1239,8 @@ typedef struct fne_job_options {
     int32_t accept_other_engine; /**< 1: resume the job with another TensorFlow, or on another kind of processor, than
                                       it was begun with. The manifest then names both. 0: that is FNE_JOB_MISMATCH. */
     uint32_t checkpoint_seconds; /**< how many seconds of work a killed job loses at most. 0: 15. */
-    int32_t reserved;            /**< 0 */
+    int32_t retry_failed;        /**< 1: images that could not be embedded by former runs are tried again, also in a
+                                      finished job */
 } fne_job_options;
 
 /** Fills a struct with the defaults.
@@ -1269,7 +1270,10 @@ FNE_API void fne_job_options_init(fne_job_options *options, uint64_t struct_size
  *                               without images, or drop_features without statistics or without codes
  * \retval FNE_JOB_MISMATCH      the folder holds a job of another model, other options or other images. The message
  *                               says what differs.
- * \retval FNE_INVALID_DATA      the manifest is damaged, or of another version
+ * \retval FNE_INVALID_DATA      the manifest is damaged, or of another version. Without a model, also where a file of a
+ *                               finished job is missing, or has another size or header than it was written with. The
+ *                               message names all of these. With a model such a job can be opened, and fne_job_run()
+ *                               repairs it.
  * \since 2.0 */
 FNE_API fne_status fne_job_open(const char *folder, const fne_model *model,
                                 const fne_extractor_options *extractor_options, const fne_job_options *options,
@@ -1288,7 +1292,8 @@ FNE_API fne_status fne_job_open(const char *folder, const fne_model *model,
  * \retval FNE_FILE_ERROR    a shard or the statistics cannot be read
  * \retval FNE_JOB_MISMATCH  shards are missing, given twice, unfinished, without features, or differ, or the folder
  *                           holds another job
- * \retval FNE_INVALID_DATA  a manifest or a list is damaged
+ * \retval FNE_INVALID_DATA  a manifest, a list or another file of a shard is damaged. fne_job_run() compares the
+ *                           features of the shards with their checksums while it reads them.
  * \since 2.0 */
 FNE_API fne_status fne_job_open_merge(const char *folder, const char *const *shards, uint64_t shard_count,
                                       const fne_job_options *options, fne_job **job);
@@ -1302,15 +1307,22 @@ FNE_API void fne_job_close(fne_job *job);
 #define FNE_PHASE_STATISTICS 1 /**< statistics are written. 0 or 1 of 1. */
 #define FNE_PHASE_CODES 2      /**< codes are made of features that were kept. Counted in images. */
 #define FNE_PHASE_FINISHING 3  /**< files get their final names. Counted in steps. */
+#define FNE_PHASE_VERIFYING 4  /**< files are compared with their checksums. Counted in bytes. */
 
 /** Called on the thread that runs the job. The last call has done equal to total in FNE_PHASE_FINISHING. It comes when
  * the job is finished, so what it returns does not matter.
  * \param[in] user   the reports' user
- * \param[in] phase  FNE_PHASE_EMBEDDING to FNE_PHASE_FINISHING
+ * \param[in] phase  one of FNE_PHASE_*
  * \param[in] done   how much of the phase is done
  * \param[in] total  how much there is in the phase
  * \return 0 to go on, another value to cancel (FNE_CANCELLED). What was done is then on the disk. */
 typedef int32_t (*fne_job_progress_fn)(void *user, int32_t phase, uint64_t done, uint64_t total);
+
+/** Called on the thread that runs the job, with a sentence about damage that was found and is made good, or about
+ * images that have changed since they were embedded. The log gets the same sentence as a warning.
+ * \param[in] user     the reports' user
+ * \param[in] message  lives until the function returns */
+typedef void (*fne_job_notice_fn)(void *user, const char *message);
 
 /** What a job's run reports, all of it on the calling thread. */
 typedef struct fne_job_reports {
@@ -1318,7 +1330,8 @@ typedef struct fne_job_reports {
     fne_job_progress_fn progress;   /**< may be NULL */
     fne_image_error_fn image_error; /**< called for each image that cannot be embedded, also for one that ends the run.
                                          May be NULL. */
-    void *user;                     /**< handed to both */
+    fne_job_notice_fn notice;       /**< may be NULL */
+    void *user;                     /**< handed to all of them */
 } fne_job_reports;
 
 /** Fills a struct with zeros.
@@ -1327,9 +1340,13 @@ typedef struct fne_job_reports {
  * \since 2.0 */
 FNE_API void fne_job_reports_init(fne_job_reports *reports, uint64_t struct_size);
 
-/** Does what is left of the job. Nothing is left of a finished one. After an error, running the job again resumes it
- * from its last checkpoint. Where no image is good and the statistics are the job's own, the error is the first
- * image's.
+/** Does what is left of the job. After an error, running the job again resumes it from its last checkpoint. Where no
+ * image is good and the statistics are the job's own, the error is the first image's.
+ *
+ * First, what former runs wrote is compared with its checksums (FNE_PHASE_VERIFYING), also in a finished job. What is
+ * damaged is made again: images whose features are lost are embedded again, and the rest is computed from the features.
+ * The notices say what was found. Nothing is left of a finished job that is whole. Images whose files have another size
+ * or time than when they were embedded are named in a notice, and keep their rows.
  *
  * \param[in,out] job  the job
  * \param[in] reports  may be NULL
@@ -1341,13 +1358,43 @@ FNE_API void fne_job_reports_init(fne_job_reports *reports, uint64_t struct_size
  *                                 statistics that it was begun with are not given, or where the folder holds something
  *                                 else than a job
  * \retval FNE_SHAPE_MISMATCH      the given statistics have another number of features
- * \retval FNE_INVALID_DATA        a file of the job, of a shard, or of the statistics is damaged
+ * \retval FNE_INVALID_DATA        the manifest, the given statistics, or a file of a shard is damaged
  * \retval FNE_CANCELLED           the progress function asked for it
  * \retval FNE_BACKEND_ERROR       TensorFlow failed
  * \retval FNE_UNSUPPORTED_TENSOR  as fne_extract_files()
  * \retval FNE_FORKED              the job was opened with a model before this process was forked
  * \since 2.0 */
 FNE_API fne_status fne_job_run(fne_job *job, const fne_job_reports *reports);
+
+/** Compares all files of a finished job with the checksums in its manifest. Where the job has features and statistics
+ * of its own, the statistics are also computed again. They are exact, so they must have the same bytes. The folder may
+ * be read by others meanwhile. TensorFlow is not needed.
+ *
+ * \param[in] job      the job
+ * \param[in] reports  progress is called with FNE_PHASE_VERIFYING. May be NULL.
+ * \return FNE_OK where the job is whole, or
+ * \retval FNE_INVALID_DATA      files are damaged. The message names all of them. fne_job_run() of the job, opened with
+ *                               its model, repairs them.
+ * \retval FNE_INVALID_ARGUMENT  the job is not finished
+ * \retval FNE_FILE_ERROR        a file cannot be read
+ * \retval FNE_CANCELLED         the progress function asked for it
+ * \since 2.0 */
+FNE_API fne_status fne_job_verify(const fne_job *job, const fne_job_reports *reports);
+
+/** Compares a part of one file with its checksum, such as the rows that a program is about to read from a large matrix.
+ * The blocks that the part touches are read as a whole. The manifest gives the blocks' size (docs/jobs.md). Any number
+ * of threads may call this at once.
+ *
+ * \param[in] job         a job that is finished, or has its features (FNE_JOB_FEATURES)
+ * \param[in] file        a name in the manifest's "files", such as "features.npy"
+ * \param[in] first_byte  where the part begins in the file
+ * \param[in] byte_count  the part's size in bytes. What is beyond the file's end is left out.
+ * \return FNE_OK where the part is whole, or
+ * \retval FNE_INVALID_DATA      it is damaged, or the file has another size or header than it was written with
+ * \retval FNE_INVALID_ARGUMENT  the manifest has no such file
+ * \retval FNE_FILE_ERROR        the file cannot be read
+ * \since 2.0 */
+FNE_API fne_status fne_job_verify_file(const fne_job *job, const char *file, uint64_t first_byte, uint64_t byte_count);
 
 #define FNE_JOB_RUNNING 0  /**< not finished, or not begun */
 #define FNE_JOB_FEATURES 1 /**< features and statistics are there, codes are not yet */
@@ -1379,7 +1426,7 @@ FNE_API void fne_progress_info_init(fne_progress_info *info, uint64_t struct_siz
  * \param[in,out] info  receives the facts. Its struct_size must be set.
  * \return FNE_OK or an error
  * \retval FNE_FILE_ERROR    the checkpoint cannot be read
- * \retval FNE_INVALID_DATA  the checkpoint or the manifest is damaged
+ * \retval FNE_INVALID_DATA  the manifest is damaged
  * \since 2.0 */
 FNE_API fne_status fne_job_progress_info(const fne_job *job, fne_progress_info *info);
 

@@ -25,7 +25,6 @@ final class JobObject {
 /// Turns C's options into Swift's. 0 and NULL stand for the defaults.
 private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Job.Options {
     let given = try readOptions(pointer, defaults: fne_job_options(), "options")
-    try mustBeZero(given.reserved, "options")
     var result = try Job.Options()
     result.source = try given.source.map { try file($0, "options->source") }
     if given.path_count > 0 { result.paths = try filePaths(given.paths, given.path_count, "options->paths") }
@@ -42,6 +41,7 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
     result.discretization = try readDiscretization(given.ternarize_options, "options->ternarize_options")
     result.failsOnBadImage = try flag(given.fail_on_bad_image, "fail_on_bad_image")
     result.acceptsOtherEngine = try flag(given.accept_other_engine, "accept_other_engine")
+    result.retriesFailed = try flag(given.retry_failed, "retry_failed")
     if given.checkpoint_seconds > 0 { result.checkpointSeconds = Int(given.checkpoint_seconds) }
     return result
 }
@@ -94,27 +94,59 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
     initialize(reports, fne_job_reports(), struct_size)
 }
 
+/// Turns C's reports into Swift's.
+private func translated(_ pointer: UnsafePointer<fne_job_reports>?) throws -> Job.Reports {
+    let given = try readOptions(pointer, defaults: fne_job_reports(), "reports")
+    var reports = Job.Reports()
+    let user = given.user
+    if let progress = given.progress {
+        reports.progress = { phase, done, total in
+            FloatEnvironment.host { progress(user, phase.rawValue, UInt64(done), UInt64(total)) } == 0
+        }
+    }
+    if let imageError = given.image_error {
+        reports.imageError = { image, error in
+            error.message.withCString { message in
+                FloatEnvironment.host { imageError(user, UInt64(image), error.status.rawValue, message) }
+            }
+        }
+    }
+    if let notice = given.notice {
+        reports.notice = { sentence in
+            sentence.withCString { sentence in FloatEnvironment.host { notice(user, sentence) } }
+        }
+    }
+    return reports
+}
+
 @c @implementation public func fne_job_run(
     _ job: OpaquePointer?, _ reports: UnsafePointer<fne_job_reports>?
 ) -> fne_status {
     status {
         let object: JobObject = try referenced(job, "job")
-        let given = try readOptions(reports, defaults: fne_job_reports(), "reports")
-        var reports = Job.Reports()
-        let user = given.user
-        if let progress = given.progress {
-            reports.progress = { phase, done, total in
-                FloatEnvironment.host { progress(user, phase.rawValue, UInt64(done), UInt64(total)) } == 0
-            }
-        }
-        if let imageError = given.image_error {
-            reports.imageError = { image, error in
-                error.message.withCString { message in
-                    FloatEnvironment.host { imageError(user, UInt64(image), error.status.rawValue, message) }
-                }
-            }
-        }
-        try object.job.run(reports)
+        try object.job.run(translated(reports))
+    }
+}
+
+// MARK: Verifying
+
+@c @implementation public func fne_job_verify(
+    _ job: OpaquePointer?, _ reports: UnsafePointer<fne_job_reports>?
+) -> fne_status {
+    status {
+        let object: JobObject = try referenced(job, "job")
+        try object.job.verify(translated(reports))
+    }
+}
+
+@c @implementation public func fne_job_verify_file(
+    _ job: OpaquePointer?, _ file: UnsafePointer<CChar>?, _ first_byte: UInt64, _ byte_count: UInt64
+) -> fne_status {
+    status {
+        let object: JobObject = try referenced(job, "job")
+        let first = Int(clamping: first_byte)
+        let (end, overflow) = first.addingReportingOverflow(Int(clamping: byte_count))
+        try object.job.verify(file: text(file, "file"), bytes: first..<(overflow ? .max : end))
     }
 }
 

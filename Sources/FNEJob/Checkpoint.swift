@@ -72,7 +72,9 @@ struct Checkpoint {
     }
 
     private var size: Int {
-        let sums = Self.matrices.map { checksums[$0].map { $0.hash == nil ? 8 : 24 + 32 * ($0.states.count + 1) + 64 } ?? 8 }
+        let sums = Self.matrices.map {
+            checksums[$0].map { $0.hash == nil ? 8 : 24 + 32 * ($0.states.count + 1) + 64 } ?? 8
+        }
         return 8 * 9 + (statistics?.savedSize ?? 0) + sums.reduce(0, +)
     }
 

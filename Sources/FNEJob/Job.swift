@@ -366,8 +366,8 @@ public final class Job {
         else { return }
         reports.say(
             "\(changed.count) of \(list.count) image files have another size or time than when the job embedded them. "
-                + "The first is '\(list.text(changed.first))'. The job keeps the rows of the former images. Take another "
-                + "folder to embed the new ones")
+                + "The first is '\(list.text(changed.first))'. The job keeps the rows of the former images. Take "
+                + "another folder to embed the new ones")
     }
 
     // MARK: Verifying
@@ -403,8 +403,8 @@ public final class Job {
     /// - Parameters:
     ///   - file: the name of a file in the manifest's `files`, such as "features.npy"
     ///   - bytes: the part, in bytes of the file. The blocks that it touches are read as a whole.
-    /// - Throws: `.invalidData` where the part is damaged; `.invalidArgument` for a file that the manifest does not name;
-    ///   `.fileError`, `.outOfMemory`.
+    /// - Throws: `.invalidData` where the part is damaged; `.invalidArgument` for a file that the manifest does not
+    ///   name; `.fileError`, `.outOfMemory`.
     public func verify(file: String, bytes: Range<Int>) throws {
         try Verification(files, Manifest(in: folder)).check(file, bytes)
     }

@@ -29,8 +29,8 @@ struct JobRepair {
         } else if job.failures.isDamaged {
             let first = (job.failures.byImage.keys.max() ?? -1) + 1
             say(
-                "'\(job.files.path(JobFiles.failures))' is damaged, so it is not known which images from image \(first) "
-                    + "on have failed. They are embedded again")
+                "'\(job.files.path(JobFiles.failures))' is damaged, so it is not known which images have "
+                    + "failed. Those from image \(first) on are embedded again")
             images.insert(first..<job.imagesDone)
         }
         if job.options.retriesFailed {
@@ -90,8 +90,8 @@ struct JobRepair {
         }
     }
 
-    /// Reads the failures of a job that was finished. They are in `images.jsonl`. If that is damaged, `status.npy` tells
-    /// which images have failed, and they are embedded again, to learn the reasons.
+    /// Reads the failures of a job that was finished. They are in `images.jsonl`. If that is damaged, `status.npy`
+    /// tells which images have failed, and they are embedded again, to learn the reasons.
     private func takeFailures(_ verification: Verification, isDamaged: Bool?, _ images: inout Batches) throws {
         guard let results = job.manifest.results, results.failed > 0 else { return }
         if !(isDamaged ?? !verification.isRight(JobFiles.images)) {

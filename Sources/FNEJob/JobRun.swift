@@ -99,10 +99,10 @@ final class JobRun {
     func run(damage: [String: Verification.Damage]? = nil) throws {
         if checkpoint.imagesDone < list.count { _ = try neededSource() }
         if let given = try givenStatistics() { discretizer = try Self.discretizer(given, manifest) }
+        if checkpoint.imagesDone == 0 { try begin(embeddingAgain: []) } // a matrix without a manifest is no job
         try open()
         let repair = try JobRepair(self, damage)
-        try compareEngines(repair.imagesToEmbed)
-        try manifest.write(to: files.folder)
+        if checkpoint.imagesDone > 0 { try begin(embeddingAgain: repair.imagesToEmbed) }
         do {
             try repair.perform()
             try embed()
@@ -116,13 +116,18 @@ final class JobRun {
         try finish()
     }
 
+    private func begin(embeddingAgain images: [Range<Int>]) throws {
+        try compareEngines(images)
+        try manifest.write(to: files.folder)
+    }
+
     /// The source, where images are left to embed.
     func neededSource() throws -> any RowSource {
         guard let source else {
             throw FNEError(
                 .invalidArgument,
-                "\(list.count - checkpoint.imagesDone) images are not embedded yet, or must be embedded again. Open the "
-                    + "job and run it with its model")
+                "images are not embedded yet, or must be embedded again. \(checkpoint.imagesDone) of \(list.count) are "
+                    + "done. Open the job and run it with its model")
         }
         return source
     }

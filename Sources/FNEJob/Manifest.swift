@@ -89,7 +89,8 @@ struct Manifest: Equatable {
         let ownStatistics = files[JobFiles.statistics] != nil || codes?.statisticsSHA256 == nil
         return [JobFiles.list, JobFiles.images, JobFiles.status] + (keepsFeatures ? [JobFiles.features] : [])
             + (ownStatistics ? [JobFiles.statistics, JobFiles.stats] : [])
-            + (formats.contains(.int8) ? [JobFiles.codes] : []) + (formats.contains(.packed) ? [JobFiles.packedCodes] : [])
+            + (formats.contains(.int8) ? [JobFiles.codes] : [])
+            + (formats.contains(.packed) ? [JobFiles.packedCodes] : [])
     }
 
     func layers() throws -> [Layer] {
@@ -172,8 +173,8 @@ struct Manifest: Equatable {
             guard Self.sealed(bytes) == bytes else {
                 throw FNEError(
                     .invalidData,
-                    "the manifest is damaged, because its own checksum '\(Self.seal)' does not fit it. Take a copy that "
-                        + "is whole, or remove the job's folder and run the job again")
+                    "the manifest is damaged, because its own checksum '\(Self.seal)' does not fit it. Take a copy "
+                        + "that is whole, or remove the job's folder and run the job again")
             }
         } catch let error as FNEError where error.status == .invalidData {
             throw error.about("'\(path)'")
@@ -265,7 +266,9 @@ struct Manifest: Equatable {
         var result = text
         result.replaceSubrange(digits..<digits + 64, with: repeatElement(UInt8(ascii: "0"), count: 64))
         let start = Array("\"\(seal)\": \"".utf8)
-        guard result[..<digits].suffix(start.count) == start[...], result.suffix(end.count) == end[...] else { return [] }
+        guard result[..<digits].suffix(start.count) == start[...], result.suffix(end.count) == end[...] else {
+            return []
+        }
         let sum = result.withUnsafeBytes(sha256)
         result.replaceSubrange(digits..<digits + 64, with: sum.utf8)
         return result

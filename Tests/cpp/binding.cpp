@@ -266,9 +266,25 @@ static void jobs(const std::string &network, unsigned height, unsigned width, co
             ++calls;
             return phase >= FNE_PHASE_EMBEDDING && done <= total;
         });
+        job.verify([&](std::int32_t phase, std::uint64_t done, std::uint64_t total) {
+            ++calls;
+            return phase == FNE_PHASE_VERIFYING && done <= total;
+        });
         CHECK(calls > 0 && job.progress().state == FNE_JOB_FINISHED && job.progress().image_count == paths.size());
     }
     const fne::job opened(folder + "/job");
+    opened.verify_file("features.npy", 0, 128);
+    CHECK(thrown([&] { opened.verify_file("nothing"); }).first == FNE_INVALID_ARGUMENT);
+    std::fstream features(folder + "/job/features.npy", std::ios::in | std::ios::out | std::ios::binary);
+    features.seekp(200).put(1);
+    features.close();
+    CHECK(thrown([&] { opened.verify_file("features.npy", 200, 1); }).first == FNE_INVALID_DATA);
+    CHECK(thrown([&] { opened.verify(); }).second.find("features.npy") != std::string::npos);
+    options.codes = FNE_CODES_INT8;
+    std::string said;
+    fne::job(folder + "/job", model, options, extracting).run({}, {}, [&](const std::string &text) { said += text; });
+    CHECK(said.find("features.npy") != std::string::npos);
+    opened.verify();
     CHECK(opened.layers().size() == opened.progress().layer_count && opened.statistics().row_count() == paths.size());
 
     extracting.batch_size = 2; // parts are whole batches

@@ -87,7 +87,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.iterdir()
-        if path.name != "runs.jsonl"
+        if path.name not in ("runs.jsonl", "image_files.npy")
     }
 
 

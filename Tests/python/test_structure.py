@@ -22,7 +22,7 @@ PACKAGE = ROOT / "bindings/python/fne"
 LAYERS = """
 __main__
 _command
-_command.doctor _command.embed _command.evaluate _command.layers _command.report _command.search
+_command.doctor _command.embed _command.evaluate _command.layers _command.report _command.search _command.verify
 _command.page
 _command.arguments _command.figures _command.markup _command.output _command.pictures
 fne

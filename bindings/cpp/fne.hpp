@@ -733,6 +733,8 @@ public:
     using progress_function = std::function<bool(std::int32_t phase, std::uint64_t done, std::uint64_t total)>;
     /** Called for each image that cannot be embedded. */
     using image_error_function = std::function<void(std::uint64_t index, const error &)>;
+    /** Called with a sentence about damage that was found and is made good, or about images that have changed. */
+    using notice_function = std::function<void(const std::string &message)>;
 
     /** A new job in a folder, or the one that the folder holds, which is then resumed. */
     job(const std::string &folder, const model &network, const job_options &options,
@@ -758,16 +760,26 @@ public:
     /** Takes over a handle of fne.h, and frees it. */
     static job adopt(fne_job *opened) { return job(taken{opened}); }
 
-    /** Does what is left of the job. */
-    void run(progress_function progress = {}, image_error_function image_error = {}) {
-        reporting reports{std::move(progress), std::move(image_error), nullptr};
-        fne_job_reports given;
-        fne_job_reports_init(&given, sizeof given);
-        given.progress = report_progress;
-        given.image_error = report_image;
-        given.user = &reports;
+    /** Does what is left of the job. What is damaged is made again. */
+    void run(progress_function progress = {}, image_error_function image_error = {}, notice_function notice = {}) {
+        reporting reports{std::move(progress), std::move(image_error), std::move(notice), nullptr};
+        const fne_job_reports given = reports.for_c();
         const fne_status status = fne_job_run(handle_.get(), &given);
         detail::finish(status, reports.failure);
+    }
+
+    /** Compares all files of a finished job with their checksums. Throws FNE_INVALID_DATA, with the names of the
+     * damaged ones. */
+    void verify(progress_function progress = {}) const {
+        reporting reports{std::move(progress), {}, {}, nullptr};
+        const fne_job_reports given = reports.for_c();
+        const fne_status status = fne_job_verify(get(), &given);
+        detail::finish(status, reports.failure);
+    }
+    /** Compares a part of one file with its checksum, such as rows of "features.npy" that are about to be read. */
+    void verify_file(const std::string &file, std::uint64_t first_byte = 0,
+                     std::uint64_t byte_count = UINT64_MAX) const {
+        check(fne_job_verify_file(get(), file.c_str(), first_byte, byte_count));
     }
 
     /** How far the job is. */
@@ -801,7 +813,18 @@ private:
     struct reporting {
         progress_function progress;
         image_error_function image_error;
+        notice_function notice;
         std::exception_ptr failure;
+
+        fne_job_reports for_c() {
+            fne_job_reports result;
+            fne_job_reports_init(&result, sizeof result);
+            result.progress = report_progress;
+            result.image_error = report_image;
+            result.notice = report_notice;
+            result.user = this;
+            return result;
+        }
     };
     static std::int32_t report_progress(void *user, std::int32_t phase, std::uint64_t done, std::uint64_t total) {
         auto &reports = *static_cast<reporting *>(user);
@@ -812,6 +835,13 @@ private:
         auto &reports = *static_cast<reporting *>(user);
         detail::guarded(reports.failure, [&] {
             if (reports.image_error) reports.image_error(index, error(status, message));
+            return true;
+        });
+    }
+    static void report_notice(void *user, const char *message) {
+        auto &reports = *static_cast<reporting *>(user);
+        detail::guarded(reports.failure, [&] {
+            if (reports.notice) reports.notice(message);
             return true;
         });
     }

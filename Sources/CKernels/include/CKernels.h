@@ -182,8 +182,7 @@ float ck_hypotf(float x, float y);
 void ck_sha256(const void *bytes, size_t size, uint8_t digest[32]);
 
 // The state of SHA-256 before the first byte.
-#define CK_SHA256_START \
-    {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}
+#define CK_SHA256_START {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}
 
 // Takes whole blocks of 64 bytes into the state.
 void ck_sha256_blocks(uint32_t state[8], const void *bytes, size_t blocks);

@@ -81,8 +81,8 @@ class JobTestCase: XCTestCase {
 
     func contents(_ name: String) throws -> [String: Data] {
         var result: [String: Data] = [:]
-        for file in try FileManager.default.contentsOfDirectory(atPath: "\(folder)/\(name)") where file != "runs.jsonl" && !file.hasPrefix("image_files.npy")
-        {
+        for file in try FileManager.default.contentsOfDirectory(atPath: "\(folder)/\(name)")
+        where file != "runs.jsonl" && !file.hasPrefix("image_files.npy") {
             result[file] = try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\(name)/\(file)"))
         }
         return result

@@ -150,6 +150,7 @@ class ExtractRun(ctypes.Structure):
 
 
 JOB_PROGRESS = ctypes.CFUNCTYPE(c_int32, c_void_p, c_int32, c_uint64, c_uint64)
+JOB_NOTICE = ctypes.CFUNCTYPE(None, c_void_p, c_char_p)
 
 
 class JobOptions(ctypes.Structure):
@@ -168,7 +169,7 @@ class JobOptions(ctypes.Structure):
         ("fail_on_bad_image", c_int32),
         ("accept_other_engine", c_int32),
         ("checkpoint_seconds", c_uint32),
-        ("reserved", c_int32),
+        ("retry_failed", c_int32),
     ]
 
 
@@ -177,6 +178,7 @@ class JobReports(ctypes.Structure):
         ("struct_size", c_uint64),
         ("progress", JOB_PROGRESS),
         ("image_error", IMAGE_ERROR),
+        ("notice", JOB_NOTICE),
         ("user", c_void_p),
     ]
 
@@ -300,6 +302,8 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_job_open": [c_char_p, _handle, POINTER(ExtractorOptions), POINTER(JobOptions), _out],
     "fne_job_open_merge": [c_char_p, POINTER(c_char_p), c_uint64, POINTER(JobOptions), _out],
     "fne_job_run": [_handle, POINTER(JobReports)],
+    "fne_job_verify": [_handle, POINTER(JobReports)],
+    "fne_job_verify_file": [_handle, c_char_p, c_uint64, c_uint64],
     "fne_job_progress_info": [_handle, POINTER(ProgressInfo)],
 }
 

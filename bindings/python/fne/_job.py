@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -29,23 +30,29 @@ from fne._progress import JobProgressLine
 from fne._saved import content, exists, file_errors, mapped_array, parsed
 from fne._selection import select
 from fne._statistics import Statistics
+from fne._text import printable
 from fne._thresholds import LOWER, UPPER
-from fne.errors import FileError, InvalidArgumentError, JobMismatchError, SavedDataError
+from fne.errors import FileError, InvalidArgumentError, JobMismatchError, JobWarning, SavedDataError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from fne._options import ExtractorOptions
 
-_PHASES = {0: "embedding", 1: "statistics", 2: "codes", 3: "finishing"}
+_PHASES = {0: "embedding", 1: "statistics", 2: "codes", 3: "finishing", 4: "verifying"}
 _STATES = {0: "running", 1: "features", 2: "finished"}
 _FORMATS = {"int8": 1, "packed": 2}
 _NO_CODES = -1
+
+#: The most bytes that a reader compares with their checksums without being asked.
+_VERIFIED_UNASKED = 1 << 30
+_NUMPY_HEADER = 128
 
 #: What the package reads of a manifest. The library checks the rest.
 _MANIFEST = {
     "keeps_features": bool,
     "codes": (None, {"lower": float, "upper": float, "rules": str, "statistics": str, "formats": [str]}),
+    "files": {},
     "engines": [{"tensorflow": str, "device": str, "processor": str}],
     "settings": {
         "model": {"sha256": str, "bytes": int},
@@ -94,6 +101,7 @@ def embed_dataset(
     upper: float = UPPER,
     rules: str = "documented",
     on_error: str = "skip",
+    retry_failed: bool = False,
     accept_other_engine: bool = False,
     checkpoint_seconds: int = 15,
     progress: bool | JobProgress = False,
@@ -102,8 +110,9 @@ def embed_dataset(
     """Embeds a data set into a folder: pooled float32 features, exact statistics, ternary codes, names and statuses.
 
     A job can be interrupted at any moment, also by SIGKILL or a full disk. The same call then resumes it, and the
-    result has the same bytes as if nothing had happened. If the job is finished, the call returns at once. docs/jobs.md
-    documents the folder.
+    result has the same bytes as if nothing had happened. The call compares what is in the folder with its checksums,
+    and makes again what is damaged. A `JobWarning` says so. Nothing is left to do for a finished job that is whole.
+    docs/jobs.md documents the folder.
 
     Args:
         source: a folder, whose JPEG and PNG files are taken in the order of their paths' bytes; a file that lists
@@ -120,10 +129,13 @@ def embed_dataset(
         keep_features: False keeps the codes only, and needs statistics
         lower, upper, rules: as in `fne.ternarize`
         on_error: "skip" marks bad images, which `Job.failures` then names. "raise" ends the run at the first one.
+        retry_failed: try images again that could not be embedded before, also in a finished job
         accept_other_engine: resume with another TensorFlow, or on another kind of processor, than those that the job
             began with. Rows may then differ in their last bits, and the manifest names both.
         checkpoint_seconds: the most work, in seconds, that a kill loses
-        progress: True shows a line on a terminal. A function is called with (phase, done, total).
+        progress: True shows a line on a terminal. A function is called with (phase, done, total). The phases are
+            "embedding" and "codes", which count images, "verifying", which counts bytes, and "statistics" and
+            "finishing".
         extractor: the options of `fne.Extractor`: input_tensor, layers, size, batch_size, precision, ...
 
     Raises:
@@ -148,6 +160,7 @@ def embed_dataset(
     index, count = shard
     options.shard_index, options.shard_count = as_count("shard", index, least=0), as_count("shard", count)
     options.drop_features = int(not keep_features)
+    options.retry_failed = int(retry_failed)
     options.accept_other_engine = int(accept_other_engine)
     options.checkpoint_seconds = as_count("checkpoint_seconds", checkpoint_seconds)
     if not isinstance(model, Model):
@@ -226,6 +239,11 @@ def _given(
 def _run(open_job: Any, output: str | os.PathLike[str], first: Any, second: Any, options: Any, progress: Any) -> None:
     """Opens a job and runs it to the end."""
     handle = _ffi.open_handle(open_job, lib.fne_job_close, path_bytes(output), first, second, ctypes.byref(options))
+    _reported(lib.fne_job_run, handle, progress)
+
+
+def _reported(function: Any, handle: Any, progress: Any) -> None:
+    """Calls a function of the library that reports, and closes the job. What the reports raise is raised again."""
     show = JobProgressLine() if progress is True else progress or None
     raised: list[BaseException] = []
     interrupts = Interrupts()
@@ -236,16 +254,22 @@ def _run(open_job: Any, output: str | os.PathLike[str], first: Any, second: Any,
             interrupts.handle()
             if show is not None:
                 show(_PHASES[phase], done, total)
-            return 0
         except BaseException as failure:  # it must not pass through C, and is raised again below
             raised.append(failure)
-            return 1
+        return int(bool(raised))
+
+    def on_notice(_user: Any, message: bytes) -> None:
+        try:
+            warnings.warn(JobWarning(printable(_ffi.decoded(message))), stacklevel=5)
+        except BaseException as failure:  # a filter may make an error of the warning
+            raised.append(failure)
 
     reports = _ffi.sized(_ffi.JobReports)
     reports.progress = _ffi.JOB_PROGRESS(on_progress)
+    reports.notice = _ffi.JOB_NOTICE(on_notice)
     try:
         with interrupts:
-            status = lib.fne_job_run(handle(), ctypes.byref(reports))
+            status = function(handle(), ctypes.byref(reports))
         if raised:
             raise raised[0]
         check(status)
@@ -256,8 +280,13 @@ def _run(open_job: Any, output: str | os.PathLike[str], first: Any, second: Any,
 class Job:
     """A job's folder, for reading. Arrays that grow with the data set are memory-mapped.
 
+    The sizes and the headers of all files are compared with the manifest when the job is opened. What is read is
+    compared with its checksums when it is read first.
+
     Args:
         folder: the folder that `embed_dataset`, `merge_shards` or `fne embed` wrote
+        verify: whether what is read is compared with its checksums, which takes about as long as reading it. None: up
+            to 1 GiB at once, so that opening a larger matrix takes no time; see `Job.verify`.
 
     Attributes:
         folder: the same as a `Path`
@@ -268,10 +297,12 @@ class Job:
         SavedDataError: the job is damaged
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, verify: bool | None = None) -> None:
         self.folder = as_path(folder)
+        self._limit = {True: 1 << 62, False: -1, None: _VERIFIED_UNASKED}[verify]
+        self._verified: dict[str, set[int]] = {}
         self._info = _ffi.sized(_ffi.ProgressInfo)
-        handle = _ffi.open_handle(lib.fne_job_open, lib.fne_job_close, path_bytes(folder), None, None, None)
+        handle = self._opened()
         try:
             check(lib.fne_job_progress_info(handle(), ctypes.byref(self._info)))
         finally:
@@ -320,6 +351,7 @@ class Job:
     def names(self) -> list[str]:
         """The names of the images, relative to the source, as `os.fsdecode` gives them."""
         path = self.folder / "images.list"
+        self._compare("images.list")
         names = [os.fsdecode(name) for name in content(path).split(b"\0")[:-1]]
         if len(names) != len(self):
             raise SavedDataError(
@@ -344,6 +376,7 @@ class Job:
         if not bad:
             return {}
         path = self.folder / "images.jsonl"
+        self._compare("images.jsonl")
         with file_errors(path), open(path, "rb") as lines:
             reasons = {
                 image: parsed(line, {"reason": str}, f"'{path}', line {image + 1},")["reason"]
@@ -353,6 +386,22 @@ class Job:
         if len(reasons) < len(bad):
             raise SavedDataError(f"'{path}' is damaged: it ends before the job's last image")
         return reasons
+
+    def verify(self, progress: bool | JobProgress = False) -> None:
+        """Compares all files of a finished job with their checksums.
+
+        Where the job has features and statistics of its own, the statistics are computed again too. They are exact, so
+        they must be the same.
+
+        Args:
+            progress: True shows a line on a terminal. A function is called with ("verifying", bytes done, bytes).
+
+        Raises:
+            SavedDataError: files are damaged; the message names all of them. `embed_dataset` with the job's images and
+                its model repairs them.
+            InvalidArgumentError: the job is not finished
+        """
+        _reported(lib.fne_job_verify, self._opened(), progress)
 
     # ---- what was computed
 
@@ -430,6 +479,7 @@ class Job:
             images: as in `features`. Images that failed do not count.
         """
         if images is None:
+            self._compare("statistics.fne")
             return Statistics.from_bytes(content(self.folder / "statistics.fne"))
         result = Statistics(self.feature_count)
         for rows in self._chunks(self._numbers(images)[self.ok[self._numbers(images)]], None):
@@ -508,8 +558,8 @@ class Job:
         return row_numbers(self._numbers(images), self.rows_per_image)
 
     def _part(self, name: str, layers: str | Sequence[str] | None, images: Images) -> NDArray[Any]:
-        matrix = self._load(name)
         columns, rows = self.columns(layers), self._rows(images)
+        matrix = self._load(name, rows=rows)
         together = isinstance(columns, slice) or isinstance(rows, slice)
         part: NDArray[Any] = matrix[rows, columns] if together else matrix[rows][:, columns]
         return part
@@ -518,13 +568,20 @@ class Job:
         self, numbers: NDArray[numpy.int64], columns: slice | NDArray[numpy.int64] | None
     ) -> Iterator[NDArray[numpy.float32]]:
         """The rows of images, some megabytes at a time."""
-        features = self._load("features.npy")
+        features = self._load("features.npy", rows=numpy.empty(0, numpy.int64))
         step = max(1, (16 << 20) // (4 * self.feature_count * self.rows_per_image))
         for first in range(0, len(numbers), step):
-            rows = features[self._rows(numbers[first : first + step])]
+            chosen = self._rows(numbers[first : first + step])
+            self._compare_rows("features.npy", features, chosen)
+            rows = features[chosen]
             yield rows if columns is None else numpy.ascontiguousarray(rows[:, columns])
 
-    def _load(self, name: str, mapped: bool = True) -> NDArray[Any]:
+    def _load(self, name: str, mapped: bool = True, rows: Any = None) -> NDArray[Any]:
+        """The matrix in a file.
+
+        Args:
+            rows: the index of the rows that are read; None: all
+        """
         path = self.folder / name
         if not exists(path):
             raise FileError(f"'{path}' does not exist: the job is in the state '{self.state}', {self._kept()}")
@@ -534,7 +591,60 @@ class Job:
             raise SavedDataError(
                 f"'{path}' is damaged: it holds {matrix.dtype} {matrix.shape}; the job has {expected[0]} {expected[1]}"
             )
+        self._compare_rows(name, matrix, slice(None) if rows is None else rows)
         return matrix if mapped else numpy.array(matrix)
+
+    # ---- comparing with checksums
+
+    def _opened(self) -> Any:
+        """The job in the library."""
+        return _ffi.open_handle(lib.fne_job_open, lib.fne_job_close, path_bytes(self.folder), None, None, None)
+
+    def _compare(self, name: str) -> None:
+        """Compares a whole file with its checksum, if it has one."""
+        size = self._checksum(name).get("bytes", 0)
+        if 0 < size <= self._limit:
+            self._compare_blocks(name, numpy.arange(-(-size // self._block_size(name))))
+
+    def _compare_rows(self, name: str, matrix: NDArray[Any], rows: Any) -> None:
+        """Compares the blocks that hold rows of a matrix with their checksums, if it has some."""
+        if not self._checksum(name):
+            return
+        size, row_size = self._block_size(name), matrix.strides[0]
+        if isinstance(rows, slice):
+            first, stop, _ = rows.indices(len(matrix))
+            blocks = numpy.arange(
+                (_NUMPY_HEADER + first * row_size) // size, -(-(_NUMPY_HEADER + max(first, stop) * row_size) // size)
+            )
+        else:
+            starts = _NUMPY_HEADER + rows[:, None] * row_size
+            within = numpy.minimum(numpy.arange(row_size // size + 2) * size, row_size - 1)
+            blocks = numpy.unique((starts + within) // size)
+        if len(blocks) * size <= self._limit:
+            self._compare_blocks(name, blocks)
+
+    def _compare_blocks(self, name: str, blocks: NDArray[numpy.int64]) -> None:
+        known = self._verified.setdefault(name, set())
+        new = numpy.array([block for block in blocks.tolist() if block not in known], numpy.int64)
+        if not len(new):
+            return
+        size = self._block_size(name)
+        handle = self._opened()
+        try:
+            for run in numpy.split(new, numpy.flatnonzero(numpy.diff(new) > 1) + 1):
+                first, count = int(run[0]), len(run)
+                check(lib.fne_job_verify_file(handle(), name.encode(), first * size, count * size))
+        finally:
+            handle.close()
+        known.update(new.tolist())
+
+    def _checksum(self, name: str) -> dict[str, Any]:
+        found = self.manifest["files"].get(name, {}) if self.state != "running" else {}
+        return found if isinstance(found, dict) else {}
+
+    def _block_size(self, name: str) -> int:
+        checksum = self._checksum(name)
+        return int(checksum.get("block_bytes", max(checksum["bytes"], 1)))
 
     def _matrices(self) -> dict[str, tuple[Any, tuple[int, ...]]]:
         """The type and the shape of each file of numbers."""

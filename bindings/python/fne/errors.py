@@ -137,6 +137,10 @@ class SkippedImagesWarning(UserWarning):
         super().__init__(printable(f"{len(self.indices)} images were skipped and have no row: {shown}"))
 
 
+class JobWarning(UserWarning):
+    """A job found damage and made it good, or found images that have changed since they were embedded."""
+
+
 #: The numbers of fne.h. A class with several numbers has the first of them as its own.
 _CLASSES: dict[int, type[FNEError]] = {
     1: InvalidArgumentError,

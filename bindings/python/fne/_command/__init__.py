@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import fne
-from fne._command import doctor, embed, evaluate, layers, report, search
+from fne._command import doctor, embed, evaluate, layers, report, search, verify
 from fne._command.arguments import EXIT_ERROR, EXIT_INTERRUPTED
 from fne._command.output import Parser, show_traceback, warn
 
@@ -19,7 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command. Returns its exit status."""
     given = _parser().parse_args(arguments)
     try:
-        return int(given.run(given) or 0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", fne.JobWarning)
+            warnings.showwarning = _show
+            return int(given.run(given) or 0)
     except KeyboardInterrupt:
         warn("fne: interrupted")
         return EXIT_INTERRUPTED
@@ -30,6 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_ERROR
 
 
+def _show(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    """Prints a warning in a line of its own, without the place in the source."""
+    warn(f"fne: warning: {message}")
+
+
 def _parser() -> argparse.ArgumentParser:
     """The parser of the command and its sub-commands."""
     result = Parser("fne", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -38,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     layers.add_command(commands)
     embed.add_command(commands)
     embed.add_merge_command(commands)
+    verify.add_command(commands)
     evaluate.add_command(commands)
     search.add_command(commands)
     report.add_command(commands)

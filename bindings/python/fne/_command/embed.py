@@ -29,7 +29,7 @@ def add_command(commands: Any) -> None:
         "embed",
         run,
         "Embeds images into a folder: pooled features, statistics, ternary codes. The same command resumes a job that "
-        "was interrupted.",
+        "was interrupted, and repairs one that is damaged.",
         "examples:\n"
         "  fne embed photographs network.pb job --size 224\n"
         "  fne embed photographs efficientnet_lite0 job --codes packed --precision bfloat16\n"
@@ -50,6 +50,9 @@ def add_command(commands: Any) -> None:
     command.add_argument(
         "--on-error", choices=ON_ERROR, default="skip", help="what is done at a bad image: skip it, or end (skip)"
     )
+    command.add_argument(
+        "--retry-failed", action="store_true", help="try images again that could not be embedded before"
+    )
     add_code_options(command)
     add_extractor_options(command)
 
@@ -63,6 +66,7 @@ def run(given: argparse.Namespace) -> None:
         root=given.root,
         shard=given.shard,
         on_error=given.on_error,
+        retry_failed=given.retry_failed,
         accept_other_engine=given.accept_other_engine,
         checkpoint_seconds=given.checkpoint_seconds,
         **code_options(given),
