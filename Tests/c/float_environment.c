@@ -101,7 +101,7 @@ static void succeed(fne_status status, const char *call) {
 #define CALL(call) succeed(call, #call)
 #define CLOSE(call) (call, expect_host(#call))
 
-static int progress_calls, image_errors, log_lines;
+static int progress_calls, image_errors, log_lines, notices;
 
 static int32_t on_progress(void *user, uint64_t done, uint64_t total) {
     (void)user, (void)done, (void)total;
@@ -119,6 +119,12 @@ static void on_image_error(void *user, uint64_t index, fne_status status, const 
     (void)user, (void)index, (void)status, (void)message;
     expect_host("an image error function");
     ++image_errors;
+}
+
+static void on_notice(void *user, const char *message) {
+    (void)user, (void)message;
+    expect_host("a notice function");
+    ++notices;
 }
 
 static void on_log(void *user, int32_t level, const char *message) {
@@ -139,6 +145,13 @@ static void record_file(const char *folder, const char *name) {
     static char bytes[1 << 20];
     record(name, bytes, fread(bytes, 1, sizeof bytes, file));
     fclose(file);
+}
+
+static void damage(const char *folder, const char *name) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "r+b");
+    if (file == NULL || fseek(file, 200, SEEK_SET) != 0 || fputc('x', file) == EOF || fclose(file) != 0) exit(2);
 }
 
 /* ---- functions */
@@ -318,6 +331,8 @@ static void network(const char *kind, const char *path, uint32_t streams, const 
 
 static void job_facts(fne_job *job, const fne_job_reports *reports) {
     CALL(fne_job_run(job, reports));
+    CALL(fne_job_verify(job, reports));
+    CALL(fne_job_verify_file(job, "features.npy", 128, 4));
     fne_progress_info info;
     fne_progress_info_init(&info, sizeof info);
     CALL(fne_job_progress_info(job, &info));
@@ -348,6 +363,7 @@ static void jobs(const char *path, const char *out, const char *const *files, ui
     fne_job_reports_init(&reports, sizeof reports);
     reports.progress = on_job_progress;
     reports.image_error = on_image_error;
+    reports.notice = on_notice;
     char folders[3][4096];
     fne_job *job = NULL;
     for (uint32_t shard = 0; shard < 2; ++shard) {
@@ -361,8 +377,11 @@ static void jobs(const char *path, const char *out, const char *const *files, ui
     fne_job_options_init(&job_options, sizeof job_options);
     job_options.codes = FNE_CODES_INT8 | FNE_CODES_PACKED;
     const char *const shards[] = {folders[0], folders[1]};
-    CALL(fne_job_open_merge(folders[2], shards, 2, &job_options, &job));
-    job_facts(job, &reports);
+    for (int again = 0; again < 2; ++again) { /* the second time the codes are damaged, and a notice says so */
+        CALL(fne_job_open_merge(folders[2], shards, 2, &job_options, &job));
+        job_facts(job, &reports);
+        if (again == 0) damage(folders[2], "codes.npy");
+    }
     static const char *const names[] = {"features.npy", "codes.npy", "codes_packed.npy", "stats.npy", "statistics.fne"};
     for (size_t i = 0; i < sizeof names / sizeof *names; ++i) record_file(folders[2], names[i]);
 }
@@ -400,7 +419,7 @@ int main(int argc, char **argv) {
     jobs(argv[2], argv[4], with_bad, count + 1);
     expect_host("the end");
     set("nearest");
-    printf("%d %d %d\n", progress_calls, image_errors, log_lines);
+    printf("%d %d %d %d\n", progress_calls, image_errors, log_lines, notices);
     free(with_bad);
     return fclose(results) == 0 ? 0 : 1;
 }

@@ -257,7 +257,10 @@ KNOWN: dict[str, list[dict[str, Any]]] = {
         # A file that was about to become a checkpoint was left over.
         {"workload": "given", "groups": ["sync"], "only": "checkpoint.new", "error": "COPY", "times": 1 << 40},
     ],
-    "damage": [],
+    "damage": [
+        # The names of a job that is not finished were not compared.
+        {"stage": "running", "file": "images.list", "damage": "flip", "reader": "open", "seed": "1"},
+    ],
 }
 
 
@@ -496,7 +499,7 @@ class Cases:
             return False
         try:
             fne.Job(job).verify()
-        except fne.FNEError:
+        except fne.errors.SavedDataError:
             return True
         return False
 

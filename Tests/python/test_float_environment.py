@@ -43,8 +43,8 @@ def results(tmp_path_factory, graph, photographs):
         out.mkdir()
         done = run(program, mode, graph, folder / "small.pb", out, remarked, *photographs[:6], env=environment)
         assert done.returncode == 0, (mode, done.returncode, done.stderr)
-        progress, image_errors, log_lines = map(int, done.stdout.split())
-        assert progress > 20 and image_errors >= 7 and log_lines > 1
+        progress, image_errors, log_lines, notices = map(int, done.stdout.split())
+        assert progress > 20 and image_errors >= 7 and log_lines > 1 and notices > 0
         data, place, found = (out / "results").read_bytes(), 0, []
         while place < len(data):
             end = data.index(b"\n", place)

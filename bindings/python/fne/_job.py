@@ -51,6 +51,7 @@ _NUMPY_HEADER = 128
 #: What the package reads of a manifest. The library checks the rest.
 _MANIFEST = {
     "keeps_features": bool,
+    "images": {"sha256": str},
     "codes": (None, {"lower": float, "upper": float, "rules": str, "statistics": str, "formats": [str]}),
     "files": {},
     "engines": [{"tensorflow": str, "device": str, "processor": str}],
@@ -352,7 +353,13 @@ class Job:
         """The names of the images, relative to the source, as `os.fsdecode` gives them."""
         path = self.folder / "images.list"
         self._compare("images.list")
-        names = [os.fsdecode(name) for name in content(path).split(b"\0")[:-1]]
+        data = content(path)
+        if self.state == "running":  # the manifest has no checksums of files yet, but that of the names
+            import hashlib
+
+            if hashlib.sha256(data).hexdigest() != self.manifest["images"]["sha256"]:
+                raise SavedDataError(f"'{path}' is damaged: these are not the names that the job was begun with")
+        names = [os.fsdecode(name) for name in data.split(b"\0")[:-1]]
         if len(names) != len(self):
             raise SavedDataError(
                 f"'{path}' is damaged: it holds {len(names)} names, and the job has {len(self)} images"
