@@ -130,8 +130,9 @@ struct JobRepair {
             codes = job.matrices.features != nil
         }
         if statistics {
+            let imageSize = job.rowsPerImage * job.features * MemoryLayout<Float>.size
             job.checkpoint.statistics = try job.statisticsOfFeatures { images in
-                job.reports.progress?(.verifying, images, job.imagesDone) ?? true
+                job.reports.progress?(.verifying, images * imageSize, job.imagesDone * imageSize) ?? true
             }
         }
         if codes { job.checkpoint.codesDone = 0 }
