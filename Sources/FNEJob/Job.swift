@@ -313,9 +313,7 @@ public final class Job {
             return
         }
         manifest.state = .running
-        let names = try names(isNew: isNew)
-        if isNew { try manifest.write(to: folder) } // before all files that only the manifest explains
-        let run = try JobRun(files, manifest, names, options, source, reports, lock)
+        let run = try JobRun(files, manifest, names(isNew: isNew), options, source, reports, lock)
         let record = RunRecord(from: run.imagesDone)
         var outcome = "finished"
         defer {
