@@ -31,8 +31,8 @@ LIBRARY_FLAGS := \
 	--disable-local-rpath
 
 .PHONY: all build help venv extras demo packages format lint test test-swift test-python ranges aarch64 fuzz-corpus \
-	fuzz fuzz-coverage fuzz-planted decode-costs sanitize sanitize-address sanitize-thread sanitize-valgrind bench \
-	bench-peers reproduce install uninstall deb wheel sdist docs api site abi clean
+	fuzz fuzz-coverage fuzz-planted faults decode-costs sanitize sanitize-address sanitize-thread sanitize-valgrind \
+	bench bench-peers reproduce install uninstall deb wheel sdist docs api site abi clean
 
 all: build
 
@@ -137,6 +137,9 @@ fuzz-coverage: fuzz-corpus ## which lines of codecs and parsers the fuzzers reac
 
 fuzz-planted: fuzz-corpus ## whether the fuzzers find bugs planted in a copy of the sources
 	SWIFT="$(SWIFT)" Tests/fuzz/planted $(CURDIR)/$(FUZZ)/planted $(CORPUS)
+
+faults: venv ## lets system calls fail, kills jobs and damages their files for SECONDS=60; FAULTS=options
+	$(VENV_PYTHON) Tests/faults/faults.py $(SECONDS) $(FAULTS)
 
 sanitize: sanitize-address sanitize-thread sanitize-valgrind ## AddressSanitizer, ThreadSanitizer, valgrind
 

@@ -142,6 +142,13 @@
  * \par Callbacks
  * A callback must return: no exception and no longjmp may leave it. Its comment says on which thread it is called.
  *
+ * \par Floating-point environment
+ * A host program may have changed how its threads round (fesetround), what they do with denormal numbers, and which
+ * exceptions raise a signal (feenableexcept). No result depends on that. Every function computes in the environment
+ * that a process starts with, and so do the threads of the library. When a function returns, the thread has the
+ * environment that it had, with the exception flags as they were. A callback on the calling thread runs in the caller's
+ * environment, and what it changes there stays. docs/numerics.md tells of TensorFlow's own threads.
+ *
  * \par Fork
  * TensorFlow cannot be used in a child that was forked after TensorFlow was loaded. There everything that needs it
  * returns FNE_FORKED: fne_backend_load(), fne_extractor_open(), fne_job_open() with a model, and all functions that

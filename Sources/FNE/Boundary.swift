@@ -6,10 +6,11 @@ import CFNE
 
 // MARK: Errors
 
-/// Runs the body of an exported function. Its error becomes the status that is returned, and the thread's message.
+/// Runs the body of an exported function, in the default floating-point environment. Its error becomes the status that
+/// is returned, and the thread's message.
 func status(_ body: () throws -> Void) -> fne_status {
     do {
-        try Reserve.call(body)
+        try FloatEnvironment.standard { try Reserve.call(body) }
         return FNE_OK
     } catch let error as FNEError {
         LastError.set(error.message)
@@ -255,5 +256,5 @@ func referenced<Object: AnyObject>(_ handle: OpaquePointer?, _ name: String) thr
 /// Frees the object of a handle. NULL is ignored.
 func close<Object: AnyObject>(_ handle: OpaquePointer?, _ type: Object.Type) {
     guard let handle else { return }
-    Unmanaged<Object>.fromOpaque(UnsafeRawPointer(handle)).release()
+    FloatEnvironment.standard { Unmanaged<Object>.fromOpaque(UnsafeRawPointer(handle)).release() }
 }

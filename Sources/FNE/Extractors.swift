@@ -307,12 +307,16 @@ private func runReports(of run: fne_extract_run, count: Int, skips: Bool) throws
     statuses?.update(repeating: FNE_OK, count: count)
     var reports = Extractor.Reports()
     if let progress = run.progress {
-        reports.progress = { done, total in progress(user, UInt64(done), UInt64(total)) == 0 }
+        reports.progress = { done, total in
+            FloatEnvironment.host { progress(user, UInt64(done), UInt64(total)) } == 0
+        }
     }
     reports.imageError = { [imageError = run.image_error] image, error in
         statuses?[image] = error.status.rawValue
         guard skips, !error.status.isOfTheMachine, let imageError else { return } // that ends the call
-        error.message.withCString { imageError(user, UInt64(image), error.status.rawValue, $0) }
+        error.message.withCString { message in
+            FloatEnvironment.host { imageError(user, UInt64(image), error.status.rawValue, message) }
+        }
     }
     return reports
 }

@@ -50,7 +50,7 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
     result.retriesFailed = try flag(given.retry_failed, "retry_failed")
     if let listing = given.listing {
         let user = UncheckedUser(given.listing_user)
-        result.listing = { listing(user.pointer, UInt64($0)) == 0 }
+        result.listing = { count in FloatEnvironment.host { listing(user.pointer, UInt64(count)) == 0 } }
     }
     if given.checkpoint_seconds > 0 { result.checkpointSeconds = Int(given.checkpoint_seconds) }
     return result
@@ -110,15 +110,21 @@ private func translated(_ pointer: UnsafePointer<fne_job_reports>?) throws -> Jo
     var reports = Job.Reports()
     let user = given.user
     if let progress = given.progress {
-        reports.progress = { progress(user, $0.rawValue, UInt64($1), UInt64($2)) == 0 }
+        reports.progress = { phase, done, total in
+            FloatEnvironment.host { progress(user, phase.rawValue, UInt64(done), UInt64(total)) } == 0
+        }
     }
     if let imageError = given.image_error {
         reports.imageError = { image, error in
-            error.message.withCString { imageError(user, UInt64(image), error.status.rawValue, $0) }
+            error.message.withCString { message in
+                FloatEnvironment.host { imageError(user, UInt64(image), error.status.rawValue, message) }
+            }
         }
     }
     if let notice = given.notice {
-        reports.notice = { sentence in sentence.withCString { notice(user, $0) } }
+        reports.notice = { sentence in
+            sentence.withCString { sentence in FloatEnvironment.host { notice(user, sentence) } }
+        }
     }
     return reports
 }

@@ -61,5 +61,7 @@ private let unknownStatus = CText("unknown status")
         Log.setSink(nil)
         return
     }
-    Log.setSink { level, message in message.withCString { callback(user, level.rawValue, $0) } }
+    Log.setSink { level, message in
+        message.withCString { message in FloatEnvironment.host { callback(user, level.rawValue, message) } }
+    }
 }

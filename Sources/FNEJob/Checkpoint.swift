@@ -36,7 +36,7 @@ struct Checkpoint {
     static func latest(
         _ files: JobFiles, images: Int, features: Int, notice: (String) -> Void = { _ in }
     ) throws -> Checkpoint? {
-        for name in [JobFiles.checkpoint, JobFiles.formerCheckpoint] where File.exists(files.path(name)) {
+        for name in [JobFiles.checkpoint, JobFiles.formerCheckpoint] where try File.exists(files.path(name)) {
             do {
                 guard try File(files.path(name), .reading).size() > 0 else {
                     throw FNEError(.invalidData, "'\(files.path(name))' is empty")
@@ -65,7 +65,7 @@ struct Checkpoint {
             for name in Self.matrices { writer.put(checksums[name]) }
             writer.put(fnv1a(writer.written))
         }
-        if File.exists(files.path(JobFiles.checkpoint)) {
+        if try File.exists(files.path(JobFiles.checkpoint)) {
             try File.move(files.path(JobFiles.checkpoint), to: files.path(JobFiles.formerCheckpoint))
         }
         try bytes.withBytes { try File.replace(files.path(JobFiles.checkpoint), with: $0) }

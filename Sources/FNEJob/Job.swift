@@ -191,7 +191,7 @@ public final class Job {
             state: .running, images: images, settings: settings, engines: source.engines(from: 0),
             keepsFeatures: options.keepsFeatures, codes: try Self.codes(options, images))
         manifest = wanted
-        if File.exists(folder.appending(Manifest.fileName)) { manifest = try found(like: wanted) }
+        if try File.exists(folder.appending(Manifest.fileName)) { manifest = try found(like: wanted) }
     }
 
     private static func images(_ options: Options) throws -> ImageSource {
@@ -297,7 +297,7 @@ public final class Job {
     public func run(_ reports: Reports = Reports()) throws {
         if source != nil { try File.makeFolder(folder) }
         let lock = try JobLock(files)
-        let isNew = !File.exists(files.path(Manifest.fileName))
+        let isNew = try !File.exists(files.path(Manifest.fileName))
         if isNew {
             guard source != nil else { throw FNEError(.fileError, "the folder '\(folder)' holds no job any more") }
             do {
@@ -367,7 +367,7 @@ public final class Job {
 
     /// Says which images are not what they were when they were embedded, as their files' sizes and times tell.
     private func compareImages(_ reports: Reports) throws {
-        guard let source, let list, File.exists(files.data(JobFiles.imageFiles)),
+        guard let source, let list, try File.exists(files.data(JobFiles.imageFiles)),
             let former = try? ImageFiles(reading: files, count: list.count),
             let changed = try former.changed(until: imagesDone(), source.factsNow)
         else { return }

@@ -24,24 +24,26 @@ struct JobFiles {
     static func unfinished(_ name: String) -> String { name + ".part" }
 
     /// The files that exist only while the job runs.
-    private static let temporary = [failures, checkpoint, formerCheckpoint, lock]
+    private static let temporary = [failures, checkpoint, checkpoint + ".new", formerCheckpoint, lock]
 
     func path(_ name: String) -> FilePath { folder.appending(name) }
 
     /// The path of a matrix, which depends on whether it is finished.
-    func data(_ name: String) -> FilePath { File.exists(path(name)) ? path(name) : path(Self.unfinished(name)) }
+    func data(_ name: String) throws -> FilePath {
+        try File.exists(path(name)) ? path(name) : path(Self.unfinished(name))
+    }
 
     /// Waits until a matrix is on the disk, and gives it its final name.
     func finish(_ name: String) throws {
         let unfinished = path(Self.unfinished(name))
-        guard File.exists(unfinished) else { return }
+        guard try File.exists(unfinished) else { return }
         try File(unfinished, .writing).sync()
         try File.move(unfinished, to: path(name))
     }
 
     /// Takes the final name from a matrix that is about to change.
     func unfinish(_ name: String) throws {
-        guard File.exists(path(name)) else { return }
+        guard try File.exists(path(name)) else { return }
         try File.move(path(name), to: path(Self.unfinished(name)))
     }
 
@@ -58,7 +60,12 @@ struct JobFiles {
     func mustBeFree() throws {
         guard let handle = folder.withCString({ $0.flatMap(opendir) }) else { throw File.error("cannot read", folder) }
         defer { closedir(handle) }
-        while let entry = readdir(handle) {
+        while true {
+            errno = 0
+            guard let entry = readdir(handle) else {
+                guard errno == 0 else { throw File.error("cannot read", folder) }
+                return
+            }
             let name = withUnsafeBytes(of: &entry.pointee.d_name) {
                 String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
             }

@@ -67,15 +67,15 @@ struct JobRepair {
             }
             done += matrix.byteCount
             if !rows.isEmpty {
-                take(rows, of: matrix, &images)
+                try take(rows, of: matrix, &images)
             } else if let form = damage?[matrix.name] { // opening the file has mended it
-                say("'\(job.files.data(matrix.name))' \(form.text). It is mended, and its rows are whole")
+                say("'\(try job.files.data(matrix.name))' \(form.text). It is mended, and its rows are whole")
             }
         }
     }
 
-    private mutating func take(_ rows: [Range<Int>], of matrix: JobMatrix, _ images: inout Batches) {
-        let path = job.files.data(matrix.name)
+    private mutating func take(_ rows: [Range<Int>], of matrix: JobMatrix, _ images: inout Batches) throws {
+        let path = try job.files.data(matrix.name)
         guard matrix === job.matrices.features || job.matrices.features == nil else {
             say("'\(path)' is damaged. The codes are made again from the features")
             remakesCodes = true

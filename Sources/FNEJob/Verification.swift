@@ -78,8 +78,8 @@ struct Verification {
 
     private func form(of name: String) throws -> Damage? {
         guard let checksum = manifest.files[name] else { return nil }
-        let path = files.data(name)
-        guard File.exists(path) else { return .missing }
+        let path = try files.data(name)
+        guard try File.exists(path) else { return .missing }
         let file = try File(path, .reading)
         if let (element, shape) = try manifest.matrix(name) {
             return try NumPyFile.difference(of: file, element, shape).map { .form($0) }

@@ -127,10 +127,13 @@ package final class File {
 
     // MARK: Whole files
 
-    /// Whether a file or a folder is at the path. Where the system cannot say, there is one: what opens it then fails
-    /// with the reason.
-    package static func exists(_ path: FilePath) -> Bool {
-        path.systemCall { access($0, F_OK) } == 0 || lastSystemError().status == .ioError
+    /// Whether a file or a folder is at the path. On a failing disk that cannot be told.
+    ///
+    /// - Throws: `.fileError`.
+    package static func exists(_ path: FilePath) throws -> Bool {
+        if path.systemCall({ access($0, F_OK) }) == 0 { return true }
+        guard errno == ENOENT || errno == ENOTDIR else { throw error("cannot look for", path) }
+        return false
     }
 
     /// Replaces a file as a whole. A reader sees the old bytes or the new ones, also after a crash. The bytes are first

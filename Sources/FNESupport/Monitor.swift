@@ -1,3 +1,4 @@
+import CKernels
 import CMemory
 import Glibc
 
@@ -65,8 +66,9 @@ package final class Monitor: @unchecked Sendable {
     }
 }
 
-/// A joinable thread that runs one closure. It blocks all signals, so that a signal for the host program, such as
-/// Ctrl-C in Python, reaches one of the host's own threads. It ends before the call does that started it.
+/// A joinable thread that runs one closure, in the default floating-point environment. It blocks all signals, so that a
+/// signal for the host program, such as Ctrl-C in Python, reaches one of the host's own threads. It ends before the call
+/// does that started it.
 package struct Worker {
     private var thread: pthread_t
 
@@ -90,6 +92,7 @@ package struct Worker {
             &started, nil,
             { argument in
                 guard let argument else { return nil }
+                ck_set_default_float_environment()
                 let body = Unmanaged<Body>.fromOpaque(argument).takeRetainedValue()
                 cm_join(body.call)
                 body.run()

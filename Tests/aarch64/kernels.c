@@ -10,6 +10,7 @@
 #include "CTensorFlowOperations.h"
 
 #include <dlfcn.h>
+#include <fenv.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -500,6 +501,52 @@ static void hypotenuse(void) {
     line("hypotf");
 }
 
+// Takes denormal numbers for 0 from now on, in operands and in results.
+static void flush_denormals(void) {
+#if defined(__x86_64__)
+    uint32_t mxcsr = 0x9fc0;
+    __asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)1 << 24));
+#endif
+}
+
+static void float_environment(void) {
+    volatile float denormal = 1e-39f, one = 1, three = 3;
+    const float third = one / three;
+    ck_float_environment saved, inner;
+    flush_denormals();
+    expect(denormal * one == 0, "denormal numbers of a host that flushes them");
+    ck_enter_float_environment(&saved);
+    float product = denormal * one;
+    ck_leave_float_environment(&saved);
+    expect(denormal * one == 0, "denormal numbers after a call");
+    fesetenv(FE_DFL_ENV);
+    expect(product == denormal, "denormal numbers in a call");
+
+    fesetround(FE_DOWNWARD);
+    feraiseexcept(FE_DIVBYZERO);
+    expect(one / three < third, "the rounding of a host");
+    feclearexcept(FE_INEXACT);
+    ck_enter_float_environment(&saved);
+    expect(one / three == third, "the rounding in a call");
+    ck_float_environment *host = ck_enter_host_float_environment();
+    expect(fegetround() == FE_DOWNWARD, "the rounding in a callback");
+    ck_enter_float_environment(&inner);
+    expect(fegetround() == FE_TONEAREST, "the rounding in a call within a callback");
+    ck_leave_float_environment(&inner);
+    expect(fegetround() == FE_DOWNWARD, "the rounding after that call");
+    ck_leave_host_float_environment(host);
+    expect(fegetround() == FE_TONEAREST, "the rounding after a callback");
+    ck_leave_float_environment(&saved);
+    expect(fegetround() == FE_DOWNWARD, "the rounding after a call");
+    expect(fetestexcept(FE_ALL_EXCEPT) == FE_DIVBYZERO, "the exception flags after a call");
+    expect(ck_enter_host_float_environment() == NULL, "a callback outside of calls");
+    ck_set_default_float_environment();
+    expect(one / three == third, "the rounding of a thread of the library's own");
+    fesetenv(FE_DFL_ENV);
+}
+
 static void machine(void) {
     expect(ck_processor_count() >= 1, "the number of processors");
     FILE *file = tmpfile();
@@ -556,6 +603,7 @@ int main(int count, char **arguments) {
     packed();
     exact_sums();
     hypotenuse();
+    float_environment();
     machine();
     expect(strcmp(ck_variant(), arguments[1]) == 0, "the variant has changed");
     free(taken);

@@ -5,6 +5,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#if !defined(__x86_64__) && !defined(__aarch64__)
+#include <fenv.h>
+#endif
 
 // ---- images
 
@@ -124,6 +127,39 @@ void ck_exact_add(int64_t *lanes, const float *x, size_t rows, size_t stride, si
 // Passes the carries on. Every lane but the last of a number becomes a digit 0 to 2^32 - 1. Equal numbers then have
 // equal lanes.
 void ck_exact_carry(int64_t *lanes, size_t features);
+
+// ---- the floating-point environment
+//
+// A host program may have changed how its threads round, what they do with denormal numbers, and which exceptions raise
+// a signal. A call of the library therefore enters the default environment, and leaves it when it returns. The host's
+// exception flags are saved and come back with the rest.
+
+typedef struct ck_float_environment {
+#if defined(__x86_64__)
+    uint32_t mxcsr;
+    uint16_t x87_control;
+    uint16_t x87_status;
+#elif defined(__aarch64__)
+    uint64_t fpcr;
+    uint64_t fpsr;
+#else
+    fenv_t all;
+#endif
+    struct ck_float_environment *outer; // that of the call within whose callback this one came
+} ck_float_environment;
+
+// Saves the calling thread's environment, and sets the default. The struct must stay where it is until the thread
+// leaves.
+void ck_enter_float_environment(ck_float_environment *saved);
+void ck_leave_float_environment(const ck_float_environment *saved);
+
+// Sets the host's environment for a callback. Returns NULL, and changes nothing, on a thread that has entered none.
+// Afterwards the default is set again. What the callback has changed is kept for the host.
+ck_float_environment *ck_enter_host_float_environment(void);
+void ck_leave_host_float_environment(ck_float_environment *saved);
+
+// Sets the default, for a thread of the library's own. It begins with the environment of the thread that started it.
+void ck_set_default_float_environment(void);
 
 // ---- the machine
 

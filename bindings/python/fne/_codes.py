@@ -15,7 +15,7 @@ from fne._arguments import as_array, as_count, as_path, choice, refuse_masked
 from fne._ffi import check, lib
 from fne._layer import JSON as LAYER_JSON
 from fne._layer import Layer, from_json, side_by_side, span, to_json
-from fne._saved import content, mapped_array, parsed
+from fne._saved import content, file_errors, mapped_array, parsed
 from fne._selection import select
 from fne.errors import InvalidArgumentError, SavedDataError, ShapeMismatchError
 
@@ -223,10 +223,13 @@ class PackedCodes:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the words to a .npy file, and what they mean to a .json file beside it (docs/codes.md)."""
         target = _npy(path)
-        numpy.save(target, self.words)
+        with file_errors(target, "written"):
+            numpy.save(target, self.words)
         layers = None if self.layers is None else [to_json(layer) for layer in self.layers]
         facts = {"format": _FORMAT, "version": _VERSION, "features": self.feature_count, "layers": layers}
-        target.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        beside = target.with_suffix(".json")
+        with file_errors(beside, "written"):
+            beside.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, mmap: bool = True) -> PackedCodes:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fne._cache import cached
+from fne._saved import content, file_errors
 from fne.errors import BackendUnavailableError, GraphError, TensorError
 
 
@@ -58,9 +59,9 @@ def freeze_saved_model(path: str | os.PathLike[str]) -> Frozen:
     digest = hashlib.sha256()
     for file in sorted(part for part in folder.rglob("*") if part.is_file() and part.name != "fingerprint.pb"):
         digest.update(str(file.relative_to(folder)).encode() + b"\0")
-        with open(file, "rb") as content:
+        with file_errors(file), open(file, "rb") as opened:
             digest.update(
-                hashlib.file_digest(content, "sha256").digest() if sys.version_info >= (3, 11) else content.read()
+                hashlib.file_digest(opened, "sha256").digest() if sys.version_info >= (3, 11) else opened.read()
             )
     return _cached(f"saved-model-{digest.hexdigest()[:32]}", lambda: _saved_model_graph(folder))
 
@@ -80,7 +81,7 @@ def _cached(name: str, make: Any) -> Frozen:
 
     names = cached(name + ".json", layers)
     path = cached(name + ".pb", lambda: made[0][0] if made else graph())
-    return Frozen(path, json.loads(names.read_bytes()))
+    return Frozen(path, json.loads(content(names)))
 
 
 def import_tensorflow() -> Any:

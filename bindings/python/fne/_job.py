@@ -27,7 +27,7 @@ from fne._layer import Layer, column_numbers, from_json, side_by_side, span
 from fne._model import Model
 from fne._options import extractor_options
 from fne._progress import JobProgressLine
-from fne._saved import content, mapped_array, parsed
+from fne._saved import content, exists, file_errors, mapped_array, parsed
 from fne._selection import select
 from fne._statistics import Statistics
 from fne._text import printable
@@ -51,6 +51,7 @@ _NUMPY_HEADER = 128
 #: What the package reads of a manifest. The library checks the rest.
 _MANIFEST = {
     "keeps_features": bool,
+    "images": {"sha256": str},
     "codes": (None, {"lower": float, "upper": float, "rules": str, "statistics": str, "formats": [str]}),
     "files": {},
     "engines": [{"tensorflow": str, "device": str, "processor": str}],
@@ -373,7 +374,13 @@ class Job:
         """The names of the images, relative to the source, as `os.fsdecode` gives them."""
         path = self.folder / "images.list"
         self._compare("images.list")
-        names = [os.fsdecode(name) for name in content(path).split(b"\0")[:-1]]
+        data = content(path)
+        if self.state == "running":  # the manifest has no checksums of files yet, but that of the names
+            import hashlib
+
+            if hashlib.sha256(data).hexdigest() != self.manifest["images"]["sha256"]:
+                raise SavedDataError(f"'{path}' is damaged: these are not the names that the job was begun with")
+        names = [os.fsdecode(name) for name in data.split(b"\0")[:-1]]
         if len(names) != len(self):
             raise SavedDataError(
                 f"'{path}' is damaged: it holds {len(names)} names, and the job has {len(self)} images"
@@ -398,7 +405,7 @@ class Job:
             return {}
         path = self.folder / "images.jsonl"
         self._compare("images.jsonl")
-        with open(path, "rb") as lines:
+        with file_errors(path), open(path, "rb") as lines:
             reasons = {
                 image: parsed(line, {"reason": str}, f"'{path}', line {image + 1},")["reason"]
                 for image, line in enumerate(lines)
@@ -449,7 +456,7 @@ class Job:
 
         They are memory-mapped. Where the job keeps int8 codes only, they are packed now.
         """
-        if (self.folder / "codes_packed.npy").exists() or not (self.folder / "codes.npy").exists():
+        if exists(self.folder / "codes_packed.npy") or not exists(self.folder / "codes.npy"):
             return PackedCodes(self._load("codes_packed.npy"), self.feature_count, self.layers)
         return PackedCodes.pack(self.codes(), self.layers)
 
@@ -604,7 +611,7 @@ class Job:
             rows: the index of the rows that are read; None: all
         """
         path = self.folder / name
-        if not path.exists():
+        if not exists(path):
             raise FileError(f"'{path}' does not exist: the job is in the state '{self.state}', {self._kept()}")
         expected = self._matrices()[name]
         matrix = mapped_array(path)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from fne import _ffi, _freeze
 from fne._arguments import path_bytes
 from fne._ffi import check, lib
+from fne._saved import content
 from fne._selection import select
 from fne.errors import InvalidTypeError, UnknownTensorError
 
@@ -122,7 +123,7 @@ class Model:
         import hashlib
 
         source = self._frozen
-        data = Path(source).read_bytes() if isinstance(source, (str, os.PathLike)) else source
+        data = content(Path(source)) if isinstance(source, (str, os.PathLike)) else source
         return hashlib.sha256(data).hexdigest()
 
     def resolved(self, layers: str | Sequence[str] | None) -> list[str] | None:

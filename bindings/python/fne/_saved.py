@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
-from fne.errors import FileError, MissingFileError, SavedDataError
+from fne.errors import FileError, FNEError, MissingFileError, SavedDataError
 
 _MOST = 2**53  # the integers below it are exact in every reader of JSON
 
@@ -89,12 +91,36 @@ def content(path: Path) -> bytes:
     Raises:
         FileError: the file cannot be read
     """
+    with file_errors(path):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise MissingFileError(f"'{path}' does not exist") from None
+
+
+@contextmanager
+def file_errors(path: Path, done: str = "read") -> Iterator[None]:
+    """Makes a FileError, which names the file, of each error of the system in its body.
+
+    Args:
+        done: what cannot be done: "'x' cannot be read"
+    """
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise MissingFileError(f"'{path}' does not exist") from None
+        yield
+    except FNEError:
+        raise
     except OSError as failure:
-        raise FileError(f"'{path}' cannot be read: {failure.strerror}") from failure
+        raise FileError(f"'{path}' cannot be {done}: {failure.strerror}") from failure
+
+
+def exists(path: Path) -> bool:
+    """Whether a file or a folder is at the path.
+
+    Raises:
+        FileError: a failing disk does not tell
+    """
+    with file_errors(path):
+        return path.exists()
 
 
 def mapped_array(path: Path) -> NDArray[Any]:

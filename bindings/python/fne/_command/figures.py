@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fne._codes import PackedCodes
 from fne._job import Job, row_numbers
-from fne._saved import parsed
+from fne._saved import content, exists, file_errors, parsed
 from fne.errors import InvalidArgumentError, SavedDataError
 
 #: The most images that the map and the neighbours are made of.
@@ -31,7 +31,7 @@ def figures(job: Job) -> dict[str, Any]:
     counts = _Counts(job.feature_count)
     for chunk in _codes(job):
         counts.add(chunk)
-    deviations = job.stats[1] if (job.folder / "stats.npy").exists() else None
+    deviations = job.stats[1] if exists(job.folder / "stats.npy") else None
     constant = counts.constant() if deviations is None else deviations == 0
     redundant = counts.redundant() & ~constant
     layers = [
@@ -71,13 +71,15 @@ def figures(job: Job) -> dict[str, Any]:
 
 def _runs(job: Job) -> list[dict[str, Any]]:
     path = job.folder / "runs.jsonl"
-    if not path.exists():
+    if not exists(path):
         return []
-    if path.stat().st_size > _MOST_BYTES:
-        raise SavedDataError(f"'{path}' is damaged: it has {path.stat().st_size} bytes")
+    with file_errors(path):
+        size = path.stat().st_size
+    if size > _MOST_BYTES:
+        raise SavedDataError(f"'{path}' is damaged: it has {size} bytes")
     runs = [
         parsed(line, {"images": int, "seconds": float}, f"'{path}', line {number},")
-        for number, line in enumerate(path.read_bytes().splitlines(), 1)
+        for number, line in enumerate(content(path).splitlines(), 1)
     ]
     for number, run in enumerate(runs, 1):
         if run["images"] < 0 or not 0 <= run["seconds"] <= _MOST_SECONDS:
@@ -93,9 +95,9 @@ def _codes(job: Job, step: int = 256) -> Iterator[NDArray[numpy.int8]]:
 
 
 def _codes_of(job: Job, images: NDArray[Any]) -> NDArray[numpy.int8]:
-    if (job.folder / "codes.npy").exists():
+    if exists(job.folder / "codes.npy"):
         return numpy.asarray(job.codes(images=images))
-    if (job.folder / "codes_packed.npy").exists():
+    if exists(job.folder / "codes_packed.npy"):
         return job.packed_codes()[row_numbers(images, job.rows_per_image)].unpack()
     return job.ternarize(images=images)
 

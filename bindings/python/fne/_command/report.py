@@ -12,6 +12,7 @@ from fne._command.arguments import new_command
 from fne._command.figures import figures
 from fne._command.output import say
 from fne._command.page import page
+from fne._saved import file_errors
 
 
 def add_command(commands: Any) -> None:
@@ -47,4 +48,6 @@ def write_report(job: fne.Job, output: str | os.PathLike[str], images: str | os.
         raise fne.InvalidArgumentError(
             f"the job in '{job.folder}' is not finished: {job.images_done} of {len(job)} images are done"
         )
-    as_path(output).write_text(page(job, figures(job), as_path(images or ".")), encoding="utf-8")
+    path, text = as_path(output), page(job, figures(job), as_path(images or "."))
+    with file_errors(path, "written"):
+        path.write_text(text, encoding="utf-8")

@@ -16,6 +16,7 @@ from fne._codes import METRICS
 from fne._command.arguments import DEFAULT_NETWORK, network, new_command
 from fne._command.output import say
 from fne._command.pictures import picture_below, png, square
+from fne._saved import exists, file_errors
 
 _SIDE, _GAP = 128, 6
 
@@ -89,7 +90,7 @@ def search_job(
     codes = job.manifest["codes"]
     if codes is None:
         raise fne.FileError(f"the job in '{job.folder}' has no codes yet")
-    if not (job.folder / "stats.npy").exists():
+    if not exists(job.folder / "stats.npy"):
         raise fne.FileError(
             f"the job in '{job.folder}' was made with given statistics, which it does not keep; it cannot code a query"
         )
@@ -133,7 +134,9 @@ def contact_sheet(
         for column, pixels in enumerate(pictures):
             left = _GAP + column * step + (2 * _GAP if column else 0)
             sheet[_GAP + row * step :, left:][:_SIDE, :_SIDE] = 224 if pixels is None else square(pixels, _SIDE)
-    as_path(output).write_bytes(png(sheet))
+    path = as_path(output)
+    with file_errors(path, "written"):
+        path.write_bytes(png(sheet))
 
 
 def _readable(path: str | os.PathLike[str]) -> NDArray[numpy.uint8] | None:
