@@ -190,7 +190,7 @@ extension Extractor {
         while let outcome = runs.next() {
             try Reserve.check()
             for (image, error) in outcome.badImages {
-                if !error.status.isOfTheMachine || onError == .fail { reports.imageError?(image, error) }
+                reports.imageError?(image, error)
                 if endsTheRun(error) { throw error.about(place?(image) ?? "image \(image) of \(count)") }
             }
             if let error = outcome.error { throw error }

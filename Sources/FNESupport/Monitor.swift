@@ -67,8 +67,8 @@ package final class Monitor: @unchecked Sendable {
 }
 
 /// A joinable thread that runs one closure, in the default floating-point environment. It blocks all signals, so that a
-/// signal for the host program, such as Ctrl-C in Python, reaches one of the host's own threads. It ends before the call
-/// does that started it.
+/// signal for the host program, such as Ctrl-C in Python, reaches one of the host's own threads. It ends before the
+/// call does that started it.
 package struct Worker {
     private var thread: pthread_t
 
