@@ -100,17 +100,19 @@ def test_pillow_takes_no_hiccup_for_a_bad_image(tmp_path, shim, photographs):
     Image.open(photographs[0]).save(tmp_path / "photograph.bmp")
     program = """
         from fne import _pillow
+        from fne._images import ImageOptions, image_options_struct
+        limits = image_options_struct(ImageOptions())
         path, refusal = sys.argv[1], fne.errors.UnsupportedImageError("another format")
-        expected = _pillow.read(path, refusal, 1 << 28)
+        expected = _pillow.read(path, refusal, limits)
         for call in ("open", "read"):
             fail("photograph.bmp", call, errno.EIO)
             assert "photograph.bmp: Input/output error" in raised(
-                fne.FileSystemError, _pillow.read, path, refusal, 1 << 28
+                fne.FileSystemError, _pillow.read, path, refusal, limits
             )
         fail("photograph.bmp", "open", errno.EACCES)
-        assert raised(fne.errors.UnsupportedImageError, _pillow.read, path, refusal, 1 << 28) == "another format"
+        assert raised(fne.errors.UnsupportedImageError, _pillow.read, path, refusal, limits) == "another format"
         fail("")
-        assert (_pillow.read(path, refusal, 1 << 28) == expected).all()
+        assert (_pillow.read(path, refusal, limits) == expected).all()
     """
     failing_reads.run(shim, program, tmp_path / "photograph.bmp")
 
