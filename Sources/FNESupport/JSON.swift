@@ -25,8 +25,12 @@ package enum JSON: Equatable {
     /// The value of an object's member; nil where the object lacks it, or the value is no object.
     package subscript(_ name: String) -> JSON? {
         guard case .object(let members) = self else { return nil }
-        return members.first { $0.name == name }?.value
+        return members.first { $0.name.utf8.elementsEqual(name.utf8) }?.value
     }
+
+    /// Whether both are written as the same bytes. Swift's own comparison would take texts for equal that differ in the
+    /// form of their characters.
+    package static func == (a: JSON, b: JSON) -> Bool { a.written() == b.written() }
 
     /// The text; nil where the value is none.
     package var text: String? { if case .text(let text) = self { text } else { nil } }

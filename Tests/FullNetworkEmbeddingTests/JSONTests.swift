@@ -12,6 +12,18 @@ final class JSONTests: XCTestCase {
         "deep": .array([.object(["x": .integer(1), "y": .array([.array([])])]), .object(["z": .text("")])]),
     ])
 
+    /// Swift takes these texts for equal. They are different names of files.
+    func testTextsAreComparedAsBytes() {
+        let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}")
+        XCTAssertEqual(composed, decomposed)
+        XCTAssertNotEqual(JSON.text(composed), JSON.text(decomposed))
+        XCTAssertEqual(JSON.text(composed), JSON.text(composed))
+        let object = JSON.object([JSON.Member(name: composed, value: .integer(1))])
+        XCTAssertNil(object[decomposed])
+        XCTAssertEqual(object[composed], .integer(1))
+        XCTAssertNotEqual(object, JSON.object([JSON.Member(name: decomposed, value: .integer(1))]))
+    }
+
     func testWhatIsWrittenFoundationReads() throws {
         let bytes = value.written()
         let read = try XCTUnwrap(JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any])
