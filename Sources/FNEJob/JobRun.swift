@@ -100,9 +100,6 @@ final class JobRun {
         if checkpoint.imagesDone < list.count { _ = try neededSource() }
         if let given = try givenStatistics() { discretizer = try Self.discretizer(given, manifest) }
         if checkpoint.imagesDone == 0 { try begin(embeddingAgain: []) } // a matrix without a manifest is no job
-        if try !File.exists(files.path(Manifest.fileName)) { // without it a folder that holds matrices is no job's
-            try manifest.write(to: files.folder)
-        }
         try open()
         let repair = try JobRepair(self, damage)
         if checkpoint.imagesDone > 0 { try begin(embeddingAgain: repair.imagesToEmbed) }
