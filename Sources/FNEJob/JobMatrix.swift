@@ -40,8 +40,11 @@ final class JobMatrix {
         try file.write(rows, count: count, at: row)
     }
 
-    func read(_ rows: UnsafeMutableRawPointer, count: Int, at row: Int) throws {
-        try file.read(rows, count: count, at: row)
+    /// Reads the rows of images, float32, some megabytes at a time.
+    func eachRows(
+        of images: Range<Int>, rowsPerImage: Int, _ body: (Range<Int>, UnsafePointer<Float>) throws -> Void
+    ) throws {
+        try file.eachRows(of: images, rowsPerImage: rowsPerImage, body)
     }
 
     func sync() throws { try file.file.sync() }

@@ -307,30 +307,13 @@ final class JobRun {
     /// Computes the statistics of the images that are done, from their features.
     func statisticsOfFeatures(_ progress: (Int) -> Bool) throws -> Statistics {
         let result = try Statistics(featureCount: features)
-        try eachRows(0..<checkpoint.imagesDone) { images, rows in
+        try matrices.features?.eachRows(of: 0..<checkpoint.imagesDone, rowsPerImage: rowsPerImage) { images, rows in
             try result.update(rows, images: images, rowsPerImage: rowsPerImage) { failures.byImage[$0] == nil }
             guard progress(images.upperBound) else {
                 throw FNEError(.cancelled, "the job was cancelled; it resumes when it is run again")
             }
         }
         return result
-    }
-
-    /// Reads the features of images, some megabytes at a time.
-    private func eachRows(
-        _ images: Range<Int>, _ body: (Range<Int>, UnsafePointer<Float>) throws -> Void
-    ) throws {
-        guard let source = matrices.features else { return }
-        let atOnce = max(1, (1 << 20) / (rowsPerImage * features))
-        let buffer = try Bytes(
-            count: checkedProduct(atOnce, rowsPerImage, features, MemoryLayout<Float>.size, of: "rows"))
-        try buffer.withNumbers(of: Float.self) { rows in
-            for first in stride(from: images.lowerBound, to: images.upperBound, by: atOnce) {
-                let part = first..<min(first + atOnce, images.upperBound)
-                try source.read(rows, count: part.count * rowsPerImage, at: part.lowerBound * rowsPerImage)
-                try body(part, rows)
-            }
-        }
     }
 
     private func makeStatistics() throws {
@@ -375,7 +358,8 @@ final class JobRun {
                 matrix.restart()
             }
         }
-        try eachRows(checkpoint.codesDone..<checkpoint.imagesDone) { images, rows in
+        let images = checkpoint.codesDone..<checkpoint.imagesDone
+        try matrices.features?.eachRows(of: images, rowsPerImage: rowsPerImage) { images, rows in
             try report(.codes, images.lowerBound, list.count)
             try appendCodes(images, rows, discretizer) { failures.byImage[$0] == nil }
             checkpoint.codesDone = images.upperBound

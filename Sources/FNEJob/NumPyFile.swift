@@ -78,6 +78,22 @@ struct NumPyFile {
             UnsafeMutableRawBufferPointer(start: rows, count: count * rowSize), at: Self.headerSize + row * rowSize)
     }
 
+    /// Reads the rows of images, float32, some megabytes at a time.
+    func eachRows(
+        of images: Range<Int>, rowsPerImage: Int, _ body: (Range<Int>, UnsafePointer<Float>) throws -> Void
+    ) throws {
+        let imageSize = try checkedProduct(rowsPerImage, rowSize, of: "rows")
+        let atOnce = max(1, (4 << 20) / max(imageSize, 1))
+        let buffer = try Bytes(count: checkedProduct(atOnce, imageSize, of: "rows"))
+        try buffer.withNumbers(of: Float.self) { rows in
+            for first in stride(from: images.lowerBound, to: images.upperBound, by: atOnce) {
+                let part = first..<min(first + atOnce, images.upperBound)
+                try read(rows, count: part.count * rowsPerImage, at: part.lowerBound * rowsPerImage)
+                try body(part, rows)
+            }
+        }
+    }
+
     /// Writes a small matrix in one piece.
     static func replace(
         _ path: FilePath, _ element: Element, _ shape: [Int], _ values: UnsafeRawBufferPointer

@@ -105,17 +105,11 @@ struct Verification {
         let features = try NumPyFile(reading: files.path(JobFiles.features), element, shape)
         let failed = try Set(ShardsSource.failures(in: files.folder, manifest).keys)
         let (perImage, width) = (try manifest.rowsPerImage(), try manifest.featureCount())
-        let atOnce = max(1, (1 << 20) / (perImage * width))
         let statistics = try Statistics(featureCount: width)
-        let buffer = try Bytes(count: checkedProduct(atOnce, perImage, features.rowSize, of: "rows"))
-        try buffer.withNumbers(of: Float.self) { rows in
-            for first in stride(from: 0, to: manifest.images.count, by: atOnce) {
-                let images = first..<min(first + atOnce, manifest.images.count)
-                try features.read(rows, count: images.count * perImage, at: first * perImage)
-                try statistics.update(rows, images: images, rowsPerImage: perImage) { !failed.contains($0) }
-                guard progress(images.upperBound * perImage * features.rowSize) else {
-                    throw FNEError(.cancelled, "the check was cancelled")
-                }
+        try features.eachRows(of: 0..<manifest.images.count, rowsPerImage: perImage) { images, rows in
+            try statistics.update(rows, images: images, rowsPerImage: perImage) { !failed.contains($0) }
+            guard progress(images.upperBound * perImage * features.rowSize) else {
+                throw FNEError(.cancelled, "the check was cancelled")
             }
         }
         let saved = try Bytes(count: statistics.savedSize)
