@@ -11,7 +11,7 @@ import numpy
 from numpy.typing import NDArray
 
 from fne._images import read_image, resize
-from fne.errors import FNEError
+from fne.errors import FNEError, OutOfMemoryError
 
 
 def picture_below(root: str | os.PathLike[str], name: str) -> NDArray[numpy.uint8] | None:
@@ -19,6 +19,9 @@ def picture_below(root: str | os.PathLike[str], name: str) -> NDArray[numpy.uint
 
     The names are a job's, and the job may come from others. So a name with ../, an absolute one, or a link must not
     lead out of the folder. It must not lead to a pipe either, since reading one waits for ever.
+
+    Raises:
+        OutOfMemoryError: the picture may be good, but there is no memory for it
     """
     folder = os.path.realpath(root)
     try:
@@ -26,6 +29,8 @@ def picture_below(root: str | os.PathLike[str], name: str) -> NDArray[numpy.uint
         if os.path.commonpath([folder, path]) != folder or not stat.S_ISREG(os.stat(path).st_mode):
             return None
         return read_image(path)
+    except OutOfMemoryError:
+        raise
     except (FNEError, OSError, ValueError):  # ValueError: the name holds a zero byte
         return None
 

@@ -142,5 +142,7 @@ def contact_sheet(
 def _readable(path: str | os.PathLike[str]) -> NDArray[numpy.uint8] | None:
     try:
         return fne.read_image(path)
+    except fne.OutOfMemoryError:
+        raise
     except (fne.FNEError, OSError):
         return None
