@@ -127,6 +127,8 @@ typedef struct fne_model_options {
     uint64_t struct_size;
     int32_t allow_unsafe;
     int32_t reserved;
+    const char *const *feeds;
+    uint64_t feed_count;
 } fne_model_options;
 
 FNE_API void fne_model_options_init(fne_model_options *options, uint64_t struct_size);
@@ -162,6 +164,10 @@ FNE_API void fne_tensor_info_init(fne_tensor_info *info, uint64_t struct_size);
 FNE_API fne_status fne_model_tensor_count(const fne_model *model, uint64_t *count);
 
 FNE_API fne_status fne_model_tensor_info(const fne_model *model, uint64_t index, fne_tensor_info *info);
+
+FNE_API fne_status fne_model_note_count(const fne_model *model, uint64_t *count);
+
+FNE_API fne_status fne_model_note(const fne_model *model, uint64_t index, const char **note);
 
 FNE_API fne_status fne_select_layers(const char *const *selectors, uint64_t selector_count, const char *const *names,
                                      const uint8_t *is_default, uint64_t name_count, uint64_t *indices,
@@ -208,6 +214,8 @@ typedef struct fne_extractor_options {
     const char *device;
     int32_t gpu_memory_growth;
     int32_t pad_batches;
+    const char *const *feeds;
+    uint64_t feed_count;
 } fne_extractor_options;
 
 FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t struct_size);

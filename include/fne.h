@@ -481,6 +481,12 @@ typedef struct fne_model_options {
     int32_t allow_unsafe; /**< 1: take operations that are not on the list of allowed ones. A graph is a program, and
                                with this it may read and write files. 0 (default): refuse such a graph. */
     int32_t reserved;     /**< 0 */
+    const char *const *feeds; /**< feed_count values for the network's inputs beside the image, each as "name=value",
+                                   such as "phase_train=false". A value is a number, true or false, several of them
+                                   with commas between, or JSON arrays of them. It becomes a constant of the graph, and
+                                   what follows from it is simplified. A value that lacks the first axis of the input's
+                                   shape is given to each image of a batch. */
+    uint64_t feed_count;      /**< number of feeds, at most 2^20. 0 (default): none. */
 } fne_model_options;
 
 /** Fills a struct with the defaults.
@@ -489,16 +495,18 @@ typedef struct fne_model_options {
  * \since 2.0 */
 FNE_API void fne_model_options_init(fne_model_options *options, uint64_t struct_size);
 
-/** Reads and checks a GraphDef file.
+/** Reads a GraphDef file. The bodies of functions are put in place of their calls, a condition that is known is
+ * followed, and what only reports is left out. What the graph does is checked when an extractor is opened, for the
+ * layers that it takes.
  *
  * \param[in] path     the file
  * \param[in] options  NULL stands for the defaults
  * \param[out] model   receives the model, which fne_model_close() frees
  * \return FNE_OK or an error
  * \retval FNE_FILE_ERROR     the file is missing, no regular file, empty, or cannot be read
- * \retval FNE_INVALID_GRAPH  not a GraphDef, a damaged one, or one that asks for impossible sizes. allow_unsafe does
- *                            not change this.
- * \retval FNE_UNSAFE_GRAPH   an operation is not on the list. The message names node and operation.
+ * \retval FNE_INVALID_GRAPH      not a GraphDef, or a damaged one
+ * \retval FNE_INVALID_ARGUMENT   a feed that cannot be read, or has another shape or type than the input
+ * \retval FNE_UNKNOWN_TENSOR     a feed of an input that the graph lacks
  * \since 2.0 */
 FNE_API fne_status fne_model_open(const char *path, const fne_model_options *options, fne_model **model);
 
@@ -508,7 +516,7 @@ FNE_API fne_status fne_model_open(const char *path, const fne_model_options *opt
  * \param[in] size     its size in bytes. A size of 0 is FNE_INVALID_GRAPH.
  * \param[in] options  NULL stands for the defaults
  * \param[out] model   receives the model, which fne_model_close() frees
- * \return FNE_OK, FNE_INVALID_GRAPH or FNE_UNSAFE_GRAPH
+ * \return FNE_OK or an error, as fne_model_open() gives
  * \since 2.0 */
 FNE_API fne_status fne_model_open_memory(const uint8_t *bytes, uint64_t size, const fne_model_options *options,
                                          fne_model **model);
@@ -564,6 +572,22 @@ FNE_API fne_status fne_model_tensor_count(const fne_model *model, uint64_t *coun
  * \return FNE_OK, or FNE_INVALID_ARGUMENT for an index beyond the table
  * \since 2.0 */
 FNE_API fne_status fne_model_tensor_info(const fne_model *model, uint64_t index, fne_tensor_info *info);
+
+/** How many notes there are on a model. A note is a sentence that its user should know, such as which layers cannot be
+ * taken because they stand in a loop. An extractor that takes the default layers logs them as warnings.
+ * \param[in] model   the model
+ * \param[out] count  receives the number
+ * \return FNE_OK
+ * \since 2.0 */
+FNE_API fne_status fne_model_note_count(const fne_model *model, uint64_t *count);
+
+/** A note on a model.
+ * \param[in] model  the model
+ * \param[in] index  the number of the note, below the count
+ * \param[out] note  receives the sentence, which lives until the model is closed
+ * \return FNE_OK
+ * \since 2.0 */
+FNE_API fne_status fne_model_note(const fne_model *model, uint64_t index, const char **note);
 
 /** Selects layers from a list of names, such as those of a job, by the selectors that fne_extractor_options::layers
  * takes.
@@ -671,6 +695,9 @@ typedef struct fne_extractor_options {
                                     A call for a single frame then costs as much as a whole batch, which is about four
                                     times as much with the default batch_size of 4. Set batch_size to 1 for single
                                     frames. 0 (default): batches may be shorter. */
+    const char *const *feeds;  /**< feed_count values for inputs beside the image, in addition to those of the model
+                                    (fne_model_options) */
+    uint64_t feed_count;       /**< number of feeds, at most 2^20. 0 (default): none. */
 } fne_extractor_options;
 
 /** Fills a struct with the defaults.

@@ -46,6 +46,7 @@ func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extr
     var result = Extractor.Options()
     result.inputTensor = try given.input_tensor.map { try text($0, "options->input_tensor") }
     result.layers = try texts(given.layers, given.layer_count, "options->layers")
+    result.feeds = try texts(given.feeds, given.feed_count, "options->feeds")
     result.height = optional(given.height)
     result.width = optional(given.width)
     result.channelOrder = try choice(given.channel_order, "channel_order")

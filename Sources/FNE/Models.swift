@@ -6,11 +6,13 @@ final class ModelObject: Sendable {
     let model: Model
     let names: [CText]
     let operations: [CText]
+    let notes: [CText]
 
     init(_ model: Model) {
         self.model = model
         names = model.tensors.map { CText($0.name) }
         operations = model.tensors.map { CText($0.operation) }
+        notes = model.notes.map { CText($0) }
     }
 }
 
@@ -20,10 +22,14 @@ final class ModelObject: Sendable {
     initialize(options, fne_model_options(), struct_size)
 }
 
-private func allowsUnsafe(_ pointer: UnsafePointer<fne_model_options>?) throws -> Bool {
+private func translated(
+    _ pointer: UnsafePointer<fne_model_options>?
+) throws -> (allowsUnsafe: Bool, feeds: [String]) {
     let options = try readOptions(pointer, defaults: fne_model_options(), "options")
     try mustBeZero(options.reserved, "options")
-    return try flag(options.allow_unsafe, "allow_unsafe")
+    return (
+        try flag(options.allow_unsafe, "allow_unsafe"), try texts(options.feeds, options.feed_count, "options->feeds")
+    )
 }
 
 @c @implementation public func fne_model_open(
@@ -32,7 +38,8 @@ private func allowsUnsafe(_ pointer: UnsafePointer<fne_model_options>?) throws -
 ) -> fne_status {
     status {
         let model = try required(model, "model")
-        let opened = try Model(file: file(path, "path"), allowUnsafe: allowsUnsafe(options))
+        let (allowsUnsafe, feeds) = try translated(options)
+        let opened = try Model(file: file(path, "path"), allowUnsafe: allowsUnsafe, feeds: feeds)
         model.pointee = try handle(ModelObject(opened))
     }
 }
@@ -43,7 +50,8 @@ private func allowsUnsafe(_ pointer: UnsafePointer<fne_model_options>?) throws -
 ) -> fne_status {
     status {
         let model = try required(model, "model")
-        let opened = try Model(copying: buffer(bytes, size, "bytes"), allowUnsafe: allowsUnsafe(options))
+        let (allowsUnsafe, feeds) = try translated(options)
+        let opened = try Model(copying: buffer(bytes, size, "bytes"), allowUnsafe: allowsUnsafe, feeds: feeds)
         model.pointee = try handle(ModelObject(opened))
     }
 }
@@ -79,6 +87,25 @@ private func allowsUnsafe(_ pointer: UnsafePointer<fne_model_options>?) throws -
             is_default: tensor.isDefault ? 1 : 0, is_classifier: tensor.isClassifier ? 1 : 0,
             is_classifier_input: tensor.isClassifierInput ? 1 : 0, reserved: 0)
         try fill(info, with: value, "info")
+    }
+}
+
+@c @implementation public func fne_model_note_count(
+    _ model: OpaquePointer?, _ count: UnsafeMutablePointer<UInt64>?
+) -> fne_status {
+    status {
+        let object: ModelObject = try referenced(model, "model")
+        try required(count, "count").pointee = UInt64(object.notes.count)
+    }
+}
+
+@c @implementation public func fne_model_note(
+    _ model: OpaquePointer?, _ index: UInt64, _ note: UnsafeMutablePointer<UnsafePointer<CChar>?>?
+) -> fne_status {
+    status {
+        let object: ModelObject = try referenced(model, "model")
+        let note = try required(note, "note")
+        note.pointee = object.notes[try element(index, of: object.notes.count, "note")].pointer
     }
 }
 

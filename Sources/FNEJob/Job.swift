@@ -115,6 +115,8 @@ public final class Job {
         var extractor = extractor
         extractor.padsBatches = true
         extractor.onError = options.failsOnBadImage ? .fail : .skip
+        let model = try model.feeding(extractor.feeds)
+        extractor.feeds = []
         let opened = try Extractor(model, extractor)
         try self.init(folder: folder, extractor: opened, settings: opened.settings(of: model), options: options)
     }

@@ -393,7 +393,8 @@ extension Extractor {
         let isBFloat16 = arithmetic.precision == .bfloat16
         return .object([
             "model": .object([
-                "sha256": .text(model.serialized.withBytes(sha256)), "bytes": .integer(model.serialized.count),
+                "sha256": .text(model.source.withBytes(sha256)), "bytes": .integer(model.source.count),
+                "feeds": .array(model.feeds.map(JSON.text)),
             ]),
             "input": .object([
                 "tensor": .text(inputName), "height": .integer(height), "width": .integer(width),

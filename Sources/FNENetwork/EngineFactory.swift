@@ -64,14 +64,16 @@ package enum EngineFactory {
     ///   - input: the tensor that images are fed to
     ///   - selected: the tensors of the row, in the order of its columns
     ///   - height, width: the size of the network's input in pixels
-    /// - Throws: `.unknownTensor`, `.unsupportedTensor`, `.invalidArgument`, `.invalidGraph`, `.backendUnavailable`,
-    ///   `.backendConflict`, `.backendError`, `.forked`.
+    /// - Throws: `.unknownTensor`, `.unsupportedTensor`, `.invalidArgument`, `.invalidGraph`, `.unsafeGraph`,
+    ///   `.backendUnavailable`, `.backendConflict`, `.backendError`, `.forked`.
     package static func open(
         _ model: Model, input: Model.Input, layers selected: [LayerSelection.Selected], height: Int, width: Int,
         _ options: EngineOptions
     ) throws -> PreparedNetwork {
-        try model.checkLayout()
-        try model.checkShapes(input: input, layers: selected, height: height, width: width)
+        let checks = GraphChecks(model, input: input.name, taps: selected.map(\.name))
+        try checks.run()
+        let shapes = try checks.checkShapes(image: [input.batch ?? 1, height, width, 3])
+        let model = try DepthwiseRewrite.apply(to: model, shapes)
         return try TensorFlowEngine.open(
             model, input: input, layers: selected, height: height, width: width, options)
     }

@@ -27,47 +27,94 @@ public final class Model: @unchecked Sendable {
     /// The first output of every node that is no constant, in an order in which they can be computed.
     public let tensors: [Tensor]
 
+    /// What a user should know about the network, in sentences: which layers cannot be taken.
+    public let notes: [String]
+
     /// The GraphDef as it was read.
-    package let serialized: Bytes
+    package let source: Bytes
+    /// The values that were given to inputs beside the image, as "name=value".
+    package let feeds: [String]
+    /// The GraphDef as it is run, after `GraphSimplification`.
+    let serialized: Bytes
     /// The size of the GraphDef without its constants (see `GraphDefinition.structureSize`).
     package let structureSize: Int
     let graph: GraphDefinition
     let topology: GraphTopology
     let analysis: LayerAnalysis
+    /// The names of tensors that are gone, with those that hold their values.
+    private let aliases: [TensorName: TensorName]
+    /// The values that each image of a batch is given, by the names of their placeholders.
+    let perImage: [String: GraphSimplification.PerImage]
+    /// Whether operations may run that are not on the list of allowed ones.
+    let allowsUnsafe: Bool
 
-    /// Reads and checks a GraphDef file.
+    /// Reads a GraphDef file. What a graph does is checked when an extractor is opened, for the layers that it takes.
     ///
-    /// - Parameter allowUnsafe: whether operations may stand in the graph that are not on the list of allowed ones. A
-    ///   graph is a program. With such operations it may read and write files.
-    /// - Throws: `.fileError`, `.ioError`, `.invalidGraph` or `.unsafeGraph`. The errors name the file.
-    public convenience init(file path: FilePath, allowUnsafe: Bool = false) throws {
+    /// - Parameter allowUnsafe: whether operations may run that are not on the list of allowed ones. A graph is a
+    ///   program. With such operations it may read and write files.
+    /// - Parameter feeds: values for inputs beside the image (see `feeding`)
+    /// - Throws: `.fileError`, `.ioError`, `.invalidGraph`; as `feeding`. The errors name the file.
+    public convenience init(file path: FilePath, allowUnsafe: Bool = false, feeds: [String] = []) throws {
         do {
-            try self.init(Patience().trying { try Bytes(file: path) }, allowUnsafe: allowUnsafe)
+            try self.init(Patience().trying { try Bytes(file: path) }, allowUnsafe: allowUnsafe, feeds: feeds)
         } catch let error as FNEError {
             throw error.about(path.description)
         }
     }
 
-    /// Reads and checks a serialized GraphDef in memory. The bytes are copied.
+    /// Reads a serialized GraphDef in memory. The bytes are copied.
     ///
     /// - Throws: as `init(file:allowUnsafe:)`, without the file's name.
-    public convenience init(copying bytes: UnsafeRawBufferPointer, allowUnsafe: Bool = false) throws {
+    public convenience init(
+        copying bytes: UnsafeRawBufferPointer, allowUnsafe: Bool = false, feeds: [String] = []
+    ) throws {
         guard bytes.count > 0 else { throw FNEError(.invalidGraph, "the GraphDef is empty") }
-        try self.init(Bytes(copying: bytes), allowUnsafe: allowUnsafe)
+        try self.init(Bytes(copying: bytes), allowUnsafe: allowUnsafe, feeds: feeds)
     }
 
-    private init(_ bytes: Bytes, allowUnsafe: Bool) throws {
-        serialized = bytes
-        structureSize = bytes.withBytes(GraphDefinition.structureSize)
+    /// The same network with values for inputs beside the image. The inputs become constants, and what follows from
+    /// them is simplified: conditions, and dropouts of rate 0.
+    ///
+    /// - Parameter feeds: values as "name=value", such as "phase_train=false" (see `Feed`). They come in addition to
+    ///   those that the model was given before.
+    /// - Throws: `.invalidArgument`, `.unknownTensor`, `.unsupportedTensor`; as `init(file:allowUnsafe:)`.
+    public func feeding(_ feeds: [String]) throws -> Model {
+        feeds.isEmpty ? self : try Model(source, allowUnsafe: allowsUnsafe, feeds: self.feeds + feeds)
+    }
+
+    private convenience init(_ bytes: Bytes, allowUnsafe: Bool, feeds: [String]) throws {
+        let structureSize = bytes.withBytes(GraphDefinition.structureSize)
         try Reserve.prepare(structureSize * Self.reservePerByte)
-        graph = try bytes.withBytes { try GraphDefinition($0) }
-        if !allowUnsafe { try GraphSafety.check(graph) }
-        try GraphConsistency.check(graph)
-        try GraphSizes.check(graph, size: bytes.count)
+        let read = try bytes.withBytes { try GraphDefinition($0) }
+        if !read.functions.isEmpty { try GraphExpansion.check(read, GraphTopology(read)) }
+        try self.init(
+            GraphSimplification.apply(to: read, bytes, feeds: feeds.map(Feed.init)), source: bytes, feeds: feeds,
+            structureSize: structureSize, allowsUnsafe: allowUnsafe)
+    }
+
+    /// The same network as another graph, in which some operations stand for others.
+    func rewritten(_ draft: GraphDraft) throws -> Model {
+        let graph = GraphSimplification.Result(
+            try draft.read(), aliases: aliases, perImage: perImage)
+        return try Model(
+            graph, source: source, feeds: feeds, structureSize: structureSize, allowsUnsafe: allowsUnsafe)
+    }
+
+    private init(
+        _ simplified: GraphSimplification.Result, source: Bytes, feeds: [String], structureSize: Int, allowsUnsafe: Bool
+    ) throws {
+        self.source = source
+        self.feeds = feeds.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        self.allowsUnsafe = allowsUnsafe
+        self.structureSize = structureSize
+        graph = simplified.graph
+        serialized = simplified.serialized
+        aliases = simplified.aliases
+        perImage = simplified.perImage
         topology = try GraphTopology(graph)
-        try GraphExpansion.check(graph, topology)
-        try GraphLoops.check(graph)
-        analysis = LayerAnalysis(graph, topology)
+        let controlFlow = ControlFlow(graph.nodes, order: topology.order) { [graph] in graph.index[$0.name] }
+        analysis = LayerAnalysis(graph, topology, controlFlow)
+        notes = [HiddenLayers(graph, topology, controlFlow).note].compactMap { $0 }
         tensors = Self.table(graph, topology, analysis)
     }
 
@@ -171,33 +218,12 @@ public final class Model: @unchecked Sendable {
 
     /// The tensor that a user names. It is the graph's tensor of exactly that name, else the one without "import/".
     func tensorName(_ text: String) -> TensorName {
-        let exact = TensorName(text)
-        return graph.number(of: exact.node) != nil ? exact : TensorName(userWritten: text)
-    }
-
-    /// Checks that no map is [n, channels, height, width]. The pooling would average the wrong axes of such a map.
-    ///
-    /// - Throws: `.unsupportedTensor`, with the name of the node.
-    package func checkLayout() throws {
-        for node in graph.nodes {
-            guard let layout = node.text("data_format"), layout.hasPrefix("NC") else { continue }
-            throw FNEError(
-                .unsupportedTensor,
-                "node '\(node.name)' works in the layout \(layout), but layers must be [n, height, width, channels]. "
-                    + "Convert the network to NHWC")
+        let names = [TensorName(text), TensorName(userWritten: text)]
+        for name in names {
+            if graph.number(of: name.node) != nil { return name }
+            if name.node.utf8.allSatisfy({ $0 < 0x80 }), let alias = aliases[name] { return alias }
         }
-    }
-
-    /// Checks that no tensor that the selected layers need is known to be too large.
-    ///
-    /// - Throws: `.invalidGraph`, with the name of the node.
-    package func checkShapes(
-        input: Input, layers selected: [LayerSelection.Selected], height: Int, width: Int
-    ) throws {
-        let roots = selected.map(\.name.node) + [input.name.node]
-        try TensorShapes.check(
-            graph, topology, needed: topology.ancestors(of: Set(roots.compactMap { graph.index[$0] })),
-            input: input.name, image: [input.batch ?? 1, height, width, 3])
+        return names[1]
     }
 
     /// The node of a tensor. The error for a missing one lists the nearest names.

@@ -41,7 +41,9 @@ public final class Extractor: @unchecked Sendable {
     /// - Throws: `.unknownTensor`, `.unsupportedTensor`, `.invalidArgument`, `.invalidGraph`, `.backendUnavailable`,
     ///   `.backendConflict`, `.backendError`, `.forked`.
     public init(_ model: Model, _ options: Options = Options()) throws {
+        let model = try model.feeding(options.feeds)
         try Reserve.prepare(model.structureSize * Model.reservePerByte)
+        if options.layers.isEmpty { for note in model.notes { Log.write(.warning, note) } }
         let input = try model.input(named: options.inputTensor)
         let selected = try LayerSelection.resolve(options.layers, in: model)
         preprocessing = try Preprocessing(options, input)

@@ -17,6 +17,9 @@ extension Extractor {
         /// The layers, as names, globs, "all" or shares such as "last:25%" (see `LayerSelection`). An empty list means
         /// all default layers.
         public var layers: [String] = []
+        /// Values for the network's inputs beside the image, as "name=value", such as "phase_train=false". They come in
+        /// addition to those of the model (see `Model.feeding`).
+        public var feeds: [String] = []
         /// The network input's height in pixels, 1 to 16384; nil for the one that the graph's placeholder fixes.
         public var height: Int?
         /// The network input's width in pixels, 1 to 16384; nil for the one that the graph's placeholder fixes.

@@ -54,16 +54,16 @@ final class GraphConsistencyTests: XCTestCase {
                 }
             ),
         ] as [(String, GraphWriter)] {
-            assertFails(.invalidGraph, saying: "'bad'", text) { try writer.model(allowUnsafe: true) }
+            assertFails(.invalidGraph, saying: "'bad'", text) { try writer.checkAll() }
         }
-        XCTAssertNoThrow(try graph { $0.node("good", "Pack", $1, $1, attributes: ["N": Attribute.integer(2)]) }.model())
+        XCTAssertNoThrow(try graph { $0.node("good", "Pack", $1, $1, attributes: ["N": Attribute.integer(2)]) }.checkAll())
         XCTAssertNoThrow(
             try graph { graph, input in
                 graph.node("sizes", "Const", attributes: ["dtype": Attribute.int32, "value": integers([3])])
                 graph.node("good", "SplitV", input, "sizes", "sizes", attributes: ["num_split": Attribute.integer(3)])
                 graph.node("switch", "Switch", input, input)
                 graph.node("exit", "Exit", "switch")
-            }.model())
+            }.checkAll())
     }
 
     private func check(_ write: (inout GraphWriter) -> Void) throws {

@@ -47,18 +47,18 @@ final class GraphExpansionTests: XCTestCase {
         for call in calls {
             let graph = self.graph(["a": [call], "b": [Wire.node("r", "Relu", ["x"])]])
             assertFails(.invalidGraph, saying: "the function 'a' calls itself", "Freeze") {
-                try graph.model(allowUnsafe: true)
+                try graph.checkAll()
             }
         }
     }
 
     func testAFunctionThatCallsItselfThroughOthersIsRefused() throws {
         assertFails(.invalidGraph, saying: "calls itself") {
-            try graph(["a": [call("b")], "b": [call("c")], "c": [Wire.node("n", "b", ["x"])]]).model()
+            try graph(["a": [call("b")], "b": [call("c")], "c": [Wire.node("n", "b", ["x"])]]).checkAll()
         }
-        XCTAssertNoThrow(try graph(["c": [], "a": [call("b"), call("c", "n")], "b": [call("c")]]).model())
+        XCTAssertNoThrow(try graph(["c": [], "a": [call("b"), call("c", "n")], "b": [call("c")]]).checkAll())
         // Also where nothing calls it.
-        assertFails(.invalidGraph, saying: "'d' calls itself") { try graph(["a": [], "d": [call("d")]]).model() }
+        assertFails(.invalidGraph, saying: "'d' calls itself") { try graph(["a": [], "d": [call("d")]]).checkAll() }
     }
 
     /// TensorFlow may put a function in place of another one of the same interface.
@@ -72,19 +72,19 @@ final class GraphExpansionTests: XCTestCase {
             }
             return graph
         }
-        XCTAssertNoThrow(try graph(interface: "gru").model())
-        assertFails(.invalidGraph, saying: "calls itself") { try graph(interface: "lstm").model() }
+        XCTAssertNoThrow(try graph(interface: "gru").checkAll())
+        assertFails(.invalidGraph, saying: "calls itself") { try graph(interface: "lstm").checkAll() }
     }
 
     func testAFunctionThatTheCallerGivesIsNotCalled() {
         let body = Wire.node("n", "PartitionedCall", ["x"], attributes: ["f": Wire.text(9, "g")])
         assertFails(.invalidGraph, saying: "node 'n' of function 'a'", "that the caller gives") {
-            try graph(["a": [body]]).model()
+            try graph(["a": [body]]).checkAll()
         }
     }
 
     func testFunctionsHaveNamesOfTheirOwn() {
-        assertFails(.invalidGraph, saying: "two functions are named 'a'") { try graph(["a": [], "a": []]).model() }
+        assertFails(.invalidGraph, saying: "two functions are named 'a'") { try graph(["a": [], "a": []]).checkAll() }
     }
 
     // MARK: Size
@@ -101,10 +101,10 @@ final class GraphExpansionTests: XCTestCase {
 
     func testTheNodesThatCallsStandForAreBounded() throws {
         // 2 + 4 + ... + 2^16 nodes, and the node of 'a'.
-        XCTAssertNoThrow(try doubling(16).model())
+        XCTAssertNoThrow(try doubling(16).checkAll())
         for count in [17, 40, 60] {
             assertFails(.invalidGraph, saying: "'two' (PartitionedCall)", "more than 200000 nodes") {
-                try doubling(count).model(allowUnsafe: true)
+                try doubling(count).checkAll()
             }
         }
     }
@@ -116,8 +116,8 @@ final class GraphExpansionTests: XCTestCase {
             graph.function("f\(count)", body: [Wire.node("r", "Relu", ["x"])])
             return graph
         }
-        XCTAssertNoThrow(try nested(63).model())
-        assertFails(.invalidGraph, saying: "65 deep; at most 64") { try nested(64).model() }
+        XCTAssertNoThrow(try nested(63).checkAll())
+        assertFails(.invalidGraph, saying: "65 deep; at most 64") { try nested(64).checkAll() }
     }
 
     // MARK: Depth
@@ -136,13 +136,13 @@ final class GraphExpansionTests: XCTestCase {
     }
 
     func testDepthIsBounded() throws {
-        XCTAssertNoThrow(try chain(10_000).model())
+        XCTAssertNoThrow(try chain(10_000).checkAll())
         for control in [false, true] {
             assertFails(.invalidGraph, saying: "'n10001'", "a chain of more than 10000 nodes") {
-                try chain(10_001, control: control).model(allowUnsafe: true)
+                try chain(10_001, control: control).checkAll()
             }
         }
-        assertFails(.invalidGraph, saying: "'n10001'") { try chain(100_000).model() }
+        assertFails(.invalidGraph, saying: "'n10001'") { try chain(100_000).checkAll() }
     }
 
     func testDepthGoesThroughFunctions() throws {
@@ -157,14 +157,14 @@ final class GraphExpansionTests: XCTestCase {
             graph.function("a", body: body)
             return graph
         }
-        XCTAssertNoThrow(try graph(9).model())
-        assertFails(.invalidGraph, saying: "'call9' (PartitionedCall)", "chain") { try graph(10).model() }
+        XCTAssertNoThrow(try graph(9).checkAll())
+        assertFails(.invalidGraph, saying: "'call9' (PartitionedCall)", "chain") { try graph(10).checkAll() }
     }
 
     func testACycleInAFunctionIsRefused() {
         let body = [Wire.node("n", "Relu", ["m:activations:0"]), Wire.node("m", "Relu", ["n:activations:0"])]
         assertFails(.invalidGraph, saying: "the function 'a' has a cycle through 'm'") {
-            try graph(["a": body]).model()
+            try graph(["a": body]).checkAll()
         }
     }
 }

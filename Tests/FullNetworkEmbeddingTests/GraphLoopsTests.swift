@@ -41,10 +41,10 @@ final class GraphLoopsTests: XCTestCase {
             ] {
                 let graph = loop(operation, condition: condition, body: body)
                 if ends {
-                    XCTAssertNoThrow(try graph.model(allowUnsafe: true))
+                    XCTAssertNoThrow(try graph.checkAll())
                 } else {
                     assertFails(.invalidGraph, saying: "'loop' (\(operation))", "never end", "freeze") {
-                        try graph.model(allowUnsafe: true)
+                        try graph.checkAll()
                     }
                 }
             }
@@ -72,9 +72,9 @@ final class GraphLoopsTests: XCTestCase {
             graph.placeholder("input", [-1, 8, 8, 3])
             for node in nodes(condition, next: next) { graph.append(Wire.bytes(1, node)) }
             if ends {
-                XCTAssertNoThrow(try graph.model(), "\(condition), \(next)")
+                XCTAssertNoThrow(try graph.checkAll(), "\(condition), \(next)")
             } else {
-                assertFails(.invalidGraph, saying: "'go' (LoopCond)", "never end") { try graph.model() }
+                assertFails(.invalidGraph, saying: "'go' (LoopCond)", "never end") { try graph.checkAll() }
             }
         }
     }
@@ -83,6 +83,6 @@ final class GraphLoopsTests: XCTestCase {
         var graph = GraphWriter()
         graph.placeholder("input", [-1, 8, 8, 3])
         graph.function("f", body: nodes("less", next: "same"))
-        assertFails(.invalidGraph, saying: "'go' (LoopCond)", "never end") { try graph.model() }
+        assertFails(.invalidGraph, saying: "'go' (LoopCond)", "never end") { try graph.checkAll() }
     }
 }

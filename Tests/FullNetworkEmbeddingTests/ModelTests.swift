@@ -101,11 +101,12 @@ final class ModelTests: XCTestCase {
             graph.placeholder("input", [-1, 8, 8, 3])
             graph.constant("weights", [3, 3, 3, 8])
             graph.node("conv", "Conv2D", "input", "weights", attributes: ["data_format": Attribute.text(layout)])
-            let model = try graph.model()
+            let checks = GraphChecks(
+                try graph.model(), input: TensorName("input"), taps: [TensorName("conv")])
             if isRefused {
-                assertFails(.unsupportedTensor, saying: "'conv'", layout, "NHWC") { try model.checkLayout() }
+                assertFails(.unsupportedTensor, saying: "'conv'", layout, "NHWC") { try checks.run() }
             } else {
-                XCTAssertNoThrow(try model.checkLayout())
+                XCTAssertNoThrow(try checks.run())
             }
         }
     }

@@ -24,8 +24,8 @@ final class TensorShapesTests: XCTestCase {
 
         func check(_ layer: String, height: Int = 32, width: Int = 32) throws {
             let model = try graph.model(allowUnsafe: true)
-            let selected = LayerSelection.Selected(name: TensorName(node: layer, output: 0), kind: .other)
-            try model.checkShapes(input: model.input(named: "input"), layers: [selected], height: height, width: width)
+            let checks = GraphChecks(model, input: TensorName("input"), taps: [model.tensorName(layer)])
+            try checks.checkShapes(image: [model.input(named: "input").batch ?? 1, height, width, 3])
         }
     }
 
@@ -168,7 +168,7 @@ final class TensorShapesTests: XCTestCase {
         ] {
             let network = network(operation, attribute: attribute)
             // 32 * 512 is 16384, and 16384^2 * 4 is more than 2^28.
-            assertFails(.invalidGraph, saying: "'tile' (Tile) of function 'grow'", "[1, 16384, 16384, 4]") {
+            assertFails(.invalidGraph, saying: "'call/tile' (Tile)", "[1, 16384, 16384, 4]") {
                 try network.check("call")
             }
         }

@@ -14,12 +14,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         fne_model *model = NULL;
         if (fne_model_open_memory(bytes, size, &options, &model) != FNE_OK) continue;
         uint64_t count = 0;
-        if (fne_model_tensor_count(model, &count) != FNE_OK || count > size) abort();
+        // The bodies of functions stand in place of their calls, up to 200,000 nodes.
+        if (fne_model_tensor_count(model, &count) != FNE_OK || count > size + 200000) abort();
         for (uint64_t i = 0; i < count; ++i) {
             fne_tensor_info tensor;
             fne_tensor_info_init(&tensor, sizeof tensor);
             if (fne_model_tensor_info(model, i, &tensor) != FNE_OK) abort();
-            if (strlen(tensor.name) > 3 * size || tensor.channels < -1) abort();
+            if (strlen(tensor.name) > 200 * size || tensor.channels < -1) abort();
         }
         fne_model_close(model);
     }

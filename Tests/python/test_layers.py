@@ -192,8 +192,29 @@ def test_truncated_graph_is_an_error_or_a_smaller_graph(network):
 def test_unsafe_operation_is_refused():
     graph = graph_of(lambda x: tf.add(x, tf.strings.to_number(tf.io.read_file("/etc/hostname", name="spy")), "y"))
     with pytest.raises(fne.UnsafeGraphError, match="node 'spy' is a 'ReadFile'"):
-        fne.Model(graph)
-    assert fne.Model(graph, allow_unsafe=True).tensors()
+        fne.Extractor(graph, layers="y", size=(8, 8))
+    assert fne.Extractor(fne.Model(graph, allow_unsafe=True), layers="y", size=(8, 8)).feature_count == 3
+
+
+def test_what_the_layers_do_not_need_is_no_fault():
+    """A graph that decodes files in front of its images. TensorFlow gets what follows the input that is named."""
+    from tensorflow.compat import v1
+
+    kernel = np.random.default_rng(4).normal(size=(3, 3, 3, 5)).astype(np.float32)
+    with v1.Graph().as_default() as graph:
+        name = v1.placeholder(tf.string, [], name="name")
+        decoded = tf.io.decode_jpeg(tf.io.read_file(name), channels=3, name="decoded")
+        image = tf.expand_dims(tf.cast(decoded, tf.float32), 0, name="image")
+        layer = tf.nn.relu(tf.nn.conv2d(image / 255, kernel, 1, "SAME", name="c"), name="r")
+        v1.io.write_file("/nowhere/written", tf.io.serialize_tensor(layer), name="written")
+    data = graph.as_graph_def().SerializeToString()
+    pixels = np.random.default_rng(5).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    with fne.Extractor(data, input_tensor="image", size=(8, 8)) as extractor:
+        found = extractor.extract(list(pixels)).features
+    wanted = tf.reduce_mean(tf.nn.relu(tf.nn.conv2d(pixels.astype(np.float32) / 255, kernel, 1, "SAME")), [1, 2]).numpy()
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+    with pytest.raises(fne.InvalidArgumentError, match="'name' .string., which cannot be given a value"):
+        fne.Extractor(data, input_tensor="image", layers="decoded", size=(8, 8))
 
 
 def test_unsafe_operation_in_a_function_body_is_refused():
@@ -201,9 +222,9 @@ def test_unsafe_operation_in_a_function_body_is_refused():
     def inner(x):
         return x + tf.strings.to_number(tf.io.read_file("/etc/hostname", name="hidden"))
 
-    graph = graph_of(lambda x: inner(x))
+    graph = graph_of(lambda x: tf.identity(inner(x), "y"))
     with pytest.raises(fne.UnsafeGraphError, match="'hidden' of function '.*inner.*' is a 'ReadFile'"):
-        fne.Model(graph)
+        fne.Extractor(graph, layers="y", size=(8, 8))
 
 
 def varint(field, value):
@@ -241,7 +262,7 @@ def test_fields_that_other_readers_see_differently_are_refused():
             fne.Model(content)
         assert not isinstance(caught.value, fne.UnsafeGraphError)
     with pytest.raises(fne.UnsafeGraphError):
-        fne.Model(part(1, name, unsafe))
+        fne.Extractor(part(1, part(1, "x"), part(2, "Placeholder")) + part(1, name, unsafe), "x", "spy", (8, 8))
 
 
 def test_constants_together_are_bounded():
@@ -251,8 +272,10 @@ def test_constants_together_are_bounded():
         part(1, part(1, f"c{i}"), part(2, "Const"), part(5, part(1, "value"), part(2, part(8, varint(1, 1), shape))))
         for i in range(100)
     ]
+    nodes.append(part(1, part(1, "sum"), part(2, "AddN"), *(part(3, f"c{i}") for i in range(100))))
+    nodes.append(part(1, part(1, "x"), part(2, "Placeholder")))
     with pytest.raises(fne.GraphError, match="more memory than the graph can fill"):
-        fne.Model(b"".join(nodes))
+        fne.Extractor(b"".join(nodes), "x", "sum", (8, 8))
 
 
 def test_channels_first_is_refused():

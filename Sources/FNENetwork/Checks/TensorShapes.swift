@@ -44,15 +44,18 @@ struct TensorShapes {
     ///   - needed: the nodes that run
     ///   - input: the tensor that images are fed to
     ///   - image: its shape for one image, or for the only batch size that the graph takes
+    /// - Returns: for each node the shape of its first output; nil where it is not known.
     /// - Throws: `.invalidGraph`, with the name of the node.
+    @discardableResult
     static func check(
         _ graph: GraphDefinition, _ topology: GraphTopology, needed: Set<Int>, input: TensorName, image: [Int]
-    ) throws {
+    ) throws -> [[Int]?] {
         var shapes = TensorShapes(graph, image: image)
         let fed = input.output == 0 ? graph.index[input.node].map { ($0, Tensor(shape: image)) } : nil
-        try shapes.follow(graph.nodes, topology.order.filter(needed.contains), of: "", fed: fed) {
+        let outputs = try shapes.follow(graph.nodes, topology.order.filter(needed.contains), of: "", fed: fed) {
             graph.index[$0.name]
         }
+        return outputs.map { $0.known.first?.tensor.shape }
     }
 
     private init(_ graph: GraphDefinition, image: [Int]) {

@@ -39,4 +39,46 @@ enum DataType: Int, Sendable {
         case .complex128, .string, .resource, .variant: 16
         }
     }
+
+    /// The first number of little-endian bytes of this type; nil for types that are no plain numbers.
+    func number(in bytes: UnsafeRawBufferPointer) -> Double? {
+        guard bytes.count >= byteCount else { return nil }
+        func load<Number: FixedWidthInteger & BitwiseCopyable>(_ type: Number.Type) -> Number {
+            Number(littleEndian: bytes.loadUnaligned(as: Number.self))
+        }
+        return switch self {
+        case .float32: Double(Float(bitPattern: load(UInt32.self)))
+        case .float64: Double(bitPattern: load(UInt64.self))
+        case .float16, .bfloat16: number(half: load(UInt16.self))
+        case .int32: Double(load(Int32.self))
+        case .int64: Double(load(Int64.self))
+        case .int16: Double(load(Int16.self))
+        case .int8: Double(load(Int8.self))
+        case .uint8: Double(load(UInt8.self))
+        case .uint16: Double(load(UInt16.self))
+        case .uint32: Double(load(UInt32.self))
+        case .uint64: Double(load(UInt64.self))
+        case .bool: load(UInt8.self) == 0 ? 0 : 1
+        default: nil
+        }
+    }
+
+    /// The number that 16 bits stand for in the two types of half precision.
+    func number(half bits: UInt16) -> Double? {
+        switch self {
+        case .bfloat16: Double(Float(bitPattern: UInt32(bits) << 16))
+        case .float16: Self.float16(bits)
+        default: nil
+        }
+    }
+
+    /// The number of IEEE 754's binary16.
+    private static func float16(_ bits: UInt16) -> Double {
+        let exponent = Int(bits >> 10 & 0x1f)
+        let fraction = Double(bits & 0x3ff) / 1024
+        let sign: Double = bits >> 15 == 0 ? 1 : -1
+        if exponent == 0x1f { return fraction == 0 ? sign * .infinity : .nan }
+        let power = Double(sign: .plus, exponent: max(exponent, 1) - 15, significand: 1)
+        return sign * power * (exponent == 0 ? fraction : 1 + fraction)
+    }
 }

@@ -33,8 +33,28 @@ struct GraphDefinition {
         fileprivate var attributeNames: Set<String> = []
         /// Whether an attribute asks for XLA.
         var asksForXLA: Bool { attributeNames.contains(where: GraphDefinition.isForXLA) }
-        /// The bytes of the node's message in the serialized graph; empty for a node in a function's body.
+        /// The bytes of the node's message in the serialized graph.
         fileprivate(set) var range = 0..<0
+
+        /// A node that was read.
+        fileprivate init() {}
+
+        /// A node that no file holds.
+        ///
+        /// - Parameter given: serialized AttrValue messages
+        init(_ name: String, operation: String, inputs: [Input], attributes given: GraphEditor.Attributes) throws {
+            self.name = name
+            self.operation = operation
+            facts = Operation.named(operation)
+            self.inputs = inputs
+            for (key, value) in given { try setAttribute(key, value) }
+        }
+
+        /// Gives the node an attribute, in place of one of that name.
+        mutating func setAttribute(_ name: String, _ value: [UInt8]) throws {
+            attributes[name] = try value.withUnsafeBytes { try GraphDefinition.attribute($0) }
+            attributeNames.insert(name)
+        }
     }
 
     enum Attribute {
@@ -58,6 +78,8 @@ struct GraphDefinition {
         var type = DataType.unknown
         var shape: [Int]? = []
         var integers: [Int] = []
+        /// The value of a constant of one number or one truth value, which is 0 or 1.
+        var scalar: Double?
 
         /// Constants of more values than this are weights or indices. Their values are skipped.
         static let fewIntegers = 64
@@ -70,6 +92,8 @@ struct GraphDefinition {
         var name = ""
         /// The names of its arguments.
         var arguments: [String] = []
+        /// Whether an argument or a result stands for a list of tensors.
+        var hasLists = false
         /// The names of its results.
         var results: [String] = []
         /// The tensors that the results are, by the results' names.
@@ -130,10 +154,8 @@ struct GraphDefinition {
         while let (field, value) = try reader.next() {
             switch field {
             case 1:
-                var node = try Self.node(value.message())
-                node.range = try Self.range(of: value.message(), in: bytes)
-                nodes.append(node)
-            case 2: try readLibrary(value.message())
+                nodes.append(try Self.node(value.message(), in: bytes))
+            case 2: try readLibrary(value.message(), in: bytes)
             case 3: _ = try value.varint() // version
             case 4, 5: _ = try value.message() // versions, debug information
             default:
@@ -154,6 +176,27 @@ struct GraphDefinition {
                     .invalidGraph, "node '\(node.name)' reads '\(input.name)', but the graph has no such node")
             }
         }
+    }
+
+    /// The graph of some of the nodes, with the functions that they call.
+    func part(_ numbers: Set<Int>) -> GraphDefinition {
+        guard numbers.count < nodes.count || !functions.isEmpty else { return self }
+        var part = self
+        part.nodes = nodes.indices.filter(numbers.contains).map { nodes[$0] }
+        part.index = Dictionary(part.nodes.enumerated().map { ($1.name, $0) }) { first, _ in first }
+        if functions.isEmpty { return part }
+        let all = Dictionary(functions.map { ($0.name, $0) }) { first, _ in first }
+        var called = Set<String>()
+        var pending = part.nodes
+        while let node = pending.popLast() {
+            for name in [node.operation] + node.attributes.values.flatMap(\.functions) {
+                if let function = all[name], called.insert(name).inserted { pending += function.nodes }
+            }
+        }
+        // TensorFlow may call another function of the same interface.
+        let interfaces = Set(called.compactMap { all[$0]?.interface })
+        part.functions = functions.filter { called.contains($0.name) || $0.interface.map(interfaces.contains) ?? false }
+        return part
     }
 
     /// The number of the node that a user names; nil where there is none.
@@ -195,14 +238,14 @@ struct GraphDefinition {
         }
     }
 
-    private mutating func readLibrary(_ bytes: UnsafeRawBufferPointer) throws {
+    private mutating func readLibrary(_ bytes: UnsafeRawBufferPointer, in graph: UnsafeRawBufferPointer) throws {
         var reader = ProtobufReader(bytes)
         while let (field, value) = try reader.next() {
-            if field == 1 { try readFunction(value.message()) }
+            if field == 1 { try readFunction(value.message(), in: graph) }
         }
     }
 
-    private mutating func readFunction(_ bytes: UnsafeRawBufferPointer) throws {
+    private mutating func readFunction(_ bytes: UnsafeRawBufferPointer, in graph: UnsafeRawBufferPointer) throws {
         var function = Function()
         var reader = ProtobufReader(bytes)
         var singular = SingularFields()
@@ -212,7 +255,7 @@ struct GraphDefinition {
                 try singular.take(field)
                 try Self.readSignature(value.message(), of: &function)
             case 3:
-                let node = try Self.node(value.message())
+                let node = try Self.node(value.message(), in: graph)
                 function.asksForXLA = function.asksForXLA || node.asksForXLA
                 function.nodes.append(node)
             case 4:
@@ -240,18 +283,19 @@ struct GraphDefinition {
             case 1:
                 try singular.take(field)
                 function.name = try name(value, of: "a function")
-            case 2: function.arguments.append(try argumentName(value.message()))
-            case 3: function.results.append(try argumentName(value.message()))
+            case 2: function.arguments.append(try argumentName(value.message(), of: &function))
+            case 3: function.results.append(try argumentName(value.message(), of: &function))
             default: break
             }
         }
     }
 
-    private static func argumentName(_ bytes: UnsafeRawBufferPointer) throws -> String {
+    private static func argumentName(_ bytes: UnsafeRawBufferPointer, of function: inout Function) throws -> String {
         var result = ""
         var reader = ProtobufReader(bytes)
         while let (field, value) = try reader.next() {
             if field == 1 { result = try name(value, of: "an argument or a result of a function") }
+            if field == 5 || field == 6 { function.hasLists = true } // number_attr, type_list_attr
         }
         return result
     }
@@ -292,8 +336,9 @@ struct GraphDefinition {
                 + "Rename it, and freeze the model again")
     }
 
-    private static func node(_ bytes: UnsafeRawBufferPointer) throws -> Node {
+    private static func node(_ bytes: UnsafeRawBufferPointer, in graph: UnsafeRawBufferPointer) throws -> Node {
         var node = Node()
+        node.range = try range(of: bytes, in: graph)
         var reader = ProtobufReader(bytes)
         var singular = SingularFields()
         while let (field, value) = try reader.next() {
@@ -336,7 +381,7 @@ struct GraphDefinition {
     }
 
     /// - Parameter depth: how many functions the attribute is given to
-    private static func attribute(_ bytes: UnsafeRawBufferPointer, depth: Int = 0) throws -> Attribute? {
+    fileprivate static func attribute(_ bytes: UnsafeRawBufferPointer, depth: Int = 0) throws -> Attribute? {
         var reader = ProtobufReader(bytes)
         var result: Attribute?
         var singular = SingularFields()
@@ -431,7 +476,34 @@ struct GraphDefinition {
                     + "its variables as constants")
         }
         if let content, !content.isEmpty { constant.integers = integers(content, type: constant.type) }
+        if constant.shape?.allSatisfy({ $0 == 1 }) ?? false { constant.scalar = try scalar(bytes, type: constant.type) }
         return constant
+    }
+
+    /// The first value of a TensorProto.
+    private static func scalar(_ bytes: UnsafeRawBufferPointer, type: DataType) throws -> Double? {
+        var reader = ProtobufReader(bytes)
+        while let (field, value) = try reader.next() {
+            switch (field, value) {
+            case (4, .bytes(let content)) where !content.isEmpty: return type.number(in: content)
+            case (5, .fixed32(let bits)): return Double(Float(bitPattern: bits))
+            case (5, .bytes(let packed)): return DataType.float32.number(in: packed)
+            case (6, .fixed64(let bits)): return Double(bitPattern: bits)
+            case (6, .bytes(let packed)): return DataType.float64.number(in: packed)
+            case (7, .varint(let number)), (10, .varint(let number)): return Double(Int64(bitPattern: number))
+            case (11, .varint(let number)): return number == 0 ? 0 : 1
+            case (13, .varint(let bits)): return type.number(half: UInt16(truncatingIfNeeded: bits))
+            case (7, .bytes(let packed)), (10, .bytes(let packed)):
+                var reader = ProtobufReader(packed)
+                if let number = try reader.nextPacked() { return Double(Int64(bitPattern: number)) }
+            case (11, .bytes(let packed)): return packed.first.map { $0 == 0 ? 0 : 1 }
+            case (13, .bytes(let packed)):
+                var reader = ProtobufReader(packed)
+                return try reader.nextPacked().flatMap { type.number(half: UInt16(truncatingIfNeeded: $0)) }
+            default: break
+            }
+        }
+        return [.string, .complex64, .complex128, .unknown].contains(type) ? nil : 0 // a tensor without values is zero
     }
 
     /// Appends a repeated field's numbers. They are written one by one, or many in one packed field.

@@ -57,6 +57,20 @@ struct GraphTopology: Sendable {
         return found
     }
 
+    /// The nodes that some tensors need, up to the input. What only the input's own value needs does not run. The input's
+    /// placeholder belongs to them.
+    func needed(for tensors: [TensorName], input: TensorName) -> Set<Int> {
+        var pending = tensors.filter { $0 != input }.compactMap { graph.index[$0.node] }
+        if let number = graph.index[input.node], graph.nodes[number].isAny(.placeholder) { pending.append(number) }
+        var found = Set(pending)
+        while let number = pending.popLast() {
+            for edge in graph.nodes[number].inputs where edge.isControl || TensorName(edge) != input {
+                if let next = graph.index[edge.name], found.insert(next).inserted { pending.append(next) }
+            }
+        }
+        return found
+    }
+
     /// The Const node that a node passes on, by way of operations with these traits. Nil where there is none within 16
     /// nodes.
     func storedConstant(_ number: Int, through traits: Operation.Traits = .keepsBits) -> Int? {

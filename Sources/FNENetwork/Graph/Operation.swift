@@ -41,6 +41,10 @@ struct Operation: Sendable {
         static let makesSizes = Traits(rawValue: 1 << 15)
         /// The sizes among its inputs are sides of maps, or are added to sides.
         static let sizesAreSides = Traits(rawValue: 1 << 16)
+        /// It tells something to the user, and no layer needs it.
+        static let reports = Traits(rawValue: 1 << 17)
+        /// It draws random numbers.
+        static let random = Traits(rawValue: 1 << 18)
 
         /// Sums, differences, products and quotients. With a constant, each is an affine function of the other input.
         static let affine: Traits = [.addition, .subtraction, .scaling]
@@ -216,6 +220,19 @@ struct Operation: Sendable {
         ("TopKV2", Operation([.computes, .decides])),
         ("InTopKV2", Operation([.computes, .decides])),
 
+        // Reports, which are taken out of the graph.
+        ("Assert", Operation([.computes, .reports])),
+        ("AudioSummary", Operation(.reports)),
+        ("AudioSummaryV2", Operation(.reports)),
+        ("HistogramSummary", Operation(.reports)),
+        ("ImageSummary", Operation(.reports)),
+        ("MergeSummary", Operation(.reports)),
+        ("Print", Operation(.reports)),
+        ("PrintV2", Operation(.reports)),
+        ("ScalarSummary", Operation(.reports)),
+        ("TensorSummary", Operation(.reports)),
+        ("TensorSummaryV2", Operation(.reports)),
+
         // Operations with sizes, by which a few bytes can ask for terabytes.
         ("CropAndResize", Operation([.computes, .sizesAreSides], sizes: [3])),
         ("MirrorPad", Operation([.computes, .sizesAreSides], sizes: [1], follows: .first)),
@@ -242,7 +259,7 @@ struct Operation: Sendable {
 
     /// The operations that only compute, without further facts.
     private static let computing = """
-        Acos Acosh All Angle Any ArgMin Asin Asinh Assert Atan Atan2 Atanh AvgPool3D Bitcast BroadcastArgs Bucketize
+        Acos Acosh All Angle Any ArgMin Asin Asinh Atan Atan2 Atanh AvgPool3D Bitcast BroadcastArgs Bucketize
         Ceil Complex ComplexAbs Concat ConcatOffset Const ControlTrigger Conv Conv2DBackpropInputV2 Cos Cosh Cross
         Cumprod Cumsum DepthToSpace Dequantize Diag DiagPart Dilation2D DivNoNan Einsum Enter Equal Erfinv Exit
         Floor FloorDiv FloorMod Gather GatherNd GatherV2 If Imag InTopK Invert InvertPermutation IsFinite IsInf

@@ -29,14 +29,16 @@ struct LayerAnalysis {
 
     private let graph: GraphDefinition
     private let topology: GraphTopology
+    private let controlFlow: ControlFlow
     /// The kind of layer that each node is; nil for one that is no layer.
     private var kinds: [TensorKind?]
     /// For each node, what can be reached from its outputs.
     private var ahead: [Ahead]
 
-    init(_ graph: GraphDefinition, _ topology: GraphTopology) {
+    init(_ graph: GraphDefinition, _ topology: GraphTopology, _ controlFlow: ControlFlow) {
         self.graph = graph
         self.topology = topology
+        self.controlFlow = controlFlow
         kinds = Array(repeating: nil, count: graph.nodes.count)
         ahead = Array(repeating: Ahead(), count: graph.nodes.count)
         for number in topology.order { kinds[number] = kind(number) }
@@ -72,7 +74,8 @@ struct LayerAnalysis {
 
     /// The kind of layer that a node is; nil where it is no layer.
     private func kind(_ number: Int) -> TensorKind? {
-        guard !isConstant[number], let kind = graph.nodes[number].facts.layer else { return nil }
+        guard !isConstant[number], !controlFlow.contains(number), let kind = graph.nodes[number].facts.layer
+        else { return nil }
         guard kind == .dense else { return kind }
         let inputs = inputs[number]
         return inputs.count == 2 && isConstant[inputs[0]] != isConstant[inputs[1]] ? .dense : nil
@@ -158,6 +161,8 @@ struct LayerAnalysis {
         var open = valueReaders(tensor).count // edges that lead out of the nodes that were visited
         var pending = Set(valueReaders(tensor))
         while region.count <= Self.composedLimit, !pending.isEmpty {
+            // More nodes than this cannot all be part of it.
+            guard pending.count <= Self.composedLimit else { return nil }
             // Take a node whose inputs are all visited. Without one, x meets other tensors, and this is no activation.
             guard let next = pending.sorted().first(where: { isPointwise($0, on: region) }) else { return nil }
             pending.remove(next)

@@ -88,14 +88,14 @@ struct GraphEditor {
         return writer.bytes
     }
 
-    private static func write(_ key: String, _ value: [UInt8], to writer: inout ProtobufWriter) {
+    static func write(_ key: String, _ value: [UInt8], to writer: inout ProtobufWriter) {
         writer.message(5) {
             $0.text(1, key)
             $0.bytes(2, value)
         }
     }
 
-    private static func key(of entry: UnsafeRawBufferPointer) throws -> String {
+    static func key(of entry: UnsafeRawBufferPointer) throws -> String {
         var reader = ProtobufReader(entry)
         while let (field, value) = try reader.next() {
             if field == 1 { return try value.string() }
@@ -138,17 +138,7 @@ struct GraphEditor {
     /// The changed graph as a serialized GraphDef.
     func serialized() throws -> Bytes {
         try model.serialized.withBytes { original in
-            var pieces: [(header: [UInt8], content: UnsafeRawBufferPointer?, bytes: [UInt8])] = []
-            func append(_ field: Int, _ content: UnsafeRawBufferPointer) {
-                var header = ProtobufWriter()
-                header.header(field, length: content.count)
-                pieces.append((header.bytes, content, []))
-            }
-            func append(_ field: Int, _ bytes: [UInt8]) {
-                var header = ProtobufWriter()
-                header.header(field, length: bytes.count)
-                pieces.append((header.bytes, nil, bytes))
-            }
+            var writer = GraphFileWriter()
             let libraryAsksForXLA = model.graph.functions.contains(where: \.asksForXLA)
             var number = 0
             var reader = ProtobufReader(original)
@@ -156,43 +146,71 @@ struct GraphEditor {
                 guard field == 1 else {
                     if field == 2, libraryAsksForXLA {
                         try Reserve.prepare(8 * value.message().count)
-                        append(field, try Self.withoutXLA(library: value.message()))
-                    } else if case .bytes(let content) = value {
-                        append(field, content) // the library of functions or the versions
+                        writer.append(field, try Self.withoutXLA(library: value.message()))
                     } else {
-                        var writer = ProtobufWriter()
-                        writer.field(field, value) // the version of graphs from before there were versions
-                        pieces.append((writer.bytes, nil, []))
+                        writer.append(field, value)
                     }
                     continue
                 }
                 defer { number += 1 }
                 if dropped.contains(number) { continue }
                 if let bytes = replaced[number] {
-                    append(1, bytes)
+                    writer.append(1, bytes)
                 } else if model.graph.nodes[number].asksForXLA {
-                    append(1, try edited(number))
+                    writer.append(1, try edited(number))
                 } else {
-                    append(1, try value.message())
+                    writer.append(1, try value.message())
                 }
             }
-            for bytes in added { append(1, bytes) }
-
-            let size = pieces.reduce(0) { $0 + $1.header.count + ($1.content?.count ?? $1.bytes.count) }
-            let result = try Bytes(count: size)
-            result.withNumbers(of: UInt8.self) { target in
-                var position = 0
-                func copy(_ bytes: UnsafeRawBufferPointer) {
-                    if let start = bytes.baseAddress { memcpy(target + position, start, bytes.count) }
-                    position += bytes.count
-                }
-                for piece in pieces {
-                    piece.header.withUnsafeBytes(copy)
-                    if let content = piece.content { copy(content) } else { piece.bytes.withUnsafeBytes(copy) }
-                }
-            }
-            return result
+            for bytes in added { writer.append(1, bytes) }
+            return try writer.joined()
         }
+    }
+}
+
+/// Joins the fields of a GraphDef. Bytes that are lent must outlive it.
+struct GraphFileWriter {
+    private var pieces: [(header: [UInt8], content: UnsafeRawBufferPointer?, bytes: [UInt8])] = []
+
+    /// Appends a field whose bytes are lent.
+    mutating func append(_ field: Int, _ content: UnsafeRawBufferPointer) {
+        pieces.append((Self.header(field, content.count), content, []))
+    }
+
+    mutating func append(_ field: Int, _ bytes: [UInt8]) {
+        pieces.append((Self.header(field, bytes.count), nil, bytes))
+    }
+
+    /// Appends a field as it was read: the library of functions, or the versions.
+    mutating func append(_ field: Int, _ value: ProtobufReader.Value) {
+        if case .bytes(let content) = value { return append(field, content) }
+        var writer = ProtobufWriter()
+        writer.field(field, value) // the version of graphs from before there were versions
+        pieces.append((writer.bytes, nil, []))
+    }
+
+    /// The fields one after the other.
+    func joined() throws -> Bytes {
+        let size = pieces.reduce(0) { $0 + $1.header.count + ($1.content?.count ?? $1.bytes.count) }
+        let result = try Bytes(count: size)
+        result.withNumbers(of: UInt8.self) { target in
+            var position = 0
+            func copy(_ bytes: UnsafeRawBufferPointer) {
+                if let start = bytes.baseAddress { memcpy(target + position, start, bytes.count) }
+                position += bytes.count
+            }
+            for piece in pieces {
+                piece.header.withUnsafeBytes(copy)
+                if let content = piece.content { copy(content) } else { piece.bytes.withUnsafeBytes(copy) }
+            }
+        }
+        return result
+    }
+
+    private static func header(_ field: Int, _ length: Int) -> [UInt8] {
+        var header = ProtobufWriter()
+        header.header(field, length: length)
+        return header.bytes
     }
 }
 

@@ -32,9 +32,7 @@ struct GraphPreparation {
     ) throws {
         let graph = model.graph
         var editor = GraphEditor(model)
-        let tapped = Set(taps.compactMap { graph.index[$0.node] })
-        let roots = tapped.union(graph.index[input.node].map { [$0] } ?? [])
-        needed = model.topology.ancestors(of: roots)
+        needed = model.topology.needed(for: taps, input: input)
         for number in graph.nodes.indices where !needed.contains(number) { editor.drop(number) }
         switch precision {
         case .float32:

@@ -79,6 +79,21 @@ struct GraphBuilder {
         }
     }
 
+    /// Adds a value that is repeated for each row of a batch: [n] + its shape.
+    func repeated(_ value: GraphSimplification.PerImage, rowsOf batch: TF_Output, _ name: String) throws -> TF_Output {
+        let one = try constant(value.content, of: Int32(value.type.rawValue), value.shape, name: name + "/value")
+        let sizes = try operation("Shape", name + "/sizes", [batch]) { _ in }
+        let (zero, first) = (try constant([0], name: name + "/zero"), try constant([1], name: name + "/one"))
+        let rows = try operation("Slice", name + "/rows", [sizes, zero, first]) { _ in }
+        let inner = try constant(value.shape.map { Int32(clamping: $0) }, name: name + "/inner")
+        let axis = try constant(0, name: name + "/axis")
+        let shape = try operation("ConcatV2", name + "/shape") { description in
+            library.api.AddInputList(description, [rows, inner], 2)
+            library.api.AddInput(description, axis)
+        }
+        return try operation("BroadcastTo", name, [one, shape]) { _ in }
+    }
+
     /// A tensor of the imported graph.
     ///
     /// - Throws: `.unknownTensor`.
@@ -133,16 +148,22 @@ struct GraphBuilder {
     }
 
     private func constant(_ values: [Int32], shape: [Int64], name: String) throws -> TF_Output {
-        let size = values.count * MemoryLayout<Int32>.size
-        guard let tensor = library.api.AllocateTensor(Int32(CTF_INT32), shape, Int32(shape.count), size),
+        try constant(
+            values.withUnsafeBytes(Array.init), of: Int32(CTF_INT32), shape.map { Int(clamping: $0) }, name: name)
+    }
+
+    /// Adds a constant of little-endian numbers.
+    private func constant(_ content: [UInt8], of type: Int32, _ shape: [Int], name: String) throws -> TF_Output {
+        let sizes = shape.map(Int64.init)
+        guard let tensor = library.api.AllocateTensor(type, sizes, Int32(shape.count), content.count),
             let memory = library.api.TensorData(tensor)
         else { throw FNEError(.outOfMemory, "TensorFlow gave no tensor") }
         defer { library.api.DeleteTensor(tensor) }
-        values.withUnsafeBytes { bytes in
-            if let start = bytes.baseAddress { memcpy(memory, start, size) }
+        content.withUnsafeBytes { bytes in
+            if let start = bytes.baseAddress { memcpy(memory, start, bytes.count) }
         }
         return try operation("Const", name) { description in
-            library.api.SetAttrType(description, "dtype", Int32(CTF_INT32))
+            library.api.SetAttrType(description, "dtype", type)
             try library.checked("adding \(name)") { library.api.SetAttrTensor(description, "value", tensor, $0) }
         }
     }

@@ -63,17 +63,17 @@ final class TensorFlowSession: @unchecked Sendable {
 
     /// Imports a serialized GraphDef into a graph.
     ///
-    /// - Parameter mapping: a tensor of the imported graph, and the tensor that its readers read instead
+    /// - Parameter mappings: tensors of the imported graph, and the tensors that their readers read instead
     static func importGraph(
         _ serialized: Bytes, into graph: OpaquePointer, library: TensorFlowLibrary, prefix: String,
-        mapping: (from: TensorName, to: TF_Output)? = nil
+        mappings: [(from: TensorName, to: TF_Output)] = []
     ) throws {
         guard let options = library.api.NewImportGraphDefOptions() else {
             throw FNEError(.outOfMemory, "TensorFlow gave no import options")
         }
         defer { library.api.DeleteImportGraphDefOptions(options) }
         library.api.ImportGraphDefOptionsSetPrefix(options, prefix)
-        if let (from, to) = mapping {
+        for (from, to) in mappings {
             guard let output = Int32(exactly: from.output) else {
                 throw FNEError(.unknownTensor, "the graph has no tensor '\(from.text)'")
             }

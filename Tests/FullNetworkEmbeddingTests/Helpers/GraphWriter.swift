@@ -143,6 +143,21 @@ struct GraphWriter {
         try serialized.withUnsafeBytes { try Model(copying: $0, allowUnsafe: allowUnsafe) }
     }
 
+    /// Checks what a tensor needs, as opening an extractor does, but for the shapes.
+    func check(_ tensor: String, allowUnsafe: Bool = false) throws {
+        let model = try model(allowUnsafe: allowUnsafe)
+        try GraphChecks(model, input: TensorName("input"), taps: [model.tensorName(tensor)]).run()
+    }
+
+    /// Checks the whole graph, but for what its operations do and for the shapes.
+    func checkAll() throws {
+        let graph = try definition()
+        try GraphConsistency.check(graph)
+        try GraphSizes.check(graph, size: serialized.count)
+        try GraphExpansion.check(graph, GraphTopology(graph))
+        try GraphLoops.check(graph)
+    }
+
     func definition() throws -> GraphDefinition {
         // The definition holds no pointer into the bytes.
         try serialized.withUnsafeBytes { try GraphDefinition($0) }

@@ -82,6 +82,8 @@ class Extractor:
         precision: "float32", or "bfloat16", where layers multiply bfloat16 and sum float32. That is 1.4 to 1.8 times as
             fast on processors with AVX-512 BF16 or AMX, and 98.6 to 99.8 % of the ternary values are those of float32
             (docs/numerics.md).
+        feeds: values for inputs beside the image, such as `{"phase_train": False}`, in addition to the model's
+            (`fne.Model`)
         float32_layers: how many layers stay float32 with bfloat16, counted from the first; None: 2
         on_error: "raise" ends the call at the first bad image. "skip" makes its row NaN and goes on. Where the disk,
             the network or the memory fails, the image may be good, and the call ends.

@@ -44,7 +44,13 @@ class ImageInfo(ctypes.Structure):
 
 
 class ModelOptions(ctypes.Structure):
-    _fields_ = [("struct_size", c_uint64), ("allow_unsafe", c_int32), ("reserved", c_int32)]
+    _fields_ = [
+        ("struct_size", c_uint64),
+        ("allow_unsafe", c_int32),
+        ("reserved", c_int32),
+        ("feeds", POINTER(c_char_p)),
+        ("feed_count", c_uint64),
+    ]
 
 
 class TensorInfo(ctypes.Structure):
@@ -89,6 +95,8 @@ class ExtractorOptions(ctypes.Structure):
         ("device", c_char_p),
         ("gpu_memory_growth", c_int32),
         ("pad_batches", c_int32),
+        ("feeds", POINTER(c_char_p)),
+        ("feed_count", c_uint64),
     ]
 
 
@@ -236,6 +244,8 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_model_open_memory": [c_char_p, c_uint64, POINTER(ModelOptions), _out],
     "fne_model_tensor_count": [_handle, _size_out],
     "fne_model_tensor_info": [_handle, c_uint64, POINTER(TensorInfo)],
+    "fne_model_note_count": [_handle, _size_out],
+    "fne_model_note": [_handle, c_uint64, POINTER(c_char_p)],
     "fne_select_layers": [
         POINTER(c_char_p),
         c_uint64,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from fne import _ffi, _freeze
 from fne._arguments import path_bytes
 from fne._ffi import check, lib
+from fne._options import set_feeds
 from fne._saved import content
 from fne._selection import select
 from fne.errors import InvalidTypeError, UnknownTensorError
@@ -51,9 +52,13 @@ class Model:
             called by their Keras names as well.
         allow_unsafe: take a graph whose operations are not all on the list of those that only compute. A graph is a
             program, and with this it may read and write files.
+        feeds: values for inputs beside the image, such as `{"phase_train": False}`: numbers, truth values or arrays.
+            Texts such as `["phase_train=false"]` are taken too. A value becomes a constant of the graph, and what
+            follows from it is simplified. A value that lacks the first axis of the input's shape is given to each
+            image of a batch.
 
     Raises:
-        FileError, GraphError, UnsafeGraphError
+        FileError, GraphError, UnknownTensorError, InvalidArgumentError
 
     >>> from fne import zoo
     >>> layers = Model(zoo.efficientnet_lite0()).layers()
@@ -61,10 +66,17 @@ class Model:
     (49, 'stem/Relu6', 'convolution', 32)
     """
 
-    def __init__(self, graph: Any, *, allow_unsafe: bool = False) -> None:
-        self._source = (graph, allow_unsafe)
+    def __init__(
+        self,
+        graph: Any,
+        *,
+        allow_unsafe: bool = False,
+        feeds: Mapping[str, Any] | Sequence[str] | None = None,
+    ) -> None:
+        self._source = (graph, allow_unsafe, feeds)
         options = _ffi.sized(_ffi.ModelOptions)
         options.allow_unsafe = int(bool(allow_unsafe))
+        set_feeds(options, feeds)
         close = lib.fne_model_close
         #: The tensors of Keras' layers by the layers' names; empty for a model that was not made by Keras.
         self.aliases: dict[str, str] = {}
@@ -87,7 +99,7 @@ class Model:
             )
         data = bytes(graph)
         if not self.aliases:  # a pickle holds the bytes; of a path it holds the path
-            self._source = (data, allow_unsafe)
+            self._source = (data, allow_unsafe, feeds)
         self._frozen = data
         self._handle = _ffi.open_handle(lib.fne_model_open_memory, close, data, len(data), ctypes.byref(options))
 
@@ -117,6 +129,15 @@ class Model:
     def layers(self) -> list[TensorInfo]:
         """The outputs of the default layers, in the graph's order."""
         return [tensor for tensor in self.tensors() if tensor.is_default]
+
+    def notes(self) -> list[str]:
+        """What a user should know about the network, in sentences, such as which layers cannot be taken."""
+        result = []
+        for index in range(_ffi.count(lib.fne_model_note_count, self._handle)):
+            note = ctypes.c_char_p()
+            check(lib.fne_model_note(self._handle(), index, ctypes.byref(note)))
+            result.append((note.value or b"").decode())
+        return result
 
     def sha256(self) -> str:
         """The SHA-256 of the GraphDef's bytes. A job's manifest holds it too."""
@@ -166,5 +187,5 @@ class Model:
         self.close()
 
 
-def _reopened(graph: Any, allow_unsafe: bool) -> Model:
-    return Model(graph, allow_unsafe=allow_unsafe)
+def _reopened(graph: Any, allow_unsafe: bool, feeds: Mapping[str, Any] | Sequence[str] | None = None) -> Model:
+    return Model(graph, allow_unsafe=allow_unsafe, feeds=feeds)

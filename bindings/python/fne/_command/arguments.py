@@ -95,6 +95,7 @@ def add_extractor_options(command: argparse.ArgumentParser, *, layers: bool = Tr
     add("--input-tensor", metavar="NAME", help="the tensor that images are fed to (the graph's only placeholder)")
     if layers:
         add("--layers", action="append", metavar="SELECTOR", help="a name, a glob, all, or last:25%%; may be repeated")
+    add_feeds(group)
     add("--size", type=size, metavar="S or HxW", help="the pixels that the network is fed with (as the graph says)")
     add("--resize-mode", choices=RESIZE_MODES, help="fill the size, or keep the aspect and cut (stretch)")
     add("--resize-size", type=size, metavar="S or HxW", help="the pixels that images are resized to before the crop")
@@ -111,6 +112,17 @@ def add_extractor_options(command: argparse.ArgumentParser, *, layers: bool = Tr
     add("--engine-threads", type=int, metavar="N", help="the threads of one operation of TensorFlow")
     add("--device", metavar="DEVICE", help="cpu, gpu or gpu:N")
     add("--gpu-memory-growth", action="store_true", default=None, help="take the GPU's memory when it is needed")
+
+
+def add_feeds(command: Any) -> None:
+    """Adds the option that gives values to inputs beside the image."""
+    command.add_argument(
+        "--feed",
+        dest="feeds",
+        action="append",
+        metavar="NAME=VALUE",
+        help="a value for an input beside the image, such as phase_train=false; may be repeated",
+    )
 
 
 def extractor_options(given: argparse.Namespace) -> Any:

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 import fne
-from fne._command.arguments import add_model, network, new_command
+from fne._command.arguments import add_feeds, add_model, network, new_command
 from fne._command.output import say
 from fne._selection import select
 from fne._text import printable
@@ -28,14 +28,16 @@ def add_command(commands: Any) -> None:
     command.add_argument(
         "pattern", nargs="?", default="all", help="a selector: a name, a glob, all, or last:25%% (all)"
     )
+    add_feeds(command)
     command.add_argument("--all", action="store_true", help="list every tensor, not only the outputs of layers")
 
 
 def run(given: argparse.Namespace) -> None:
     """Runs `fne layers`."""
+    model = fne.Model(network(given.model), feeds=given.feeds)
     tensors = [
         tensor
-        for tensor in fne.Model(network(given.model)).tensors()
+        for tensor in model.tensors()
         if given.all or tensor.is_default or tensor.is_classifier or tensor.is_classifier_input
     ]
     try:
@@ -51,6 +53,8 @@ def run(given: argparse.Namespace) -> None:
         say(f"{printable(tensor.name):{width}}  {tensor.kind:11}  {shape:16}  {features:>8}  {_role(tensor)}".rstrip())
     taken = [tensor.channels or 0 for tensor in chosen if tensor.is_default]
     say(f"{len(taken)} default layers, {sum(taken)} features")
+    for note in model.notes():
+        say(note)
 
 
 def _role(tensor: fne.TensorInfo) -> str:
