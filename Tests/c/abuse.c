@@ -138,6 +138,30 @@ int main(int argc, char **argv) {
     tensor.rank = 77;
     EXPECT(fne_model_tensor_info(model, 0, &tensor), FNE_OK);
     HOLDS(tensor.rank == 77 && strlen(tensor.name) > 0 && tensor.struct_size == 16);
+    const char *note = "kept";
+    EXPECT(fne_model_note_count(NULL, &count), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_note_count(model, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_note_count(model, &count), FNE_OK);
+    EXPECT(fne_model_note(model, count, &note), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_note(model, 0, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_note(NULL, 0, &note), FNE_INVALID_ARGUMENT);
+    HOLDS(strcmp(note, "kept") == 0);
+
+    /* Values for inputs beside the image. */
+    fne_model *fed = NULL;
+    fne_model_options_init(&model_options, sizeof model_options);
+    model_options.feed_count = 1;
+    EXPECT(fne_model_open(argv[1], &model_options, &fed), FNE_INVALID_ARGUMENT); /* feeds is NULL */
+    const char *const feeds[] = {NULL, "nothing", "nothing=1"};
+    model_options.feeds = feeds;
+    EXPECT(fne_model_open(argv[1], &model_options, &fed), FNE_INVALID_ARGUMENT);
+    model_options.feeds = feeds + 1;
+    EXPECT(fne_model_open(argv[1], &model_options, &fed), FNE_INVALID_ARGUMENT);
+    model_options.feeds = feeds + 2;
+    EXPECT(fne_model_open(argv[1], &model_options, &fed), FNE_UNKNOWN_TENSOR);
+    model_options.feed_count = UINT64_MAX;
+    EXPECT(fne_model_open(argv[1], &model_options, &fed), FNE_INVALID_ARGUMENT);
+    HOLDS(fed == NULL);
 
     /* Selectors. */
     const char *const names[] = {"conv1", "conv2", "dense"};

@@ -248,6 +248,9 @@ static void model_facts(const fne_model *model) {
     fne_tensor_info info;
     fne_tensor_info_init(&info, sizeof info);
     CALL(fne_model_tensor_info(model, count - 1, &info));
+    const char *note;
+    CALL(fne_model_note_count(model, &count));
+    while (count > 0) CALL(fne_model_note(model, --count, &note));
     static const char *const names[] = {"a", "b", "c"}, *const selectors[] = {"last:25%"};
     uint64_t indices[3] = {0};
     CALL(fne_select_layers(selectors, 1, names, NULL, 3, indices, 3, &layer));

@@ -139,6 +139,7 @@ static void embedding(const std::string &network, unsigned height, unsigned widt
     const auto [status, message] = thrown([] { fne::model("none.pb"); });
     CHECK(status == FNE_FILE_ERROR && has(message, "none.pb"));
     CHECK(fne::model(read(network)).tensors().size() == fne::model(network).tensors().size());
+    CHECK(fne::model(network).notes().empty());
 
     fne::extractor_options options;
     options.height = height;

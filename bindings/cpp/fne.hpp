@@ -325,7 +325,7 @@ struct layer_info : fne_layer_info {
 /** A frozen TensorFlow GraphDef. Several threads may use it at once. */
 class model {
 public:
-    /** Reads and checks a GraphDef file. */
+    /** Reads a GraphDef file. */
     explicit model(const std::string &path, const model_options &options = {}) {
         fne_model *opened = nullptr;
         check(fne_model_open(path.c_str(), &options, &opened));
@@ -344,6 +344,19 @@ public:
         check(fne_model_tensor_count(get(), &count));
         return detail::described<tensor_info>(
             count, [this](std::uint64_t i, tensor_info *info) { return fne_model_tensor_info(get(), i, info); });
+    }
+
+    /** What a user should know about the network, in sentences. */
+    std::vector<std::string> notes() const {
+        std::uint64_t count = 0;
+        check(fne_model_note_count(get(), &count));
+        std::vector<std::string> result;
+        for (std::uint64_t i = 0; i < count; ++i) {
+            const char *note = nullptr;
+            check(fne_model_note(get(), i, &note));
+            result.emplace_back(note);
+        }
+        return result;
     }
 
     const fne_model *get() const noexcept { return handle_.get(); } /**< for fne.h's functions */

@@ -124,7 +124,7 @@ struct LayerAnalysis {
             let users = valueReaders(current)
             guard let user = users.first, users.count == 1 else { return (output, false) }
             let node = graph.nodes[user]
-            if node.isAny(.activation) { return (user, true) }
+            if node.isAny(.activation) { return (isHardSigmoid(user, of: current) ? withFactors(user) : user, true) }
             if node.isAny(.normalization) {
                 guard inputs[user].first == current else { return (output, false) }
             } else if node.isAny(.affine) {
@@ -139,6 +139,15 @@ struct LayerAnalysis {
             current = user
             output = user
         }
+    }
+
+    /// Whether an activation is the middle of a hard sigmoid, ReLU6(x + 3) / 6.
+    private func isHardSigmoid(_ activation: Int, of sum: Int) -> Bool {
+        graph.nodes[activation].operation == "Relu6" && graph.nodes[sum].isAny(.addition)
+            && inputs[sum].contains { number in
+                isConstant[number]
+                    && topology.storedConstant(number).flatMap { graph.nodes[$0].constant("value")?.scalar } == 3
+            }
     }
 
     /// Whether a reader makes a map again of a dense layer's product. Keras writes a dense layer on a map as a Reshape

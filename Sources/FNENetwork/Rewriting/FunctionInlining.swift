@@ -71,7 +71,7 @@ private struct Body {
     /// The tensors that the call's outputs are.
     private(set) var results: [TensorName] = []
 
-    private let draft: GraphDraft
+    private let functions: [String: GraphDefinition.Function]
     private let arguments: [String: TensorName]
     private var names: [String: String] = [:]
     private let operations: [String: String]
@@ -80,7 +80,7 @@ private struct Body {
     init?(_ call: FunctionInlining.Call, _ draft: GraphDraft) throws {
         let function = call.function
         let caller = draft.nodes[call.number]
-        self.draft = draft
+        functions = draft.functions
         arguments = Dictionary(zip(function.arguments, call.arguments)) { first, _ in first }
         operations = Dictionary(function.nodes.map { ($0.name, $0.operation) }) { first, _ in first }
         for node in function.nodes { names[node.name] = draft.free(caller.name + "/" + node.name) }
@@ -135,7 +135,7 @@ private struct Body {
         // "node:output:0", or "node:output" for the first of that name.
         let output = String(decoding: input.name.utf8.dropFirst(source.utf8.count + 1), as: UTF8.self)
         let number =
-            draft.functions[operation].map { function in
+            functions[operation].map { function in
                 input.output == 0 && !function.hasLists ? function.results.firstIndex(of: output) : nil
             } ?? Operation.output(of: operation, named: output, input.output)
         return number.map { TensorName(node: name, output: $0) }

@@ -18,7 +18,7 @@ struct GraphDraft {
     private var dropped = Set<Int>()
     /// Attributes that stand in place of those in a node's bytes.
     private var attributes: [Int: GraphEditor.Attributes] = [:]
-    private var redirected: [TensorName: TensorName] = [:]
+    private var redirections = Redirections()
     /// What is waited for in place of a node that is gone.
     private var awaited: [String: [String]] = [:]
     /// The nodes that stand in the file where another one stood.
@@ -33,7 +33,7 @@ struct GraphDraft {
     }
 
     /// Whether nothing was changed.
-    var isUnchanged: Bool { changed.isEmpty && dropped.isEmpty && redirected.isEmpty }
+    var isUnchanged: Bool { changed.isEmpty && dropped.isEmpty && redirections.isEmpty }
 
     /// The nodes that are still part of the graph.
     var numbers: [Int] { nodes.indices.filter { !dropped.contains($0) } }
@@ -48,18 +48,7 @@ struct GraphDraft {
     /// The tensor that a reader of this one gets.
     ///
     /// - Throws: `.invalidGraph` where tensors are redirected in a circle, as calls that only read each other would be.
-    func resolved(_ tensor: TensorName) throws -> TensorName {
-        var tensor = tensor
-        var steps = 0
-        while let next = redirected[tensor] {
-            tensor = next
-            steps += 1
-            guard steps <= redirected.count else {
-                throw FNEError(.invalidGraph, "the graph has a cycle through '\(tensor.node)'")
-            }
-        }
-        return tensor
-    }
+    func resolved(_ tensor: TensorName) throws -> TensorName { try redirections.end(of: tensor) }
 
     /// The tensors that a node reads, in the order of its data inputs.
     func inputs(of number: Int) throws -> [TensorName] {
@@ -72,7 +61,7 @@ struct GraphDraft {
     private func has(_ name: String) -> Bool { number(of: name) != nil }
 
     /// Lets what reads a tensor read another one.
-    mutating func redirect(_ tensor: TensorName, to other: TensorName) { redirected[tensor] = other }
+    mutating func redirect(_ tensor: TensorName, to other: TensorName) { redirections.add(tensor, other) }
 
     /// Lets what waits for a node wait for others, or for nothing.
     mutating func wait(for names: [String], insteadOf name: String) { awaited[name] = names }
@@ -223,7 +212,7 @@ struct GraphDraft {
     /// The names of tensors that are redirected, with those that are read in their place.
     func aliases() throws -> [TensorName: TensorName] {
         var result: [TensorName: TensorName] = [:]
-        for tensor in redirected.keys { result[tensor] = try resolved(tensor) }
+        for tensor in redirections.tensors { result[tensor] = try resolved(tensor) }
         return result
     }
 
@@ -283,7 +272,7 @@ struct GraphDraft {
     private func isAsRead(_ number: Int) throws -> Bool {
         guard !changed.contains(number) else { return false }
         return nodes[number].inputs.allSatisfy {
-            $0.isControl ? awaited[$0.name] == nil && has($0.name) : redirected[TensorName($0)] == nil
+            $0.isControl ? awaited[$0.name] == nil && has($0.name) : !redirections.contains(TensorName($0))
         }
     }
 
@@ -325,4 +314,33 @@ extension GraphDefinition.Input {
 extension TensorName {
     /// The tensor that an input reads.
     init(_ input: GraphDefinition.Input) { self.init(node: input.name, output: input.output) }
+}
+
+/// Which tensors are read in place of others. A chain of redirections is shortened when it is followed, so that following
+/// all of them takes linear time.
+private final class Redirections {
+    private var next: [TensorName: TensorName] = [:]
+
+    var isEmpty: Bool { next.isEmpty }
+    var tensors: [TensorName] { Array(next.keys) }
+
+    func contains(_ tensor: TensorName) -> Bool { next[tensor] != nil }
+
+    func add(_ tensor: TensorName, _ other: TensorName) { next[tensor] = other }
+
+    /// - Throws: `.invalidGraph` for a circle.
+    func end(of tensor: TensorName) throws -> TensorName {
+        guard let first = next[tensor] else { return tensor }
+        var passed = [tensor]
+        var end = first
+        while let further = next[end] {
+            passed.append(end)
+            end = further
+            guard passed.count <= next.count else {
+                throw FNEError(.invalidGraph, "the graph has a cycle through '\(end.node)'")
+            }
+        }
+        for tensor in passed { next[tensor] = end }
+        return end
+    }
 }
