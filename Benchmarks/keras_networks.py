@@ -1,9 +1,9 @@
 """Compares every network of keras.applications with Keras itself: `keras_networks.py [NAME ...] [--time]`.
 
-Each network has random weights. The default layers must be Keras' own convolution and dense layers, in their order, and the
-pooled values those of a Keras model that ends at these layers. It prints a line per network: the layers that were found
-and those that there are, the largest difference as a share of the layer's largest value, and with --time the processor
-time per image of libfne and of Keras' predict.
+Each network has random weights. The default layers must be Keras' own convolution and dense layers, in their order,
+and the pooled values those of a Keras model that ends at these layers. It prints a line per network: the layers that
+were found and those that there are, the largest difference as a share of the layer's largest value, and with --time the
+processor time per image of libfne and of Keras' predict.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ import numpy as np
 
 import fne
 
-#: The default size of a network's input.
-SIZES = {"NASNetLarge": 331, "InceptionV3": 299, "InceptionResNetV2": 299, "Xception": 299}
 LAYERS = (
     keras.layers.Conv2D,
     keras.layers.DepthwiseConv2D,
@@ -49,7 +47,7 @@ def build(name: str) -> Any:
     for layer in normalizations:
         layer.momentum = 0.0
     if normalizations:
-        size = SIZES.get(name, 224)
+        size = model.input_shape[1]
         model(np.random.default_rng(7).integers(0, 256, (4, size, size, 3)).astype(np.float32), training=True)
     return model
 
@@ -130,7 +128,7 @@ def compare(name: str, timed: bool = False) -> dict[str, Any]:
     """What came of a network."""
     model = build(name)
     layers = wanted(model)
-    size = SIZES.get(name, 224)
+    size = model.input_shape[1]
     pixels = np.random.default_rng(1).integers(0, 256, (2, size, size, 3), np.uint8)
     outputs = [tensor for _, tensor in layers if tensor is not None]
     expected = keras.Model(model.input, outputs).predict(pixels.astype(np.float32), verbose=0)

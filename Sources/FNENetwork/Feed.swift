@@ -3,8 +3,8 @@ import FNESupport
 /// A value that is given to one of a network's inputs beside the image, such as `phase_train=false`. It becomes a
 /// constant of the graph.
 ///
-/// As text it is "name=value". The value is a number, true or false, several of them with commas between, or JSON arrays
-/// of them. A value that lacks the first axis of the input's shape is given to each image of a batch.
+/// As text it is "name=value". The value is a number, true or false, several of them with commas between, or JSON
+/// arrays of them. A value that lacks the first axis of the input's shape is given to each image of a batch.
 struct Feed {
     /// The tensor, as the user wrote it.
     let name: String
@@ -32,8 +32,8 @@ struct Feed {
         } catch {
             throw FNEError(
                 .invalidArgument,
-                "the feed '\(name)' has the value '\(value.prefix(60))'. It must be a number, true or false, several of "
-                    + "them with commas between, or JSON arrays of equal lengths")
+                "the feed '\(name)' has the value '\(value.prefix(60))'. It must be a number, true or false, several "
+                    + "of them with commas between, or JSON arrays of equal lengths")
         }
     }
 

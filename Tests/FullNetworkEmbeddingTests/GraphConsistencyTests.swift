@@ -56,7 +56,8 @@ final class GraphConsistencyTests: XCTestCase {
         ] as [(String, GraphWriter)] {
             assertFails(.invalidGraph, saying: "'bad'", text) { try writer.checkAll() }
         }
-        XCTAssertNoThrow(try graph { $0.node("good", "Pack", $1, $1, attributes: ["N": Attribute.integer(2)]) }.checkAll())
+        XCTAssertNoThrow(
+            try graph { $0.node("good", "Pack", $1, $1, attributes: ["N": Attribute.integer(2)]) }.checkAll())
         XCTAssertNoThrow(
             try graph { graph, input in
                 graph.node("sizes", "Const", attributes: ["dtype": Attribute.int32, "value": integers([3])])

@@ -15,7 +15,9 @@ final class GraphSimplificationTests: XCTestCase {
 
     /// The nodes as "name = Operation(inputs)".
     private func lines() throws -> [String] {
-        try graph.model().graph.nodes.map { "\($0.name) = \($0.operation)(\($0.inputs.map(\.text).joined(separator: ", ")))" }
+        try graph.model().graph.nodes.map {
+            "\($0.name) = \($0.operation)(\($0.inputs.map(\.text).joined(separator: ", ")))"
+        }
     }
 
     func testAGraphWithoutSuchNodesKeepsItsBytes() throws {

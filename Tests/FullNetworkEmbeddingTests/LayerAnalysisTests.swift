@@ -397,7 +397,8 @@ final class LayerAnalysisTests: XCTestCase {
                 }
             }
             XCTAssertEqual(
-                try graph.model().tensors.map(\.name).sorted(), ["conv", "input", "merge", "next", "switch"], "\(order)")
+                try graph.model().tensors.map(\.name).sorted(), ["conv", "input", "merge", "next", "switch"], "\(order)"
+            )
         }
     }
 

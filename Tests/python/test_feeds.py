@@ -1,4 +1,4 @@
-"""Inputs beside the image: values that are given to them become constants, and what follows from these is simplified."""
+"""Values for inputs beside the image become constants, and what follows from these is simplified."""
 
 from __future__ import annotations
 
@@ -164,7 +164,11 @@ def test_a_vector_is_given_to_each_image(pixels, pads):
     [
         ({"phase": False}, fne.UnknownTensorError, "no tensor 'phase'"),
         ({"phase_train": 2}, fne.InvalidArgumentError, "'phase_train' has the value 2.0, which is no bool"),
-        ({"phase_train": [True, False]}, fne.InvalidArgumentError, r"shape \[2\], but the graph's input has shape \[\]"),
+        (
+            {"phase_train": [True, False]},
+            fne.InvalidArgumentError,
+            r"shape \[2\], but the graph's input has shape \[\]",
+        ),
         ({"phase_train": "no"}, TypeError, "'phase_train' is of type"),
         (["phase_train"], fne.InvalidArgumentError, "must be a name, =, and a value"),
         (["=1"], fne.InvalidArgumentError, "must be a name, =, and a value"),

@@ -45,7 +45,7 @@ def layers(graph, **options):
 
 
 def test_calls_are_inlined(pixels):
-    """A call in a call, with two results, of which the body passes on an argument and an output that is not the first."""
+    """A call in a call, whose body passes on an argument and an output that is not the first."""
 
     @tf.function
     def inner(x, kernel):

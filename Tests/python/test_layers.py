@@ -211,7 +211,9 @@ def test_what_the_layers_do_not_need_is_no_fault():
     pixels = np.random.default_rng(5).integers(0, 256, (2, 8, 8, 3), np.uint8)
     with fne.Extractor(data, input_tensor="image", size=(8, 8)) as extractor:
         found = extractor.extract(list(pixels)).features
-    wanted = tf.reduce_mean(tf.nn.relu(tf.nn.conv2d(pixels.astype(np.float32) / 255, kernel, 1, "SAME")), [1, 2]).numpy()
+    wanted = tf.reduce_mean(
+        tf.nn.relu(tf.nn.conv2d(pixels.astype(np.float32) / 255, kernel, 1, "SAME")), [1, 2]
+    ).numpy()
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
     with pytest.raises(fne.InvalidArgumentError, match="'name' .string., which cannot be given a value"):
         fne.Extractor(data, input_tensor="image", layers="decoded", size=(8, 8))

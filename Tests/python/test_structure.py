@@ -40,7 +40,7 @@ _distributed _job
 _extractor
 _options
 _codes _images _model
-_backend _embedding _freeze _library _outcome _pillow _selection _statistics
+_backend _embedding _feeds _freeze _library _outcome _pillow _selection _statistics
 _ffi _saved
 _arguments _cache _graph_writer _interrupts _layer _libpath _progress _thresholds
 errors

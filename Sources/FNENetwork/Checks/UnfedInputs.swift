@@ -16,14 +16,14 @@ extension Model {
         guard type != .string, type != .resource, type != .variant else {
             throw FNEError(
                 .invalidArgument,
-                "the layers need the input '\(first.name)' (\(type)), which cannot be given a value. Name the tensor that "
-                    + "images are fed to, after what reads and decodes files, as the input")
+                "the layers need the input '\(first.name)' (\(type)), which cannot be given a value. Name the tensor "
+                    + "that images are fed to, after what reads and decodes files, as the input")
         }
-        let others = unfed.count > 1 ? " So have \(unfed.count - 1) others." : ""
+        let others = unfed.count > 1 ? " It is one of \(unfed.count) such inputs." : ""
         throw FNEError(
             .invalidArgument,
-            "the network has an input beside the image, '\(first.name)' (\(type), \(shown)), which has no value.\(others) "
-                + "Give it one as a feed, such as \(Self.example(first.name, type, shape))")
+            "the network has an input beside the image, '\(first.name)' (\(type), \(shown)), which has no value."
+                + "\(others) Give it one as a feed, such as \(Self.example(first.name, type, shape))")
     }
 
     private static func example(_ name: String, _ type: DataType, _ shape: [Int]?) -> String {

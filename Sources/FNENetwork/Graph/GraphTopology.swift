@@ -57,8 +57,8 @@ struct GraphTopology: Sendable {
         return found
     }
 
-    /// The nodes that some tensors need, up to the input. What only the input's own value needs does not run. The input's
-    /// placeholder belongs to them.
+    /// The nodes that some tensors need, up to the input. What only the input's own value needs does not run. The
+    /// input's placeholder belongs to them.
     func needed(for tensors: [TensorName], input: TensorName) -> Set<Int> {
         var pending = tensors.filter { $0 != input }.compactMap { graph.index[$0.node] }
         if let number = graph.index[input.node], graph.nodes[number].isAny(.placeholder) { pending.append(number) }

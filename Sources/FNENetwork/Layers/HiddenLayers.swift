@@ -1,5 +1,5 @@
-/// The layers that cannot be taken, because they stand in a loop, in a condition that is not known, or in a function that
-/// cannot be put in place of its call.
+/// The layers that cannot be taken, because they stand in a loop, in a condition that is not known, or in a function
+/// that cannot be put in place of its call.
 struct HiddenLayers {
     /// A node with the layers in it.
     struct Place {
@@ -29,7 +29,8 @@ struct HiddenLayers {
         guard let first = places.first else { return nil }
         let count = places.reduce(0) { $0 + $1.count }
         let others = places.count > 1 ? ", and so do those of \(places.count - 1) more nodes" : ""
-        return "\(count) convolutions and dense layers cannot be taken. \(first.count) stand in '\(first.node)', which is "
+        return
+            "\(count) convolutions and dense layers cannot be taken. \(first.count) stand in '\(first.node)', which is "
             + "\(first.kind)\(others). Give the values of conditions as feeds, or freeze the model without loops"
     }
 

@@ -1,6 +1,6 @@
 import FNESupport
 
-/// Follows conditions that are known when the graph is read, so that the branch that is taken stands in the graph alone.
+/// Follows conditions that are known when the graph is read, so that the branch that is taken stands there alone.
 /// Networks that were trained with `phase_train` choose their normalization by such a condition. While both branches
 /// stand there, no layer can be followed to its activation.
 enum ConditionFolding {

@@ -1,8 +1,8 @@
 import FNESupport
 
 /// Puts the bodies of functions in place of their calls, so that the layers in them are found and run as others do.
-/// Keras freezes a grouped convolution to a call, and so does a block that asks to be compiled. A node of a body is named
-/// after the call: "call/node", as TensorFlow's own inlining names it.
+/// Keras freezes a grouped convolution to a call, and so does a block that asks to be compiled. A node of a body is
+/// named after the call: "call/node", as TensorFlow's own inlining names it.
 ///
 /// A call stays where its function takes lists, or holds what the table of operations lacks. So it does in graphs with
 /// TensorFlow's old loops, where a body would need to know the loop that it stands in.

@@ -316,8 +316,8 @@ extension TensorName {
     init(_ input: GraphDefinition.Input) { self.init(node: input.name, output: input.output) }
 }
 
-/// Which tensors are read in place of others. A chain of redirections is shortened when it is followed, so that following
-/// all of them takes linear time.
+/// Which tensors are read in place of others. A chain of redirections is shortened when it is followed, so that
+/// following all of them takes linear time.
 private final class Redirections {
     private var next: [TensorName: TensorName] = [:]
 

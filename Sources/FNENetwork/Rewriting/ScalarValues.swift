@@ -1,7 +1,7 @@
 import Glibc
 
-/// The numbers and truth values of a draft that follow from constants, such as a condition for training or the rate of a
-/// dropout. Each stands in a tensor of one element. A truth value is 0 or 1.
+/// The numbers and truth values of a draft that follow from constants, such as a condition for training or the rate of
+/// a dropout. Each stands in a tensor of one element. A truth value is 0 or 1.
 struct ScalarValues {
     private var values: [TensorName: Double] = [:]
 

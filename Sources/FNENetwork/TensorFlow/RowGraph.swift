@@ -20,8 +20,10 @@ struct RowGraph {
         let input = try builder.placeholder(
             "fne/input", shape: [Int64(setup.batch ?? -1), Int64(setup.height), Int64(setup.width), 3])
         let given = try model.perImage.sorted { $0.key < $1.key }.enumerated().map { place, value in
-            (from: TensorName(node: value.key, output: 0),
-             to: try builder.repeated(value.value, rowsOf: input, "fne/feed\(place)"))
+            (
+                from: TensorName(node: value.key, output: 0),
+                to: try builder.repeated(value.value, rowsOf: input, "fne/feed\(place)")
+            )
         }
         try TensorFlowSession.importGraph(
             prepared.serialized, into: builder.graph, library: builder.library, prefix: Self.prefix,

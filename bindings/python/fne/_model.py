@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 from fne import _ffi, _freeze
 from fne._arguments import path_bytes
+from fne._feeds import Feeds, set_feeds
 from fne._ffi import check, lib
-from fne._options import set_feeds
 from fne._saved import content
 from fne._selection import select
 from fne.errors import InvalidTypeError, UnknownTensorError
@@ -71,7 +71,7 @@ class Model:
         graph: Any,
         *,
         allow_unsafe: bool = False,
-        feeds: Mapping[str, Any] | Sequence[str] | None = None,
+        feeds: Feeds = None,
     ) -> None:
         self._source = (graph, allow_unsafe, feeds)
         options = _ffi.sized(_ffi.ModelOptions)
@@ -187,5 +187,5 @@ class Model:
         self.close()
 
 
-def _reopened(graph: Any, allow_unsafe: bool, feeds: Mapping[str, Any] | Sequence[str] | None = None) -> Model:
+def _reopened(graph: Any, allow_unsafe: bool, feeds: Feeds = None) -> Model:
     return Model(graph, allow_unsafe=allow_unsafe, feeds=feeds)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import numpy
 
 from fne import _ffi
 from fne._arguments import as_array, as_count, choice
+from fne._feeds import Feeds, set_feeds
 from fne._ffi import lib
 from fne._images import INTERPOLATIONS, ImageOptions, image_options_struct
-from fne.errors import InvalidArgumentError, InvalidTypeError
+from fne.errors import InvalidArgumentError
 
 CHANNEL_ORDERS = {"rgb": 0, "bgr": 1}
 RESIZE_MODES = {"stretch": 0, "shortest_side": 1}
@@ -40,7 +40,7 @@ class FurtherOptions(TypedDict, total=False):
     gpu_memory_growth: bool
     precision: str
     float32_layers: int | None
-    feeds: Mapping[str, Any] | Sequence[str] | None
+    feeds: Feeds
 
 
 class ExtractorOptions(FurtherOptions, total=False):
@@ -73,7 +73,7 @@ def extractor_options(
     gpu_memory_growth: bool = False,
     precision: str = "float32",
     float32_layers: int | None = None,
-    feeds: Mapping[str, Any] | Sequence[str] | None = None,
+    feeds: Feeds = None,
 ) -> Any:
     """The options as the struct that fne.h calls fne_extractor_options. `fne.Extractor` documents them."""
     options = _ffi.defaults(_ffi.ExtractorOptions, lib.fne_extractor_options_init)
@@ -111,26 +111,6 @@ def extractor_options(
     if float32_layers is not None:
         options.float32_layers = as_count("float32_layers", float32_layers, least=0)
     return options
-
-
-def set_feeds(options: Any, feeds: Mapping[str, Any] | Sequence[str] | None) -> None:
-    """Sets a struct's feeds. They are values by the inputs' names, or texts such as "phase_train=false"."""
-    if not feeds:
-        return
-    items = feeds.items() if isinstance(feeds, Mapping) else None
-    if isinstance(feeds, str) or (items is None and not all(isinstance(text, str) for text in feeds)):
-        raise InvalidTypeError("feeds are a dict of values by the inputs' names, or a list of texts 'name=value'")
-    texts = list(feeds) if items is None else [f"{name}={_value(name, value)}" for name, value in items]
-    options.feeds = _ffi.strings([_ffi.text(text) for text in texts])
-    options.feed_count = len(texts)
-
-
-def _value(name: str, value: Any) -> str:
-    """A number, a truth value or an array of them as JSON."""
-    array = numpy.asarray(value)
-    if array.dtype.kind not in "biuf":
-        raise InvalidTypeError(f"the feed '{name}' is of type {array.dtype}; it must be of numbers or truth values")
-    return json.dumps(array.tolist())
 
 
 def _channels(name: str, value: float | Sequence[float]) -> tuple[float, ...]:
