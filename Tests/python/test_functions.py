@@ -172,9 +172,9 @@ def test_a_loop_is_named(pixels):
     assert [tensor.name for tensor in model.layers()] == ["last"]
     assert len(model.notes()) == 1 and "1 convolutions" in model.notes()[0] and "is a loop" in model.notes()[0]
     lowered = convert_variables_to_constants_v2(concrete_of(network)).graph.as_graph_def()
-    for graph in graph, lowered:
-        found = fne.Extractor(graph, "x").extract(list(pixels)).features
-        np.testing.assert_allclose(found, run(graph, ["last"], pixels), rtol=1e-4, atol=1e-3 * abs(found).max())
+    for kind in graph, lowered:
+        found = fne.Extractor(kind, "x").extract(list(pixels)).features
+        np.testing.assert_allclose(found, run(kind, ["last"], pixels), rtol=1e-4, atol=1e-3 * abs(found).max())
     assert len(fne.Model(lowered).notes()) == 1
 
 
