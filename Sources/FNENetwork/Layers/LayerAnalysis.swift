@@ -4,7 +4,8 @@
 /// after the bias, the normalization and the activation that follow it. To find it, the analysis walks from the
 /// operation along the graph. It goes on while the tensor has a single reader that scales or shifts by constants,
 /// normalizes, or is an activation. The walk ends after the first activation. It ends before a residual sum, a
-/// concatenation or a second reader.
+/// concatenation or a second reader. Convolutions in groups that are written out, as in AlexNet, are one layer, whose
+/// walk begins at the concatenation of their results (`ConvolutionGroups`).
 ///
 /// A layer is a classifier's output when no further layer can be reached from it, and a softmax follows it or it is a
 /// score. A score is a dense layer without an activation, or a 1x1 convolution, without one, of a map that was averaged
@@ -18,8 +19,10 @@ struct LayerAnalysis {
         /// The number of channels; nil where the weights' shape is not in the graph.
         let channels: Int?
         let isClassifier: Bool
-        /// The node of the convolution or the product itself.
+        /// The node of the convolution or the product itself. With groups it is the first one's.
         let operation: Int
+        /// All nodes that are operations of the layer. There are several with groups.
+        let parts: [Int]
     }
 
     /// The layers, in the order of the topology.
@@ -31,26 +34,28 @@ struct LayerAnalysis {
     private let topology: GraphTopology
     /// The kind of layer that each node is; nil for one that is no layer.
     private var kinds: [TensorKind?]
+    private let groups: ConvolutionGroups
     /// For each node, what can be reached from its outputs.
     private var ahead: [Ahead]
 
     init(_ graph: GraphDefinition, _ topology: GraphTopology) {
         self.graph = graph
         self.topology = topology
-        kinds = Array(repeating: nil, count: graph.nodes.count)
+        kinds = graph.nodes.indices.map { Self.kind($0, graph, topology) }
+        groups = ConvolutionGroups(graph, topology, kinds: kinds)
         ahead = Array(repeating: Ahead(), count: graph.nodes.count)
-        for number in topology.order { kinds[number] = kind(number) }
         for number in topology.order.reversed() { ahead[number] = lookAhead(number) }
         var seen = Set<Int>() // two products whose sum is one output are one layer
         for number in topology.order {
             guard let kind = kinds[number] else { continue }
             let (output, activated) = walk(from: number)
             guard seen.insert(output).inserted else { continue }
+            let parts = parts(of: number)
             layers.append(
                 Layer(
-                    output: output, kind: kind, channels: channels(number),
+                    output: output, kind: kind, channels: channels(of: parts),
                     isClassifier: isClassifier(number, output: output, activated: activated, kind: kind),
-                    operation: number))
+                    operation: number, parts: parts))
         }
         classifierInputs = Set(layers.filter(\.isClassifier).compactMap { read(by: $0.operation) })
     }
@@ -62,6 +67,9 @@ struct LayerAnalysis {
     /// Whether a node is the operation of a layer.
     func isLayer(_ number: Int) -> Bool { kinds[number] != nil }
 
+    /// Whether a node is a convolution of a group, but not the first one of its layer.
+    func continuesLayer(_ number: Int) -> Bool { groups[number].map { $0.convolutions.first != number } ?? false }
+
     /// The nodes that use a node's values, once per edge. A node that reads only the shape, as for a batch size, uses
     /// none.
     private func valueReaders(_ number: Int) -> [Int] {
@@ -71,11 +79,24 @@ struct LayerAnalysis {
     // MARK: Layers
 
     /// The kind of layer that a node is; nil where it is no layer.
-    private func kind(_ number: Int) -> TensorKind? {
+    private static func kind(_ number: Int, _ graph: GraphDefinition, _ topology: GraphTopology) -> TensorKind? {
+        let isConstant = topology.isConstant
         guard !isConstant[number], let kind = graph.nodes[number].facts.layer else { return nil }
         guard kind == .dense else { return kind }
-        let inputs = inputs[number]
+        let inputs = topology.inputs[number]
         return inputs.count == 2 && isConstant[inputs[0]] != isConstant[inputs[1]] ? .dense : nil
+    }
+
+    /// The number of channels of a layer's operations together; nil where one of them is not known.
+    private func channels(of parts: [Int]) -> Int? {
+        var sum = 0
+        for part in parts {
+            guard let channels = channels(part) else { return nil }
+            let (larger, overflow) = sum.addingReportingOverflow(channels)
+            guard !overflow else { return nil }
+            sum = larger
+        }
+        return sum
     }
 
     /// The number of channels that a layer's weights give; nil where their shape is not in the graph.
@@ -107,15 +128,30 @@ struct LayerAnalysis {
         }
     }
 
-    /// The shape of a constant, also after operations that keep the shape.
+    /// The shape of a constant, also after operations that keep the shape, and of equal parts that it is split into.
     private func constantShape(_ number: Int) -> [Int]? {
+        let node = graph.nodes[number]
+        if node.operation == "Split", inputs[number].count == 2, let count = node.integer("num_split"), count > 0,
+            let axis = topology.integers(inputs[number][0])?.first, var shape = storedShape(inputs[number][1])
+        {
+            let place = axis < 0 ? axis + shape.count : axis
+            guard shape.indices.contains(place) else { return nil }
+            shape[place] /= count
+            return shape
+        }
+        return storedShape(number)
+    }
+
+    private func storedShape(_ number: Int) -> [Int]? {
         topology.storedConstant(number, through: .keepsTensor).flatMap { graph.nodes[$0].constant("value")?.shape }
     }
 
     /// Walks from a layer's operation to its output. Returns the output's node, and whether the walk met an activation.
     private func walk(from operation: Int) -> (output: Int, activated: Bool) {
-        var output = operation // the last tensor on the walk that can be the layer's output
-        var current = operation
+        let group = groups[operation]
+        var output = group?.concatenation ?? operation // the last tensor on the walk that can be the layer's output
+        if let group, group.isActivated { return (output, true) }
+        var current = output
         while true {
             if let composed = composedActivation(of: current) { return (composed, true) }
             let users = valueReaders(current)
@@ -130,7 +166,7 @@ struct LayerAnalysis {
             } else if node.isAny(.keepsTensor) {
                 current = user
                 continue
-            } else if !node.isAny(.unblocks), !restoresMap(user, after: operation) {
+            } else if !node.isAny(.unblocks), !restoresMap(user, after: operation), !keepsMap(user, of: operation) {
                 return (output, false)
             }
             current = user
@@ -145,6 +181,25 @@ struct LayerAnalysis {
         return kinds[operation] == .dense && isReshape(reader) && inputs[reader].first == operation
             && isReshape(inputs[operation].first { !isConstant[$0] })
     }
+
+    /// Whether a Reshape leaves a convolution's map as it is. Programs for AlexNet give the sum with the bias the shape
+    /// of the convolution's output again, by a Shape of it or by a constant.
+    private func keepsMap(_ reader: Int, of operation: Int) -> Bool {
+        guard graph.nodes[reader].operation == "Reshape", inputs[reader].count == 2, kinds[operation] != .dense else {
+            return false
+        }
+        let shape = inputs[reader][1]
+        if let map = inputs[shape].first, graph.nodes[shape].operation == "Shape" {
+            return map == groups[operation]?.concatenation ?? operation
+        }
+        guard let sizes = topology.integers(shape), let channels = channels(of: parts(of: operation)) else {
+            return false
+        }
+        return sizes.count == 4 && sizes[0] == -1 && sizes[3] == channels
+    }
+
+    /// The operations of the layer that an operation belongs to.
+    private func parts(of operation: Int) -> [Int] { groups[operation]?.convolutions ?? [operation] }
 
     /// The most operations that an activation may be made of.
     private static let composedLimit = 16

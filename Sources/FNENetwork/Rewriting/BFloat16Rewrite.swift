@@ -64,7 +64,7 @@ struct BFloat16Rewrite {
             guard !topology.isConstant[number] else { continue }
             try Reserve.check()
             if model.analysis.isLayer(number) {
-                layers += 1
+                if !model.analysis.continuesLayer(number) { layers += 1 }
                 if layers > float32Layers, try convertLayer(number, &editor) { continue }
             }
             if try follow(number, &editor) { continue }
