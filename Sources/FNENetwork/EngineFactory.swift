@@ -54,6 +54,8 @@ package struct PreparedNetwork {
     package let batchSize: Int
     /// Batches that are in the network at once.
     package let streams: Int
+    /// What makes a row depend on the other images of its batch; nil where nothing does.
+    package fileprivate(set) var batchStatistics: BatchStatistics?
 }
 
 /// Chooses and opens the engine that runs a model.
@@ -70,9 +72,14 @@ package enum EngineFactory {
         _ model: Model, input: Model.Input, layers selected: [LayerSelection.Selected], height: Int, width: Int,
         _ options: EngineOptions
     ) throws -> PreparedNetwork {
-        try model.checkLayout()
+        try model.checkLayout(input: input, layers: selected, height: height, width: width)
         try model.checkShapes(input: input, layers: selected, height: height, width: width)
-        return try TensorFlowEngine.open(
+        var network = try TensorFlowEngine.open(
             model, input: input, layers: selected, height: height, width: width, options)
+        if network.batchSize > 1 {
+            network.batchStatistics = try model.batchStatistics(
+                input: input, layers: selected, height: height, width: width)
+        }
+        return network
     }
 }

@@ -175,17 +175,43 @@ public final class Model: @unchecked Sendable {
         return graph.number(of: exact.node) != nil ? exact : TensorName(userWritten: text)
     }
 
-    /// Checks that no map is [n, channels, height, width]. The pooling would average the wrong axes of such a map.
+    // MARK: Checks for an extractor
+
+    /// The nodes that run for layers.
+    private func needed(for selected: [LayerSelection.Selected], input: Input) -> Set<Int> {
+        let roots = selected.map(\.name.node) + [input.name.node]
+        return topology.ancestors(of: Set(roots.compactMap { graph.index[$0] }))
+    }
+
+    /// Checks that no map that the selected layers need is [n, channels, height, width]. The pooling would average the
+    /// wrong axes of such a map.
     ///
     /// - Throws: `.unsupportedTensor`, with the name of the node.
-    package func checkLayout() throws {
-        for node in graph.nodes {
-            guard let layout = node.text("data_format"), layout.hasPrefix("NC") else { continue }
+    package func checkLayout(
+        input: Input, layers selected: [LayerSelection.Selected], height: Int, width: Int
+    ) throws {
+        let needed = needed(for: selected, input: input)
+        let suspects = needed.filter { graph.nodes[$0].hasChannelsFirst }.sorted()
+        guard !suspects.isEmpty else { return }
+        let outputs = try TensorShapes.outputs(
+            graph, topology, needed: needed, input: input.name, image: [input.batch ?? 2, height, width, 3])
+        for number in suspects where !normalizesRows(number, outputs) {
+            let node = graph.nodes[number]
             throw FNEError(
                 .unsupportedTensor,
-                "node '\(node.name)' works in the layout \(layout), but layers must be [n, height, width, channels]. "
-                    + "Convert the network to NHWC")
+                "node '\(node.name)' works in the layout \(node.text("data_format") ?? ""), but layers must be "
+                    + "[n, height, width, channels]. Convert the network to NHWC")
         }
+    }
+
+    /// Whether a node is a layer normalization as Keras 2 writes it. It reshapes a tensor to [1, rows, values, 1], and
+    /// normalizes each row as if it were a channel of one image. That is no map in another layout.
+    private func normalizesRows(_ number: Int, _ outputs: [TensorShapes.Outputs]) -> Bool {
+        let node = graph.nodes[number]
+        guard node.takesBatchStatistics, let input = node.dataInputs.first, let source = graph.index[input.name],
+            let shape = outputs[source][input].shape, shape.count == 4
+        else { return false }
+        return graph.nodes[source].operation == "Reshape" && shape[0] == 1 && shape[3] == 1
     }
 
     /// Checks that no tensor that the selected layers need is known to be too large.
@@ -194,10 +220,24 @@ public final class Model: @unchecked Sendable {
     package func checkShapes(
         input: Input, layers selected: [LayerSelection.Selected], height: Int, width: Int
     ) throws {
-        let roots = selected.map(\.name.node) + [input.name.node]
         try TensorShapes.check(
-            graph, topology, needed: topology.ancestors(of: Set(roots.compactMap { graph.index[$0] })),
-            input: input.name, image: [input.batch ?? 1, height, width, 3])
+            graph, topology, needed: needed(for: selected, input: input), input: input.name,
+            image: [input.batch ?? 1, height, width, 3])
+    }
+
+    /// The operations that work across the images of a batch, among those that the selected layers need. Nil where
+    /// there is none.
+    package func batchStatistics(
+        input: Input, layers selected: [LayerSelection.Selected], height: Int, width: Int
+    ) throws -> BatchStatistics? {
+        let found = try BatchDependence.nodes(
+            graph, topology, needed: needed(for: selected, input: input),
+            layers: Set(selected.compactMap { graph.index[$0.name.node] }), input: input.name,
+            image: [1, height, width, 3], batch: input.batch)
+        return found.first.map { first in
+            BatchStatistics(
+                node: graph.nodes[first].name, operation: graph.nodes[first].operation, count: found.count)
+        }
     }
 
     /// The node of a tensor. The error for a missing one lists the nearest names.

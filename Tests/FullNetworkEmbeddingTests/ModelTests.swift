@@ -101,12 +101,18 @@ final class ModelTests: XCTestCase {
             graph.placeholder("input", [-1, 8, 8, 3])
             graph.constant("weights", [3, 3, 3, 8])
             graph.node("conv", "Conv2D", "input", "weights", attributes: ["data_format": Attribute.text(layout)])
+            graph.node("relu", "Relu", "input")
             let model = try graph.model()
-            if isRefused {
-                assertFails(.unsupportedTensor, saying: "'conv'", layout, "NHWC") { try model.checkLayout() }
-            } else {
-                XCTAssertNoThrow(try model.checkLayout())
+            func check(_ layer: String) throws {
+                let selected = LayerSelection.Selected(name: TensorName(node: layer, output: 0), kind: .other)
+                try model.checkLayout(input: model.input(named: nil), layers: [selected], height: 8, width: 8)
             }
+            if isRefused {
+                assertFails(.unsupportedTensor, saying: "'conv'", layout, "NHWC") { try check("conv") }
+            } else {
+                XCTAssertNoThrow(try check("conv"))
+            }
+            XCTAssertNoThrow(try check("relu"), "nodes that no layer needs do not count")
         }
     }
 

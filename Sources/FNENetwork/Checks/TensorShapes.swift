@@ -37,7 +37,8 @@ struct TensorShapes {
 
     private let graph: GraphDefinition
     private let functions: [String: GraphDefinition.Function]
-    private let limit: Int
+    /// The most elements of a tensor; nil where shapes are only followed.
+    private let limit: Int?
     private var total = 0
 
     /// - Parameters:
@@ -48,17 +49,36 @@ struct TensorShapes {
     static func check(
         _ graph: GraphDefinition, _ topology: GraphTopology, needed: Set<Int>, input: TensorName, image: [Int]
     ) throws {
-        var shapes = TensorShapes(graph, image: image)
+        let limit = max(Self.leastLimit, saturating(product(image), Self.elementsPerNumber))
+        try follow(graph, topology, needed: needed, input: input, image: image, limit: limit)
+    }
+
+    /// The outputs of the nodes that run, as far as they are known. No tensor is too large.
+    ///
+    /// - Parameter image: the shape of what is fed, with a batch size of its own
+    /// - Returns: the outputs by the nodes' numbers.
+    static func outputs(
+        _ graph: GraphDefinition, _ topology: GraphTopology, needed: Set<Int>, input: TensorName, image: [Int]
+    ) throws -> [Outputs] {
+        try follow(graph, topology, needed: needed, input: input, image: image, limit: nil)
+    }
+
+    @discardableResult
+    private static func follow(
+        _ graph: GraphDefinition, _ topology: GraphTopology, needed: Set<Int>, input: TensorName, image: [Int],
+        limit: Int?
+    ) throws -> [Outputs] {
+        var shapes = TensorShapes(graph, limit: limit)
         let fed = input.output == 0 ? graph.index[input.node].map { ($0, Tensor(shape: image)) } : nil
-        try shapes.follow(graph.nodes, topology.order.filter(needed.contains), of: "", fed: fed) {
+        return try shapes.follow(graph.nodes, topology.order.filter(needed.contains), of: "", fed: fed) {
             graph.index[$0.name]
         }
     }
 
-    private init(_ graph: GraphDefinition, image: [Int]) {
+    private init(_ graph: GraphDefinition, limit: Int?) {
         self.graph = graph
         functions = Dictionary(graph.functions.map { ($0.name, $0) }) { first, _ in first }
-        limit = max(Self.leastLimit, saturating(product(image), Self.elementsPerNumber))
+        self.limit = limit
     }
 
     /// Follows the shapes through the nodes of the graph or of a function.
@@ -69,7 +89,6 @@ struct TensorShapes {
     ///   - arguments: the tensors that a function is called with, by their names
     ///   - number: the number of the node that an input reads
     /// - Returns: the outputs of each node.
-    @discardableResult
     private mutating func follow(
         _ nodes: [GraphDefinition.Node], _ order: [Int], of function: String, fed: (Int, Tensor)? = nil,
         arguments: [String: Tensor] = [:], number: (GraphDefinition.Input) -> Int?
@@ -94,6 +113,7 @@ struct TensorShapes {
     private mutating func count(_ tensor: Tensor, _ copies: Int, of node: GraphDefinition.Node, in function: String)
         throws
     {
+        guard let limit else { return }
         func fail(_ what: String) -> FNEError {
             FNEError(
                 .invalidGraph,

@@ -4,7 +4,8 @@
 /// after the bias, the normalization and the activation that follow it. To find it, the analysis walks from the
 /// operation along the graph. It goes on while the tensor has a single reader that scales or shifts by constants,
 /// normalizes, or is an activation. The walk ends after the first activation. It ends before a residual sum, a
-/// concatenation or a second reader. Convolutions in groups that are written out, as in AlexNet, are one layer, whose
+/// concatenation or a second reader. Batch normalization in training mode is recognized also where it is written out,
+/// and several operations read the tensor that it normalizes. Convolutions in groups that are written out, as in AlexNet, are one layer, whose
 /// walk begins at the concatenation of their results (`ConvolutionGroups`).
 ///
 /// A layer is a classifier's output when no further layer can be reached from it, and a softmax follows it or it is a
@@ -35,6 +36,8 @@ struct LayerAnalysis {
     /// The kind of layer that each node is; nil for one that is no layer.
     private var kinds: [TensorKind?]
     private let groups: ConvolutionGroups
+    /// Whether a node is computed of constants and shapes alone, as the number of averaged values is.
+    private let isSize: [Bool]
     /// For each node, what can be reached from its outputs.
     private var ahead: [Ahead]
 
@@ -43,6 +46,7 @@ struct LayerAnalysis {
         self.topology = topology
         kinds = graph.nodes.indices.map { Self.kind($0, graph, topology) }
         groups = ConvolutionGroups(graph, topology, kinds: kinds)
+        isSize = Self.sizes(graph, topology)
         ahead = Array(repeating: Ahead(), count: graph.nodes.count)
         for number in topology.order.reversed() { ahead[number] = lookAhead(number) }
         var seen = Set<Int>() // two products whose sum is one output are one layer
@@ -154,6 +158,10 @@ struct LayerAnalysis {
         var current = output
         while true {
             if let composed = composedActivation(of: current) { return (composed, true) }
+            if let normalized = composedNormalization(of: current) {
+                (current, output) = (normalized, normalized)
+                continue
+            }
             let users = valueReaders(current)
             guard let user = users.first, users.count == 1 else { return (output, false) }
             let node = graph.nodes[user]
@@ -208,21 +216,68 @@ struct LayerAnalysis {
     /// swish, mish, gelu or PReLU. All readers of x work value by value on x and constants alone. Everything that they
     /// compute meets again in one tensor, which is the output. Nil where the readers make no such activation.
     private func composedActivation(of tensor: Int) -> Int? {
+        composition(of: tensor, atMost: Self.composedLimit, part: isPointwise)
+            .map { withoutGradientIdentity(withFactors($0.output)) }
+    }
+
+    /// The output of the operations on one tensor x that all readers of x begin, and that meet again in one tensor. Nil
+    /// where some of them are not allowed, or read something else.
+    ///
+    /// - Parameter part: whether a node is allowed, given the nodes that it may read
+    private func composition(
+        of tensor: Int, atMost limit: Int, part: (Int, Set<Int>) -> Bool
+    ) -> (output: Int, region: Set<Int>)? {
         guard valueReaders(tensor).count >= 2 else { return nil }
         var region = Set([tensor])
         var open = valueReaders(tensor).count // edges that lead out of the nodes that were visited
         var pending = Set(valueReaders(tensor))
-        while region.count <= Self.composedLimit, !pending.isEmpty {
-            // Take a node whose inputs are all visited. Without one, x meets other tensors, and this is no activation.
-            guard let next = pending.sorted().first(where: { isPointwise($0, on: region) }) else { return nil }
+        while region.count <= limit, !pending.isEmpty {
+            // Take a node whose inputs are all visited. Without one, x meets other tensors, and this is no composition.
+            guard let next = pending.sorted().first(where: { part($0, region) }) else { return nil }
             pending.remove(next)
             region.insert(next)
             open -= inputs[next].count { region.contains($0) && $0 != next }
-            if open == 0 { return withoutGradientIdentity(withFactors(next)) }
+            if open == 0 { return (next, region) }
             open += valueReaders(next).count
             pending.formUnion(valueReaders(next))
         }
         return nil
+    }
+
+    private static func sizes(_ graph: GraphDefinition, _ topology: GraphTopology) -> [Bool] {
+        var result = topology.isConstant
+        for number in topology.order where !result[number] {
+            let inputs = topology.inputs[number]
+            result[number] =
+                graph.nodes[number].operation == "Shape" || (!inputs.isEmpty && inputs.allSatisfy { result[$0] })
+        }
+        return result
+    }
+
+    /// The most operations that a batch normalization may be made of.
+    private static let normalizationLimit = 32
+
+    /// The output of a batch normalization in training mode that is written out: several operations on x that average x
+    /// over the batch, and normalize it by the averages.
+    private func composedNormalization(of tensor: Int) -> Int? {
+        guard let found = composition(of: tensor, atMost: Self.normalizationLimit, part: isPartOfNormalization),
+            found.region.contains(where: { sumsOverBatch($0) })
+        else { return nil }
+        return found.output
+    }
+
+    private func isPartOfNormalization(_ number: Int, on region: Set<Int>) -> Bool {
+        let node = graph.nodes[number]
+        let isAllowed =
+            node.isAny([.valueByValue, .reshapes]) || ["Rsqrt", "SquaredDifference"].contains(node.operation)
+            || sumsOverBatch(number)
+        return isAllowed && inputs[number].contains(where: region.contains)
+            && inputs[number].allSatisfy { region.contains($0) || isSize[$0] }
+    }
+
+    private func sumsOverBatch(_ number: Int) -> Bool {
+        guard ["Mean", "Sum"].contains(graph.nodes[number].operation), inputs[number].count == 2 else { return false }
+        return topology.integers(inputs[number][1])?.contains(0) ?? false
     }
 
     private func isPointwise(_ number: Int, on region: Set<Int>) -> Bool {
