@@ -15,8 +15,8 @@ public final class Extractor: @unchecked Sendable {
     public let batchSize: Int
     /// Batches that are in the network at once.
     public let streams: Int
-    /// What makes a row depend on the other images of its batch, such as batch normalization in training mode. Nil where
-    /// nothing is known to.
+    /// What makes a row depend on the other images of its batch, such as batch normalization in training mode. Nil
+    /// where nothing is known to.
     public let batchStatistics: BatchStatistics?
     /// The network input's height in pixels.
     public var height: Int { preprocessing.input.height }

@@ -4,9 +4,11 @@
 /// after the bias, the normalization and the activation that follow it. To find it, the analysis walks from the
 /// operation along the graph. It goes on while the tensor has a single reader that scales or shifts by constants,
 /// normalizes, or is an activation. The walk ends after the first activation. It ends before a residual sum, a
-/// concatenation or a second reader. Batch normalization in training mode is recognized also where it is written out,
-/// and several operations read the tensor that it normalizes. Convolutions in groups that are written out, as in AlexNet, are one layer, whose
-/// walk begins at the concatenation of their results (`ConvolutionGroups`).
+/// concatenation or a second reader.
+///
+/// Batch normalization in training mode is recognized also where it is written out, and several operations read the
+/// tensor that it normalizes. Convolutions in groups that are written out, as in AlexNet, are one layer, whose walk
+/// begins at the concatenation of their results (`ConvolutionGroups`).
 ///
 /// A layer is a classifier's output when no further layer can be reached from it, and a softmax follows it or it is a
 /// score. A score is a dense layer without an activation, or a 1x1 convolution, without one, of a map that was averaged
