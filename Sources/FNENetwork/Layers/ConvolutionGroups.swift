@@ -70,9 +70,9 @@ struct ConvolutionGroups {
         for _ in 0..<Self.longestWay {
             let node = graph.nodes[number]
             let inputs = topology.inputs[number]
-            guard topology.readers[number].count(where: { graph.nodes[$0].operation != "Shape" }) == 1 else {
-                return nil
-            }
+            // Any number of concatenations may read one node, so its readers are not counted to the end.
+            let readers = topology.readers[number].lazy.filter { graph.nodes[$0].operation != "Shape" }
+            guard readers.prefix(2).count == 1 else { return nil }
             switch kinds[number] {
             case .convolution, .depthwise:
                 guard node.operation != "Conv3D", let weights = node.facts.weights, weights < inputs.count else {

@@ -53,7 +53,7 @@ struct LayerAnalysis {
         for number in topology.order.reversed() { ahead[number] = lookAhead(number) }
         var seen = Set<Int>() // two products whose sum is one output are one layer
         for number in topology.order {
-            guard let kind = kinds[number] else { continue }
+            guard let kind = kinds[number], !continuesLayer(number) else { continue }
             let (output, activated) = walk(from: number)
             guard seen.insert(output).inserted else { continue }
             let parts = parts(of: number)
@@ -155,6 +155,7 @@ struct LayerAnalysis {
     /// Walks from a layer's operation to its output. Returns the output's node, and whether the walk met an activation.
     private func walk(from operation: Int) -> (output: Int, activated: Bool) {
         let group = groups[operation]
+        let channels = channels(of: parts(of: operation))
         var output = group?.concatenation ?? operation // the last tensor on the walk that can be the layer's output
         if let group, group.isActivated { return (output, true) }
         var current = output
@@ -176,7 +177,9 @@ struct LayerAnalysis {
             } else if node.isAny(.keepsTensor) {
                 current = user
                 continue
-            } else if !node.isAny(.unblocks), !restoresMap(user, after: operation), !keepsMap(user, of: operation) {
+            } else if !node.isAny(.unblocks), !restoresMap(user, after: operation),
+                !keepsMap(user, of: operation, channels)
+            {
                 return (output, false)
             }
             current = user
@@ -194,7 +197,7 @@ struct LayerAnalysis {
 
     /// Whether a Reshape leaves a convolution's map as it is. Programs for AlexNet give the sum with the bias the shape
     /// of the convolution's output again, by a Shape of it or by a constant.
-    private func keepsMap(_ reader: Int, of operation: Int) -> Bool {
+    private func keepsMap(_ reader: Int, of operation: Int, _ channels: Int?) -> Bool {
         guard graph.nodes[reader].operation == "Reshape", inputs[reader].count == 2, kinds[operation] != .dense else {
             return false
         }
@@ -202,9 +205,7 @@ struct LayerAnalysis {
         if let map = inputs[shape].first, graph.nodes[shape].operation == "Shape" {
             return map == groups[operation]?.concatenation ?? operation
         }
-        guard let sizes = topology.integers(shape), let channels = channels(of: parts(of: operation)) else {
-            return false
-        }
+        guard let sizes = topology.integers(shape), let channels else { return false }
         return sizes.count == 4 && sizes[0] == -1 && sizes[3] == channels
     }
 
