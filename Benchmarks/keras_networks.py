@@ -49,7 +49,7 @@ def build(name: str) -> Any:
     for layer in normalizations:
         layer.momentum = 0.0
     if normalizations:
-        size = model.input_shape[1]
+        size = model.input_shape[1] or 224
         model(np.random.default_rng(7).integers(0, 256, (2, size, size, 3)).astype(np.float32), training=True)
     return model
 
@@ -130,7 +130,7 @@ def compare(name: str, timed: bool = False) -> dict[str, Any]:
     """What came of a network."""
     model = build(name)
     layers = wanted(model)
-    size = model.input_shape[1]
+    size = model.input_shape[1] or 224
     # The outputs of all layers of a large network take gigabytes per image.
     pixels = np.random.default_rng(1).integers(0, 256, (2 if size < 400 else 1, size, size, 3), np.uint8)
     outputs = [tensor for _, tensor in layers if tensor is not None]

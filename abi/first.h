@@ -251,6 +251,7 @@ typedef struct fne_input_info {
     uint32_t rows_per_image;
     uint32_t streams;
     uint32_t reserved;
+    const char *batch_warning;
 } fne_input_info;
 
 FNE_API void fne_input_info_init(fne_input_info *info, uint64_t struct_size);
@@ -408,6 +409,8 @@ typedef struct fne_job_options {
     int32_t retry_failed;
     fne_listing_fn listing;
     void *listing_user;
+    int32_t allow_batch_statistics;
+    int32_t reserved;
 } fne_job_options;
 
 FNE_API void fne_job_options_init(fne_job_options *options, uint64_t struct_size);

@@ -691,7 +691,8 @@ typedef struct fne_extractor_options {
     int32_t gpu_memory_growth; /**< 1: take the GPU's memory as it is needed, instead of nearly all of it at once. The
                                     first session of a process decides. */
     int32_t pad_batches;       /**< 1: fill a batch that has too few images up with zeros, so that the network always
-                                    sees batch_size rows. A row's bits then do not depend on how many images a call has.
+                                    sees batch_size rows. A row's bits then do not depend on how many images a call has,
+                                    unless fne_input_info::batch_warning says otherwise.
                                     A call for a single frame then costs as much as a whole batch, which is about four
                                     times as much with the default batch_size of 4. Set batch_size to 1 for single
                                     frames. 0 (default): batches may be shorter. */
@@ -776,14 +777,18 @@ FNE_API fne_status fne_extractor_layer_info(const fne_extractor *extractor, uint
 
 /** What an extractor feeds: its options, with the defaults that were taken. */
 typedef struct fne_input_info {
-    uint64_t struct_size;    /**< set by fne_input_info_init() */
-    const char *name;        /**< the tensor that is fed. The string lives until the extractor is closed. */
-    uint32_t height;         /**< of the network's input, in pixels */
-    uint32_t width;          /**< of the network's input, in pixels */
-    uint32_t batch_size;     /**< rows per run of the network, at most */
-    uint32_t rows_per_image; /**< 1, or 10 with ten crops */
-    uint32_t streams;        /**< batches that are in the network at once */
-    uint32_t reserved;       /**< 0 */
+    uint64_t struct_size;      /**< set by fne_input_info_init() */
+    const char *name;          /**< the tensor that is fed. The string lives until the extractor is closed. */
+    uint32_t height;           /**< of the network's input, in pixels */
+    uint32_t width;            /**< of the network's input, in pixels */
+    uint32_t batch_size;       /**< rows per run of the network, at most */
+    uint32_t rows_per_image;   /**< 1, or 10 with ten crops */
+    uint32_t streams;          /**< batches that are in the network at once */
+    uint32_t reserved;         /**< 0 */
+    const char *batch_warning; /**< a sentence that names what makes a row depend on the other images of its batch, such
+                                    as batch normalization in training mode. The log gets it too, as a warning, when the
+                                    extractor is opened. The string lives until the extractor is closed. NULL where
+                                    nothing is known to do so, and where batch_size is 1. */
 } fne_input_info;
 
 /** Fills a struct with zeros.
@@ -1301,6 +1306,10 @@ typedef struct fne_job_options {
                                       finished job */
     fne_listing_fn listing;      /**< called while fne_job_open() lists a folder. May be NULL. */
     void *listing_user;          /**< handed to listing */
+    int32_t allow_batch_statistics; /**< 1: take a network whose rows depend on the other images of their batch (see
+                                         fne_input_info::batch_warning). The manifest then says so. 0: that is
+                                         FNE_UNSUPPORTED_TENSOR. */
+    int32_t reserved;               /**< 0 */
 } fne_job_options;
 
 /** Fills a struct with the defaults.
@@ -1330,6 +1339,8 @@ FNE_API void fne_job_options_init(fne_job_options *options, uint64_t struct_size
  *                               without images, or drop_features without statistics or without codes
  * \retval FNE_JOB_MISMATCH      the folder holds a job of another model, other options or other images. The message
  *                               says what differs.
+ * \retval FNE_UNSUPPORTED_TENSOR  also where a row depends on the other images of its batch, unless
+ *                               allow_batch_statistics is set
  * \retval FNE_CANCELLED         the listing function asked for it
  * \retval FNE_INVALID_DATA      the manifest is damaged, or of another version. Without a model, also where a file of a
  *                               finished job is missing, or has another size or header than it was written with. The

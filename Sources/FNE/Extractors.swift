@@ -6,11 +6,13 @@ final class ExtractorObject: Sendable {
     let extractor: Extractor
     let layerNames: [CText]
     let inputName: CText
+    let batchWarning: CText?
 
     init(_ extractor: Extractor) {
         self.extractor = extractor
         layerNames = extractor.layers.map { CText($0.name) }
         inputName = CText(extractor.inputName)
+        batchWarning = extractor.batchStatistics.map { CText($0.sentence) }
     }
 }
 
@@ -139,7 +141,7 @@ func layerInfo(_ index: UInt64, _ layers: [Layer], _ names: [CText]) throws -> f
             struct_size: 0, name: object.inputName.pointer, height: UInt32(object.extractor.height),
             width: UInt32(object.extractor.width), batch_size: UInt32(object.extractor.batchSize),
             rows_per_image: UInt32(object.extractor.rowsPerImage), streams: UInt32(object.extractor.streams),
-            reserved: 0)
+            reserved: 0, batch_warning: object.batchWarning?.pointer)
         try fill(required(info, "info"), with: value, "info")
     }
 }

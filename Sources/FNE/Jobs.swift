@@ -48,6 +48,8 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
     result.failsOnBadImage = try flag(given.fail_on_bad_image, "fail_on_bad_image")
     result.acceptsOtherEngine = try flag(given.accept_other_engine, "accept_other_engine")
     result.retriesFailed = try flag(given.retry_failed, "retry_failed")
+    result.allowsBatchStatistics = try flag(given.allow_batch_statistics, "allow_batch_statistics")
+    try mustBeZero(given.reserved, "options")
     if let listing = given.listing {
         let user = UncheckedUser(given.listing_user)
         result.listing = { count in FloatEnvironment.host { listing(user.pointer, UInt64(count)) == 0 } }

@@ -46,6 +46,9 @@ public final class Job {
         public var failsOnBadImage = false
         /// Whether a job may be resumed with another TensorFlow, or on another processor, than it was begun with.
         public var acceptsOtherEngine = false
+        /// Whether a job is done with a network whose rows depend on the other images of their batch (see
+        /// `Extractor.batchStatistics`). Its manifest then says so.
+        public var allowsBatchStatistics = false
         /// Whether images that could not be embedded before are tried again.
         public var retriesFailed = false
         /// The seconds between two checkpoints. After a kill, the work since the last checkpoint is done again.
@@ -110,7 +113,8 @@ public final class Job {
     /// Two of the extractor's options are set here. Batches are padded, so that a row's bits do not depend on its
     /// place. Bad images are marked (see `Options.failsOnBadImage`).
     ///
-    /// - Throws: `.jobMismatch` where the folder holds another job; `.invalidArgument`; `.fileError`; as `Extractor`.
+    /// - Throws: `.jobMismatch` where the folder holds another job; `.invalidArgument`; `.fileError`; as `Extractor`;
+    ///   `.unsupportedTensor` also for a network with `Extractor.batchStatistics`, unless the options allow them.
     public convenience init(folder: FilePath, model: Model, extractor: Extractor.Options, options: Options) throws {
         var extractor = extractor
         extractor.padsBatches = true
@@ -118,6 +122,11 @@ public final class Job {
         let model = try model.feeding(extractor.feeds)
         extractor.feeds = []
         let opened = try Extractor(model, extractor)
+        if let found = opened.batchStatistics, !options.allowsBatchStatistics {
+            throw FNEError(
+                .unsupportedTensor,
+                "\(found.sentence). A job takes the network as it is where allow_batch_statistics is set")
+        }
         try self.init(folder: folder, extractor: opened, settings: opened.settings(of: model), options: options)
     }
 

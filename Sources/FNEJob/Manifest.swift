@@ -415,6 +415,9 @@ extension Extractor {
             "precision": .text(arithmetic.precision.name),
             "float32_layers": isBFloat16 ? .integer(arithmetic.float32Layers) : .null,
             "batch_size": .integer(batchSize), "engine_threads": .integer(arithmetic.engineThreads),
+            "batch_statistics": batchStatistics.map {
+                .object(["node": .text($0.node), "operation": .text($0.operation), "count": .integer($0.count)])
+            } ?? .null,
             "rows_per_image": .integer(rowsPerImage), "features": .integer(featureCount),
             "layers": .array(
                 layers.map {

@@ -54,6 +54,8 @@ package struct PreparedNetwork {
     package let batchSize: Int
     /// Batches that are in the network at once.
     package let streams: Int
+    /// What makes a row depend on the other images of its batch; nil where nothing does.
+    package fileprivate(set) var batchStatistics: BatchStatistics?
 }
 
 /// Chooses and opens the engine that runs a model.
@@ -70,11 +72,13 @@ package enum EngineFactory {
         _ model: Model, input: Model.Input, layers selected: [LayerSelection.Selected], height: Int, width: Int,
         _ options: EngineOptions
     ) throws -> PreparedNetwork {
-        let checks = GraphChecks(model, input: input.name, taps: selected.map(\.name))
+        let checks = GraphChecks(model, input: input, taps: selected.map(\.name), height: height, width: width)
         try checks.run()
-        let shapes = try checks.checkShapes(image: [input.batch ?? 1, height, width, 3])
-        let model = try DepthwiseRewrite.apply(to: model, shapes)
-        return try TensorFlowEngine.open(
-            model, input: input, layers: selected, height: height, width: width, options)
+        let shapes = try checks.checkShapes()
+        var network = try TensorFlowEngine.open(
+            DepthwiseRewrite.apply(to: model, shapes), input: input, layers: selected, height: height, width: width,
+            options)
+        if network.batchSize > 1 { network.batchStatistics = try checks.batchStatistics() }
+        return network
     }
 }

@@ -128,7 +128,7 @@ public final class Model: @unchecked Sendable {
         var layerOf: [Int: LayerAnalysis.Layer] = [:]
         for layer in analysis.layers {
             layerOf[layer.output] = layer
-            if layerOf[layer.operation] == nil { layerOf[layer.operation] = layer }
+            for part in layer.parts where layerOf[part] == nil { layerOf[part] = layer }
         }
         return topology.order.filter { !topology.isConstant[$0] }.map { number in
             let node = graph.nodes[number]

@@ -15,6 +15,9 @@ public final class Extractor: @unchecked Sendable {
     public let batchSize: Int
     /// Batches that are in the network at once.
     public let streams: Int
+    /// What makes a row depend on the other images of its batch, such as batch normalization in training mode. Nil
+    /// where nothing is known to.
+    public let batchStatistics: BatchStatistics?
     /// The network input's height in pixels.
     public var height: Int { preprocessing.input.height }
     /// The network input's width in pixels.
@@ -36,7 +39,8 @@ public final class Extractor: @unchecked Sendable {
     let onError: OnError
     let process = getpid()
 
-    /// Opens the engine that runs the model. Its library is loaded if it is not loaded yet.
+    /// Opens the engine that runs the model. Its library is loaded if it is not loaded yet. The log warns of a network
+    /// with `batchStatistics`.
     ///
     /// - Throws: `.unknownTensor`, `.unsupportedTensor`, `.invalidArgument`, `.invalidGraph`, `.backendUnavailable`,
     ///   `.backendConflict`, `.backendError`, `.forked`.
@@ -68,8 +72,10 @@ public final class Extractor: @unchecked Sendable {
         arithmetic = network.arithmetic
         batchSize = network.batchSize
         streams = network.streams
+        batchStatistics = network.batchStatistics
         inputName = input.name.text
         onError = options.onError
+        if let batchStatistics { Log.write(.warning, batchStatistics.sentence) }
     }
 
     /// Whether bad images are skipped instead of ending the call.
@@ -89,6 +95,7 @@ public final class Extractor: @unchecked Sendable {
         batchSize = options.batchSize ?? EngineDefaults.batchSize
         mayShrinkBatches = options.batchSize == nil && !options.padsBatches
         arithmetic = Arithmetic()
+        batchStatistics = nil
         streams = options.streams ?? 1
         loaderThreads = options.loaderThreads ?? Self.defaultLoaderThreads
         onError = options.onError

@@ -49,7 +49,8 @@ extension Extractor {
         /// GPU). It then is smaller where a call has too few images to keep all streams busy.
         public var batchSize: Int?
         /// Whether a batch of too few images is filled up with zeros, so that the network always sees `batchSize` rows.
-        /// The bits of a row then do not depend on the number of images in the call.
+        /// The bits of a row then do not depend on the number of images in the call, unless the extractor has
+        /// `batchStatistics`.
         public var padsBatches = false
         /// Threads that read and prepare images, 1 to 1024; nil for one per processor, at most 16.
         public var loaderThreads: Int?

@@ -58,6 +58,22 @@ final class LayerAnalysisTests: XCTestCase {
         try assertLayers(["relu"])
     }
 
+    func testBatchNormalizationInTrainingModeWrittenOut() throws {
+        for (axes, layer) in [([0, 1, 2], "relu"), ([1, 2], "conv")] {
+            setUp()
+            let conv = graph.convolution("conv", of: input, [3, 3, 3, 8])
+            let content = Attribute.content(integers: axes.map { Int32($0) })
+            graph.node("axes", "Const", attributes: ["value": Attribute.tensor(type: 3, [axes.count], content)])
+            graph.node("mean", "Mean", conv, "axes")
+            graph.node("variance", "Mean", graph.node("squares", "SquaredDifference", conv, "mean"), "axes")
+            graph.node("rsqrt", "Rsqrt", graph.with("epsilon", "AddV2", "variance", constant: []))
+            graph.node("shift", "Mul", "mean", "rsqrt")
+            graph.node("norm", "Sub", graph.node("scaled", "Mul", conv, "rsqrt"), "shift")
+            graph.node("relu", "Relu", "norm")
+            try assertLayers([layer])
+        }
+    }
+
     func testAConvolutionWithoutActivation() throws {
         let conv = graph.convolution("conv", of: input, [3, 3, 3, 8])
         graph.node("top", "MaxPool", graph.with("bias", "BiasAdd", conv, constant: [8]))

@@ -212,4 +212,5 @@ def test_a_job_keeps_its_feeds(tmp_path, pixels):
     manifest = json.loads((tmp_path / "job/manifest.json").read_text())
     assert manifest["settings"]["model"]["feeds"] == ["keep_prob=1.0", "phase_train=false"]
     with pytest.raises(fne.JobMismatchError):
+        options["allow_batch_statistics"] = True
         fne.embed_dataset(tmp_path, graph, tmp_path / "job", feeds={**FEEDS, "phase_train": True}, **options)

@@ -4,24 +4,32 @@ import FNESupport
 /// input, or elsewhere in the graph, is no fault.
 struct GraphChecks {
     private let model: Model
-    private let input: TensorName
+    private let input: Model.Input
+    private let taps: [TensorName]
+    /// The height and width of the network's input in pixels.
+    private let size: [Int]
     /// The nodes that run.
     private let needed: Set<Int>
     /// The part of the graph that runs.
     private let part: GraphDefinition
 
-    init(_ model: Model, input: TensorName, taps: [TensorName]) {
+    init(_ model: Model, input: Model.Input, taps: [TensorName], height: Int, width: Int) {
         self.model = model
         self.input = input
-        needed = model.topology.needed(for: taps, input: input)
+        self.taps = taps
+        size = [height, width]
+        needed = model.topology.needed(for: taps, input: input.name)
         part = model.graph.part(needed)
     }
 
-    /// Checks everything but the shapes.
+    /// The shape of what is fed.
+    private func image(_ batch: Int) -> [Int] { [batch] + size + [3] }
+
+    /// Checks everything but the sizes of tensors.
     ///
     /// - Throws: `.unsafeGraph`, `.invalidGraph`, `.unsupportedTensor`, `.invalidArgument`.
     func run() throws {
-        try model.checkInputs(needed, image: input)
+        try model.checkInputs(needed, image: input.name)
         if !model.allowsUnsafe { try GraphSafety.check(part) }
         try GraphConsistency.check(part)
         try GraphSizes.check(part, size: model.serialized.count)
@@ -42,22 +50,51 @@ struct GraphChecks {
 
     /// Checks that no map is [n, channels, height, width]. The pooling would average the wrong axes of such a map.
     private func checkLayout() throws {
-        for node in part.nodes {
-            guard let layout = node.text("data_format"), layout.hasPrefix("NC") else { continue }
+        let graph = model.graph
+        let suspects = needed.filter { graph.nodes[$0].hasChannelsFirst }.sorted()
+        guard !suspects.isEmpty else { return }
+        let outputs = try TensorShapes.outputs(
+            graph, model.topology, needed: needed, input: input.name, image: image(input.batch ?? 2))
+        for number in suspects where !normalizesRows(number, outputs) {
+            let node = graph.nodes[number]
             throw FNEError(
                 .unsupportedTensor,
-                "node '\(node.name)' works in the layout \(layout), but layers must be [n, height, width, channels]. "
-                    + "Convert the network to NHWC")
+                "node '\(node.name)' works in the layout \(node.text("data_format") ?? ""), but layers must be "
+                    + "[n, height, width, channels]. Convert the network to NHWC")
         }
+    }
+
+    /// Whether a node is a layer normalization as Keras 2 writes it. It reshapes a tensor to [1, rows, values, 1], and
+    /// normalizes each row as if it were a channel of one image. That is no map in another layout.
+    private func normalizesRows(_ number: Int, _ outputs: [TensorShapes.Outputs]) -> Bool {
+        let node = model.graph.nodes[number]
+        guard node.takesBatchStatistics, let input = node.dataInputs.first,
+            let source = model.graph.index[input.name],
+            let shape = outputs[source][input].shape, shape.count == 4
+        else { return false }
+        return model.graph.nodes[source].operation == "Reshape" && shape[0] == 1 && shape[3] == 1
     }
 
     /// Checks that no tensor that the selected layers need is known to be too large.
     ///
-    /// - Parameter image: the shape that is fed for one image, or for the only batch size that the graph takes
-    /// - Returns: for each node the shape of its first output; nil where it is not known.
+    /// - Returns: the outputs of the nodes, by the nodes' numbers.
     /// - Throws: `.invalidGraph`, with the name of the node.
     @discardableResult
-    func checkShapes(image: [Int]) throws -> [[Int]?] {
-        try TensorShapes.check(model.graph, model.topology, needed: needed, input: input, image: image)
+    func checkShapes() throws -> [TensorShapes.Outputs] {
+        try TensorShapes.check(
+            model.graph, model.topology, needed: needed, input: input.name, image: image(input.batch ?? 1))
+    }
+
+    /// The operations that work across the images of a batch, among those that the selected layers need. Nil where
+    /// there is none.
+    func batchStatistics() throws -> BatchStatistics? {
+        let graph = model.graph
+        let found = try BatchDependence.nodes(
+            graph, model.topology, needed: needed, layers: Set(taps.compactMap { graph.index[$0.node] }),
+            input: input.name, image: image(1), batch: input.batch)
+        return found.first.map { first in
+            BatchStatistics(
+                node: graph.nodes[first].name, operation: graph.nodes[first].operation, count: found.count)
+        }
     }
 }

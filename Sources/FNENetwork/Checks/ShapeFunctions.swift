@@ -126,15 +126,7 @@ struct ShapeFunctions {
 
     private var constant: Tensor? {
         guard let constant = node.constant("value"), let shape = constant.shape else { return nil }
-        let count = product(shape)
-        guard constant.type == .int32 || constant.type == .int64, count <= Self.fewValues else {
-            return Tensor(shape: shape)
-        }
-        // A constant that repeats its last number holds it once.
-        let last = constant.integers.last ?? 0
-        let values =
-            constant.integers.prefix(count) + Array(repeating: last, count: max(0, count - constant.integers.count))
-        return Tensor(shape: shape, values: Array(values))
+        return Tensor(shape: shape, values: constant.elements)
     }
 
     private func shape(of tensor: Tensor) -> Tensor {

@@ -37,31 +37,49 @@ struct TensorShapes {
 
     private let graph: GraphDefinition
     private let functions: [String: GraphDefinition.Function]
-    private let limit: Int
+    /// The most elements of a tensor; nil where shapes are only followed.
+    private let limit: Int?
     private var total = 0
 
     /// - Parameters:
     ///   - needed: the nodes that run
     ///   - input: the tensor that images are fed to
     ///   - image: its shape for one image, or for the only batch size that the graph takes
-    /// - Returns: for each node the shape of its first output; nil where it is not known.
+    /// - Returns: the outputs by the nodes' numbers.
     /// - Throws: `.invalidGraph`, with the name of the node.
     @discardableResult
     static func check(
         _ graph: GraphDefinition, _ topology: GraphTopology, needed: Set<Int>, input: TensorName, image: [Int]
-    ) throws -> [[Int]?] {
-        var shapes = TensorShapes(graph, image: image)
-        let fed = input.output == 0 ? graph.index[input.node].map { ($0, Tensor(shape: image)) } : nil
-        let outputs = try shapes.follow(graph.nodes, topology.order.filter(needed.contains), of: "", fed: fed) {
-            graph.index[$0.name]
-        }
-        return outputs.map { $0.known.first?.tensor.shape }
+    ) throws -> [Outputs] {
+        let limit = max(Self.leastLimit, saturating(product(image), Self.elementsPerNumber))
+        return try follow(graph, topology, needed: needed, input: input, image: image, limit: limit)
     }
 
-    private init(_ graph: GraphDefinition, image: [Int]) {
+    /// The outputs of the nodes that run, as far as they are known. No tensor is too large.
+    ///
+    /// - Parameter image: the shape of what is fed, with a batch size of its own
+    /// - Returns: the outputs by the nodes' numbers.
+    static func outputs(
+        _ graph: GraphDefinition, _ topology: GraphTopology, needed: Set<Int>, input: TensorName, image: [Int]
+    ) throws -> [Outputs] {
+        try follow(graph, topology, needed: needed, input: input, image: image, limit: nil)
+    }
+
+    private static func follow(
+        _ graph: GraphDefinition, _ topology: GraphTopology, needed: Set<Int>, input: TensorName, image: [Int],
+        limit: Int?
+    ) throws -> [Outputs] {
+        var shapes = TensorShapes(graph, limit: limit)
+        let fed = input.output == 0 ? graph.index[input.node].map { ($0, Tensor(shape: image)) } : nil
+        return try shapes.follow(graph.nodes, topology.order.filter(needed.contains), of: "", fed: fed) {
+            graph.index[$0.name]
+        }
+    }
+
+    private init(_ graph: GraphDefinition, limit: Int?) {
         self.graph = graph
         functions = Dictionary(graph.functions.map { ($0.name, $0) }) { first, _ in first }
-        limit = max(Self.leastLimit, saturating(product(image), Self.elementsPerNumber))
+        self.limit = limit
     }
 
     /// Follows the shapes through the nodes of the graph or of a function.
@@ -72,7 +90,6 @@ struct TensorShapes {
     ///   - arguments: the tensors that a function is called with, by their names
     ///   - number: the number of the node that an input reads
     /// - Returns: the outputs of each node.
-    @discardableResult
     private mutating func follow(
         _ nodes: [GraphDefinition.Node], _ order: [Int], of function: String, fed: (Int, Tensor)? = nil,
         arguments: [String: Tensor] = [:], number: (GraphDefinition.Input) -> Int?
@@ -97,6 +114,7 @@ struct TensorShapes {
     private mutating func count(_ tensor: Tensor, _ copies: Int, of node: GraphDefinition.Node, in function: String)
         throws
     {
+        guard let limit else { return }
         func fail(_ what: String) -> FNEError {
             FNEError(
                 .invalidGraph,

@@ -83,6 +83,16 @@ struct GraphDefinition {
 
         /// Constants of more values than this are weights or indices. Their values are skipped.
         static let fewIntegers = 64
+        /// All elements of a small tensor of int32 or int64, in row-major order. Else nil.
+        var elements: [Int]? {
+            guard type == .int32 || type == .int64, let shape else { return nil }
+            let count = product(shape)
+            guard count <= Self.fewIntegers, count >= 0 else { return nil }
+            // A constant that repeats its last number holds it once.
+            let last = integers.last ?? 0
+            return Array(integers.prefix(count)) + Array(repeating: last, count: max(0, count - integers.count))
+        }
+
         /// A TensorProto of more bytes is no part of the graph's structure.
         static let largeSize = 4_096
     }

@@ -86,6 +86,11 @@ struct GraphTopology: Sendable {
         return nil
     }
 
+    /// The integers of a small constant, which other nodes may pass on. Nil where it is none, or not in the graph.
+    func integers(_ number: Int) -> [Int]? {
+        storedConstant(number).flatMap { graph.nodes[$0].constant("value")?.elements }
+    }
+
     /// Finds the order by a depth-first search from each node of the file. A file that is in such an order keeps it.
     /// Loops of TensorFlow's old control flow are cut where they close, which is after a NextIteration. Any other cycle
     /// is an error.

@@ -6,6 +6,10 @@
 /// normalizes, or is an activation. The walk ends after the first activation. It ends before a residual sum, a
 /// concatenation or a second reader.
 ///
+/// Batch normalization in training mode is recognized also where it is written out, and several operations read the
+/// tensor that it normalizes. Convolutions in groups that are written out, as in AlexNet, are one layer, whose walk
+/// begins at the concatenation of their results (`ConvolutionGroups`).
+///
 /// A layer is a classifier's output when no further layer can be reached from it, and a softmax follows it or it is a
 /// score. A score is a dense layer without an activation, or a 1x1 convolution, without one, of a map that was averaged
 /// over height and width.
@@ -18,8 +22,10 @@ struct LayerAnalysis {
         /// The number of channels; nil where the weights' shape is not in the graph.
         let channels: Int?
         let isClassifier: Bool
-        /// The node of the convolution or the product itself.
+        /// The node of the convolution or the product itself. With groups it is the first one's.
         let operation: Int
+        /// All nodes that are operations of the layer. There are several with groups.
+        let parts: [Int]
     }
 
     /// The layers, in the order of the topology.
@@ -29,30 +35,33 @@ struct LayerAnalysis {
 
     private let graph: GraphDefinition
     private let topology: GraphTopology
-    private let controlFlow: ControlFlow
     /// The kind of layer that each node is; nil for one that is no layer.
     private var kinds: [TensorKind?]
+    private let groups: ConvolutionGroups
+    /// Whether a node is computed of constants and shapes alone, as the number of averaged values is.
+    private let isSize: [Bool]
     /// For each node, what can be reached from its outputs.
     private var ahead: [Ahead]
 
     init(_ graph: GraphDefinition, _ topology: GraphTopology, _ controlFlow: ControlFlow) {
         self.graph = graph
         self.topology = topology
-        self.controlFlow = controlFlow
-        kinds = Array(repeating: nil, count: graph.nodes.count)
+        kinds = graph.nodes.indices.map { Self.kind($0, graph, topology, controlFlow) }
+        groups = ConvolutionGroups(graph, topology, kinds: kinds)
+        isSize = Self.sizes(graph, topology)
         ahead = Array(repeating: Ahead(), count: graph.nodes.count)
-        for number in topology.order { kinds[number] = kind(number) }
         for number in topology.order.reversed() { ahead[number] = lookAhead(number) }
         var seen = Set<Int>() // two products whose sum is one output are one layer
         for number in topology.order {
-            guard let kind = kinds[number] else { continue }
+            guard let kind = kinds[number], !continuesLayer(number) else { continue }
             let (output, activated) = walk(from: number)
             guard seen.insert(output).inserted else { continue }
+            let parts = parts(of: number)
             layers.append(
                 Layer(
-                    output: output, kind: kind, channels: channels(number),
+                    output: output, kind: kind, channels: channels(of: parts),
                     isClassifier: isClassifier(number, output: output, activated: activated, kind: kind),
-                    operation: number))
+                    operation: number, parts: parts))
         }
         classifierInputs = Set(layers.filter(\.isClassifier).compactMap { read(by: $0.operation) })
     }
@@ -64,6 +73,9 @@ struct LayerAnalysis {
     /// Whether a node is the operation of a layer.
     func isLayer(_ number: Int) -> Bool { kinds[number] != nil }
 
+    /// Whether a node is a convolution of a group, but not the first one of its layer.
+    func continuesLayer(_ number: Int) -> Bool { groups[number].map { $0.convolutions.first != number } ?? false }
+
     /// The nodes that use a node's values, once per edge. A node that reads only the shape, as for a batch size, uses
     /// none.
     private func valueReaders(_ number: Int) -> [Int] {
@@ -73,12 +85,27 @@ struct LayerAnalysis {
     // MARK: Layers
 
     /// The kind of layer that a node is; nil where it is no layer.
-    private func kind(_ number: Int) -> TensorKind? {
+    private static func kind(
+        _ number: Int, _ graph: GraphDefinition, _ topology: GraphTopology, _ controlFlow: ControlFlow
+    ) -> TensorKind? {
+        let isConstant = topology.isConstant
         guard !isConstant[number], !controlFlow.contains(number), let kind = graph.nodes[number].facts.layer
         else { return nil }
         guard kind == .dense else { return kind }
-        let inputs = inputs[number]
+        let inputs = topology.inputs[number]
         return inputs.count == 2 && isConstant[inputs[0]] != isConstant[inputs[1]] ? .dense : nil
+    }
+
+    /// The number of channels of a layer's operations together; nil where one of them is not known.
+    private func channels(of parts: [Int]) -> Int? {
+        var sum = 0
+        for part in parts {
+            guard let channels = channels(part) else { return nil }
+            let (larger, overflow) = sum.addingReportingOverflow(channels)
+            guard !overflow else { return nil }
+            sum = larger
+        }
+        return sum
     }
 
     /// The number of channels that a layer's weights give; nil where their shape is not in the graph.
@@ -110,17 +137,37 @@ struct LayerAnalysis {
         }
     }
 
-    /// The shape of a constant, also after operations that keep the shape.
+    /// The shape of a constant, also after operations that keep the shape, and of equal parts that it is split into.
     private func constantShape(_ number: Int) -> [Int]? {
+        let node = graph.nodes[number]
+        if node.operation == "Split", inputs[number].count == 2, let count = node.integer("num_split"), count > 0,
+            let axis = topology.integers(inputs[number][0])?.first, var shape = storedShape(inputs[number][1])
+        {
+            let place = axis < 0 ? axis + shape.count : axis
+            guard shape.indices.contains(place) else { return nil }
+            shape[place] /= count
+            return shape
+        }
+        return storedShape(number)
+    }
+
+    private func storedShape(_ number: Int) -> [Int]? {
         topology.storedConstant(number, through: .keepsTensor).flatMap { graph.nodes[$0].constant("value")?.shape }
     }
 
     /// Walks from a layer's operation to its output. Returns the output's node, and whether the walk met an activation.
     private func walk(from operation: Int) -> (output: Int, activated: Bool) {
-        var output = operation // the last tensor on the walk that can be the layer's output
-        var current = operation
+        let group = groups[operation]
+        let channels = channels(of: parts(of: operation))
+        var output = group?.concatenation ?? operation // the last tensor on the walk that can be the layer's output
+        if let group, group.isActivated { return (output, true) }
+        var current = output
         while true {
             if let composed = composedActivation(of: current) { return (composed, true) }
+            if let normalized = composedNormalization(of: current) {
+                (current, output) = (normalized, normalized)
+                continue
+            }
             let users = valueReaders(current)
             guard let user = users.first, users.count == 1 else { return (output, false) }
             let node = graph.nodes[user]
@@ -133,7 +180,9 @@ struct LayerAnalysis {
             } else if node.isAny(.keepsTensor) {
                 current = user
                 continue
-            } else if !node.isAny(.unblocks), !restoresMap(user, after: operation) {
+            } else if !node.isAny(.unblocks), !restoresMap(user, after: operation),
+                !keepsMap(user, of: operation, channels)
+            {
                 return (output, false)
             }
             current = user
@@ -158,6 +207,23 @@ struct LayerAnalysis {
             && isReshape(inputs[operation].first { !isConstant[$0] })
     }
 
+    /// Whether a Reshape leaves a convolution's map as it is. Programs for AlexNet give the sum with the bias the shape
+    /// of the convolution's output again, by a Shape of it or by a constant.
+    private func keepsMap(_ reader: Int, of operation: Int, _ channels: Int?) -> Bool {
+        guard graph.nodes[reader].operation == "Reshape", inputs[reader].count == 2, kinds[operation] != .dense else {
+            return false
+        }
+        let shape = inputs[reader][1]
+        if let map = inputs[shape].first, graph.nodes[shape].operation == "Shape" {
+            return map == groups[operation]?.concatenation ?? operation
+        }
+        guard let sizes = topology.integers(shape), let channels else { return false }
+        return sizes.count == 4 && sizes[0] == -1 && sizes[3] == channels
+    }
+
+    /// The operations of the layer that an operation belongs to.
+    private func parts(of operation: Int) -> [Int] { groups[operation]?.convolutions ?? [operation] }
+
     /// The most operations that an activation may be made of.
     private static let composedLimit = 16
 
@@ -165,23 +231,70 @@ struct LayerAnalysis {
     /// swish, mish, gelu or PReLU. All readers of x work value by value on x and constants alone. Everything that they
     /// compute meets again in one tensor, which is the output. Nil where the readers make no such activation.
     private func composedActivation(of tensor: Int) -> Int? {
+        composition(of: tensor, atMost: Self.composedLimit, part: isPointwise)
+            .map { withoutGradientIdentity(withFactors($0.output)) }
+    }
+
+    /// The output of the operations on one tensor x that all readers of x begin, and that meet again in one tensor. Nil
+    /// where some of them are not allowed, or read something else.
+    ///
+    /// - Parameter part: whether a node is allowed, given the nodes that it may read
+    private func composition(
+        of tensor: Int, atMost limit: Int, part: (Int, Set<Int>) -> Bool
+    ) -> (output: Int, region: Set<Int>)? {
         guard valueReaders(tensor).count >= 2 else { return nil }
         var region = Set([tensor])
         var open = valueReaders(tensor).count // edges that lead out of the nodes that were visited
         var pending = Set(valueReaders(tensor))
-        while region.count <= Self.composedLimit, !pending.isEmpty {
+        while region.count <= limit, !pending.isEmpty {
             // More nodes than this cannot all be part of it.
-            guard pending.count <= Self.composedLimit else { return nil }
-            // Take a node whose inputs are all visited. Without one, x meets other tensors, and this is no activation.
-            guard let next = pending.sorted().first(where: { isPointwise($0, on: region) }) else { return nil }
+            guard pending.count <= limit else { return nil }
+            // Take a node whose inputs are all visited. Without one, x meets other tensors, and this is no composition.
+            guard let next = pending.sorted().first(where: { part($0, region) }) else { return nil }
             pending.remove(next)
             region.insert(next)
             open -= inputs[next].count { region.contains($0) && $0 != next }
-            if open == 0 { return withoutGradientIdentity(withFactors(next)) }
+            if open == 0 { return (next, region) }
             open += valueReaders(next).count
             pending.formUnion(valueReaders(next))
         }
         return nil
+    }
+
+    private static func sizes(_ graph: GraphDefinition, _ topology: GraphTopology) -> [Bool] {
+        var result = topology.isConstant
+        for number in topology.order where !result[number] {
+            let inputs = topology.inputs[number]
+            result[number] =
+                graph.nodes[number].operation == "Shape" || (!inputs.isEmpty && inputs.allSatisfy { result[$0] })
+        }
+        return result
+    }
+
+    /// The most operations that a batch normalization may be made of.
+    private static let normalizationLimit = 32
+
+    /// The output of a batch normalization in training mode that is written out: several operations on x that average x
+    /// over the batch, and normalize it by the averages.
+    private func composedNormalization(of tensor: Int) -> Int? {
+        guard let found = composition(of: tensor, atMost: Self.normalizationLimit, part: isPartOfNormalization),
+            found.region.contains(where: { sumsOverBatch($0) })
+        else { return nil }
+        return found.output
+    }
+
+    private func isPartOfNormalization(_ number: Int, on region: Set<Int>) -> Bool {
+        let node = graph.nodes[number]
+        let isAllowed =
+            node.isAny([.valueByValue, .reshapes]) || ["Rsqrt", "SquaredDifference"].contains(node.operation)
+            || sumsOverBatch(number)
+        return isAllowed && inputs[number].contains(where: region.contains)
+            && inputs[number].allSatisfy { region.contains($0) || isSize[$0] }
+    }
+
+    private func sumsOverBatch(_ number: Int) -> Bool {
+        guard ["Mean", "Sum"].contains(graph.nodes[number].operation), inputs[number].count == 2 else { return false }
+        return topology.integers(inputs[number][1])?.contains(0) ?? false
     }
 
     private func isPointwise(_ number: Int, on region: Set<Int>) -> Bool {

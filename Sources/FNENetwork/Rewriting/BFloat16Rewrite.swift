@@ -64,7 +64,7 @@ struct BFloat16Rewrite {
             guard !topology.isConstant[number] else { continue }
             try Reserve.check()
             if model.analysis.isLayer(number) {
-                layers += 1
+                if !model.analysis.continuesLayer(number) { layers += 1 }
                 if layers > float32Layers, try convertLayer(number, &editor) { continue }
             }
             if try follow(number, &editor) { continue }
@@ -253,8 +253,8 @@ struct BFloat16Rewrite {
     ) throws -> Bool {
         let node = graph.nodes[number]
         let inputs = node.dataInputs
-        guard inputs.count == 5, node.operation.hasPrefix("FusedBatchNorm"), node.has("is_training"),
-            !node.flag("is_training"), graph.index[inputs[0].name] == source, inputs[0].output == 0,
+        guard inputs.count == 5, node.operation.hasPrefix("FusedBatchNorm"), !node.takesBatchStatistics,
+            graph.index[inputs[0].name] == source, inputs[0].output == 0,
             isReadAtItsFirstOutputAlone(number)
         else { return false }
         var parts: [[Double]] = []

@@ -4,23 +4,24 @@
 /// A convolution with more than one group, but several channels in each, stays a Conv2D, which TensorFlow computes well
 /// with oneDNN.
 enum DepthwiseRewrite {
-    /// - Parameter shapes: for each node the shape of its first output; nil where it is not known
+    /// - Parameter outputs: the outputs of the nodes, as far as their shapes are known
     /// - Returns: the model itself where it has no such convolution.
-    static func apply(to model: Model, _ shapes: [[Int]?]) throws -> Model {
+    static func apply(to model: Model, _ outputs: [TensorShapes.Outputs]) throws -> Model {
         var draft = GraphDraft(model.graph, model.serialized)
-        for number in model.graph.nodes.indices where isDepthwise(number, model, shapes) {
-            try rewrite(number, model, shapes, &draft)
+        for number in model.graph.nodes.indices where isDepthwise(number, model, outputs) {
+            try rewrite(number, model, outputs, &draft)
         }
         return draft.isUnchanged ? model : try model.rewritten(draft)
     }
 
     /// Whether a node is a convolution of several channels, of which each filter reads one.
-    private static func isDepthwise(_ number: Int, _ model: Model, _ shapes: [[Int]?]) -> Bool {
+    private static func isDepthwise(_ number: Int, _ model: Model, _ outputs: [TensorShapes.Outputs]) -> Bool {
         let node = model.graph.nodes[number]
         let inputs = model.topology.inputs[number]
         guard node.operation == "Conv2D", inputs.count == 2, node.dataInputs.allSatisfy({ $0.output == 0 }),
             (node.text("data_format") ?? "NHWC") == "NHWC",
-            let data = shapes[inputs[0]], let weights = shapes[inputs[1]], data.count == 4, weights.count == 4,
+            let data = shape(0, node, inputs, outputs), let weights = shape(1, node, inputs, outputs), data.count == 4,
+            weights.count == 4,
             weights[2] == 1, data[3] > 1, weights[3] >= data[3], weights[3] % data[3] == 0
         else { return false }
         // TensorFlow's depthwise convolution has one stride for both sides, and pads as SAME or VALID say.
@@ -31,14 +32,19 @@ enum DepthwiseRewrite {
             && ["SAME", "VALID"].contains(node.text("padding") ?? "")
     }
 
+    /// The shape of one of a node's inputs; nil where it is not known.
+    private static func shape(
+        _ place: Int, _ node: GraphDefinition.Node, _ inputs: [Int], _ outputs: [TensorShapes.Outputs]
+    ) -> [Int]? { outputs[inputs[place]][node.dataInputs[place]].shape }
+
     /// The filters [height, width, 1, in * multiplier] become [height, width, in, multiplier], which are the same
     /// numbers in the same order.
     private static func rewrite(
-        _ number: Int, _ model: Model, _ shapes: [[Int]?], _ draft: inout GraphDraft
+        _ number: Int, _ model: Model, _ outputs: [TensorShapes.Outputs], _ draft: inout GraphDraft
     ) throws {
         let node = model.graph.nodes[number]
         let inputs = model.topology.inputs[number]
-        guard let data = shapes[inputs[0]], let weights = shapes[inputs[1]] else { return }
+        guard let data = shape(0, node, inputs, outputs), let weights = shape(1, node, inputs, outputs) else { return }
         let shape = [weights[0], weights[1], data[3], weights[3] / data[3]]
         let content = shape.flatMap { size in withUnsafeBytes(of: Int32(clamping: size).littleEndian, Array.init) }
         let type = AttributeValue.type(node.type("T") ?? .float32)

@@ -146,7 +146,9 @@ struct GraphWriter {
     /// Checks what a tensor needs, as opening an extractor does, but for the shapes.
     func check(_ tensor: String, allowUnsafe: Bool = false) throws {
         let model = try model(allowUnsafe: allowUnsafe)
-        try GraphChecks(model, input: TensorName("input"), taps: [model.tensorName(tensor)]).run()
+        try GraphChecks(
+            model, input: model.input(named: "input"), taps: [model.tensorName(tensor)], height: 8, width: 8
+        ).run()
     }
 
     /// Checks the whole graph, but for what its operations do and for the shapes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,8 +24,10 @@ from fne._layer import Layer
 from fne._model import Model
 from fne._options import extractor_options
 from fne._outcome import Embedding, Extraction, Outcome
+from fne._text import printable
 from fne._thresholds import LOWER, UPPER
 from fne.errors import (
+    BatchStatisticsWarning,
     FileSystemError,
     FNEError,
     InvalidArgumentError,
@@ -69,7 +72,8 @@ class Extractor:
         batch_size: the rows per run of the network; None: 4, and fewer where there are too few images to keep all
             streams busy
         pad_batches: fill a batch that has too few images with zeros, so that the network always sees `batch_size` rows.
-            The bits of a row then do not depend on how many images a call has.
+            The bits of a row then do not depend on how many images a call has, unless a `BatchStatisticsWarning` says
+            otherwise.
         loader_threads: the threads that read, decode and resize; None: one per processor, at most 16
         streams: the batches that are in the network at once, each on a thread of its own; None: one per processor, or
             the processors divided by `engine_threads`, at most 64
@@ -93,6 +97,10 @@ class Extractor:
         TensorError: a tensor cannot be embedded
         BackendUnavailableError, BackendError: TensorFlow is missing or fails
         InvalidArgumentError: an option is out of its range
+
+    Warns:
+        BatchStatisticsWarning: a row depends on the other images of its batch, as with batch normalization in training
+            mode. With batch_size=1 it does not, and there is no warning.
 
     >>> from fne import zoo
     >>> with Extractor(zoo.efficientnet_lite0(), layers="last:25%") as extractor:
@@ -122,6 +130,9 @@ class Extractor:
         self._handle = _ffi.open_handle(
             lib.fne_extractor_open, lib.fne_extractor_close, model._handle(), ctypes.byref(struct)
         )
+        warning = self._input().batch_warning
+        if warning is not None:
+            warnings.warn(BatchStatisticsWarning(printable(_ffi.decoded(warning))), stacklevel=2)
 
     @property
     def feature_count(self) -> int:

@@ -121,6 +121,7 @@ class InputInfo(ctypes.Structure):
         ("rows_per_image", c_uint32),
         ("streams", c_uint32),
         ("reserved", c_uint32),
+        ("batch_warning", c_char_p),
     ]
 
 
@@ -183,6 +184,8 @@ class JobOptions(ctypes.Structure):
         ("retry_failed", c_int32),
         ("listing", LISTING),
         ("listing_user", c_void_p),
+        ("allow_batch_statistics", c_int32),
+        ("reserved", c_int32),
     ]
 
 

@@ -106,6 +106,7 @@ def embed_dataset(
     on_error: str = "skip",
     retry_failed: bool = False,
     accept_other_engine: bool = False,
+    allow_batch_statistics: bool = False,
     checkpoint_seconds: int = 15,
     progress: bool | JobProgress = False,
     **extractor: Unpack[ExtractorOptions],
@@ -136,6 +137,8 @@ def embed_dataset(
         retry_failed: try images again that could not be embedded before, also in a finished job
         accept_other_engine: resume with another TensorFlow, or on another kind of processor, than those that the job
             began with. Rows may then differ in their last bits, and the manifest names both.
+        allow_batch_statistics: take a network whose rows depend on the other images of their batch, as with batch
+            normalization in training mode. The manifest then says so.
         checkpoint_seconds: the most work, in seconds, that a kill loses
         progress: True shows a line on a terminal. A function is called with (phase, done, total). The phases are
             "embedding" and "codes", which count images, "verifying", which counts bytes, and "statistics" and
@@ -145,6 +148,7 @@ def embed_dataset(
     Raises:
         JobMismatchError: the folder holds a job of another model, other options or other images; the message says what
             differs
+        TensorError: also where a row depends on the other images of its batch, unless allow_batch_statistics is set
         JobBusyError: another process runs the job
         FileSystemError: the disk or the network failed over an image, also after some seconds of further tries
         FNEError: what `fne.Extractor` raises; a full disk is a FileError
@@ -167,6 +171,7 @@ def embed_dataset(
     options.drop_features = int(not keep_features)
     options.retry_failed = int(retry_failed)
     options.accept_other_engine = int(accept_other_engine)
+    options.allow_batch_statistics = int(allow_batch_statistics)
     options.checkpoint_seconds = as_count("checkpoint_seconds", checkpoint_seconds)
     if not isinstance(model, Model):
         model = Model(model)

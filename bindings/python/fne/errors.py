@@ -144,6 +144,10 @@ class SkippedImagesWarning(UserWarning):
         super().__init__(printable(f"{len(self.indices)} images were skipped and have no row: {shown}"))
 
 
+class BatchStatisticsWarning(UserWarning):
+    """A row depends on the other images of its batch, as with batch normalization in training mode."""
+
+
 class JobWarning(UserWarning):
     """A job found damage and made it good, or found images that have changed since they were embedded."""
 

@@ -45,6 +45,9 @@ def add_command(commands: Any) -> None:
         "--accept-other-engine", action="store_true", help="resume with another TensorFlow or processor"
     )
     command.add_argument(
+        "--allow-batch-statistics", action="store_true", help="take a network whose rows depend on their batch"
+    )
+    command.add_argument(
         "--checkpoint-seconds", type=int, default=15, metavar="S", help="the most work that a kill loses (15)"
     )
     command.add_argument(
@@ -68,6 +71,7 @@ def run(given: argparse.Namespace) -> None:
         on_error=given.on_error,
         retry_failed=given.retry_failed,
         accept_other_engine=given.accept_other_engine,
+        allow_batch_statistics=given.allow_batch_statistics,
         checkpoint_seconds=given.checkpoint_seconds,
         **code_options(given),
         **extractor_options(given),
