@@ -58,7 +58,7 @@ public final class Model: @unchecked Sendable {
         do {
             try self.init(Patience().trying { try Bytes(file: path) }, allowUnsafe: allowUnsafe, feeds: feeds)
         } catch let error as FNEError {
-            throw error.about(path.description)
+            throw WrongFile.explain(error, file: path).about(path.description)
         }
     }
 

@@ -206,19 +206,4 @@ final class GraphDefinitionTests: XCTestCase {
         assertFails(.unknownTensor, saying: "'\(Self.kelvin)'") { try model.input(named: Self.kelvin) }
         assertFails(.unknownTensor) { try LayerSelection.resolve([Self.kelvin], in: model) }
     }
-
-    func testOtherFilesAreNamed() {
-        for (start, text) in [
-            ([0x89] + Array("HDF\r\n".utf8), "HDF5"), (Array("PK\u{3}\u{4}".utf8), "ZIP"),
-            (Array("node {\n  name: \"input\"".utf8), "text format"), ([0x08, 0x01, 0x12, 0x10], "SavedModel"),
-            ([0x1c, 0, 0, 0] + Array("TFL3".utf8), "TensorFlow Lite"),
-        ] as [([UInt8], String)] {
-            assertFails(.invalidGraph, saying: text, "Freeze") {
-                try (start + [UInt8](repeating: 7, count: 30)).withUnsafeBytes { try GraphDefinition($0) }
-            }
-        }
-        assertFails(.invalidGraph) {
-            try Array("<!DOCTYPE html><html>".utf8).withUnsafeBytes { try GraphDefinition($0) }
-        }
-    }
 }

@@ -1,5 +1,7 @@
 import XCTest
 
+@testable import FNESupport
+
 final class GraphSafetyTests: XCTestCase {
     private func graph(with operation: String, named name: String = "spy") -> GraphWriter {
         var graph = GraphWriter.smallNetwork
@@ -9,9 +11,8 @@ final class GraphSafetyTests: XCTestCase {
 
     func testOperationsThatDoMoreThanComputeAreRefused() {
         for operation in [
-            "ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "EagerPyFunc", "PyFuncStateless", "Save", "SaveV2",
-            "Restore", "RestoreV2", "TFRecordReaderV2", "VariableV2", "VarHandleOp",
-            "QueueEnqueueV2", "IteratorV2", "_Send", "_Recv", "LoadLibrary", "DebugIdentity", "ImportEvent",
+            "ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "EagerPyFunc", "PyFuncStateless", "TFRecordReaderV2",
+            "QueueEnqueueV2", "_Send", "_Recv", "LoadLibrary", "DebugIdentity", "ImportEvent",
             "FileSystemSetConfiguration",
             "readfile", "Conv2D2", "NoSuchOperation",
         ] {
@@ -21,8 +22,55 @@ final class GraphSafetyTests: XCTestCase {
         }
     }
 
+    func testAGraphThatIsNotFrozenSaysHowToFreezeIt() throws {
+        for operation in [
+            "VariableV2", "VarHandleOp", "ReadVariableOp", "AssignVariableOp", "SaveV2", "RestoreV2", "HashTableV2",
+            "LookupTableFindV2", "IteratorGetNext", "ApplyAdam",
+        ] {
+            var graph = graph(with: "ReadFile")
+            graph.node("w", operation)
+            assertFails(
+                .invalidGraph, saying: "not frozen", "node 'w' is a '\(operation)'", "convert_variables_to_constants",
+                "SavedModel's folder"
+            ) { try graph.model() }
+            do {
+                _ = try graph.model()
+            } catch let error as FNEError {
+                XCTAssertFalse(error.message.contains("allow_unsafe"), "which would lead nowhere")
+            }
+            XCTAssertNoThrow(try graph.model(allowUnsafe: true))
+        }
+        var graph = GraphWriter.smallNetwork
+        graph.function("helper", body: [Wire.node("w", "VarHandleOp")])
+        assertFails(.invalidGraph, saying: "not frozen", "node 'w' of function 'helper'") { try graph.model() }
+    }
+
+    func testListsOfTensorsMayNotGrow() throws {
+        for (operation, attribute) in [
+            ("TensorArrayV3", "dynamic_size"), ("TensorListSetItem", "resize_if_index_out_of_bounds"),
+        ] {
+            func graph(_ value: [UInt8], inFunction: Bool = false) -> GraphWriter {
+                var graph = GraphWriter.smallNetwork
+                let node = Wire.node("list", operation, attributes: [attribute: value])
+                if inFunction { graph.function("helper", body: [node]) } else { graph.append(Wire.bytes(1, node)) }
+                return graph
+            }
+            XCTAssertNoThrow(try graph(Attribute.flag(false)).model())
+            for (value, inFunction) in [
+                (Attribute.flag(true), false), (Attribute.flag(true), true), (Wire.text(9, "given"), true),
+            ] {
+                assertFails(.unsafeGraph, saying: "'list'", "'\(attribute)'", "grow without limit", "allow_unsafe") {
+                    try graph(value, inFunction: inFunction).model()
+                }
+            }
+        }
+    }
+
     func testOperationsThatComputeAreTaken() throws {
-        for operation in ["Relu", "Identity", "Tanh", "Shape", "NoOp", "ResizeBilinear", "Squeeze"] {
+        for operation in [
+            "Roll", "ExtractImagePatches", "RandomUniform", "Relu", "Identity", "Tanh", "Shape", "NoOp",
+            "ResizeBilinear", "Squeeze",
+        ] {
             XCTAssertNoThrow(try graph(with: operation).check("spy"))
         }
     }

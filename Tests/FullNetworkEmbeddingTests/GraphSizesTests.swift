@@ -111,12 +111,46 @@ final class GraphSizesTests: XCTestCase {
                     assertFails(.invalidGraph, saying: "'asks' (\(name))") {
                         try check(name, place: place, [1 << 28 + 1])
                     }
-                } else {
+                } else if !operation.places.numbers(of: 4).contains(place) {
                     XCTAssertNoThrow(try check(name, place: place, [1 << 28 + 1]), "\(name), input \(place) is no size")
                 }
             }
         }
         XCTAssertNoThrow(try check("Relu", place: 0, [.max]))
+    }
+
+    /// The largest place counts, among however many, and in each way that a file may write them.
+    func testPlacesAreBounded() throws {
+        func check(_ operation: String, place: Int, _ content: [UInt8], type: Int = 3, count: Int) throws {
+            var graph = GraphWriter()
+            graph.placeholder("x", [1])
+            graph.node("places", "Const", attributes: ["value": Attribute.tensor(type: type, [count], content)])
+            graph.node("part", "Identity", "places")
+            let inputs = (0..<4).map { $0 == place ? "part" : "x" }
+            graph.append(Wire.bytes(1, Wire.node("asks", operation, inputs)))
+            try GraphSizes.check(graph.definition(), size: 1 << 20)
+        }
+        for (name, operation) in FNENetwork.Operation.rows {
+            for place in operation.places.numbers(of: 4) {
+                for count in [1, 100] {
+                    let places = (0..<count).map { $0 == count - 1 ? Int32(1 << 28 + 1) : Int32($0 + 1_000) }
+                    let long: [Int32] = places.flatMap { [$0, 0] } // as integers of 64 bits
+                    for (content, type) in [
+                        (Attribute.content(integers: places), 3), (Attribute.content(integers: long), 9),
+                        (places.flatMap { Wire.number(7, Int($0)) }, 3),
+                        (Wire.bytes(7, places.flatMap { Wire.varint(Int($0)) }), 3),
+                    ] {
+                        assertFails(.invalidGraph, saying: "'asks' (\(name))", "the place 268435457") {
+                            try check(name, place: place, content, type: type, count: count)
+                        }
+                    }
+                }
+                let good = (0..<100).map { Int32(1 << 28 - $0) }
+                XCTAssertNoThrow(try check(name, place: place, Attribute.content(integers: good), count: 100))
+            }
+        }
+        XCTAssertEqual(
+            FNENetwork.Operation.rows.count { !$0.operation.places.numbers(of: 4).isEmpty }, 10, "these were tried")
     }
 
     func testSidesHaveALimitOfTheirOwn() throws {

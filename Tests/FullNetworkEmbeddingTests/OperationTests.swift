@@ -66,15 +66,36 @@ final class OperationTests: XCTestCase {
         XCTAssertEqual(rows.count { $0.operation.layer != nil }, expected.count)
     }
 
-    /// Graphs of unknown origin may hold every operation of the table but this one, and those that are taken out.
-    func testOperationsThatAreNotAllowed() {
-        let refused = rows.filter { $0.operation.traits.isDisjoint(with: [.computes, .reports]) }
-        XCTAssertEqual(refused.map(\.name), ["Snapshot"])
+    /// The review of all operations of TensorFlow says the same of each.
+    func testTheReviewAgrees() throws {
+        let file = repositoryRoot + "/Tests/operations/tensorflow-2.21.tsv"
+        let lines = try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n")
+        XCTAssertGreaterThan(lines.count, 1_900)
+        var seen = 0
+        for line in lines {
+            let columns = line.split(separator: "\t").map(String.init)
+            let operation = FNENetwork.Operation.named(columns[0])
+            let traits = operation.traits.intersection([.computes, .random, .reports, .unfrozen])
+            let expected: FNENetwork.Operation.Traits =
+                switch columns[2] {
+                case "computes": .computes
+                case "random": [.computes, .random]
+                case "reports": columns[0] == "Assert" ? [.computes, .reports] : .reports
+                case "unfrozen": .unfrozen
+                default: []
+                }
+            XCTAssertEqual(traits, expected, columns[0])
+            if !operation.traits.isEmpty { seen += 1 }
+        }
+        XCTAssertEqual(seen, rows.count, "TensorFlow registers each operation of the list")
     }
 
     func testTraitsThatImplyOthers() {
         for (name, operation) in rows {
             let traits = operation.traits
+            if traits.isDisjoint(with: .computes) {
+                XCTAssertTrue(traits == .reports || traits == .unfrozen, name)
+            }
             if traits.contains(.keepsBits) { XCTAssertTrue(traits.contains(.keepsTensor), name) }
             if traits.contains(.sizesAreSides) { XCTAssertFalse(operation.sizes.isEmpty, name) }
             XCTAssertTrue(traits.isDisjoint(with: .activation) || traits.isDisjoint(with: .affine), name)
@@ -105,6 +126,14 @@ final class OperationTests: XCTestCase {
                 "MirrorPad", "Pad",
             ])
         XCTAssertEqual(following(.allButLast), ["ConcatV2"])
+    }
+
+    func testWhichInputsArePlaces() {
+        for (places, expected) in [
+            (.none, [[], [], [], []]), (.input(1), [[], [], [1], [1]]), (.firstHalf, [[], [], [0], [0]]),
+        ] as [(FNENetwork.Operation.Places, [[Int]])] {
+            XCTAssertEqual((0...3).map { Array(places.numbers(of: $0)) }, expected, "\(places)")
+        }
     }
 
     func testHowManyInputsFollow() {

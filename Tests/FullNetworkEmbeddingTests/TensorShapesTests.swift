@@ -178,6 +178,44 @@ final class TensorShapesTests: XCTestCase {
         }
     }
 
+    /// The branches of a Case are followed like those of an If.
+    func testShapesInBranches() {
+        var network = Network()
+        network.integers("index", [0], scalar: true)
+        let branches = Wire.bytes(1, Wire.bytes(9, Wire.text(1, "keep")) + Wire.bytes(9, Wire.text(1, "grow")))
+        network.graph.node("call", "Case", "index", "map", attributes: ["branches": branches])
+        func function(_ name: String, _ body: [UInt8], _ result: String) -> [UInt8] {
+            let signature = Wire.text(1, name) + Wire.bytes(2, Wire.text(1, "x")) + Wire.bytes(3, Wire.text(1, "y"))
+            return Wire.bytes(1, Wire.bytes(1, signature) + body + Wire.bytes(4, Wire.text(1, "y") + Wire.text(2, result)))
+        }
+        let keep = Wire.bytes(3, Wire.node("relu", "Relu", ["x"]))
+        let sizes = ["value": Attribute.tensor(type: 3, [4], Attribute.content(integers: [1, 512, 512, 1]))]
+            as KeyValuePairs<String, [UInt8]>
+        let grow =
+            Wire.bytes(3, Wire.node("sizes", "Const", attributes: sizes))
+            + Wire.bytes(3, Wire.node("tile", "Tile", ["x", "sizes:output:0"]))
+        network.graph.append(
+            Wire.bytes(2, function("keep", keep, "relu:activations:0") + function("grow", grow, "tile:output:0")))
+        assertFails(.invalidGraph, saying: "'tile' (Tile) of function 'grow'") { try network.check("call") }
+    }
+
+    func testComputedListsOfTensorsAreBounded() throws {
+        for (operation, inputs) in [("TensorArrayV3", ["size"]), ("TensorListReserve", ["shape", "size"])] {
+            for (factor, isGood) in [(1_000, true), (10_000, false)] {
+                var network = Network()
+                network.integers("shape", [-1])
+                network.integers("factor", [factor], scalar: true)
+                network.graph.node("size", "Mul", "factor", "factor")
+                network.graph.append(Wire.bytes(1, Wire.node("list", operation, inputs)))
+                if isGood {
+                    XCTAssertNoThrow(try network.check("list"))
+                } else {
+                    assertFails(.invalidGraph, saying: "'list' (\(operation))") { try network.check("list") }
+                }
+            }
+        }
+    }
+
     // MARK: Each rule
 
     /// The shape that a node's first output has, or the shapes of all its outputs.
@@ -251,6 +289,24 @@ final class TensorShapesTests: XCTestCase {
             ("Mean", [map, vector(1, 2)], [:], [1, 4]),
             ("Mean", [map, vector(-3, 2)], ["keep_dims": Attribute.flag(true)], [1, 1, 1, 4]),
             ("Conv2DBackpropInput", [vector(1, 18, 16, 3), of(3, 3, 3, 4), map], [:], [1, 18, 16, 3]),
+            ("Roll", [map, vector(1, 2), vector(1, 2)], [:], [1, 9, 8, 4]),
+            ("HSVToRGB", [of(1, 9, 8, 3)], [:], [1, 9, 8, 3]),
+            ("ScaleAndTranslate", [map, vector(20, 30), of(2), of(2)], [:], [1, 20, 30, 4]),
+            ("ImageProjectiveTransformV3", [map, of(1, 8), vector(6, 7), of()], [:], [1, 6, 7, 4]),
+            (
+                "ExtractImagePatches", [map],
+                ["padding": Attribute.text("VALID"), "ksizes": list(1, 3, 2, 1), "strides": two, "rates": two],
+                [1, 3, 3, 24]
+            ),
+            (
+                "ExtractImagePatches", [map],
+                ["padding": Attribute.text("SAME"), "ksizes": list(1, 3, 2, 1), "strides": two], [1, 5, 4, 24]
+            ),
+            (
+                "ExtractVolumePatches", [of(1, 9, 8, 7, 4)],
+                ["padding": Attribute.text("VALID"), "ksizes": list(1, 2, 2, 2, 1), "strides": list(1, 2, 2, 2, 1)],
+                [1, 4, 4, 3, 32]
+            ),
         ] as [(String, [TensorShapes.Tensor], KeyValuePairs<String, [UInt8]>, [Int])] {
             XCTAssertEqual(try shapes(operation, inputs, attributes).first, expected, operation)
         }
@@ -290,6 +346,16 @@ final class TensorShapesTests: XCTestCase {
                 ["ellipsis_mask": Attribute.integer(1), "new_axis_mask": Attribute.integer(2)], [9, 8, 1, 3]
             ),
             ("StridedSlice", [of(9), vector(-1), vector(0), vector(-2)], [:], [4]),
+            ("RandomUniform", [vector(2, 3)], [:], [2, 3]),
+            ("StatelessTruncatedNormalV2", [vector(2, 3), of(1), of(2), of()], [:], [2, 3]),
+            ("Multinomial", [of(2, 5), scalar(7)], [:], [2, 7]),
+            ("DenseBincount", [of(9), scalar(7), of(0)], [:], [7]),
+            ("HistogramFixedWidth", [of(2, 5), of(2), scalar(7)], [:], [7]),
+            ("SparseToDense", [of(5, 2), vector(8, 9), of(5), of()], [:], [8, 9]),
+            ("UnsortedSegmentSum", [of(2, 3, 4), of(2), scalar(7)], [:], [7, 3, 4]),
+            ("EuclideanNorm", [of(2, 3), vector(1)], [:], [2]),
+            ("ConjugateTranspose", [of(2, 3), vector(1, 0)], [:], [3, 2]),
+            ("BitwiseAnd", [of(2, 1), of(3)], [:], [2, 3]),
         ] as [(String, [TensorShapes.Tensor], KeyValuePairs<String, [UInt8]>, [Int])] {
             XCTAssertEqual(try shapes(operation, inputs, attributes).first, expected, operation)
         }

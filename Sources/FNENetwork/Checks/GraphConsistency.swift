@@ -32,7 +32,7 @@ enum GraphConsistency {
         if let count = node.integer("N"), count < 0 || count > node.dataInputs.count {
             throw wrong("declares \(count) inputs, but has \(node.dataInputs.count)")
         }
-        for name in ["num", "num_split"] {
+        for name in ["num", "num_split", "num_partitions"] {
             if let count = node.integer(name), count < 0 || count > 1 << 16 {
                 throw wrong("declares \(count) outputs; it may have 0 to 65536")
             }

@@ -39,7 +39,33 @@ enum GraphSizes {
                             + numbers.map(String.init).joined(separator: " x ") + "; at most \(largest) are allowed")
                 }
             }
+            try checkPlaces(of: node, byName)
         }
+    }
+
+    /// Checks the numbers of which the largest is a size.
+    private static func checkPlaces(
+        of node: GraphDefinition.Node, _ byName: [String: GraphDefinition.Node]
+    ) throws {
+        for place in node.facts.places.numbers(of: node.dataInputs.count) {
+            guard let largest = largest(node.dataInputs[place], byName), largest > limit else { continue }
+            throw FNEError(
+                .invalidGraph,
+                "node '\(node.name)' (\(node.operation)) asks for the place \(largest) of a result that may have "
+                    + "\(limit)")
+        }
+    }
+
+    /// The largest integer of a constant that an input reads, also where operations pass it on.
+    private static func largest(_ input: GraphDefinition.Input, _ byName: [String: GraphDefinition.Node]) -> Int? {
+        var input = input
+        for _ in 0..<8 {
+            guard let node = byName[input.source] else { return nil }
+            if node.operation == "Const" { return node.constant("value")?.largest }
+            guard let next = node.inputs.first else { return nil }
+            input = next
+        }
+        return nil
     }
 
     /// The integers of the constants that a size is made of.

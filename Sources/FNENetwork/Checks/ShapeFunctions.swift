@@ -21,29 +21,37 @@ struct ShapeFunctions {
     private static let rulesForOne: [Rule<Tensor?>] = [
         (
             """
-            Abs Acos Acosh AddN Asin Asinh Atan Atanh BatchNormWithGlobalNormalization BiasAdd BiasAddV1 Ceil
-            ClipByValue Cos Cosh Cumprod Cumsum Elu Enter Erf Erfc Erfinv Exit Exp Expm1 Floor FusedBatchNorm
-            FusedBatchNormV2 FusedBatchNormV3 Invert IsFinite IsInf IsNan LRN LeakyRelu Lgamma Log Log1p LogSoftmax
-            LogicalNot MatrixBandPart Neg NextIteration OnesLike PlaceholderWithDefault Reciprocal Relu Relu6 Reverse
-            ReverseSequence ReverseV2 Rint Round Rsqrt Selu Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt
-            Square Tan Tanh TensorScatterUpdate ZerosLike
+            Abs AccumulateNV2 Acos Acosh AddN AdjustContrast AdjustContrastv2 AdjustHue AdjustSaturation
+            Asin Asinh Atan Atanh BatchNormWithGlobalNormalization BesselI0 BesselI0e BesselI1 BesselI1e
+            BesselJ0 BesselJ1 BesselK0 BesselK0e BesselK1 BesselK1e BesselY0 BesselY1 BiasAdd BiasAddV1 Ceil
+            Cholesky ClipByValue Conj Cos Cosh Cumprod Cumsum CumulativeLogsumexp Dawsn Digamma
+            DrawBoundingBoxes DrawBoundingBoxesV2 Elu Enter Erf Erfc Erfinv Exit Exp Expint Expm1 FFT FFT2D
+            FFT3D Floor FresnelCos FresnelSin FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 HSVToRGB IFFT
+            IFFT2D IFFT3D Inv Invert IsFinite IsInf IsNan LRN LeakyRelu Lgamma Log Log1p LogSoftmax
+            LogicalNot MatrixBandPart MatrixInverse MatrixLogarithm MatrixSetDiag MatrixSetDiagV2
+            MatrixSetDiagV3 MatrixSquareRoot Ndtri Neg NextIteration OnesLike PlaceholderWithDefault
+            PopulationCount RGBToHSV RandomShuffle Reciprocal Relu Relu6 Reverse ReverseSequence ReverseV2
+            Rint Roll Round Rsqrt ScatterNdNonAliasingAdd Selu Sigmoid Sign Sin Sinh Softmax Softplus
+            Softsign Spence Sqrt Square StatelessShuffle Tan Tanh TensorScatterAdd TensorScatterMax
+            TensorScatterMin TensorScatterSub TensorScatterUpdate TensorStridedSliceUpdate ZerosLike
             """, { Tensor(shape: $0.input(0).shape, growth: $0.input(0).growth) }
         ),
         (
             """
-            Add AddV2 Atan2 Complex Div DivNoNan Equal FloorDiv FloorMod Greater GreaterEqual LeftShift Less LessEqual
-            LogicalAnd LogicalOr Maximum Minimum Mod Mul MulNoNan NotEqual Pow RealDiv RightShift SelectV2
-            SquaredDifference Sub TruncateDiv TruncateMod Xdivy Xlogy
+            Add AddV2 ApproximateEqual Atan2 Betainc BitwiseAnd BitwiseOr BitwiseXor Complex Div DivNoNan
+            Equal FloorDiv FloorMod Greater GreaterEqual Igamma Igammac LeftShift Less LessEqual LogicalAnd
+            LogicalOr Maximum Minimum Mod Mul MulNoNan NextAfter NotEqual Pow RealDiv RightShift SelectV2
+            SquaredDifference Sub TruncateDiv TruncateMod Xdivy Xlog1py Xlogy
             """, { $0.broadcast }
         ),
         (
             """
-            Cast CheckNumerics EnsureShape FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars
-            FakeQuantWithMinMaxVarsPerChannel GuaranteeConst Identity PreventGradient QuantizeAndDequantizeV2
-            QuantizeAndDequantizeV3 QuantizeAndDequantizeV4 Snapshot StopGradient
+            Cast CheckNumerics CheckNumericsV2 EnsureShape FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars
+            FakeQuantWithMinMaxVarsPerChannel GuaranteeConst Identity PreventGradient
+            QuantizeAndDequantizeV2 QuantizeAndDequantizeV3 QuantizeAndDequantizeV4 Snapshot StopGradient
             """, { $0.input(0) }
         ),
-        ("All Any Max Mean Min Prod Sum", { $0.reduced }),
+        ("All Any EuclideanNorm Max Mean Min Prod Sum", { $0.reduced }),
         ("Const", { $0.constant }),
         ("Shape", { $0.shape(of: $0.input(0)) }),
         ("Size", { $0.input(0).shape.map { Tensor(shape: [], values: [product($0)]) } }),
@@ -51,13 +59,32 @@ struct ShapeFunctions {
         ("Reshape", { $0.reshaped }),
         ("Squeeze", { $0.squeezed }),
         ("ExpandDims", { $0.expanded }),
-        ("Transpose", { $0.transposed }),
+        ("ConjugateTranspose Transpose", { $0.transposed }),
         ("Concat", { $0.concatenated($0.inputs.dropFirst(), axis: $0.number(0)) }),
         ("ConcatV2", { $0.concatenated($0.inputs.dropLast(), axis: $0.number($0.inputs.count - 1)) }),
         ("Pack", { $0.packed }),
         ("Tile", { $0.tiled }),
         ("BroadcastTo", { $0.sized(by: 1) }),
         ("ScatterNd", { $0.sized(by: 2) }),
+        ("SparseToDense", { $0.sized(by: 1) }),
+        (
+            """
+            RandomStandardNormal RandomUniform RandomUniformInt StatelessRandomNormal StatelessRandomNormalV2
+            StatelessRandomUniform StatelessRandomUniformFullInt StatelessRandomUniformFullIntV2
+            StatelessRandomUniformInt StatelessRandomUniformIntV2 StatelessRandomUniformV2 StatelessTruncatedNormal
+            StatelessTruncatedNormalV2 TruncatedNormal
+            """, { $0.sized(by: 0) }
+        ),
+        ("DenseBincount Multinomial StatelessMultinomial", { $0.counted }),
+        ("HistogramFixedWidth", { $0.number(2).flatMap { $0 >= 0 ? Tensor(shape: [$0]) : nil } }),
+        (
+            """
+            SegmentMaxV2 SegmentMinV2 SegmentProdV2 SegmentSumV2 UnsortedSegmentMax UnsortedSegmentMin
+            UnsortedSegmentProd UnsortedSegmentSum
+            """, { $0.segments }
+        ),
+        ("TensorArrayV3", { $0.list(of: 0) }),
+        ("TensorListReserve", { $0.list(of: 1) }),
         ("Conv2DBackpropInput", { $0.sized(by: 0) }),
         ("Fill", { $0.filled }),
         ("Range", { $0.range }),
@@ -75,7 +102,9 @@ struct ShapeFunctions {
         ("MatMul", { $0.matrixProduct("transpose_a", "transpose_b") }),
         ("BatchMatMul BatchMatMulV2 BatchMatMulV3", { $0.matrixProduct("adj_x", "adj_y") }),
         ("Einsum", { $0.einsum }),
-        ("ResizeArea ResizeBicubic ResizeBilinear ResizeNearestNeighbor", { $0.resized }),
+        ("ResizeArea ResizeBicubic ResizeBilinear ResizeNearestNeighbor ScaleAndTranslate", { $0.resized(to: 1) }),
+        ("ImageProjectiveTransformV2 ImageProjectiveTransformV3", { $0.resized(to: 2) }),
+        ("ExtractImagePatches ExtractVolumePatches", { $0.patches }),
         ("CropAndResize", { $0.cropped }),
         (
             "SpaceToDepth",
@@ -114,7 +143,7 @@ struct ShapeFunctions {
     /// The outputs of the node.
     var outputs: Outputs { Self.rules[node.operation]?(self) ?? .first(.unknown) }
 
-    private func input(_ place: Int) -> Tensor { place < inputs.count ? inputs[place] : .unknown }
+    private func input(_ place: Int) -> Tensor { inputs.indices.contains(place) ? inputs[place] : .unknown }
 
     /// The only element of an input.
     private func number(_ place: Int) -> Int? {
@@ -334,6 +363,26 @@ struct ShapeFunctions {
         return Tensor(shape: shape)
     }
 
+    /// As many numbers as the second input says, for each row of the first.
+    private var counted: Tensor? {
+        guard let count = number(1), count >= 0 else { return nil }
+        return Tensor(shape: (input(0).shape?.dropLast() ?? []) + [count])
+    }
+
+    /// Rows of the first input, put together by the second into as many as the third says.
+    private var segments: Tensor? {
+        guard let count = number(2), count >= 0 else { return nil }
+        guard let shape = input(0).shape, let rank = input(1).shape?.count, rank <= shape.count else {
+            return Tensor(shape: [count])
+        }
+        return Tensor(shape: [count] + shape[rank...])
+    }
+
+    /// A list of tensors. Each place takes about as much memory as 32 numbers.
+    private func list(of place: Int) -> Tensor? {
+        number(place).flatMap { $0 >= 0 ? Tensor(shape: [$0, 32]) : nil }
+    }
+
     private var filled: Tensor? {
         guard let shape = input(0).values, shape.allSatisfy({ $0 >= 0 }) else { return nil }
         let value = product(shape) <= Self.fewValues ? number(1) : nil
@@ -364,8 +413,8 @@ struct ShapeFunctions {
             shape: shape.enumerated().map { saturatingSum($1, saturatingSum(paddings[2 * $0], paddings[2 * $0 + 1])) })
     }
 
-    private var resized: Tensor? {
-        guard let shape = input(0).shape, shape.count == 4, let size = input(1).values, size.count == 2,
+    private func resized(to place: Int) -> Tensor? {
+        guard let shape = input(0).shape, shape.count == 4, let size = input(place).values, size.count == 2,
             size.allSatisfy({ $0 >= 0 })
         else { return nil }
         return Tensor(shape: [shape[0], size[0], size[1], shape[3]])
@@ -494,6 +543,23 @@ struct ShapeFunctions {
             let width = windows(shape[2], window: list("ksize", 2), axis: 2)
         else { return nil }
         return Tensor(shape: [shape[0], height, width, shape[3]])
+    }
+
+    /// Windows of [n, sides..., channels], each as one row of channels.
+    private var patches: Tensor? {
+        guard let sizes = node.integers("ksizes"), sizes.count >= 3, sizes.allSatisfy({ $0 > 0 }) else { return nil }
+        let window = product(sizes)
+        guard let shape = input(0).shape, shape.count == sizes.count else {
+            return Tensor(growth: saturating(input(0).growth, window))
+        }
+        let sides = (1..<shape.count - 1).map { axis -> Int in
+            let rate = max(1, list("rates", axis))
+            let covered = saturatingSum(saturating(sizes[axis] - 1, rate), 1)
+            let stride = max(1, list("strides", axis))
+            if node.text("padding") == "SAME" { return saturatingSum(shape[axis], stride - 1) / stride }
+            return covered <= shape[axis] ? (shape[axis] - covered) / stride + 1 : 0
+        }
+        return Tensor(shape: [shape[0]] + sides + [saturating(shape[shape.count - 1], window)])
     }
 
     private func matrixProduct(_ transposesFirst: String, _ transposesSecond: String) -> Tensor? {

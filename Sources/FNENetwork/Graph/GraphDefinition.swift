@@ -80,6 +80,8 @@ struct GraphDefinition {
         var integers: [Int] = []
         /// The value of a constant of one number or one truth value, which is 0 or 1.
         var scalar: Double?
+        /// The largest of all its integers, however many they are; nil where it holds none.
+        var largest: Int?
 
         /// Constants of more values than this are weights or indices. Their values are skipped.
         static let fewIntegers = 64
@@ -159,7 +161,7 @@ struct GraphDefinition {
     ///
     /// - Throws: `.invalidGraph`.
     init(_ bytes: UnsafeRawBufferPointer) throws {
-        try Self.recognize(bytes)
+        try WrongFile.check(bytes)
         var reader = ProtobufReader(bytes)
         while let (field, value) = try reader.next() {
             switch field {
@@ -173,7 +175,8 @@ struct GraphDefinition {
             }
         }
         guard !nodes.isEmpty else {
-            throw FNEError(.invalidGraph, "this is not a TensorFlow GraphDef, since it has no nodes")
+            throw FNEError(
+                .invalidGraph, "the GraphDef is empty. It has no nodes. Freeze the model again, with its outputs named")
         }
         for (number, node) in nodes.enumerated() {
             guard index.updateValue(number, forKey: node.name) == nil else {
@@ -226,26 +229,6 @@ struct GraphDefinition {
             throw FNEError(.invalidGraph, "a node is empty")
         }
         return start - base..<start - base + part.count
-    }
-
-    /// Recognizes other kinds of files that users take for a GraphDef, so that the error can name them.
-    private static func recognize(_ bytes: UnsafeRawBufferPointer) throws {
-        func starts(_ text: [UInt8]) -> Bool { bytes.starts(with: text) }
-        let mistaken: String? =
-            starts([0x89] + Array("HDF".utf8))
-            ? "is an HDF5 file (Keras weights?)"
-            : starts(Array("PK".utf8))
-                ? "is a ZIP archive (a .keras model?)"
-                : starts(Array("node {".utf8)) || starts(Array("node:".utf8))
-                    ? "is a GraphDef in text format"
-                    : starts([0x08, 0x01, 0x12])
-                        ? "is a SavedModel"
-                        : bytes.count >= 8 && bytes[4..<8].elementsEqual(Array("TFL3".utf8))
-                            ? "is a TensorFlow Lite model" : nil
-        if let mistaken {
-            throw FNEError(
-                .invalidGraph, "this \(mistaken), not a binary GraphDef. Freeze the model into one first")
-        }
     }
 
     private mutating func readLibrary(_ bytes: UnsafeRawBufferPointer, in graph: UnsafeRawBufferPointer) throws {
@@ -475,6 +458,7 @@ struct GraphDefinition {
                 content = try value.message()
             case 7, 10: // int_val, int64_val
                 try appendIntegers(value, to: &constant.integers)
+                constant.largest = try largest(of: value, and: constant.largest)
             default: break
             }
         }
@@ -485,7 +469,10 @@ struct GraphDefinition {
                 "a constant is of type \(constant.type), which no frozen graph can hold. Freeze the model again, with "
                     + "its variables as constants")
         }
-        if let content, !content.isEmpty { constant.integers = integers(content, type: constant.type) }
+        if let content, !content.isEmpty {
+            constant.integers = integers(content, type: constant.type)
+            constant.largest = largest(of: content, type: constant.type)
+        }
         if constant.shape?.allSatisfy({ $0 == 1 }) ?? false { constant.scalar = try scalar(bytes, type: constant.type) }
         return constant
     }
@@ -528,6 +515,42 @@ struct GraphDefinition {
             }
         default: throw FNEError(.invalidGraph, "a field has the wrong wire type")
         }
+    }
+
+    /// The largest of a repeated field's numbers and of one more.
+    private static func largest(of value: ProtobufReader.Value, and other: Int?) throws -> Int? {
+        var numbers = other.map { [$0] } ?? []
+        switch value {
+        case .bytes(let packed):
+            var reader = ProtobufReader(packed)
+            while let number = try reader.nextPacked() {
+                let number = Int(truncatingIfNeeded: number)
+                numbers = [max(number, numbers.first ?? number)]
+            }
+        default: numbers.append(Int(truncatingIfNeeded: try value.varint()))
+        }
+        return numbers.max()
+    }
+
+    /// The largest integer of a constant's tensor_content.
+    private static func largest(of content: UnsafeRawBufferPointer, type: DataType) -> Int? {
+        switch type {
+        case .int32: largest(of: content, as: Int32.self)
+        case .int64: largest(of: content, as: Int64.self)
+        default: nil
+        }
+    }
+
+    private static func largest<Number: FixedWidthInteger & BitwiseCopyable>(
+        of content: UnsafeRawBufferPointer, as type: Number.Type
+    ) -> Int? {
+        let size = MemoryLayout<Number>.size
+        var result: Number?
+        for place in 0..<content.count / size {
+            let number = Number(littleEndian: content.loadUnaligned(fromByteOffset: size * place, as: Number.self))
+            result = result.map { max($0, number) } ?? number
+        }
+        return result.map { Int($0) }
     }
 
     /// The integers of a constant's tensor_content, which are little-endian. It is empty where they are many, or of

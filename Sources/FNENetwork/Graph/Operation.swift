@@ -39,12 +39,17 @@ struct Operation: Sendable {
         static let unblocks = Traits(rawValue: 1 << 14)
         /// It passes sizes on, or puts them together.
         static let makesSizes = Traits(rawValue: 1 << 15)
-        /// The sizes among its inputs are sides of maps, or are added to sides.
+        /// The sizes among its inputs are sides of maps, are added to sides, or say how long a list of tensors is.
         static let sizesAreSides = Traits(rawValue: 1 << 16)
-        /// It tells something to the user, and no layer needs it.
-        static let reports = Traits(rawValue: 1 << 17)
-        /// It draws random numbers.
-        static let random = Traits(rawValue: 1 << 18)
+        /// Its values are random numbers. What is computed from them differs from run to run, or from one place in a
+        /// batch to the next.
+        static let random = Traits(rawValue: 1 << 17)
+        /// It reports to people: it prints, or makes a summary. No feature depends on it. What it passes on, if
+        /// anything, is its first input.
+        static let reports = Traits(rawValue: 1 << 18)
+        /// It keeps, reads or changes what stands outside of the graph, as graphs do that are not frozen: variables,
+        /// tables, iterators, checkpoints.
+        static let unfrozen = Traits(rawValue: 1 << 19)
 
         /// Sums, differences, products and quotients. With a constant, each is an affine function of the other input.
         static let affine: Traits = [.addition, .subtraction, .scaling]
@@ -72,6 +77,24 @@ struct Operation: Sendable {
         }
     }
 
+    /// Which inputs hold numbers of which the largest is a size, as numbers of rows are.
+    enum Places {
+        case none
+        case input(Int)
+        case firstHalf
+
+        /// The numbers of those inputs.
+        ///
+        /// - Parameter inputs: the number of the operation's data inputs
+        func numbers(of inputs: Int) -> Range<Int> {
+            switch self {
+            case .none: 0..<0
+            case .input(let number): number < inputs ? number..<number + 1 : 0..<0
+            case .firstHalf: 0..<inputs / 2
+            }
+        }
+    }
+
     let traits: Traits
     /// The kind of layer that it may be. A matrix product is a layer only where one of its two inputs is constant.
     let layer: TensorKind?
@@ -79,17 +102,21 @@ struct Operation: Sendable {
     let weights: Int?
     /// The numbers of the inputs that are sizes.
     let sizes: [Int]
+    /// The inputs that are places in the result.
+    let places: Places
     /// An operation that moves, compares, adds or multiplies values follows the type of these inputs. It can compute
     /// bfloat16 where they are bfloat16.
     let follows: TypedInputs
 
     private init(
-        _ traits: Traits, layer: TensorKind? = nil, weights: Int? = nil, sizes: [Int] = [], follows: TypedInputs = .none
+        _ traits: Traits, layer: TensorKind? = nil, weights: Int? = nil, sizes: [Int] = [], places: Places = .none,
+        follows: TypedInputs = .none
     ) {
         self.traits = traits
         self.layer = layer
         self.weights = weights
         self.sizes = sizes
+        self.places = places
         self.follows = follows
     }
 
@@ -107,8 +134,15 @@ struct Operation: Sendable {
 
     /// The table's rows.
     static var rows: [(name: String, operation: Operation)] {
-        computing.split(whereSeparator: \.isWhitespace).map { (String($0), Operation(.computes)) } + special
+        plain.flatMap { names, traits in
+            names.split(whereSeparator: \.isWhitespace).map { (String($0), Operation(traits)) }
+        } + special
     }
+
+    /// The operations of which only the traits are known.
+    private static let plain: [(names: String, traits: Traits)] = [
+        (computing, .computes), (random, [.computes, .random]), (reporting, .reports), (unfrozen, .unfrozen),
+    ]
 
     /// The operations with more facts than that they compute.
     private static let special: [(name: String, operation: Operation)] = [
@@ -188,9 +222,10 @@ struct Operation: Sendable {
         ("StopGradient", Operation([.computes, .keepsTensor, .keepsBits], follows: .all)),
         ("PreventGradient", Operation([.computes, .keepsTensor, .keepsBits])),
         ("GuaranteeConst", Operation([.computes, .keepsTensor, .keepsBits])),
-        ("Snapshot", Operation([.keepsTensor, .keepsBits])),
+        ("Snapshot", Operation([.computes, .keepsTensor, .keepsBits])),
         ("Cast", Operation([.computes, .keepsTensor, .mayFollowScores, .makesSizes])),
         ("CheckNumerics", Operation([.computes, .keepsTensor])),
+        ("CheckNumericsV2", Operation([.computes, .keepsTensor])),
         ("EnsureShape", Operation([.computes, .keepsTensor])),
         ("QuantizeAndDequantizeV2", Operation([.computes, .keepsTensor])),
         ("QuantizeAndDequantizeV3", Operation([.computes, .keepsTensor])),
@@ -220,19 +255,6 @@ struct Operation: Sendable {
         ("TopKV2", Operation([.computes, .decides])),
         ("InTopKV2", Operation([.computes, .decides])),
 
-        // Reports, which are taken out of the graph.
-        ("Assert", Operation([.computes, .reports])),
-        ("AudioSummary", Operation(.reports)),
-        ("AudioSummaryV2", Operation(.reports)),
-        ("HistogramSummary", Operation(.reports)),
-        ("ImageSummary", Operation(.reports)),
-        ("MergeSummary", Operation(.reports)),
-        ("Print", Operation(.reports)),
-        ("PrintV2", Operation(.reports)),
-        ("ScalarSummary", Operation(.reports)),
-        ("TensorSummary", Operation(.reports)),
-        ("TensorSummaryV2", Operation(.reports)),
-
         // Operations with sizes, by which a few bytes can ask for terabytes.
         ("CropAndResize", Operation([.computes, .sizesAreSides], sizes: [3])),
         ("MirrorPad", Operation([.computes, .sizesAreSides], sizes: [1], follows: .first)),
@@ -255,21 +277,150 @@ struct Operation: Sendable {
         ("Range", Operation(.computes, sizes: [0, 1])),
         ("ScatterNd", Operation(.computes, sizes: [2])),
         ("Tile", Operation(.computes, sizes: [1])),
+        ("CombinedNonMaxSuppression", Operation(.computes, sizes: [2, 3])),
+        ("DenseBincount", Operation(.computes, sizes: [1])),
+        ("HistogramFixedWidth", Operation(.computes, sizes: [2])),
+        ("ImageProjectiveTransformV2", Operation([.computes, .sizesAreSides], sizes: [2])),
+        ("ImageProjectiveTransformV3", Operation([.computes, .sizesAreSides], sizes: [2])),
+        ("NonMaxSuppressionV4", Operation(.computes, sizes: [2])),
+        ("NonMaxSuppressionV5", Operation(.computes, sizes: [2])),
+        ("ScaleAndTranslate", Operation([.computes, .sizesAreSides], sizes: [1])),
+        ("SparseFillEmptyRows", Operation(.computes, sizes: [2])),
+        ("SparseReduceMax", Operation(.computes, sizes: [2])),
+        ("SparseReduceSum", Operation(.computes, sizes: [2])),
+        ("SparseTensorDenseMatMul", Operation(.computes, sizes: [2])),
+        ("SparseToDense", Operation(.computes, sizes: [1])),
+        ("TensorArrayV3", Operation([.computes, .sizesAreSides], sizes: [0])),
+        ("TensorListGather", Operation(.computes, sizes: [2])),
+        ("TensorListGetItem", Operation(.computes, sizes: [2])),
+        ("TensorListPopBack", Operation(.computes, sizes: [1])),
+        ("TensorListReserve", Operation([.computes, .sizesAreSides], sizes: [1])),
+        ("TensorListStack", Operation(.computes, sizes: [1])),
+        ("SegmentMaxV2", Operation(.computes, sizes: [2])),
+        ("SegmentMinV2", Operation(.computes, sizes: [2])),
+        ("SegmentProdV2", Operation(.computes, sizes: [2])),
+        ("SegmentSumV2", Operation(.computes, sizes: [2])),
+        ("UnsortedSegmentMax", Operation(.computes, sizes: [2])),
+        ("UnsortedSegmentMin", Operation(.computes, sizes: [2])),
+        ("UnsortedSegmentProd", Operation(.computes, sizes: [2])),
+        ("UnsortedSegmentSum", Operation(.computes, sizes: [2])),
+        ("SparseSegmentMeanWithNumSegments", Operation(.computes, sizes: [3])),
+        ("SparseSegmentSqrtNWithNumSegments", Operation(.computes, sizes: [3])),
+        ("SparseSegmentSumWithNumSegments", Operation(.computes, sizes: [3])),
+
+        // Random numbers, as many as a size says.
+        ("Multinomial", Operation([.computes, .random], sizes: [1])),
+        ("RandomStandardNormal", Operation([.computes, .random], sizes: [0])),
+        ("RandomUniform", Operation([.computes, .random], sizes: [0])),
+        ("RandomUniformInt", Operation([.computes, .random], sizes: [0])),
+        ("StatelessMultinomial", Operation([.computes, .random], sizes: [1])),
+        ("StatelessRandomNormal", Operation([.computes, .random], sizes: [0])),
+        ("StatelessRandomNormalV2", Operation([.computes, .random], sizes: [0])),
+        ("StatelessRandomUniform", Operation([.computes, .random], sizes: [0])),
+        ("StatelessRandomUniformFullInt", Operation([.computes, .random], sizes: [0])),
+        ("StatelessRandomUniformFullIntV2", Operation([.computes, .random], sizes: [0])),
+        ("StatelessRandomUniformInt", Operation([.computes, .random], sizes: [0])),
+        ("StatelessRandomUniformIntV2", Operation([.computes, .random], sizes: [0])),
+        ("StatelessRandomUniformV2", Operation([.computes, .random], sizes: [0])),
+        ("StatelessTruncatedNormal", Operation([.computes, .random], sizes: [0])),
+        ("StatelessTruncatedNormalV2", Operation([.computes, .random], sizes: [0])),
+        ("TruncatedNormal", Operation([.computes, .random], sizes: [0])),
+
+        // Operations whose results reach up to the largest place among their inputs.
+        ("DynamicStitch", Operation(.computes, places: .firstHalf)),
+        ("ParallelDynamicStitch", Operation(.computes, places: .firstHalf)),
+        ("SegmentMax", Operation(.computes, places: .input(1))),
+        ("SegmentMean", Operation(.computes, places: .input(1))),
+        ("SegmentMin", Operation(.computes, places: .input(1))),
+        ("SegmentProd", Operation(.computes, places: .input(1))),
+        ("SegmentSum", Operation(.computes, places: .input(1))),
+        ("SparseSegmentMean", Operation(.computes, places: .input(2))),
+        ("SparseSegmentSqrtN", Operation(.computes, places: .input(2))),
+        ("SparseSegmentSum", Operation(.computes, places: .input(2))),
+
+        // Reports that pass a tensor on, or that a graph may hold as well.
+        ("Assert", Operation([.computes, .reports])),
     ]
 
     /// The operations that only compute, without further facts.
     private static let computing = """
-        Acos Acosh All Angle Any ArgMin Asin Asinh Atan Atan2 Atanh AvgPool3D Bitcast BroadcastArgs Bucketize
-        Ceil Complex ComplexAbs Concat ConcatOffset Const ControlTrigger Conv Conv2DBackpropInputV2 Cos Cosh Cross
-        Cumprod Cumsum DepthToSpace Dequantize Diag DiagPart Dilation2D DivNoNan Einsum Enter Equal Erfinv Exit
-        Floor FloorDiv FloorMod Gather GatherNd GatherV2 If Imag InTopK Invert InvertPermutation IsFinite IsInf
-        IsNan L2Loss LeftShift Lgamma Log LogicalAnd LogicalNot LogicalOr LoopCond LowerBound MatrixBandPart
-        MatrixDiag MatrixDiagPart MatrixDiagPartV2 MatrixDiagPartV3 MatrixSetDiag MatrixTranspose Max MaxPool3D
-        MaxPoolV2 MaxPoolWithArgmax Merge Min Mod MulNoNan NextIteration NonMaxSuppression NonMaxSuppressionV2
-        NonMaxSuppressionV3 NonMaxSuppressionV4 NonMaxSuppressionV5 NoOp NotEqual OnesLike ParallelConcat
-        PartitionedCall Polygamma Prod QuantizeAndDequantize Rank Real Reciprocal Reverse ReverseSequence ReverseV2
-        RGBToHSV RightShift Rint Round Rsqrt Shape ShapeN Sin Sinh Size SpaceToDepth Split SplitV SquaredDifference
-        StatefulPartitionedCall StatelessIf StatelessWhile Sum Switch Tan TensorScatterUpdate TruncateDiv
-        TruncateMod Unpack UpperBound Where Xdivy Xlogy ZerosLike Zeta
+        AccumulateNV2 Acos Acosh AdjustContrast AdjustContrastv2 AdjustHue AdjustSaturation All Angle Any
+        ApproximateEqual ArgMin Asin Asinh Atan Atan2 Atanh AvgPool3D BandedTriangularSolve BesselI0 BesselI0e BesselI1
+        BesselI1e BesselJ0 BesselJ1 BesselK0 BesselK0e BesselK1 BesselK1e BesselY0 BesselY1 Betainc Bitcast BitwiseAnd
+        BitwiseOr BitwiseXor BroadcastArgs Bucketize Case Ceil Cholesky Complex ComplexAbs Concat ConcatOffset Conj
+        ConjugateTranspose Const ControlTrigger Conv Conv2DBackpropInputV2 Cos Cosh Cross Cumprod Cumsum
+        CumulativeLogsumexp DataFormatDimMap DataFormatVecPermute Dawsn DepthToSpace Dequantize Diag DiagPart Digamma
+        Dilation2D DivNoNan DrawBoundingBoxes DrawBoundingBoxesV2 DynamicPartition Eig Einsum EmptyTensorList Enter
+        Equal Erfinv EuclideanNorm Exit Expint ExtractImagePatches ExtractVolumePatches FFT FFT2D FFT3D Floor FloorDiv
+        FloorMod FresnelCos FresnelSin Gather GatherNd GatherV2 HSVToRGB IFFT IFFT2D IFFT3D If Igamma Igammac Imag
+        InTopK Inv Invert InvertPermutation IsFinite IsInf IsNan L2Loss LeftShift Lgamma ListDiff Log
+        LogMatrixDeterminant LogicalAnd LogicalNot LogicalOr LoopCond LowerBound Lu MatrixBandPart MatrixDeterminant
+        MatrixDiag MatrixDiagPart MatrixDiagPartV2 MatrixDiagPartV3 MatrixInverse MatrixLogarithm MatrixSetDiag
+        MatrixSetDiagV2 MatrixSetDiagV3 MatrixSolve MatrixSolveLs MatrixSquareRoot MatrixTriangularSolve Max MaxPool3D
+        MaxPoolV2 MaxPoolWithArgmax Merge Min Mod MulNoNan Ndtri NextAfter NextIteration NoOp NonMaxSuppression
+        NonMaxSuppressionV2 NonMaxSuppressionV3 NonMaxSuppressionWithOverlaps NotEqual NthElement OnesLike
+        ParallelConcat PartitionedCall Polygamma PopulationCount Prod Qr QuantizeAndDequantize RGBToHSV Rank Real
+        Reciprocal Reverse ReverseSequence ReverseV2 RightShift Rint Roll Round Rsqrt ScatterNdNonAliasingAdd
+        SelfAdjointEigV2 Shape ShapeN Sin Sinh Size SoftmaxCrossEntropyWithLogits SpaceToDepth SparseAdd SparseConcat
+        SparseDenseCwiseAdd SparseDenseCwiseDiv SparseDenseCwiseMul SparseMatMul SparseReduceMaxSparse
+        SparseReduceSumSparse SparseReorder SparseReshape SparseSlice SparseSoftmax SparseSoftmaxCrossEntropyWithLogits
+        SparseSparseMaximum SparseSparseMinimum SparseSplit SparseTensorDenseAdd Spence Split SplitV SquaredDifference
+        StatefulPartitionedCall StatelessCase StatelessIf StatelessWhile Sum Svd Switch Tan TensorArrayCloseV3
+        TensorArrayConcatV3 TensorArrayGatherV3 TensorArrayReadV3 TensorArrayScatterV3 TensorArraySizeV3
+        TensorArraySplitV3 TensorArrayWriteV3 TensorListConcat TensorListConcatV2 TensorListElementShape
+        TensorListFromTensor TensorListLength TensorListPushBack TensorListSetItem TensorScatterAdd TensorScatterMax
+        TensorScatterMin TensorScatterSub TensorScatterUpdate TensorStridedSliceUpdate TridiagonalMatMul
+        TridiagonalSolve TruncateDiv TruncateMod Unique UniqueV2 UniqueWithCounts UniqueWithCountsV2 Unpack UnravelIndex
+        UpperBound Where While Xdivy Xlog1py Xlogy ZerosLike Zeta
+        """
+
+    private static let random = """
+        RandomIndexShuffle RandomShuffle StatelessRandomGetAlg StatelessRandomGetKeyCounter
+        StatelessRandomGetKeyCounterAlg StatelessShuffle
+        """
+
+    private static let reporting = """
+        AudioSummary AudioSummaryV2 HistogramSummary ImageSummary MergeSummary Print PrintV2 ScalarSummary TensorSummary
+        TensorSummaryV2
+        """
+
+    /// Also operations of training, which change variables.
+    private static let unfrozen = """
+        AnonymousHashTable AnonymousIterator AnonymousIteratorV2 AnonymousIteratorV3 AnonymousMultiDeviceIterator
+        AnonymousMultiDeviceIteratorV3 AnonymousMutableDenseHashTable AnonymousMutableHashTable
+        AnonymousMutableHashTableOfTensors ApplyAdaMax ApplyAdadelta ApplyAdagrad ApplyAdagradDA ApplyAdagradV2
+        ApplyAdam ApplyAddSign ApplyCenteredRMSProp ApplyFtrl ApplyFtrlV2 ApplyGradientDescent ApplyMomentum
+        ApplyPowerSign ApplyProximalAdagrad ApplyProximalGradientDescent ApplyRMSProp Assign AssignAdd
+        AssignAddVariableOp AssignSub AssignSubVariableOp AssignVariableOp CountUpTo DeleteIterator
+        DeleteMultiDeviceIterator DeserializeIterator DestroyResourceOp DestroyTemporaryVariable DisableCopyOnRead
+        ExperimentalIteratorGetDevice HashTable HashTableV2 InitializeTable InitializeTableFromDataset
+        InitializeTableFromTextFile InitializeTableFromTextFileV2 InitializeTableV2 IsVariableInitialized Iterator
+        IteratorFromStringHandle IteratorFromStringHandleV2 IteratorGetDevice IteratorGetModelProto IteratorGetNext
+        IteratorGetNextAsOptional IteratorGetNextSync IteratorToStringHandle IteratorV2 LookupTableExport
+        LookupTableExportV2 LookupTableFind LookupTableFindV2 LookupTableImport LookupTableImportV2 LookupTableInsert
+        LookupTableInsertV2 LookupTableRemoveV2 LookupTableSize LookupTableSizeV2 MakeIterator MergeV2Checkpoints
+        MultiDeviceIterator MultiDeviceIteratorFromStringHandle MultiDeviceIteratorGetNextFromShard
+        MultiDeviceIteratorInit MultiDeviceIteratorToStringHandle MutableDenseHashTable MutableDenseHashTableV2
+        MutableHashTable MutableHashTableOfTensors MutableHashTableOfTensorsV2 MutableHashTableV2 OneShotIterator
+        ReadVariableOp RefEnter RefExit RefIdentity RefMerge RefNextIteration RefSelect RefSwitch ResourceApplyAdaMax
+        ResourceApplyAdadelta ResourceApplyAdagrad ResourceApplyAdagradDA ResourceApplyAdagradV2 ResourceApplyAdam
+        ResourceApplyAdamWithAmsgrad ResourceApplyAddSign ResourceApplyCenteredRMSProp ResourceApplyFtrl
+        ResourceApplyFtrlV2 ResourceApplyGradientDescent ResourceApplyKerasMomentum ResourceApplyMomentum
+        ResourceApplyPowerSign ResourceApplyProximalAdagrad ResourceApplyProximalGradientDescent ResourceApplyRMSProp
+        ResourceCountUpTo ResourceGather ResourceGatherNd ResourceScatterAdd ResourceScatterDiv ResourceScatterMax
+        ResourceScatterMin ResourceScatterMul ResourceScatterNdAdd ResourceScatterNdMax ResourceScatterNdMin
+        ResourceScatterNdSub ResourceScatterNdUpdate ResourceScatterSub ResourceScatterUpdate
+        ResourceSparseApplyAdadelta ResourceSparseApplyAdagrad ResourceSparseApplyAdagradDA ResourceSparseApplyAdagradV2
+        ResourceSparseApplyCenteredRMSProp ResourceSparseApplyFtrl ResourceSparseApplyFtrlV2
+        ResourceSparseApplyKerasMomentum ResourceSparseApplyMomentum ResourceSparseApplyProximalAdagrad
+        ResourceSparseApplyProximalGradientDescent ResourceSparseApplyRMSProp ResourceStridedSliceAssign Restore
+        RestoreSlice RestoreV2 RngReadAndSkip RngSkip Save SaveSlices SaveV2 ScatterAdd ScatterDiv ScatterMax ScatterMin
+        ScatterMul ScatterNdAdd ScatterNdMax ScatterNdMin ScatterNdSub ScatterNdUpdate ScatterSub ScatterUpdate
+        SerializeIterator ShardedFilename ShardedFilespec SparseApplyAdadelta SparseApplyAdagrad SparseApplyAdagradDA
+        SparseApplyAdagradV2 SparseApplyCenteredRMSProp SparseApplyFtrl SparseApplyFtrlV2 SparseApplyMomentum
+        SparseApplyProximalAdagrad SparseApplyProximalGradientDescent SparseApplyRMSProp StatefulRandomBinomial
+        StatefulStandardNormal StatefulStandardNormalV2 StatefulTruncatedNormal StatefulUniform StatefulUniformFullInt
+        StatefulUniformInt StridedSliceAssign TemporaryVariable VarHandleOp VarIsInitializedOp Variable VariableShape
+        VariableV2
         """
 }

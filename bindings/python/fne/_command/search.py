@@ -17,6 +17,7 @@ from fne._command.arguments import DEFAULT_NETWORK, network, new_command
 from fne._command.output import say
 from fne._command.pictures import picture_below, png, square
 from fne._saved import exists, file_errors
+from fne.errors import OutOfMemoryError
 
 _SIDE, _GAP = 128, 6
 
@@ -142,7 +143,7 @@ def contact_sheet(
 def _readable(path: str | os.PathLike[str]) -> NDArray[numpy.uint8] | None:
     try:
         return fne.read_image(path)
-    except fne.OutOfMemoryError:
+    except OutOfMemoryError:
         raise
     except (fne.FNEError, OSError):
         return None
