@@ -208,6 +208,8 @@ typedef struct fne_extractor_options {
     const char *device;
     int32_t gpu_memory_growth;
     int32_t pad_batches;
+    uint32_t channels;
+    uint32_t reserved;
 } fne_extractor_options;
 
 FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t struct_size);
@@ -242,7 +244,7 @@ typedef struct fne_input_info {
     uint32_t batch_size;
     uint32_t rows_per_image;
     uint32_t streams;
-    uint32_t reserved;
+    uint32_t channels;
 } fne_input_info;
 
 FNE_API void fne_input_info_init(fne_input_info *info, uint64_t struct_size);

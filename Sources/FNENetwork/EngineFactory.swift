@@ -64,15 +64,16 @@ package enum EngineFactory {
     ///   - input: the tensor that images are fed to
     ///   - selected: the tensors of the row, in the order of its columns
     ///   - height, width: the size of the network's input in pixels
+    ///   - channels: the numbers per pixel, 1 or 3
     /// - Throws: `.unknownTensor`, `.unsupportedTensor`, `.invalidArgument`, `.invalidGraph`, `.backendUnavailable`,
     ///   `.backendConflict`, `.backendError`, `.forked`.
     package static func open(
         _ model: Model, input: Model.Input, layers selected: [LayerSelection.Selected], height: Int, width: Int,
-        _ options: EngineOptions
+        channels: Int, _ options: EngineOptions
     ) throws -> PreparedNetwork {
         try model.checkLayout()
-        try model.checkShapes(input: input, layers: selected, height: height, width: width)
+        try model.checkShapes(input: input, layers: selected, height: height, width: width, channels: channels)
         return try TensorFlowEngine.open(
-            model, input: input, layers: selected, height: height, width: width, options)
+            model, input: input, layers: selected, height: height, width: width, channels: channels, options)
     }
 }

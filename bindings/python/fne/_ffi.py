@@ -89,6 +89,8 @@ class ExtractorOptions(ctypes.Structure):
         ("device", c_char_p),
         ("gpu_memory_growth", c_int32),
         ("pad_batches", c_int32),
+        ("channels", c_uint32),
+        ("reserved", c_uint32),
     ]
 
 
@@ -112,7 +114,7 @@ class InputInfo(ctypes.Structure):
         ("batch_size", c_uint32),
         ("rows_per_image", c_uint32),
         ("streams", c_uint32),
-        ("reserved", c_uint32),
+        ("channels", c_uint32),
     ]
 
 

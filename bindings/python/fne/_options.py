@@ -39,6 +39,7 @@ class FurtherOptions(TypedDict, total=False):
     gpu_memory_growth: bool
     precision: str
     float32_layers: int | None
+    channels: int | None
 
 
 class ExtractorOptions(FurtherOptions, total=False):
@@ -71,6 +72,7 @@ def extractor_options(
     gpu_memory_growth: bool = False,
     precision: str = "float32",
     float32_layers: int | None = None,
+    channels: int | None = None,
 ) -> Any:
     """The options as the struct that fne.h calls fne_extractor_options. `fne.Extractor` documents them."""
     options = _ffi.defaults(_ffi.ExtractorOptions, lib.fne_extractor_options_init)
@@ -97,6 +99,7 @@ def extractor_options(
         ("loader_threads", loader_threads),
         ("streams", streams),
         ("engine_threads", engine_threads),
+        ("channels", channels),
     ):
         if value is not None:
             setattr(options, name, as_count(name, value))
