@@ -216,6 +216,8 @@ typedef struct fne_extractor_options {
     int32_t pad_batches;
     const char *const *feeds;
     uint64_t feed_count;
+    uint32_t channels;
+    uint32_t reserved;
 } fne_extractor_options;
 
 FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t struct_size);
@@ -250,7 +252,7 @@ typedef struct fne_input_info {
     uint32_t batch_size;
     uint32_t rows_per_image;
     uint32_t streams;
-    uint32_t reserved;
+    uint32_t channels;
     const char *batch_warning;
 } fne_input_info;
 

@@ -650,7 +650,10 @@ typedef struct fne_extractor fne_extractor;
 typedef struct fne_extractor_options {
     uint64_t struct_size;      /**< set by fne_extractor_options_init() */
     const char *input_tensor;  /**< the tensor that is fed, with or without "import/" and ":0". NULL: the graph's only
-                                    float32 placeholder. */
+                                    placeholder that can take images: [n, H, W, 3] or [n, H, W, 1] of real numbers,
+                                    uint8, or whole numbers of 16 to 64 bits. One with a default value counts where
+                                    there is no other, and after that one of unknown rank. Where the graph reads whole
+                                    numbers, these are the pixels. */
     const char *const *layers; /**< layer_count selectors. A selector is the name of a tensor, a glob, "all", or
                                     "last:25%". A glob selects among the names of the default layers and the
                                     classifier's (`*` any run, `?` one character, `[abc]`, `[a-c]`, `[!abc]`). "all"
@@ -699,6 +702,10 @@ typedef struct fne_extractor_options {
     const char *const *feeds;  /**< feed_count values for inputs beside the image, in addition to those of the model
                                     (fne_model_options) */
     uint64_t feed_count;       /**< number of feeds, at most 2^20. 0 (default): none. */
+    uint32_t channels; /**< numbers per pixel that the network is fed with: 3, or 1 for grey. The grey of a pixel
+                            is that of OpenCV's cvtColor, of the resized image. channel_order has no effect on
+                            it, and mean[0] and scale[0] apply. 0: as the graph's placeholder says, else 3. */
+    uint32_t reserved; /**< 0 */
 } fne_extractor_options;
 
 /** Fills a struct with the defaults.
@@ -709,19 +716,23 @@ FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t
 
 /** Imports the model's graph into TensorFlow, and loads TensorFlow if it is not loaded yet. Pooling and concatenation
  * are added to the graph, so that one run for a batch gives one float32 [n, F] matrix. A tensor [n, H, W, C] is
- * averaged over H and W. A tensor [n, C] is taken as it is.
+ * averaged over H and W. A tensor [n, C] is taken as it is. Tensors of float64, float16 and bfloat16 become float32
+ * before they are summed. float32 is fed, and cast to the type of the graph's input.
  *
  * \param[in] model       the model, which may be closed afterwards
  * \param[in] options     NULL stands for the defaults. What it points to is copied.
  * \param[out] extractor  receives the extractor, which fne_extractor_close() frees
  * \return FNE_OK or an error
- * \retval FNE_INVALID_ARGUMENT     also where height, width or batch_size differs from the graph's own, where neither
- *                                  says the height or the width, where an exact name is given twice, or where there is
- *                                  no such GPU
+ * \retval FNE_INVALID_ARGUMENT     also where height, width, channels or batch_size differs from the graph's own, where
+ *                                  neither says the height or the width, where the input is of whole numbers and mean
+ *                                  is not 0 or scale not 1, where an exact name is given twice, or where there is no
+ *                                  such GPU
  * \retval FNE_UNKNOWN_TENSOR       there is no such input or layer (the message lists the nearest names), or no layer
- *                                  at all, or not exactly one float32 placeholder where input_tensor is NULL
- * \retval FNE_UNSUPPORTED_TENSOR   the input is not float32 [n, H, W, 3], a layer is neither float32 [n, H, W, C] nor
- *                                  [n, C], the graph works in the layout NCHW, or F is above 2^31 - 1
+ *                                  at all, or input_tensor is NULL and not exactly one placeholder can take images (the
+ *                                  message lists them)
+ * \retval FNE_UNSUPPORTED_TENSOR   the input is neither [n, H, W, 3] nor [n, H, W, 1], or of a type that cannot hold
+ *                                  pixels, a layer is neither [n, H, W, C] nor [n, C] of real numbers, the graph works
+ *                                  in the layout NCHW, or F is above 2^31 - 1
  * \retval FNE_INVALID_GRAPH        weights do not fit their shape
  * \retval FNE_BACKEND_UNAVAILABLE  as fne_backend_load()
  * \retval FNE_BACKEND_CONFLICT     as fne_backend_load()
@@ -784,7 +795,7 @@ typedef struct fne_input_info {
     uint32_t batch_size;       /**< rows per run of the network, at most */
     uint32_t rows_per_image;   /**< 1, or 10 with ten crops */
     uint32_t streams;          /**< batches that are in the network at once */
-    uint32_t reserved;         /**< 0 */
+    uint32_t channels;         /**< numbers per pixel: 3, or 1 for grey */
     const char *batch_warning; /**< a sentence that names what makes a row depend on the other images of its batch, such
                                     as batch normalization in training mode. The log gets it too, as a warning, when the
                                     extractor is opened. The string lives until the extractor is closed. NULL where
@@ -959,15 +970,17 @@ FNE_API fne_status fne_extract_pixels(const fne_extractor *extractor, const fne_
  * and scale are not applied, and each of the count inputs is one row.
  *
  * \param[in] extractor   the extractor
- * \param[in] input       float32 [count, height, width, 3], with the extractor's height and width
+ * \param[in] input       float32 [count, height, width, channels], as fne_extractor_input_info() tells
  * \param[in] input_size  of input in elements
  * \param[in] count       rows, at least 1
  * \param[out] features   receives float32 [count, F]. May be NULL where run has codes or packed.
  * \param[in] capacity    of features in elements
  * \param[in,out] run     may be NULL
  * \return FNE_OK or an error as fne_extract_files() returns it, except those of files and images, or
- * \retval FNE_NOT_FINITE      also for NaN or infinity in input
- * \retval FNE_SHAPE_MISMATCH  also where input_size is not count * height * width * 3
+ * \retval FNE_NOT_FINITE        also for NaN or infinity in input
+ * \retval FNE_SHAPE_MISMATCH    also where input_size is not count * height * width * channels
+ * \retval FNE_INVALID_ARGUMENT  also where the network reads whole numbers and a number of a row is not whole, or does
+ *                               not fit their type, such as 0 to 255. The message names the row.
  * \since 2.0 */
 FNE_API fne_status fne_extract_tensor(const fne_extractor *extractor, const float *input, uint64_t input_size,
                                       uint64_t count, float *features, uint64_t capacity, fne_extract_run *run);
@@ -978,7 +991,7 @@ FNE_API fne_status fne_extract_tensor(const fne_extractor *extractor, const floa
  *
  * \param[in] extractor  the extractor
  * \param[in] image      the pixels
- * \param[out] fed       receives float32 [rows_per_image, height, width, 3]
+ * \param[out] fed       receives float32 [rows_per_image, height, width, channels]
  * \param[in] capacity   of fed in elements
  * \return FNE_OK, FNE_BUFFER_TOO_SMALL, or FNE_IMAGE_LIMIT as fne_extract_pixels()
  * \since 2.0 */

@@ -193,6 +193,14 @@ static void reorder(const uint8_t *pixel, ptrdiff_t step, size_t count, int swap
     }
 }
 
+// OpenCV's weights of red, green and blue have 15 bits, and sum to 2^15. The grey of a grey pixel is its value.
+static void to_grey(const uint8_t *pixel, ptrdiff_t step, size_t count, int swap, uint8_t *samples) {
+    const int red = swap ? 2 : 0, blue = swap ? 0 : 2;
+    for (size_t x = 0; x < count; ++x, pixel += step) {
+        samples[x] = (uint8_t)((9798u * pixel[red] + 19235u * pixel[1] + 3735u * pixel[blue] + (1u << 14)) >> 15);
+    }
+}
+
 void ck_pixels_to_float(const uint8_t *pixels, size_t stride, size_t height, size_t width, int swap, int mirror,
                         const float mean[3], const float scale[3], float *fed) {
     const ck_loops *loops = ck_current_loops();
@@ -213,6 +221,26 @@ void ck_pixels_to_float(const uint8_t *pixels, size_t stride, size_t height, siz
             size_t count = width - x < BUFFER / 3 ? width - x : BUFFER / 3;
             reorder(start + step * (ptrdiff_t)x, step, count, swap, samples);
             loops->to_float(samples, 3 * count, means, scales, fed + 3 * x);
+        }
+    }
+}
+
+void ck_pixels_to_grey(const uint8_t *pixels, size_t stride, size_t height, size_t width, int swap, int mirror,
+                       float mean, float scale, float *fed) {
+    const ck_loops *loops = ck_current_loops();
+    float means[CK_PATTERN], scales[CK_PATTERN];
+    for (size_t k = 0; k < CK_PATTERN; ++k) {
+        means[k] = mean;
+        scales[k] = scale;
+    }
+    uint8_t samples[BUFFER];
+    const ptrdiff_t step = mirror ? -3 : 3;
+    for (size_t y = 0; y < height; ++y, pixels += stride, fed += width) {
+        const uint8_t *start = mirror ? pixels + 3 * (width - 1) : pixels;
+        for (size_t x = 0; x < width; x += BUFFER) {
+            size_t count = width - x < BUFFER ? width - x : BUFFER;
+            to_grey(start + step * (ptrdiff_t)x, step, count, swap, samples);
+            loops->to_float(samples, count, means, scales, fed + x);
         }
     }
 }

@@ -52,6 +52,8 @@ func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extr
     result.height = optional(given.height)
     result.width = optional(given.width)
     result.channelOrder = try choice(given.channel_order, "channel_order")
+    result.channels = optional(given.channels)
+    try mustBeZero(given.reserved, "options")
     result.mean = given.mean
     result.scale = given.scale
     result.batchSize = optional(given.batch_size)
@@ -141,7 +143,7 @@ func layerInfo(_ index: UInt64, _ layers: [Layer], _ names: [CText]) throws -> f
             struct_size: 0, name: object.inputName.pointer, height: UInt32(object.extractor.height),
             width: UInt32(object.extractor.width), batch_size: UInt32(object.extractor.batchSize),
             rows_per_image: UInt32(object.extractor.rowsPerImage), streams: UInt32(object.extractor.streams),
-            reserved: 0, batch_warning: object.batchWarning?.pointer)
+            channels: UInt32(object.extractor.channels), batch_warning: object.batchWarning?.pointer)
         try fill(required(info, "info"), with: value, "info")
     }
 }
@@ -250,12 +252,12 @@ private func translated(_ image: fne_pixel_image, _ name: String) throws -> Extr
 ) -> fne_status {
     extract(extractor, count, features, capacity, run, rowsPerImage: 1) { extractor, count in
         let input = try required(input, "input")
-        let needed = try matrixSize(UInt64(count), UInt64(extractor.height * extractor.width * 3), "input")
+        let needed = try matrixSize(UInt64(count), UInt64(extractor.imageSize), "input")
         guard input_size == UInt64(needed) else {
             throw FNEError(
                 .shapeMismatch,
-                "input has \(input_size) elements, but \(count) images of \(extractor.height) x \(extractor.width) x 3 "
-                    + "have \(needed)")
+                "input has \(input_size) elements, but \(count) images of \(extractor.height) x \(extractor.width) x "
+                    + "\(extractor.channels) have \(needed)")
         }
         return { try extractor.extract(tensor: input, count: count, to: $0, rowsDone: &$1, reports: $2) }
     }
@@ -270,7 +272,7 @@ private func translated(_ image: fne_pixel_image, _ name: String) throws -> Extr
         let extractor = object.extractor
         let pixels = try translated(required(image, "image").pointee, "image")
         let fed = try required(fed, "fed")
-        try needCapacity(capacity, extractor.rowsPerImage * extractor.height * extractor.width * 3, "fed")
+        try needCapacity(capacity, extractor.rowsPerImage * extractor.imageSize, "fed")
         try extractor.preprocess(pixels, to: fed)
     }
 }

@@ -401,7 +401,7 @@ extension Extractor {
                 "crops": .integer(rowsPerImage), "resize_mode": .text(p.mode.name),
                 "resize_height": .integer(p.target.height), "resize_width": .integer(p.target.width),
                 "interpolation": .text(p.interpolation.name),
-                "channel_order": .text(p.channelOrder.name),
+                "channels": .integer(channels), "channel_order": .text(p.channelOrder.name),
                 "mean": triple(p.mean), "scale": triple(p.scale),
             ]),
             "image_options": .object([

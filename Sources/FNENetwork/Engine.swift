@@ -5,8 +5,8 @@ package protocol Engine: Sendable {
     /// Runs a batch. Several threads may call this at once.
     ///
     /// - Parameters:
-    ///   - input: float32 [count, height, width, 3]. Memory that is aligned to 64 bytes, as that of a batch is, can be
-    ///     taken without a copy.
+    ///   - input: float32 [count, height, width, channels]. Memory that is aligned to 64 bytes, as that of a batch
+    ///     is, can be taken without a copy.
     ///   - rows: receives float32 [count, featureCount]
     func run(_ input: UnsafeMutablePointer<Float>, count: Int, to rows: UnsafeMutablePointer<Float>) throws
 

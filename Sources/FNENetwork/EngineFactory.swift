@@ -66,18 +66,20 @@ package enum EngineFactory {
     ///   - input: the tensor that images are fed to
     ///   - selected: the tensors of the row, in the order of its columns
     ///   - height, width: the size of the network's input in pixels
+    ///   - channels: the numbers per pixel, 1 or 3
     /// - Throws: `.unknownTensor`, `.unsupportedTensor`, `.invalidArgument`, `.invalidGraph`, `.unsafeGraph`,
     ///   `.backendUnavailable`, `.backendConflict`, `.backendError`, `.forked`.
     package static func open(
         _ model: Model, input: Model.Input, layers selected: [LayerSelection.Selected], height: Int, width: Int,
-        _ options: EngineOptions
+        channels: Int, _ options: EngineOptions
     ) throws -> PreparedNetwork {
-        let checks = GraphChecks(model, input: input, taps: selected.map(\.name), height: height, width: width)
+        let checks = GraphChecks(
+            model, input: input, taps: selected.map(\.name), size: [height, width, channels])
         try checks.run()
         let shapes = try checks.checkShapes()
         var network = try TensorFlowEngine.open(
             DepthwiseRewrite.apply(to: model, shapes), input: input, layers: selected, height: height, width: width,
-            options)
+            channels: channels, options)
         if network.batchSize > 1 { network.batchStatistics = try checks.batchStatistics() }
         return network
     }

@@ -154,68 +154,6 @@ public final class Model: @unchecked Sendable {
     /// The outputs of the default layers, in the order of `tensors`.
     var defaultLayers: [Tensor] { tensors.filter(\.isDefault) }
 
-    // MARK: Input
-
-    /// The tensor that images are fed to, with the sizes that the graph fixes.
-    package struct Input {
-        /// The tensor's name.
-        package let name: TensorName
-        /// The only batch size that the graph takes; nil where it takes any.
-        package let batch: Int?
-        /// The only height in pixels that the graph takes; nil where it takes any.
-        package let height: Int?
-        /// The only width in pixels that the graph takes; nil where it takes any.
-        package let width: Int?
-    }
-
-    /// The input tensor.
-    ///
-    /// - Parameter name: the name as a user writes it; nil for the graph's only float32 placeholder. A placeholder is
-    ///   an operation whose value is fed.
-    /// - Throws: `.unknownTensor`, `.unsupportedTensor`.
-    package func input(named name: String?) throws -> Input {
-        guard let name else {
-            let candidates = graph.nodes.filter {
-                $0.operation == "Placeholder" && $0.type("dtype") == .float32
-            }
-            guard let only = candidates.first else {
-                throw FNEError(.unknownTensor, "the graph has no float32 placeholder. Name the input tensor")
-            }
-            guard candidates.count == 1 else {
-                let names = candidates.map { "'\($0.name)'" }.joined(separator: ", ")
-                throw FNEError(.unknownTensor, "the graph has several inputs (\(names)). Name the one for images")
-            }
-            return try input(only, TensorName(node: only.name, output: 0))
-        }
-        let tensor = tensorName(name)
-        return try input(node(tensor, writtenAs: name), tensor)
-    }
-
-    private func input(_ node: GraphDefinition.Node, _ name: TensorName) throws -> Input {
-        guard node.isAny(.placeholder) else {
-            return Input(name: name, batch: nil, height: nil, width: nil)
-        }
-        guard name.output == 0 else {
-            throw FNEError(
-                .unknownTensor, "the operation '\(node.name)' has 1 output; there is no '\(name.text)'")
-        }
-        if let type = node.type("dtype"), type != .float32 {
-            throw FNEError(
-                .unsupportedTensor,
-                "the input '\(node.name)' is not float32. Name the float32 tensor that is made of it as the input")
-        }
-        guard let shape = node.shape("shape"), !shape.isEmpty else {
-            return Input(name: name, batch: nil, height: nil, width: nil)
-        }
-        guard shape.count == 4, shape[3] == 3 || shape[3] == -1 else {
-            throw FNEError(
-                .unsupportedTensor,
-                "the input '\(node.name)' has shape \(describe(shape)); images need [batch, height, width, 3]")
-        }
-        func fixed(_ dimension: Int) -> Int? { dimension > 0 ? dimension : nil }
-        return Input(name: name, batch: fixed(shape[0]), height: fixed(shape[1]), width: fixed(shape[2]))
-    }
-
     /// The tensor that a user names. It is the graph's tensor of exactly that name, else the one without "import/".
     func tensorName(_ text: String) -> TensorName {
         let names = [TensorName(text), TensorName(userWritten: text)]
@@ -227,7 +165,7 @@ public final class Model: @unchecked Sendable {
     }
 
     /// The node of a tensor. The error for a missing one lists the nearest names.
-    private func node(_ tensor: TensorName, writtenAs text: String) throws -> GraphDefinition.Node {
+    func node(_ tensor: TensorName, writtenAs text: String) throws -> GraphDefinition.Node {
         guard let number = graph.number(of: tensor.node) else { throw unknownTensor(text) }
         return graph.nodes[number]
     }

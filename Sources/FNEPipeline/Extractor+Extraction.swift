@@ -127,14 +127,15 @@ extension Extractor {
 
     /// Computes the network's input for an image.
     ///
-    /// - Parameter fed: receives float32 [rowsPerImage, height, width, 3]
+    /// - Parameter fed: receives float32 [rowsPerImage, height, width, channels]
     /// - Throws: `.imageLimit`, `.invalidArgument`, `.outOfMemory`.
     public func preprocess(_ image: Pixels, to fed: UnsafeMutablePointer<Float>) throws {
         try preprocessing.feed(image, to: fed)
     }
 
-    /// Embeds float32 [count, height, width, 3], as `extract(files:to:rowsDone:reports:)` does. The numbers are fed to
-    /// the network as they are. Each image gives one row.
+    /// Embeds float32 [count, height, width, channels], as `extract(files:to:rowsDone:reports:)` does. The numbers are
+    /// fed to the network as they are. Each image gives one row. A number that the type of the network's input does not
+    /// have is an `.invalidArgument`.
     public func extract(
         tensor: UnsafePointer<Float>, count: Int, to output: Output, rowsDone: inout Int, reports: Reports = Reports()
     ) throws {
@@ -146,8 +147,20 @@ extension Extractor {
                 throw FNEError(
                     .notFinite, "the network's input is \(what) in element \(bad). Check the numbers, mean and scale")
             }
+            try self.checkWholeNumbers(UnsafeBufferPointer(start: tensor + i * size, count: size))
             fed.update(from: tensor + i * size, count: size)
         }
+    }
+
+    /// Checks that a network of whole numbers is fed with those. The cast would cut others without a word.
+    private func checkWholeNumbers(_ values: UnsafeBufferPointer<Float>) throws {
+        guard let range = wholeNumbers,
+            let bad = values.firstIndex(where: { !range.contains($0) || $0.rounded() != $0 })
+        else { return }
+        throw FNEError(
+            .invalidArgument,
+            "the network reads whole numbers from \(Int(range.lowerBound)) to \(Int(range.upperBound)), but element "
+                + "\(bad) of its input is \(values[bad])")
     }
 
     private func extract(

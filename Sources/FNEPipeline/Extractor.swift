@@ -22,6 +22,10 @@ public final class Extractor: @unchecked Sendable {
     public var height: Int { preprocessing.input.height }
     /// The network input's width in pixels.
     public var width: Int { preprocessing.input.width }
+    /// The numbers per pixel that the network is fed with: 3, or 1 for grey.
+    public var channels: Int { preprocessing.channels }
+    /// The numbers that the network is fed with for one row: height * width * channels.
+    package var imageSize: Int { preprocessing.cropValueCount }
     /// Rows per image. There is 1, or 10 with ten crops.
     public var rowsPerImage: Int { preprocessing.crops.rawValue }
     /// F, the number of features in a row.
@@ -33,6 +37,8 @@ public final class Extractor: @unchecked Sendable {
     package let arithmetic: Arithmetic
     /// What runs the network.
     package let engine: any Engine
+    /// What a network that reads whole numbers can be fed with; nil where it reads real numbers.
+    let wholeNumbers: ClosedRange<Float>?
     let loaderThreads: Int
     /// Whether a batch may be smaller than `batchSize`, so that each stream has one.
     let mayShrinkBatches: Bool
@@ -51,6 +57,7 @@ public final class Extractor: @unchecked Sendable {
         let input = try model.input(named: options.inputTensor)
         let selected = try LayerSelection.resolve(options.layers, in: model)
         preprocessing = try Preprocessing(options, input)
+        wholeNumbers = input.wholeNumbers
         if let wanted = options.batchSize, let fixed = input.batch, wanted != fixed {
             throw FNEError(
                 .invalidArgument, "batch_size is \(wanted), but the graph's input has a fixed batch size of \(fixed)")
@@ -66,7 +73,7 @@ public final class Extractor: @unchecked Sendable {
 
         let network = try EngineFactory.open(
             model, input: input, layers: selected, height: preprocessing.input.height, width: preprocessing.input.width,
-            options.engine)
+            channels: preprocessing.channels, options.engine)
         engine = network.engine
         layers = network.layers
         arithmetic = network.arithmetic
@@ -91,6 +98,7 @@ public final class Extractor: @unchecked Sendable {
         self.engine = engine
         self.layers = layers
         self.preprocessing = preprocessing
+        wholeNumbers = nil
         inputName = options.inputTensor ?? ""
         batchSize = options.batchSize ?? EngineDefaults.batchSize
         mayShrinkBatches = options.batchSize == nil && !options.padsBatches

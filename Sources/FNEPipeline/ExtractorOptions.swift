@@ -12,7 +12,7 @@ extension Extractor {
 
     /// The choices for an extractor. The values here are the defaults.
     public struct Options: Sendable {
-        /// The tensor that images are fed to; nil for the graph's only float32 placeholder.
+        /// The tensor that images are fed to; nil for the graph's only placeholder that can take images.
         public var inputTensor: String?
         /// The layers, as names, globs, "all" or shares such as "last:25%" (see `LayerSelection`). An empty list means
         /// all default layers.
@@ -40,8 +40,11 @@ extension Extractor {
         public var imageOptions = ImageOptions()
         /// The order of the channels that the network is fed with.
         public var channelOrder = ChannelOrder.rgb
+        /// The numbers per pixel that the network is fed with: 3, or 1 for grey. Nil means what the graph's placeholder
+        /// fixes, else 3.
+        public var channels: Int?
         /// The network is fed with (pixel - mean) * scale, computed in float32 for each channel. Pixels are 0 to 255.
-        /// The three numbers are for the channels in the order in which they are fed.
+        /// The three numbers are for the channels in the order in which they are fed. The first is for grey.
         public var mean: (Float, Float, Float) = (0, 0, 0)
         /// The factors after `mean` was subtracted, for the channels in the order in which they are fed. None may be 0.
         public var scale: (Float, Float, Float) = (1, 1, 1)

@@ -22,6 +22,7 @@ extension Preprocessing {
             return size
         }
         try Self.check(options)
+        try Self.checkWholeNumbers(options, input)
         try self.init(
             height: size("height", options.height, input.height), width: size("width", options.width, input.width))
         target = PixelSize(
@@ -30,6 +31,7 @@ extension Preprocessing {
         mode = options.resizeMode
         interpolation = options.interpolation
         crops = options.crops
+        channels = try Self.channels(options.channels, input.channels)
         channelOrder = options.channelOrder
         mean = options.mean
         scale = options.scale
@@ -47,6 +49,27 @@ extension Preprocessing {
                 .invalidArgument, "scale is 0, so every image would look the same to the network. Take another number")
         }
         try options.imageOptions.check()
+    }
+
+    /// A network that reads whole numbers is fed with the pixels themselves.
+    private static func checkWholeNumbers(_ options: Extractor.Options, _ input: Model.Input) throws {
+        guard input.wholeNumbers != nil, options.mean != (0, 0, 0) || options.scale != (1, 1, 1) else { return }
+        throw FNEError(
+            .invalidArgument,
+            "the graph's input '\(input.name.text)' is \(input.typeName), so it is fed with the pixels as they are. "
+                + "mean must be 0 and scale 1")
+    }
+
+    private static func channels(_ wanted: Int?, _ fixed: Int?) throws -> Int {
+        if let wanted, let fixed, wanted != fixed {
+            throw FNEError(
+                .invalidArgument, "channels is \(wanted), but the graph's input has a fixed number of \(fixed)")
+        }
+        let channels = wanted ?? fixed ?? 3
+        guard channels == 1 || channels == 3 else {
+            throw FNEError(.invalidArgument, "channels is \(channels); it must be 3, or 1 for grey")
+        }
+        return channels
     }
 
     /// A side of the size that pictures are resized to.

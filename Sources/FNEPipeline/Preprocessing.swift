@@ -23,10 +23,12 @@ package struct Preprocessing: Sendable {
     package var interpolation = Interpolation.bilinear
     /// The parts of a picture that are fed.
     var crops = Crops.centre
+    /// The numbers per pixel that are fed: 3, or 1 for grey.
+    var channels = 3
     /// The order of the channels that are fed.
     package var channelOrder = ChannelOrder.rgb
     /// The network is fed with (pixel - mean) * scale. The numbers are for the channels in the order in which they are
-    /// fed.
+    /// fed. The first is for grey.
     package var mean: (Float, Float, Float) = (0, 0, 0)
     /// The factors after `mean` was subtracted.
     package var scale: (Float, Float, Float) = (1, 1, 1)
@@ -40,14 +42,14 @@ package struct Preprocessing: Sendable {
     }
 
     /// Floats per crop.
-    var cropValueCount: Int { input.height * input.width * 3 }
+    var cropValueCount: Int { input.height * input.width * channels }
 
     /// Makes the network's input for one picture.
     ///
     /// - Parameters:
     ///   - pixels: uint8 [height, width, 3], whose rows are `stride` bytes apart
     ///   - order: the order of the channels in `pixels`
-    ///   - fed: receives float32 [crops, input height, input width, 3]
+    ///   - fed: receives float32 [crops, input height, input width, channels]
     /// - Throws: `.imageLimit` where the picture would become too large to keep its aspect; as `resizePixels`.
     func feed(
         _ pixels: UnsafePointer<UInt8>, stride: Int, height: Int, width: Int, order: ChannelOrder,
@@ -103,11 +105,16 @@ package struct Preprocessing: Sendable {
         _ pixels: UnsafePointer<UInt8>, stride: Int, _ crop: Crop, order: ChannelOrder,
         to fed: UnsafeMutablePointer<Float>
     ) {
+        let (start, mirror) = (pixels + crop.top * stride + crop.left * 3, Int32(crop.isMirrored ? 1 : 0))
+        guard channels == 3 else {
+            ck_pixels_to_grey(
+                start, stride, input.height, input.width, order == .rgb ? 0 : 1, mirror, mean.0, scale.0, fed)
+            return
+        }
         withUnsafeBytes(of: mean) { mean in
             withUnsafeBytes(of: scale) { scale in
                 ck_pixels_to_float(
-                    pixels + crop.top * stride + crop.left * 3, stride, input.height, input.width,
-                    order == channelOrder ? 0 : 1, crop.isMirrored ? 1 : 0,
+                    start, stride, input.height, input.width, order == channelOrder ? 0 : 1, mirror,
                     mean.assumingMemoryBound(to: Float.self).baseAddress,
                     scale.assumingMemoryBound(to: Float.self).baseAddress, fed)
             }

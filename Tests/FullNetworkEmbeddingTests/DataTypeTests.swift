@@ -19,6 +19,19 @@ final class DataTypeTests: XCTestCase {
         }
     }
 
+    func testWhatTakesPixels() {
+        let whole: [DataType: ClosedRange<Float>] = [
+            .uint8: 0...255, .int16: -32_768...32_767, .uint16: 0...65_535, .int32: -16_777_216...16_777_216,
+            .int64: -16_777_216...16_777_216, .uint32: 0...16_777_216, .uint64: 0...16_777_216,
+        ]
+        for number in 0...23 {
+            let type = DataType(number: number)
+            XCTAssertEqual(type.wholeNumbers, whole[type], "\(type)")
+            XCTAssertEqual(type.isReal, [.float32, .float64, .float16, .bfloat16].contains(type), "\(type)")
+            XCTAssertEqual(type.takesPixels, type.isReal || whole[type] != nil, "\(type)")
+        }
+    }
+
     func testOtherNumbersAreUnknown() {
         for number in [0, 24, 101, -1, Int.max, Int.min] { // 101: float32 by reference
             XCTAssertEqual(DataType(number: number), .unknown, "\(number)")

@@ -116,6 +116,33 @@ final class KernelVariantTests: XCTestCase {
         }
     }
 
+    func testPixelsToGrey() {
+        var random = SeededRandom(5)
+        let (mean, scale): (Float, Float) = (103.939, 1 / 127.5)
+        for (height, width) in [(1, 1), (2, 15), (3, 16), (2, 511), (2, 1_537), (1, 3_100)] {
+            let stride = width * 3 + 5
+            let pixels = (0..<height * stride).map { _ in UInt8.random(in: 0...255, using: &random) }
+            for way in 0..<4 {
+                let (swaps, mirrors) = (way & 1 == 1, way >> 1 == 1)
+                var expected: [Float] = []
+                for y in 0..<height {
+                    for x in 0..<width {
+                        let place = y * stride + 3 * (mirrors ? width - 1 - x : x)
+                        let colour = (0..<3).map { Int(pixels[place + (swaps ? 2 - $0 : $0)]) }
+                        let grey = (9_798 * colour[0] + 19_235 * colour[1] + 3_735 * colour[2] + 16_384) / 32_768
+                        expected.append((Float(grey) - mean) * scale)
+                    }
+                }
+                forEachVariant { name in
+                    var fed = [Float](repeating: .nan, count: expected.count)
+                    ck_pixels_to_grey(
+                        pixels, stride, height, width, Int32(way & 1), Int32(way >> 1), mean, scale, &fed)
+                    XCTAssertEqual(fed.map(\.bitPattern), expected.map(\.bitPattern), "\(name) \(width) \(way)")
+                }
+            }
+        }
+    }
+
     /// Compares the variants of the resizes with the plain one, at many sizes. ResizeTests and the Python tests compare
     /// with OpenCV and Pillow.
     func testResizes() {

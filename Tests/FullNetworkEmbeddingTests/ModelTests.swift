@@ -63,30 +63,6 @@ final class ModelTests: XCTestCase {
         }
     }
 
-    func testInputsThatCannotBeChosen() throws {
-        var graph = GraphWriter()
-        graph.placeholder("images", [-1, 8, 8, 3])
-        graph.placeholder("count", [], type: Attribute.int32)
-        XCTAssertEqual(try graph.model().input(named: nil).name.text, "images", "only float32 counts")
-        assertFails(.unsupportedTensor, saying: "'count'", "float32") { try graph.model().input(named: "count") }
-        graph.placeholder("others", [-1, 8, 8, 3])
-        assertFails(.unknownTensor, saying: "'images'", "'others'") { try graph.model().input(named: nil) }
-        XCTAssertEqual(try graph.model().input(named: "others").name.text, "others")
-        graph = GraphWriter()
-        graph.constant("weights", [3])
-        assertFails(.unknownTensor, saying: "no float32 placeholder") { try graph.model().input(named: nil) }
-    }
-
-    func testInputsThatAreNoImages() {
-        for (shape, text) in [
-            ([-1, 3, 8, 8], "[?, 3, 8, 8]"), ([-1, 784], "[?, 784]"), ([-1, 8, 8, 1], "[?, 8, 8, 1]"),
-        ] {
-            var graph = GraphWriter()
-            graph.placeholder("input", shape)
-            assertFails(.unsupportedTensor, saying: text) { try graph.model().input(named: nil) }
-        }
-    }
-
     func testAFixedBatchSize() throws {
         var graph = GraphWriter()
         graph.placeholder("input", [7, 8, 9, 3])

@@ -121,6 +121,17 @@ final class MovedTapTests: XCTestCase {
         }
     }
 
+    /// Half precision would round the sum with the bias.
+    func testOtherTypesKeepTheTap() throws {
+        for (type, moves) in [(DataType.float32, true), (.float16, false), (.bfloat16, false), (.float64, false)] {
+            setUp()
+            graph.constant("weights", [3, 3, 3, 8])
+            graph.node("conv", "Conv2D", "input", "weights", attributes: ["T": Wire.number(6, type.rawValue)])
+            graph.node("relu", "Relu", graph.with("sum", "BiasAdd", "conv", constant: [8]))
+            XCTAssertEqual(try moved() != nil, moves, "\(type)")
+        }
+    }
+
     func testTheWeightsSayHowManyChannelsThereAre() throws {
         write(bias: [4], layer: "DepthwiseConv2dNative")
         XCTAssertNil(try moved(), "4 inputs with 2 outputs each are 8 channels")

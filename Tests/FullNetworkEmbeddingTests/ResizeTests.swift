@@ -129,6 +129,19 @@ final class PreprocessingTests: XCTestCase {
         XCTAssertEqual(try fed([3, 2, 1], height: 1, width: 1, order: .bgr, by: bgr), [-97, -8, 0])
     }
 
+    func testGrey() throws {
+        var grey = Preprocessing(height: 1, width: 2)
+        grey.channels = 1
+        grey.mean = (1, 99, 99)
+        grey.scale = (2, 99, 99)
+        // 0.299 R + 0.587 G + 0.114 B
+        let pixels: [UInt8] = [255, 0, 0, 10, 20, 30]
+        XCTAssertEqual(try fed(pixels, height: 1, width: 2, by: grey), [150, 34])
+        grey.channelOrder = .bgr
+        XCTAssertEqual(try fed(pixels, height: 1, width: 2, by: grey), [150, 34], "it has no effect")
+        XCTAssertEqual(try fed(pixels, height: 1, width: 2, order: .bgr, by: grey), [56, 42])
+    }
+
     func testRowsMayLieApart() throws {
         let same = Preprocessing(height: 2, width: 1)
         XCTAssertEqual(

@@ -25,8 +25,7 @@ final class TensorShapesTests: XCTestCase {
         func check(_ layer: String, height: Int = 32, width: Int = 32) throws {
             let model = try graph.model(allowUnsafe: true)
             let checks = GraphChecks(
-                model, input: try model.input(named: "input"), taps: [model.tensorName(layer)], height: height,
-                width: width)
+                model, input: try model.input(named: "input"), taps: [model.tensorName(layer)], size: [height, width, 3])
             // Shapes that are only followed have no limit.
             _ = try checks.batchStatistics()
             try checks.checkShapes()

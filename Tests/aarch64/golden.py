@@ -98,6 +98,15 @@ for i, (height, width) in enumerate([(1, 1), (2, 15), (3, 16), (2, 17), (2, 512)
         fed.append(((rows[:, :, ::-1] if way & 1 else rows).astype(np.float32) - mean) * scale)
 line("pixels-to-float", fed)
 
+fed = []
+for i, (height, width) in enumerate([(1, 1), (2, 15), (3, 16), (2, 511), (2, 1537)]):
+    pixels = padded(250 + i, height, width, 7)
+    for way in range(4):
+        rows = np.ascontiguousarray(pixels[:, ::-1] if way >> 1 else pixels)
+        grey = cv2.cvtColor(rows, cv2.COLOR_BGR2GRAY if way & 1 else cv2.COLOR_RGB2GRAY)
+        fed.append((grey.astype(np.float32) - np.float32(103.939)) * (np.float32(1) / np.float32(127.5)))
+line("pixels-to-grey", fed)
+
 # ---- activations
 
 CHANNELS = [1, 7, 15, 16, 17, 33, 128, 131, 257, 400]

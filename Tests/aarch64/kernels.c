@@ -166,6 +166,22 @@ static void pixels_to_float(void) {
     line("pixels-to-float");
 }
 
+static void pixels_to_grey(void) {
+    static const size_t sizes[][2] = {{1, 1}, {2, 15}, {3, 16}, {2, 511}, {2, 1537}};
+    for (size_t i = 0; i < SIZE_OF(sizes); ++i) {
+        const size_t height = sizes[i][0], width = sizes[i][1], stride = 3 * width + 7;
+        uint8_t *pixels = bytes_of(250 + i, stride * height);
+        float *fed = room(4 * height * width);
+        for (int way = 0; way < 4; ++way) {
+            ck_pixels_to_grey(pixels, stride, height, width, way & 1, way >> 1, 103.939f, 1 / 127.5f, fed);
+            take(fed, 4 * height * width);
+        }
+        free(pixels);
+        free(fed);
+    }
+    line("pixels-to-grey");
+}
+
 // ---- activations
 
 static const size_t channel_counts[] = {1, 7, 15, 16, 17, 33, 128, 131, 257, 400};
@@ -589,6 +605,7 @@ int main(int count, char **arguments) {
     resize("resize-antialiased", ck_resize_antialiased);
     many_weights();
     pixels_to_float();
+    pixels_to_grey();
     map_mean();
     const float rooted[] = {0.75f}, powers[] = {0.5f, 1.3f, 1};
     lrn("lrn-f32", "lrn-bf16", rooted, SIZE_OF(rooted));

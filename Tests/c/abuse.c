@@ -216,6 +216,12 @@ int main(int argc, char **argv) {
     options.pad_batches = 2;
     EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
     options.pad_batches = 0;
+    options.channels = 2;
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    options.channels = 0;
+    options.reserved = 1;
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    options.reserved = 0;
     options.streams = 4000;
     EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
     options.streams = 0;

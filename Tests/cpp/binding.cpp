@@ -171,6 +171,7 @@ static void embedding(const std::string &network, unsigned height, unsigned widt
         fed.insert(fed.end(), one.begin(), one.end());
     }
     CHECK(extractor.extract(pixels) == features && extractor.extract(encoded) == features);
+    CHECK(extractor.input().channels == 3);
     CHECK(thrown([&] { extractor.extract(std::vector<std::string>()); }).first == FNE_INVALID_ARGUMENT);
     std::vector<float> again(features.size());
     fne::run run;

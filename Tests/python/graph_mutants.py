@@ -157,6 +157,24 @@ def lists(tf: Any) -> Any:
     return graph.as_graph_def()
 
 
+def types(tf: Any) -> Any:
+    """Grey pixels of uint8, half precision and float64."""
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.uint8, [None, None, None, 1], "input")
+        y = tf.cast(x, tf.float16) / 128
+        y = tf.nn.conv2d(y, np.ones((3, 3, 1, 4), np.float16), 1, "SAME", name="conv1")
+        y = tf.nn.relu(tf.nn.bias_add(y, np.ones(4, np.float16)), "relu1")
+        y = tf.nn.local_response_normalization(y, 2, name="lrn")
+        y = tf.nn.depthwise_conv2d(y, np.ones((2, 2, 4, 2), np.float16), [1, 1, 1, 1], "SAME", name="depthwise")
+        y = tf.nn.relu6(tf.nn.max_pool2d(y, 2, 2, "SAME"), "relu2")
+        z = tf.nn.relu(tf.cast(y, tf.bfloat16) * tf.ones(8, tf.bfloat16), "relu3")
+        y = tf.cast(y, tf.float64) + tf.cast(z, tf.float64)
+        y = tf.nn.relu(tf.nn.conv2d(y, np.ones((1, 1, 8, 6)), 1, "SAME", name="conv2"), "relu4")
+        y = tf.nn.relu(tf.matmul(tf.reduce_mean(y, [1, 2]), np.ones((6, 6)), name="dense"), "relu5")
+        tf.nn.softmax(tf.matmul(tf.cast(y, tf.float16), np.ones((6, 5), np.float16), name="scores"))
+    return graph.as_graph_def()
+
+
 # ---- mutations: each changes a graph in one place
 
 NUMBERS = [-1, 0, 1, 2, 3, 7, 100, 65_536, 1 << 20, 1 << 30, (1 << 31) - 1, 1 << 31, 1 << 40, (1 << 63) - 1]
@@ -196,7 +214,7 @@ class Origins:
         from tensorflow.python.framework import op_def_registry
 
         self.tf = tf
-        self.graphs = [with_few_bytes(graph) for graph in (small_network(*SIZE)[0], maps(tf), shapes(tf), lists(tf))]
+        self.graphs = [with_few_bytes(graph) for graph in (small_network(*SIZE)[0], maps(tf), shapes(tf), lists(tf), types(tf))]
         found = {operation: op_def_registry.get(operation) for operation in sorted(vars(tf.raw_ops))}
         self.definitions = {operation: definition for operation, definition in found.items() if definition}
         self.allowed = [operation for operation in self.definitions if self.is_allowed(operation)]
@@ -499,14 +517,14 @@ class Mutant:
 
 def outcome(graph: bytes, *, say: bool = False) -> str:
     """ "result" or the name of the error. Any other exception is raised."""
-    images = np.random.default_rng(0).uniform(0, 255, (2, *SIZE, 3)).astype(np.float32)
+    images = np.random.default_rng(0).integers(0, 256, (2, *SIZE, 3)).astype(np.float32)
     result = ""
     try:
         model = fne.Model(graph)
         for layers, precision in ((None, "float32"), ("all", "bfloat16")):
             try:
                 with fne.Extractor(model, layers=layers, size=SIZE, engine_threads=2, precision=precision) as extractor:
-                    extractor.extract(images)
+                    extractor.extract(np.ascontiguousarray(images[..., : extractor.channels]))
                 result = result or "result"
             except (fne.FNEError, ValueError) as error:
                 result = result or type(error).__name__

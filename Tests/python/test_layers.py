@@ -153,7 +153,7 @@ def graph_of(build):
 @pytest.mark.parametrize(
     "content, reason",
     [
-        (b"This is no graph at all.", "field number|wire type|longer than"),
+        (b"This is no graph at all.", "is a text file"),
         (b"\x89HDF\r\n\x1a\n0000", "HDF5"),
         (b"PK\x03\x04zipzip", "ZIP"),
         (b"node {\n name: 'x'\n}\n", "text format"),
@@ -335,15 +335,15 @@ def test_wrong_rank_and_type():
     graph = graph_of(
         lambda x: (
             tf.reshape(x, [-1, 4, 48], name="rank3"),
-            tf.cast(x, tf.float16, name="half"),
+            tf.cast(x, tf.int16, name="whole"),
             tf.reshape(x, tf.cast(tf.reduce_sum(x, name="s"), tf.int32)[None], name="unknown"),
         )
     )
-    for name, reason in [("rank3", r"has shape \[\?, 4, 48\]"), ("half", "not float32"), ("s", r"has shape \[\]")]:
+    for name, reason in [("rank3", r"has shape \[\?, 4, 48\]"), ("whole", "is int16"), ("s", r"has shape \[\]")]:
         with pytest.raises(fne.TensorError, match=reason):
             fne.Extractor(graph, layers=[name])
     with pytest.raises(fne.UnknownTensorError, match="has 1 outputs"):
-        fne.Extractor(graph, layers=["half:3"])
+        fne.Extractor(graph, layers=["whole:3"])
 
 
 def test_input_that_is_no_image():

@@ -449,7 +449,7 @@ public:
 
     std::uint64_t feature_count() const noexcept { return feature_count_; } /**< F, the number of features of a row */
 
-    /** What is fed: size, batch, rows per image. The name lives as long as the extractor. */
+    /** What is fed: size, channels, batch, rows per image. The name lives as long as the extractor. */
     fne_input_info input() const {
         fne_input_info info;
         fne_input_info_init(&info, sizeof info);
@@ -522,8 +522,8 @@ public:
         return extract(span<const fne_pixel_image>(&pixels, 1));
     }
 
-    /** As for files, with float32 [n, height, width, 3] that is fed to the network as it is. Each of the n inputs is
-     * one row. */
+    /** As for files, with float32 [n, height, width, channels] that is fed to the network as it is. Each of the n
+     * inputs is one row. */
     void extract_tensor(span<const float> input, span<float> features, run &asked) const {
         asked.rows_done = 0;
         const auto fed = input_size();
@@ -534,7 +534,8 @@ public:
         });
     }
 
-    /** What the network would be fed with for an image: float32 [rows per image, height, width, 3]. */
+    /** What the network would be fed with for an image: float32 [rows per image, height, width,
+     * channels]. */
     std::vector<float> preprocess(const fne_pixel_image &source) const {
         std::vector<float> fed(detail::product(input().rows_per_image, input_size()));
         check(fne_extractor_preprocess(get(), &source, fed.data(), fed.size()));
@@ -563,7 +564,7 @@ private:
     }
     std::size_t input_size() const {
         const auto info = input();
-        return detail::product(detail::product(info.height, info.width), 3);
+        return detail::product(detail::product(info.height, info.width), info.channels);
     }
 
     detail::handle<fne_extractor, fne_extractor_close> handle_;

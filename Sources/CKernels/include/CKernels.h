@@ -35,6 +35,11 @@ int ck_resize_antialiased(const uint8_t *rgb, size_t stride, size_t height, size
 void ck_pixels_to_float(const uint8_t *pixels, size_t stride, size_t height, size_t width, int swap, int mirror,
                         const float mean[3], const float scale[3], float *fed);
 
+// Does the same with the grey of each pixel, as OpenCV's cvtColor computes it: fed[y, x] = (grey - mean) * scale. With
+// swap, the pixels are blue, green, red.
+void ck_pixels_to_grey(const uint8_t *pixels, size_t stride, size_t height, size_t width, int swap, int mirror,
+                       float mean, float scale, float *fed);
+
 // ---- activations
 
 // Averages n maps [height, width, channels] over height and width, to float32 [n, channels]. The maps are float32, or

@@ -6,24 +6,24 @@ struct GraphChecks {
     private let model: Model
     private let input: Model.Input
     private let taps: [TensorName]
-    /// The height and width of the network's input in pixels.
+    /// The height and width of the network's input in pixels, and the numbers per pixel.
     private let size: [Int]
     /// The nodes that run.
     private let needed: Set<Int>
     /// The part of the graph that runs.
     private let part: GraphDefinition
 
-    init(_ model: Model, input: Model.Input, taps: [TensorName], height: Int, width: Int) {
+    init(_ model: Model, input: Model.Input, taps: [TensorName], size: [Int]) {
         self.model = model
         self.input = input
         self.taps = taps
-        size = [height, width]
+        self.size = size
         needed = model.topology.needed(for: taps, input: input.name)
         part = model.graph.part(needed)
     }
 
     /// The shape of what is fed.
-    private func image(_ batch: Int) -> [Int] { [batch] + size + [3] }
+    private func image(_ batch: Int) -> [Int] { [batch] + size }
 
     /// Checks everything but the sizes of tensors.
     ///

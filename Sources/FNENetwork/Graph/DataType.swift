@@ -82,3 +82,24 @@ enum DataType: Int, Sendable {
         return sign * power * (exponent == 0 ? fraction : 1 + fraction)
     }
 }
+
+extension DataType {
+    /// Whether it is a type of real numbers.
+    var isReal: Bool { [.float32, .float64, .float16, .bfloat16].contains(self) }
+
+    /// The numbers of a type of whole numbers that float32 can tell apart. Nil for real numbers, and for types that
+    /// pixels do not fit.
+    var wholeNumbers: ClosedRange<Float>? {
+        switch self {
+        case .uint8: 0...255
+        case .int16: -32_768...32_767
+        case .uint16: 0...65_535
+        case .int32, .int64: -0x1p24...0x1p24
+        case .uint32, .uint64: 0...0x1p24
+        default: nil
+        }
+    }
+
+    /// Whether pixels, which are whole numbers from 0 to 255, can be fed as numbers of this type.
+    var takesPixels: Bool { isReal || wholeNumbers != nil }
+}

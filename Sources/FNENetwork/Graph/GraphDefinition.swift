@@ -121,6 +121,8 @@ struct GraphDefinition {
     private(set) var nodes: [Node] = []
     private(set) var functions: [Function] = []
     private(set) var index: [String: Int] = [:]
+    /// The version of the format that the graph was written in; 0 where it does not say.
+    private(set) var producer = 0
 
     /// The size of a serialized GraphDef without its constants, up to the first damage. What is built of a graph takes
     /// memory by this size, since the values of constants are not copied. Each message counts some bytes more, because
@@ -169,7 +171,8 @@ struct GraphDefinition {
                 nodes.append(try Self.node(value.message(), in: bytes))
             case 2: try readLibrary(value.message(), in: bytes)
             case 3: _ = try value.varint() // version
-            case 4, 5: _ = try value.message() // versions, debug information
+            case 4: producer = try Self.producer(value.message())
+            case 5: _ = try value.message() // debug information
             default:
                 throw FNEError(.invalidGraph, "this is not a TensorFlow GraphDef. It has the unknown field \(field)")
             }
@@ -567,6 +570,16 @@ struct GraphDefinition {
             }
         default: []
         }
+    }
+
+    /// The producer of a VersionDef.
+    private static func producer(_ bytes: UnsafeRawBufferPointer) throws -> Int {
+        var producer = 0
+        var reader = ProtobufReader(bytes)
+        while let (field, value) = try reader.next() {
+            if field == 1 { producer = Int(truncatingIfNeeded: try value.varint()) }
+        }
+        return producer
     }
 
     private static func shape(_ bytes: UnsafeRawBufferPointer) throws -> [Int]? {

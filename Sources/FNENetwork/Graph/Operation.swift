@@ -107,10 +107,12 @@ struct Operation: Sendable {
     /// An operation that moves, compares, adds or multiplies values follows the type of these inputs. It can compute
     /// bfloat16 where they are bfloat16.
     let follows: TypedInputs
+    /// The type of its output; nil where an attribute says it.
+    let makes: DataType?
 
     private init(
         _ traits: Traits, layer: TensorKind? = nil, weights: Int? = nil, sizes: [Int] = [], places: Places = .none,
-        follows: TypedInputs = .none
+        follows: TypedInputs = .none, makes: DataType? = nil
     ) {
         self.traits = traits
         self.layer = layer
@@ -118,6 +120,7 @@ struct Operation: Sendable {
         self.sizes = sizes
         self.places = places
         self.follows = follows
+        self.makes = makes
     }
 
     /// An operation that the table lacks.
@@ -256,13 +259,13 @@ struct Operation: Sendable {
         ("InTopKV2", Operation([.computes, .decides])),
 
         // Operations with sizes, by which a few bytes can ask for terabytes.
-        ("CropAndResize", Operation([.computes, .sizesAreSides], sizes: [3])),
+        ("CropAndResize", Operation([.computes, .sizesAreSides], sizes: [3], makes: .float32)),
         ("MirrorPad", Operation([.computes, .sizesAreSides], sizes: [1], follows: .first)),
         ("Pad", Operation([.computes, .sizesAreSides], sizes: [1], follows: .first)),
         ("PadV2", Operation([.computes, .sizesAreSides], sizes: [1], follows: .all)),
-        ("ResizeArea", Operation([.computes, .sizesAreSides], sizes: [1])),
-        ("ResizeBicubic", Operation([.computes, .sizesAreSides], sizes: [1])),
-        ("ResizeBilinear", Operation([.computes, .sizesAreSides], sizes: [1])),
+        ("ResizeArea", Operation([.computes, .sizesAreSides], sizes: [1], makes: .float32)),
+        ("ResizeBicubic", Operation([.computes, .sizesAreSides], sizes: [1], makes: .float32)),
+        ("ResizeBilinear", Operation([.computes, .sizesAreSides], sizes: [1], makes: .float32)),
         ("ResizeNearestNeighbor", Operation([.computes, .sizesAreSides], sizes: [1])),
         ("SpaceToBatch", Operation([.computes, .sizesAreSides], sizes: [1])),
         ("SpaceToBatchND", Operation([.computes, .sizesAreSides], sizes: [2], follows: .first)),

@@ -12,7 +12,8 @@ extension Operation {
         return place == 0 ? names.firstIndex(of: output) : nil
     }
 
-    /// The names of the outputs of operations that have several. All others have one, which may be a list.
+    /// The names of the outputs of operations that have several. All others have one, which may be a list. Without names
+    /// are outputs of which each is a list.
     private static let severalOutputs: [String: [String]] = [
         "CombinedNonMaxSuppression": ["nmsed_boxes", "nmsed_scores", "nmsed_classes", "valid_detections"],
         "Eig": ["e", "v"],
@@ -33,12 +34,14 @@ extension Operation {
         "SparseConcat": ["output_indices", "output_values", "output_shape"],
         "SparseReduceMaxSparse": ["output_indices", "output_values", "output_shape"],
         "SparseReduceSumSparse": ["output_indices", "output_values", "output_shape"],
+        "SparseFillEmptyRows": ["output_indices", "output_values", "empty_row_indicator", "reverse_index_map"],
         "SparseReorder": ["output_indices", "output_values"],
         "SparseReshape": ["output_indices", "output_shape"],
         "SparseSlice": ["output_indices", "output_values", "output_shape"],
         "SparseSoftmaxCrossEntropyWithLogits": ["loss", "backprop"],
         "SparseSparseMaximum": ["output_indices", "output_values"],
         "SparseSparseMinimum": ["output_indices", "output_values"],
+        "SparseSplit": [],
         "StatelessRandomGetKeyCounter": ["key", "counter"],
         "StatelessRandomGetKeyCounterAlg": ["key", "counter", "alg"],
         "Svd": ["s", "u", "v"],

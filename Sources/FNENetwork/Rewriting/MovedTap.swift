@@ -10,7 +10,8 @@ struct MovedTap {
     init?(_ name: TensorName, in model: Model, needed: Set<Int>) {
         let graph = model.graph
         guard name.output == 0, let number = graph.index[name.node],
-            ["Conv2D", "DepthwiseConv2dNative"].contains(graph.nodes[number].operation)
+            ["Conv2D", "DepthwiseConv2dNative"].contains(graph.nodes[number].operation),
+            graph.nodes[number].isFloat32 // half precision would round x + b, and subtracting b would not undo that
         else { return nil }
         // A bias that no layer needs is not computed. Then there is nothing to fuse.
         let readers = model.topology.readers[number].filter(needed.contains)

@@ -18,9 +18,11 @@ struct GraphBuilder {
     /// - Returns: the tensor [n, C], the layer's rank and C, its number of channels.
     /// - Throws: `.unsupportedTensor`.
     func pooled(_ tensor: TF_Output, layer: String, number: Int) throws -> (TF_Output, rank: Int, channels: Int) {
-        let type = library.api.OperationOutputType(tensor)
-        guard type == CTF_FLOAT || type == CTF_BFLOAT16 else {
-            throw FNEError(.unsupportedTensor, "the tensor '\(layer)' is not float32. Name a float32 tensor")
+        let type = dataType(of: tensor)
+        guard type.isReal else {
+            throw FNEError(
+                .unsupportedTensor,
+                "the tensor '\(layer)' is \(type). Name a tensor of real numbers, such as a float32 one")
         }
         guard let shape = try inferredShape(of: tensor) else {
             throw FNEError(.unsupportedTensor, "the rank of the tensor '\(layer)' is unknown; it must be 2 or 4")
@@ -34,13 +36,16 @@ struct GraphBuilder {
                     + "[n, height, width, channels] or [n, features] with a known last dimension")
         }
         let name = "fne/pool\(number)"
-        guard shape.count == 4 else { return (try asFloat(tensor, name + "/float32"), 2, Int(channels)) }
+        guard shape.count == 4 else { return (try cast(tensor, to: .float32, name + "/float32"), 2, Int(channels)) }
+        // Sums are float32. Those of half precision would be too large for their type.
+        let map = usesOwnOperations && type == .bfloat16 ? tensor : try cast(tensor, to: .float32, name + "/float32")
         if usesOwnOperations {
             return (
-                try operation("FneMapMean", name, [tensor]) { library.api.SetAttrType($0, "T", type) }, 4, Int(channels)
+                try operation("FneMapMean", name, [map]) {
+                    library.api.SetAttrType($0, "T", library.api.OperationOutputType(map))
+                }, 4, Int(channels)
             )
         }
-        let map = try asFloat(tensor, name + "/float32")
         let axes = try constant([1, 2], name: name + "/axes")
         return (try operation("Mean", name, [map, axes]) { setFloat($0, "T") }, 4, Int(channels))
     }
@@ -50,13 +55,18 @@ struct GraphBuilder {
         try operation("Sub", name, [a, b]) { setFloat($0, "T") }
     }
 
-    private func asFloat(_ tensor: TF_Output, _ name: String) throws -> TF_Output {
-        let type = library.api.OperationOutputType(tensor)
-        guard type != CTF_FLOAT else { return tensor }
+    /// Adds a cast to a type. A tensor of that type stays as it is.
+    func cast(_ tensor: TF_Output, to type: DataType, _ name: String) throws -> TF_Output {
+        let source = dataType(of: tensor)
+        guard source != type else { return tensor }
         return try operation("Cast", name, [tensor]) {
-            library.api.SetAttrType($0, "SrcT", type)
-            library.api.SetAttrType($0, "DstT", Int32(CTF_FLOAT))
+            library.api.SetAttrType($0, "SrcT", Int32(source.rawValue))
+            library.api.SetAttrType($0, "DstT", Int32(type.rawValue))
         }
+    }
+
+    private func dataType(of tensor: TF_Output) -> DataType {
+        DataType(number: Int(library.api.OperationOutputType(tensor)))
     }
 
     /// Joins the layers' tensors [n, C] into the rows [n, F].

@@ -14,29 +14,31 @@ struct RowGraph {
     private static let prefix = "import"
 
     init(
-        _ builder: GraphBuilder, _ model: Model, _ prepared: GraphPreparation, input inputName: TensorName,
+        _ builder: GraphBuilder, _ model: Model, _ prepared: GraphPreparation, input: Model.Input,
         layers selected: [LayerSelection.Selected], _ setup: TensorFlowEngine.Setup
     ) throws {
-        let input = try builder.placeholder(
-            "fne/input", shape: [Int64(setup.batch ?? -1), Int64(setup.height), Int64(setup.width), 3])
+        let sizes = [setup.batch ?? -1, setup.height, setup.width, setup.channels]
+        let images = try builder.placeholder("fne/input", shape: sizes.map(Int64.init))
+        let fed = try builder.cast(images, to: input.type, "fne/input/cast")
         let given = try model.perImage.sorted { $0.key < $1.key }.enumerated().map { place, value in
             (
                 from: TensorName(node: value.key, output: 0),
-                to: try builder.repeated(value.value, rowsOf: input, "fne/feed\(place)")
+                to: try builder.repeated(value.value, rowsOf: images, "fne/feed\(place)")
             )
         }
         try TensorFlowSession.importGraph(
             prepared.serialized, into: builder.graph, library: builder.library, prefix: Self.prefix,
-            mappings: [(inputName, input)] + given)
+            mappings: [(input.name, fed)] + given)
         inputs =
-            try [input]
+            try [images]
             + prepared.fed.map { try builder.output(TensorName(node: $0.node, output: 0), prefix: Self.prefix) }
         var layers: [Layer] = []
         var parts: [TF_Output] = []
         for (number, layer) in selected.enumerated() {
             // With bfloat16 the rewritten graph has the bias folded already.
             let moved = setup.precision == .float32 ? MovedTap(layer.name, in: model, needed: prepared.needed) : nil
-            let tap = (moved?.tensor ?? layer.name) == inputName ? input : nil
+            // A layer may be the input itself. Whole numbers are taken before the cast, which does not change them.
+            let tap = (moved?.tensor ?? layer.name) == input.name ? (input.type.isReal ? fed : images) : nil
             let (pooled, rank, channels) = try Self.pooled(layer.name, number, moved, tap: tap, builder)
             let first = layers.last?.features.upperBound ?? 0
             guard channels <= Int(Int32.max) - first else {

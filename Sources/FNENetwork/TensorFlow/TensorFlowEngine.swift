@@ -19,6 +19,7 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
     private let fixedBatch: Int?
     private let height: Int
     private let width: Int
+    private let channels: Int
     private let runsOnGPU: Bool
 
     /// TensorFlow does not optimize graphs of more bytes than this, because it would copy them several times.
@@ -29,6 +30,7 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         var batch: Int?
         var height: Int
         var width: Int
+        var channels: Int
         var session = SessionConfiguration(threads: 1)
         /// On a GPU, libfne uses neither its own operations nor weights that are fed. Both are for CPUs.
         var runsOnGPU = false
@@ -38,12 +40,12 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
     }
 
     init(
-        _ library: TensorFlowLibrary, model: Model, input inputName: TensorName,
+        _ library: TensorFlowLibrary, model: Model, input: Model.Input,
         layers selected: [LayerSelection.Selected], _ setup: Setup
     ) throws {
         let usesOwnOperations = library.hasOwnOperations && !setup.runsOnGPU
         let prepared = try GraphPreparation(
-            model, input: inputName, taps: selected.map(\.name), precision: setup.precision,
+            model, input: input.name, taps: selected.map(\.name), precision: setup.precision,
             float32Layers: setup.float32Layers,
             for: GraphPreparation.Target(
                 hasOwnOperations: usesOwnOperations, takesFedWeights: !setup.runsOnGPU,
@@ -54,7 +56,7 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         session = try TensorFlowSession(library, configuration) { graph in
             let builder = GraphBuilder(
                 library: library, graph: graph, usesOwnOperations: usesOwnOperations)
-            built = try RowGraph(builder, model, prepared, input: inputName, layers: selected, setup)
+            built = try RowGraph(builder, model, prepared, input: input, layers: selected, setup)
         }
         guard let built else { throw FNEError(.internalError, "the session has no graph") }
         inputs = built.inputs
@@ -67,6 +69,7 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         height = setup.height
         runsOnGPU = setup.runsOnGPU
         width = setup.width
+        channels = setup.channels
     }
 
     var facts: [JSON.Member] {
@@ -83,10 +86,10 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
 
     func run(_ values: UnsafeMutablePointer<Float>, count: Int, to rows: UnsafeMutablePointer<Float>) throws {
         guard let fixedBatch, count != fixedBatch else { return try run(values, count, firstRows: count, to: rows) }
-        let images = height * width * 3
-        let padded = try Bytes(zeros: fixedBatch * images * MemoryLayout<Float>.size)
+        let imageSize = height * width * channels
+        let padded = try Bytes(zeros: fixedBatch * imageSize * MemoryLayout<Float>.size)
         try padded.withNumbers(of: Float.self) { full in
-            full.update(from: values, count: count * images)
+            full.update(from: values, count: count * imageSize)
             try run(full, fixedBatch, firstRows: count, to: rows)
         }
     }
@@ -95,8 +98,8 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         _ values: UnsafeMutablePointer<Float>, _ count: Int, firstRows: Int, to rows: UnsafeMutablePointer<Float>
     ) throws {
         let api = library.api
-        let shape = [Int64(count), Int64(height), Int64(width), 3]
-        let size = count * height * width * 3 * MemoryLayout<Float>.size
+        let shape = [Int64(count), Int64(height), Int64(width), Int64(channels)]
+        let size = count * height * width * channels * MemoryLayout<Float>.size
         // The caller keeps the memory. TensorFlow only reads it during the run.
         guard let fed = api.NewTensor(Int32(CTF_FLOAT), shape, 4, values, size, { _, _, _ in }, nil) else {
             throw FNEError(.outOfMemory, "TensorFlow gave no tensor for the batch")

@@ -5,7 +5,7 @@ extension TensorFlowEngine {
     /// Loads TensorFlow if it is not loaded, makes the choices that the options leave open, and opens an engine.
     static func open(
         _ model: Model, input: Model.Input, layers selected: [LayerSelection.Selected], height: Int, width: Int,
-        _ options: EngineOptions
+        channels: Int, _ options: EngineOptions
     ) throws -> PreparedNetwork {
         let library = try TensorFlowLibrary.load()
         let wantedThreads = options.engineThreads ?? 1
@@ -26,10 +26,11 @@ extension TensorFlowEngine {
         arithmetic.float32Layers = options.float32Layers ?? EngineDefaults.float32Layers
         arithmetic.engineThreads = threads
         let engine = try TensorFlowEngine(
-            library, model: model, input: input.name, layers: selected,
+            library, model: model, input: input, layers: selected,
             Setup(
-                batch: options.padsBatches ? batchSize : input.batch, height: height, width: width, session: session,
-                runsOnGPU: runsOnGPU, precision: arithmetic.precision, float32Layers: arithmetic.float32Layers))
+                batch: options.padsBatches ? batchSize : input.batch, height: height, width: width, channels: channels,
+                session: session, runsOnGPU: runsOnGPU, precision: arithmetic.precision,
+                float32Layers: arithmetic.float32Layers))
         return PreparedNetwork(
             engine: engine, layers: engine.layers, arithmetic: arithmetic, batchSize: batchSize,
             streams: options.streams

@@ -147,7 +147,7 @@ struct GraphWriter {
     func check(_ tensor: String, allowUnsafe: Bool = false) throws {
         let model = try model(allowUnsafe: allowUnsafe)
         try GraphChecks(
-            model, input: model.input(named: "input"), taps: [model.tensorName(tensor)], height: 8, width: 8
+            model, input: model.input(named: "input"), taps: [model.tensorName(tensor)], size: [8, 8, 3]
         ).run()
     }
 

@@ -55,7 +55,7 @@ class Extractor:
     Args:
         model: a `Model`, or what makes one (a path, bytes, a GraphDef, a Keras model, a SavedModel's folder)
         input_tensor: the tensor that images are fed to, with or without "import/" and ":0"; None: the graph's only
-            float32 placeholder
+            placeholder that can take images. Images are fed as float32, and cast to the input's type.
         layers: names, globs over the layers ("block4_*"), "all" (with the classifier's layers), "last:25%", or a list
             of these; None: all default layers. The columns follow this order.
         size: (height, width) that the network is fed with; None: what the graph's placeholder says
@@ -66,9 +66,12 @@ class Extractor:
         interpolation: "bilinear" is OpenCV's INTER_LINEAR, "antialiased" is Pillow's BILINEAR
         crops: 1, or 10: the four corners, the centre, and the same five of the mirrored image. Each crop is a row.
         image_options: the limits, and what is done with damaged images
-        channel_order: "rgb" or "bgr", the order that the network is fed with
+        channels: the numbers per pixel that the network is fed with: 3, or 1 for grey, as OpenCV's cvtColor makes it of
+            the resized image; None: what the graph's placeholder says, else 3
+        channel_order: "rgb" or "bgr", the order that the network is fed with; it has no effect on grey
         mean, scale: the value fed is (pixel - mean) * scale in float32, where pixels are 0 to 255. Each is one number,
-            or one for each channel in the order fed.
+            or one for each channel in the order fed. Grey takes the first. A network of whole numbers, such as uint8,
+            is fed with the pixels themselves, and takes neither.
         batch_size: the rows per run of the network; None: 4, and fewer where there are too few images to keep all
             streams busy
         pad_batches: fill a batch that has too few images with zeros, so that the network always sees `batch_size` rows.
@@ -162,6 +165,11 @@ class Extractor:
         return info.height, info.width
 
     @property
+    def channels(self) -> int:
+        """The numbers per pixel that the network is fed with: 3, or 1 for grey."""
+        return int(self._input().channels)
+
+    @property
     def batch_size(self) -> int:
         """The rows per run of the network."""
         return int(self._input().batch_size)
@@ -188,12 +196,12 @@ class Extractor:
             image: one of the kinds that `extract` takes
 
         Returns:
-            float32 [rows_per_image, height, width, 3]
+            float32 [rows_per_image, height, width, channels]
         """
         if not isinstance(image, numpy.ndarray):
             image = read_image(image, options=self._image_options)
         pixels = _dense_rows(image, 0)
-        fed = numpy.empty((self.rows_per_image, *self.size, 3), numpy.float32)
+        fed = numpy.empty((self.rows_per_image, *self.size, self.channels), numpy.float32)
         struct = _pixel_image(pixels)
         check(lib.fne_extractor_preprocess(self._handle(), ctypes.byref(struct), fed.ctypes.data, fed.size))
         return fed
@@ -205,7 +213,8 @@ class Extractor:
 
         Args:
             images: a list whose items are paths, encoded images as bytes, RGB pixels as uint8 [height, width, 3], or
-                `PIL.Image.Image`; or one float32 array [N, height, width, 3] that is fed to the network as it is.
+                `PIL.Image.Image`; or one float32 array [N, height, width, channels] that is fed to the network as it
+                is.
                 libfne reads JPEG and PNG. Pillow, where it is installed, reads other formats. A list of one kind is
                 fastest; `PIL.Image.Image` is slowest.
             out: float32 [rows, F], C-contiguous, that receives the features, such as a `numpy.memmap`; None: a new
@@ -313,9 +322,10 @@ class Extractor:
         if isinstance(images, numpy.ndarray) and images.dtype == numpy.float32:
             refuse_masked("images", images)
             tensor = numpy.ascontiguousarray(images)
-            if tensor.ndim != 4 or tensor.shape[1:] != (*self.size, 3):
+            shape = (*self.size, self.channels)
+            if tensor.ndim != 4 or tensor.shape[1:] != shape:
                 raise InvalidArgumentError(
-                    f"the tensor has shape {tensor.shape}; [N, {self.size[0]}, {self.size[1]}, 3] is needed"
+                    f"the tensor has shape {tensor.shape}; [N, {', '.join(map(str, shape))}] is needed"
                 )
             return _Run(self, tensor, rows, progress, rows_per_image=1).tensor(tensor)
         items = as_list("images", images)

@@ -97,6 +97,8 @@ class ExtractorOptions(ctypes.Structure):
         ("pad_batches", c_int32),
         ("feeds", POINTER(c_char_p)),
         ("feed_count", c_uint64),
+        ("channels", c_uint32),
+        ("reserved", c_uint32),
     ]
 
 
@@ -120,7 +122,7 @@ class InputInfo(ctypes.Structure):
         ("batch_size", c_uint32),
         ("rows_per_image", c_uint32),
         ("streams", c_uint32),
-        ("reserved", c_uint32),
+        ("channels", c_uint32),
         ("batch_warning", c_char_p),
     ]
 

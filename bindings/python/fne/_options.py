@@ -41,6 +41,7 @@ class FurtherOptions(TypedDict, total=False):
     precision: str
     float32_layers: int | None
     feeds: Feeds
+    channels: int | None
 
 
 class ExtractorOptions(FurtherOptions, total=False):
@@ -74,6 +75,7 @@ def extractor_options(
     precision: str = "float32",
     float32_layers: int | None = None,
     feeds: Feeds = None,
+    channels: int | None = None,
 ) -> Any:
     """The options as the struct that fne.h calls fne_extractor_options. `fne.Extractor` documents them."""
     options = _ffi.defaults(_ffi.ExtractorOptions, lib.fne_extractor_options_init)
@@ -101,6 +103,7 @@ def extractor_options(
         ("loader_threads", loader_threads),
         ("streams", streams),
         ("engine_threads", engine_threads),
+        ("channels", channels),
     ):
         if value is not None:
             setattr(options, name, as_count(name, value))

@@ -57,7 +57,7 @@ def full_network_embedding(
         image_paths: JPEG or PNG files
         batch_size: the most images per run of the network. Several runs of 4 at once are fastest on a CPU, so numbers
             above 4 make no difference.
-        input_tensor: such as "import/input:0"; None: the graph's only float32 placeholder
+        input_tensor: such as "import/input:0"; None: the graph's only placeholder that can take images
         target_tensors: such as ["import/conv1:0", ...], in the order of the features; None: all convolutional and dense
             layers, after their activation, without the classifier's output
         input_reshape: (height, width) that the network is fed with; None: what the graph's placeholder says

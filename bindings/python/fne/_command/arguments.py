@@ -101,6 +101,7 @@ def add_extractor_options(command: argparse.ArgumentParser, *, layers: bool = Tr
     add("--resize-size", type=size, metavar="S or HxW", help="the pixels that images are resized to before the crop")
     add("--interpolation", choices=INTERPOLATIONS, help="how images are resized (bilinear)")
     add("--crops", type=int, choices=[1, 10], help="the crops of each image (1)")
+    add("--channels", type=int, choices=[1, 3], help="1 for a network of grey images (as the graph says, else 3)")
     add("--channel-order", choices=CHANNEL_ORDERS, help="the order that the network is fed with (rgb)")
     add("--mean", type=channels, metavar="M or R,G,B", help="the value fed is (pixel - mean) * scale")
     add("--scale", type=channels, metavar="S or R,G,B", help="see --mean")

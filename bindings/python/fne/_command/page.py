@@ -77,6 +77,7 @@ def _overview(facts: dict[str, Any]) -> Markup:
     settings, codes = facts["settings"], facts["codes"]
     engine = facts["engines"][-1]
     source = settings["input"]
+    colours = "grey" if source["channels"] == 1 else source["channel_order"]
     images = sum(run["images"] for run in facts["runs"])
     speed = (
         f"{images / facts['seconds']:.1f} images/s in {facts['seconds']:.1f} s, {len(facts['runs'])} runs"
@@ -111,7 +112,7 @@ def _overview(facts: dict[str, Any]) -> Markup:
             "input",
             [
                 f"{source['height']} x {source['width']}, {source['resize_mode']}, {source['interpolation']}, "
-                f"{source['crops']} crops, {source['channel_order']}, mean {source['mean']}, scale {source['scale']}"
+                f"{source['crops']} crops, {colours}, mean {source['mean']}, scale {source['scale']}"
             ],
         ),
         (
