@@ -32,7 +32,7 @@ def is_keras_file(path: Path) -> bool:
         return False
     with file_errors(path), open(path, "rb") as file:
         first = file.read(len(_HDF5))
-    return first == _HDF5 or (first.startswith(_ZIP) and zipfile.is_zipfile(path) and _MEMBERS <= _names_in(path))
+    return first == _HDF5 or (first.startswith(_ZIP) and zipfile.is_zipfile(path) and _names_in(path) >= _MEMBERS)
 
 
 def _names_in(path: Path) -> set[str]:
@@ -59,7 +59,9 @@ def load_keras_file(path: Path) -> Any:
                 return keras.models.load_model(named, compile=False)
         except Exception as failure:
             failures.append(failure)
-    hint = " It was written by Keras 2, which `pip install tf_keras` brings." if version.startswith("2.") else ""
+    hint = (
+        " It was written by Keras 2, which `pip install --no-deps tf_keras` brings." if version.startswith("2.") else ""
+    )
     with keras_errors(
         f"the Keras model in '{path}'",
         f"Load it yourself, such as with keras.models.load_model(path, custom_objects={{...}}) or safe_mode=False, and "

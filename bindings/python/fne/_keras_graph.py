@@ -13,9 +13,7 @@ from fne._frozen_function import FrozenGraph, freeze, import_tensorflow
 from fne._keras_calls import LayerCalls, named_layers
 from fne.errors import FNEError, GraphError, OutOfMemoryError, TensorError
 
-_WAY_OUT = (
-    "Export it with model.export('folder') and open the folder, or pass a frozen GraphDef that you made of it"
-)
+_WAY_OUT = "Export it with model.export('folder') and open the folder, or pass a frozen GraphDef that you made of it"
 #: The packages whose classes and functions are the same wherever the configuration is the same.
 _KNOWN = {"keras", "tf_keras", "tensorflow", "builtins"}
 
@@ -93,7 +91,7 @@ def keras_graph(model: Any) -> FrozenGraph:
 
         def run(*images: Any) -> Any:
             with calls:
-                every(list(images) if len(images) > 1 else images[0], training=False)
+                every(list(images), training=False)
             return {**dict(zip(names, images, strict=True)), **calls.tensors()}
 
         return freeze(tensorflow, run, specs)

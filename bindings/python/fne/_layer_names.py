@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-
 from typing import TypeVar
 
 from fne._arguments import listed

@@ -109,9 +109,7 @@ def _chosen(folder: Path, signature: str | None, inputs: dict[str, str]) -> str:
         return signature
     choices = "; ".join(f"'{name}' takes {taken}" for name, taken in inputs.items())
     problem = f"no signature {signature!r}" if signature is not None else f"several, and none is '{_DEFAULT_SIGNATURE}'"
-    raise InvalidArgumentError(
-        f"the SavedModel '{folder}' has {problem}. Pass the signature to take: {choices}"
-    )
+    raise InvalidArgumentError(f"the SavedModel '{folder}' has {problem}. Pass the signature to take: {choices}")
 
 
 def _described(tensors: dict[str, tuple[Any, str]]) -> str:
