@@ -210,5 +210,6 @@ def test_folders_that_are_no_models(tmp_path, model):
     with pytest.raises(fne.FileError, match=r"pass one of those in it: '1', 'model\.keras'"):
         fne.Model(tmp_path / "other")
     fne.Model(tmp_path / "other" / "1").close()
-    with pytest.raises(fne.FileError, match="nowhere"):
-        fne.Model(tmp_path / "nowhere")
+    for name in ("nowhere", "n" * 300):
+        with pytest.raises(fne.FileError, match=name):
+            fne.Model(tmp_path / name)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,15 @@ from fne._keras_graph import has_own_code, identity, keras_graph
 from fne._saved import content, file_errors
 from fne._saved_model import saved_model_graph
 
-__all__ = ["Frozen", "freeze_keras", "freeze_keras_file", "freeze_saved_model", "import_tensorflow", "keras_graph"]
+__all__ = [
+    "Frozen",
+    "checksum",
+    "freeze_keras",
+    "freeze_keras_file",
+    "freeze_saved_model",
+    "import_tensorflow",
+    "keras_graph",
+]
 
 #: Part of the names in the cache. It changes where graphs or names of layers are made in another way.
 _FORMAT = "2"
@@ -49,7 +58,7 @@ def freeze_keras(model: Any) -> Frozen:
 
 def freeze_keras_file(path: Path) -> Frozen:
     """The Keras model in a file as a GraphDef. Its name in the cache is a checksum of the file."""
-    name = f"keras-file-{_FORMAT}-{_checksum([path] if path.is_file() else _files(path), path)}"
+    name = f"keras-file-{_FORMAT}-{checksum(path)}"
     if not _is_kept(name):
         model = load_keras_file(path)
         return freeze_keras(model) if has_own_code(model) else _kept(name, lambda: keras_graph(model))
@@ -58,20 +67,18 @@ def freeze_keras_file(path: Path) -> Frozen:
 
 def freeze_saved_model(path: Path, signature: str | None = None, tags: Sequence[str] | None = None) -> Frozen:
     """A SavedModel's signature as a GraphDef. Its name in the cache is a checksum of its files and of the choice."""
-    files = (file for file in _files(path) if file.name != "fingerprint.pb")
     choice = hashlib.sha256(repr((signature, tags if tags is None else sorted(tags))).encode()).hexdigest()[:8]
-    name = f"saved-model-{_FORMAT}-{_checksum(files, path)}-{choice}"
+    name = f"saved-model-{_FORMAT}-{checksum(path)}-{choice}"
     return _kept(name, lambda: saved_model_graph(path, signature, tags))
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(part for part in folder.rglob("*") if part.is_file())
-
-
-def _checksum(files: Iterable[Path], folder: Path) -> str:
+def checksum(path: Path) -> str:
+    """A checksum of a file, or of all files in a folder with their names."""
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(str(file.relative_to(folder)).encode() + b"\0")
+    for file in sorted(path.rglob("*")) if os.path.isdir(path) else [path]:
+        if not os.path.isfile(file) or file.name == "fingerprint.pb":  # TensorFlow's own checksum, with a random number
+            continue
+        digest.update(str(file.relative_to(path)).encode() + b"\0")
         with file_errors(file), open(file, "rb") as opened:
             digest.update(
                 hashlib.file_digest(opened, "sha256").digest() if sys.version_info >= (3, 11) else opened.read()

@@ -26,9 +26,9 @@ _MEMBERS = {"config.json", _METADATA}
 
 def is_keras_file(path: Path) -> bool:
     """Whether a whole Keras model is in this file or folder, or Keras' weights, as its first bytes and names say."""
-    if path.is_dir():
-        return all((path / name).is_file() for name in _MEMBERS)
-    if not path.is_file():
+    if os.path.isdir(path):
+        return all(os.path.isfile(path / name) for name in _MEMBERS)
+    if not os.path.isfile(path):
         return False
     with file_errors(path), open(path, "rb") as file:
         first = file.read(len(_HDF5))

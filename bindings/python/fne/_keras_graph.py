@@ -98,7 +98,7 @@ def keras_graph(model: Any) -> FrozenGraph:
 
 
 def _check_backend(model: Any, what: str) -> None:
-    config = getattr(keras_of(model), "config", None)
+    config: Any = getattr(keras_of(model), "config", None)
     backend = config.backend() if hasattr(config, "backend") else "tensorflow"
     if backend != "tensorflow":
         raise GraphError(

@@ -51,7 +51,8 @@ class Model:
         graph: a path to a .pb file, its bytes, or a `tf.compat.v1.GraphDef`. A `keras.Model`, the path of a model that
             Keras saved (.keras or .h5), and a SavedModel's folder are taken too: the installed tensorflow freezes these
             once, into the cache. Layers of Keras models may be called by their Keras names as well. A layer "conv" in a
-            nested model "base" is "base/conv", and also "conv" where no other layer has this name.
+            nested model "base" is "base/conv", and also "conv" where no other layer has this name. The outputs of a
+            layer that is called twice are "conv#1" and "conv#2", and "conv" stands for both.
         signature: the signature of a SavedModel; None: "serving_default", or the only one
         tags: the tags of a SavedModel's graph; None: those of the only graph, or "serve"
         allow_unsafe: take a graph whose operations are not all on the list of those that only compute. A graph is a
@@ -77,15 +78,15 @@ class Model:
         tags: Sequence[str] | None = None,
         allow_unsafe: bool = False,
     ) -> None:
-        choice = {"signature": signature, "tags": [tags] if isinstance(tags, str) else tags}
+        tags = [tags] if isinstance(tags, str) else tags
         # What a pickle holds: of a path the path, of a Keras model the model, else the graph's bytes.
-        self._source = (graph, {**choice, "allow_unsafe": allow_unsafe})
+        self._source = (graph, {"signature": signature, "tags": tags, "allow_unsafe": allow_unsafe})
         options = _ffi.sized(_ffi.ModelOptions)
         options.allow_unsafe = int(bool(allow_unsafe))
         close = lib.fne_model_close
         #: The tensors of Keras' layers by the layers' names; empty for a model that was not made by Keras.
         self.aliases: dict[str, str] = {}
-        frozen = frozen_source(graph, **choice)
+        frozen = frozen_source(graph, signature, tags)
         if frozen is not None:
             graph, self.aliases = frozen.graph, frozen.layers
         if isinstance(graph, (str, os.PathLike)):

@@ -42,7 +42,7 @@ def frozen(source: Any, signature: str | None = None, tags: Sequence[str] | None
     if is_keras_file(path):
         return _freeze.freeze_keras_file(path)
     _refuse_checkpoint(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise _wrong_folder(path)
     return None
 
@@ -54,7 +54,7 @@ def _refuse_choices(what: str, signature: str | None, tags: Sequence[str] | None
 
 def _refuse_checkpoint(path: Path) -> None:
     """Refuses the common part of the names of a checkpoint's files, which people pass for the checkpoint."""
-    if not path.exists() and path.with_name(path.name + ".index").is_file():
+    if not os.path.exists(path) and os.path.isfile(f"{path}.index"):
         raise GraphError(f"'{path}' is a checkpoint: weights alone, and not the network. {_CHECKPOINT_WAY_OUT}")
 
 
@@ -72,8 +72,8 @@ def _wrong_folder(folder: Path) -> FileError | GraphError:
         return GraphError(
             f"the folder '{folder}' holds a checkpoint: weights alone, and not the network. {_CHECKPOINT_WAY_OUT}"
         )
-    models = [part.name for part in parts if part.is_dir() and is_saved_model(part)]
-    models += [part.name for part in parts if part.suffix in (".pb", ".keras", ".h5") and part.is_file()]
+    models = [part.name for part in parts if is_saved_model(part)]
+    models += [part.name for part in parts if part.suffix in (".pb", ".keras", ".h5") and os.path.isfile(part)]
     if models:
         return FileError(f"the folder '{folder}' is no model; pass one of those in it: {listed(models[:12])}")
     return FileError(

@@ -452,7 +452,7 @@ def _model_key(source: Any) -> str | None:
 def _path_key(path: Path) -> str | None:
     """Path, size and time of change of a file, or of all files of a folder; None: it cannot be read."""
     try:
-        files = sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
+        files = sorted(part for part in path.rglob("*") if os.path.isfile(part)) if os.path.isdir(path) else [path]
         facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     except OSError:
         return None
