@@ -25,7 +25,8 @@ final class TensorShapesTests: XCTestCase {
         func check(_ layer: String, height: Int = 32, width: Int = 32) throws {
             let model = try graph.model(allowUnsafe: true)
             let checks = GraphChecks(
-                model, input: try model.input(named: "input"), taps: [model.tensorName(layer)], size: [height, width, 3])
+                model, input: try model.input(named: "input"), taps: [model.tensorName(layer)],
+                size: [height, width, 3])
             // Shapes that are only followed have no limit.
             _ = try checks.batchStatistics()
             try checks.checkShapes()
@@ -185,10 +186,12 @@ final class TensorShapesTests: XCTestCase {
         network.graph.node("call", "Case", "index", "map", attributes: ["branches": branches])
         func function(_ name: String, _ body: [UInt8], _ result: String) -> [UInt8] {
             let signature = Wire.text(1, name) + Wire.bytes(2, Wire.text(1, "x")) + Wire.bytes(3, Wire.text(1, "y"))
-            return Wire.bytes(1, Wire.bytes(1, signature) + body + Wire.bytes(4, Wire.text(1, "y") + Wire.text(2, result)))
+            return Wire.bytes(
+                1, Wire.bytes(1, signature) + body + Wire.bytes(4, Wire.text(1, "y") + Wire.text(2, result)))
         }
         let keep = Wire.bytes(3, Wire.node("relu", "Relu", ["x"]))
-        let sizes = ["value": Attribute.tensor(type: 3, [4], Attribute.content(integers: [1, 512, 512, 1]))]
+        let sizes =
+            ["value": Attribute.tensor(type: 3, [4], Attribute.content(integers: [1, 512, 512, 1]))]
             as KeyValuePairs<String, [UInt8]>
         let grow =
             Wire.bytes(3, Wire.node("sizes", "Const", attributes: sizes))

@@ -125,12 +125,16 @@ def lists(tf: Any) -> Any:
         rows = tf.reduce_mean(y, [0, 1])
         rows = tf.dynamic_stitch([[0, 2, 4, 6], [1, 3, 5, 7]], [rows[:4], rows[4:]])
         parts = tf.dynamic_partition(rows, [0, 1, 1, 0, 0, 1, 1, 0], 2)
-        sums = tf.math.segment_sum(rows, [0, 0, 1, 1, 2, 2, 3, 3]) + tf.math.unsorted_segment_min(rows, [3, 2, 1, 0] * 2, 4)
+        sums = tf.math.segment_sum(rows, [0, 0, 1, 1, 2, 2, 3, 3]) + tf.math.unsorted_segment_min(
+            rows, [3, 2, 1, 0] * 2, 4
+        )
         sums += tf.sparse.segment_sum(parts[0], [0, 1, 2], [0, 1, 3], num_segments=4)
         sparse = tf.sparse.reorder(tf.SparseTensor([[1, 0], [0, 3]], [1.0, 2.0], [4, 4]))
         sums += tf.sparse.sparse_dense_matmul(sparse, sums) + tf.sparse.to_dense(sparse)[:, :1]
         sums += tf.sparse.to_dense(tf.sparse.fill_empty_rows(sparse, 0.5)[0])[:, 1:2]
-        counts = tf.cast(tf.histogram_fixed_width(sums, [0.0, 9.0], 4), tf.float32) + tf.math.bincount([1, 3], dtype=tf.float32)
+        counts = tf.cast(tf.histogram_fixed_width(sums, [0.0, 9.0], 4), tf.float32) + tf.math.bincount(
+            [1, 3], dtype=tf.float32
+        )
         boxes = tf.nn.sigmoid(tf.reshape(rows[:4, :4], [4, 4])) * [0.5, 0.5, 1.0, 1.0]
         places = tf.image.non_max_suppression_padded(boxes, counts, 3, pad_to_max_output_size=True)[0]
         found = tf.image.combined_non_max_suppression(boxes[None, :, None], tf.reshape(sums[:, :2], [1, 4, 2]), 2, 3)
@@ -143,7 +147,9 @@ def lists(tf: Any) -> Any:
         y = tf.transpose(tf.math.real(waves), [0, 2, 3, 1]) + tf.reduce_sum(tf.linalg.qr(tf.eye(3) + counts[:3])[0])
         frames = tf.tile([[[0.1, 0.1, 0.6, 0.7]]], [tf.shape(y)[0], 1, 1])
         y = tf.image.draw_bounding_boxes(y[..., :3], frames, [[1.0, 0.0, 0.0]])
-        y = tf.raw_ops.ScaleAndTranslate(images=y, size=[9, 7], scale=[1.1, 0.9], translation=[0.0, 1.0], antialias=False)
+        y = tf.raw_ops.ScaleAndTranslate(
+            images=y, size=[9, 7], scale=[1.1, 0.9], translation=[0.0, 1.0], antialias=False
+        )
         y = tf.raw_ops.ImageProjectiveTransformV3(
             images=y,
             transforms=[[1.0, 0.1, 0, 0, 1, 0, 0, 0]],
@@ -153,7 +159,9 @@ def lists(tf: Any) -> Any:
         )
         y = tf.tensor_scatter_nd_add(y, [[0, 1, 1, 1]], [5.0])
         y = tf.nn.conv2d(y, np.ones((1, 1, 3, 4), np.float32), 1, "SAME", name="conv3")
-        tf.nn.softmax(tf.matmul(tf.reduce_mean(y, [1, 2]), np.ones((4, 5), np.float32), name="dense"), name="probabilities")
+        tf.nn.softmax(
+            tf.matmul(tf.reduce_mean(y, [1, 2]), np.ones((4, 5), np.float32), name="dense"), name="probabilities"
+        )
     return graph.as_graph_def()
 
 
@@ -214,7 +222,9 @@ class Origins:
         from tensorflow.python.framework import op_def_registry
 
         self.tf = tf
-        self.graphs = [with_few_bytes(graph) for graph in (small_network(*SIZE)[0], maps(tf), shapes(tf), lists(tf), types(tf))]
+        self.graphs = [
+            with_few_bytes(graph) for graph in (small_network(*SIZE)[0], maps(tf), shapes(tf), lists(tf), types(tf))
+        ]
         found = {operation: op_def_registry.get(operation) for operation in sorted(vars(tf.raw_ops))}
         self.definitions = {operation: definition for operation, definition in found.items() if definition}
         self.allowed = [operation for operation in self.definitions if self.is_allowed(operation)]

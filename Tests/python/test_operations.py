@@ -1,4 +1,4 @@
-"""The list of operations, compared with every operation that TensorFlow registers, and with what TensorFlow computes."""
+"""The list of operations, compared with all that TensorFlow registers, and with what TensorFlow computes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_the_library_does_as_the_table_says():
 def test_the_page_has_the_same_groups():
     groups = collections.Counter((group, verdict) for _, group, verdict, _ in ROWS)
     parts = (ROOT / "docs/operations.md").read_text().split("\n## ")
-    pages = {part.splitlines()[0]: dict(re.findall(r"^\| (.+?) \| (\d+) \|", part, re.M)) for part in parts}
+    pages = {part.splitlines()[0]: dict(re.findall(r"^\| (.+?) \| (\d+) \|", part, re.MULTILINE)) for part in parts}
     titles = {"computes": "Allowed", "random": "Allowed", "reports": "Allowed"}
     titles |= {"unfrozen": "Not frozen", "refused": "Refused"}
     told = collections.defaultdict(dict)
@@ -91,7 +91,9 @@ def test_several_outputs_have_the_names_of_tensorflow(registered):
     source = (ROOT / "Sources/FNENetwork/Graph/OperationOutputs.swift").read_text()
     table = {name: re.findall(r'"(\w+)"', names) for name, names in re.findall(r'"(\w+)": \[([^\]]*)\]', source)}
     several = {name: [output.name for output in operation.output_arg] for name, operation in registered.items()}
-    assert {name: names for name, names in table.items() if names} == {name: several[name] for name in table if table[name]}
+    assert {name: names for name, names in table.items() if names} == {
+        name: several[name] for name in table if table[name]
+    }
     missing = {name for name, outputs in several.items() if len(outputs) > 1 and VERDICTS[name] in ALLOWED} - set(table)
     assert missing == set()
 
@@ -150,7 +152,9 @@ def listed(x):
 
 def scattered(x):
     y = convolution(x, "first")
-    y = tf.dynamic_stitch([[0, 2, 4], [1, 3, 5]], [tf.transpose(y, [3, 0, 1, 2])[:3], tf.transpose(y, [3, 0, 1, 2])[3:]])
+    y = tf.dynamic_stitch(
+        [[0, 2, 4], [1, 3, 5]], [tf.transpose(y, [3, 0, 1, 2])[:3], tf.transpose(y, [3, 0, 1, 2])[3:]]
+    )
     y = tf.math.unsorted_segment_sum(y, [0, 1, 1, 2, 0, 2], 3)
     return convolution(tf.transpose(y, [1, 2, 3, 0]), "second")
 

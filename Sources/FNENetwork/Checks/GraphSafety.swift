@@ -19,15 +19,15 @@ enum GraphSafety {
             guard node.isAny(.computes) || functions.contains(node.operation) else {
                 throw FNEError(
                     .unsafeGraph,
-                    "\(place(of: node, function)) is a '\(node.operation)', which is not on the list of operations that only compute. "
-                        + wayOut)
+                    "\(place(of: node, function)) is a '\(node.operation)', which is not on the list of operations "
+                        + "that only compute. " + wayOut)
             }
             // A place that the graph computes would then say how much memory is taken.
             if let attribute = growing.first(where: { mayHold($0, node) }) {
                 throw FNEError(
                     .unsafeGraph,
-                    "\(place(of: node, function)) is a '\(node.operation)' with '\(attribute)', so that it may grow without limit. "
-                        + wayOut)
+                    "\(place(of: node, function)) is a '\(node.operation)' with '\(attribute)', so that it may grow "
+                        + "without limit. " + wayOut)
             }
         }
     }
@@ -40,8 +40,8 @@ enum GraphSafety {
             guard node.isAny(.unfrozen) else { return }
             throw FNEError(
                 .invalidGraph,
-                "this graph is not frozen. \(place(of: node, function)) is a '\(node.operation)', which works with what "
-                    + "stands outside of the graph. \(howToFreeze)")
+                "this graph is not frozen. \(place(of: node, function)) is a '\(node.operation)', which works with "
+                    + "what stands outside of the graph. \(howToFreeze)")
         }
     }
 

@@ -12,14 +12,16 @@ extension Operation {
         return place == 0 ? names.firstIndex(of: output) : nil
     }
 
-    /// The names of the outputs of operations that have several. All others have one, which may be a list. Without names
-    /// are outputs of which each is a list.
+    /// The names of the outputs of operations that have several. All others have one, which may be a list. Outputs of
+    /// which each is a list have no names here.
     private static let severalOutputs: [String: [String]] = [
         "CombinedNonMaxSuppression": ["nmsed_boxes", "nmsed_scores", "nmsed_classes", "valid_detections"],
         "Eig": ["e", "v"],
         "FusedBatchNorm": ["y", "batch_mean", "batch_variance", "reserve_space_1", "reserve_space_2"],
         "FusedBatchNormV2": ["y", "batch_mean", "batch_variance", "reserve_space_1", "reserve_space_2"],
-        "FusedBatchNormV3": ["y", "batch_mean", "batch_variance", "reserve_space_1", "reserve_space_2", "reserve_space_3"],
+        "FusedBatchNormV3": [
+            "y", "batch_mean", "batch_variance", "reserve_space_1", "reserve_space_2", "reserve_space_3",
+        ],
         "ListDiff": ["out", "idx"],
         "LogMatrixDeterminant": ["sign", "log_abs_determinant"],
         "Lu": ["lu", "p"],
