@@ -32,17 +32,18 @@ final class GraphSafetyTests: XCTestCase {
             assertFails(
                 .invalidGraph, saying: "not frozen", "node 'w' is a '\(operation)'", "convert_variables_to_constants",
                 "SavedModel's folder"
-            ) { try graph.model() }
+            ) { try graph.check("w") }
             do {
-                _ = try graph.model()
+                _ = try graph.check("w")
             } catch let error as FNEError {
                 XCTAssertFalse(error.message.contains("allow_unsafe"), "which would lead nowhere")
             }
-            XCTAssertNoThrow(try graph.model(allowUnsafe: true))
+            XCTAssertNoThrow(try graph.check("w", allowUnsafe: true))
         }
         var graph = GraphWriter.smallNetwork
+        graph.node("call", "helper")
         graph.function("helper", body: [Wire.node("w", "VarHandleOp")])
-        assertFails(.invalidGraph, saying: "not frozen", "node 'w' of function 'helper'") { try graph.model() }
+        assertFails(.invalidGraph, saying: "not frozen", "node 'w' of function 'helper'") { try graph.check("call") }
     }
 
     func testListsOfTensorsMayNotGrow() throws {
