@@ -68,6 +68,8 @@ extras: venv $(VENV)/extras ## adds what optional parts need, such as Ray and Sp
 $(VENV)/extras: requirements-extras.txt scripts/system-packages
 	@SWIFT="$(SWIFT)" scripts/system-packages java languages
 	$(VENV_PYTHON) -m pip install -q --disable-pip-version-check -r requirements-extras.txt
+	@# It asks for the package tensorflow, whose files are those of tensorflow-cpu.
+	$(VENV_PYTHON) -m pip install -q --disable-pip-version-check --no-deps tf_keras==2.21.0
 	$(VENV_PYTHON) -m pip install -q --disable-pip-version-check --no-deps --upgrade --target .build/original fne==1.1.1
 	@touch $@
 

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = {
     "test_distributed.py": ("ray", "pyspark"),
     "test_fne_torch.py": ("torch", "torchvision"),
+    "test_tf_keras.py": ("tf_keras",),
     "test_types.py": ("ray", "pyspark", "torch"),
 }
 LEFT_OUT = {

@@ -9,9 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from fne import _ffi, _freeze
+from fne import _ffi
 from fne._arguments import path_bytes
 from fne._ffi import check, lib
+from fne._layer_names import several
+from fne._model_source import frozen as frozen_source
 from fne._saved import content
 from fne._selection import select
 from fne.errors import InvalidTypeError, UnknownTensorError
@@ -46,14 +48,21 @@ class Model:
     """A frozen TensorFlow GraphDef. To open one takes no TensorFlow.
 
     Args:
-        graph: a path to a .pb file, its bytes, or a `tf.compat.v1.GraphDef`. A `keras.Model` or a SavedModel's folder
-            is taken too: the installed tensorflow freezes it once, into the cache. Layers of a `keras.Model` may be
-            called by their Keras names as well.
+        graph: a path to a .pb file, its bytes, or a `tf.compat.v1.GraphDef`. A `keras.Model`, the path of a model that
+            Keras saved (.keras or .h5), and a SavedModel's folder are taken too: the installed tensorflow freezes these
+            once, into the cache. Layers of Keras models may be called by their Keras names as well. A layer "conv" in a
+            nested model "base" is "base/conv", and also "conv" where no other layer has this name. The outputs of a
+            layer that is called twice are "conv#1" and "conv#2", and "conv" stands for both.
+        signature: the signature of a SavedModel; None: "serving_default", or the only one
+        tags: the tags of a SavedModel's graph; None: those of the only graph, or "serve"
         allow_unsafe: take a graph whose operations are not all on the list of those that only compute. A graph is a
             program, and with this it may read and write files.
 
     Raises:
         FileError, GraphError, UnsafeGraphError
+        TensorError: a Keras model or a signature takes no images
+        InvalidArgumentError: the SavedModel has no such signature or tags; the message lists what there is
+        BackendUnavailableError, NotInstalledError: what freezes the model is not installed
 
     >>> from fne import zoo
     >>> layers = Model(zoo.efficientnet_lite0()).layers()
@@ -61,20 +70,27 @@ class Model:
     (49, 'stem/Relu6', 'convolution', 32)
     """
 
-    def __init__(self, graph: Any, *, allow_unsafe: bool = False) -> None:
-        self._source = (graph, allow_unsafe)
+    def __init__(
+        self,
+        graph: Any,
+        *,
+        signature: str | None = None,
+        tags: Sequence[str] | None = None,
+        allow_unsafe: bool = False,
+    ) -> None:
+        tags = [tags] if isinstance(tags, str) else tags
+        # What a pickle holds: of a path the path, of a Keras model the model, else the graph's bytes.
+        self._source = (graph, {"signature": signature, "tags": tags, "allow_unsafe": allow_unsafe})
         options = _ffi.sized(_ffi.ModelOptions)
         options.allow_unsafe = int(bool(allow_unsafe))
         close = lib.fne_model_close
         #: The tensors of Keras' layers by the layers' names; empty for a model that was not made by Keras.
         self.aliases: dict[str, str] = {}
-        if isinstance(graph, (str, os.PathLike)) and _freeze.is_saved_model(graph):
-            graph = _freeze.freeze_saved_model(graph).path
-        elif _freeze.is_keras_model(graph):
-            graph, self.aliases = _freeze.freeze_keras(graph)
-        if self.aliases or isinstance(graph, (str, os.PathLike)):
-            self._frozen = graph
+        frozen = frozen_source(graph, signature, tags)
+        if frozen is not None:
+            graph, self.aliases = frozen.graph, frozen.layers
         if isinstance(graph, (str, os.PathLike)):
+            self._frozen: Any = graph
             path = path_bytes(graph)
             self._handle = _ffi.open_handle(lib.fne_model_open, close, path, ctypes.byref(options))
             return
@@ -86,8 +102,8 @@ class Model:
                 f"not {type(graph).__name__}"
             )
         data = bytes(graph)
-        if not self.aliases:  # a pickle holds the bytes; of a path it holds the path
-            self._source = (data, allow_unsafe)
+        if frozen is None:
+            self._source = (data, {"allow_unsafe": allow_unsafe})
         self._frozen = data
         self._handle = _ffi.open_handle(lib.fne_model_open_memory, close, data, len(data), ctypes.byref(options))
 
@@ -140,7 +156,7 @@ class Model:
                 tensor = self.aliases[selector]
                 result += [] if tensor in by_glob else [tensor]
                 continue
-            matching = self._matching_aliases(selector)
+            matching = several(self.aliases, selector) or self._matching_aliases(selector)
             result += [tensor for tensor in matching if tensor not in result] if matching else [selector]
             by_glob.update(matching)
         return result
@@ -166,5 +182,5 @@ class Model:
         self.close()
 
 
-def _reopened(graph: Any, allow_unsafe: bool) -> Model:
-    return Model(graph, allow_unsafe=allow_unsafe)
+def _reopened(graph: Any, options: dict[str, Any]) -> Model:
+    return Model(graph, **options)

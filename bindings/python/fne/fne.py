@@ -52,8 +52,8 @@ def full_network_embedding(
     0.15 it becomes 1, below -0.25 it becomes -1, in between 0.
 
     Args:
-        model: a `tf.compat.v1.GraphDef`, its bytes, a path to it, a Keras model, a SavedModel's folder, or a
-            `fne.Model`
+        model: a `tf.compat.v1.GraphDef`, its bytes, a path to it, a Keras model or its file, a SavedModel's folder, or
+            a `fne.Model`
         image_paths: JPEG or PNG files
         batch_size: the most images per run of the network. Several runs of 4 at once are fastest on a CPU, so numbers
             above 4 make no difference.
