@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+import fne
 from fne import zoo
 from fne._images import INTERPOLATIONS
 from fne._options import CHANNEL_ORDERS, PRECISIONS, RESIZE_MODES, ExtractorOptions
@@ -33,15 +34,28 @@ def new_command(
 
 
 def add_model(command: argparse.ArgumentParser) -> None:
-    """Adds the argument for the network."""
+    """Adds the argument for the network, and the options that say what is taken of it."""
     command.add_argument(
-        "model", help=f"a frozen GraphDef (.pb), a SavedModel's folder, or {DEFAULT_NETWORK}, the default network"
+        "model",
+        help="a frozen GraphDef (.pb), a SavedModel's folder, a Keras model (.keras, .h5), or "
+        f"{DEFAULT_NETWORK}, the default network",
+    )
+    add_saved_model_choice(command)
+
+
+def add_saved_model_choice(command: argparse.ArgumentParser) -> None:
+    """Adds the options that say what is taken of a SavedModel."""
+    command.add_argument("--signature", metavar="NAME", help="a SavedModel's signature (serving_default, or the only)")
+    command.add_argument(
+        "--tags", metavar="TAG,TAG", help="the tags of a SavedModel's graph (those of the only graph, or serve)"
     )
 
 
-def network(name: str) -> Any:
-    """The network that the argument names: a file or a folder, or one of the zoo."""
-    return zoo.efficientnet_lite0() if name == DEFAULT_NETWORK else name
+def network(given: argparse.Namespace) -> fne.Model:
+    """The network that the arguments name: a file or a folder, or one of the zoo."""
+    source = zoo.efficientnet_lite0() if given.model == DEFAULT_NETWORK else given.model
+    tags = None if given.tags is None else [tag for tag in given.tags.split(",") if tag]
+    return fne.Model(source, signature=given.signature, tags=tags)
 
 
 def add_quiet(command: Any) -> None:

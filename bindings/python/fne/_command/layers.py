@@ -33,13 +33,15 @@ def add_command(commands: Any) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Runs `fne layers`."""
+    model = network(given)
+    pattern = model.resolved(given.pattern)
     tensors = [
         tensor
-        for tensor in fne.Model(network(given.model)).tensors()
+        for tensor in model.tensors()
         if given.all or tensor.is_default or tensor.is_classifier or tensor.is_classifier_input
     ]
     try:
-        numbers = select(given.pattern, [tensor.name for tensor in tensors], [tensor.is_default for tensor in tensors])
+        numbers = select(pattern, [tensor.name for tensor in tensors], [tensor.is_default for tensor in tensors])
     except fne.UnknownTensorError as failure:
         raise fne.InvalidArgumentError(f"{failure}; --all lists every tensor") from None
     chosen = [tensors[number] for number in numbers]
