@@ -195,3 +195,68 @@ def test_errors(graph, paths):
         FullNetworkEmbedder(graph).transform(paths)
     with pytest.raises(OSError, match="nowhere"):
         FullNetworkFeatures(graph).fit().transform(["nowhere.jpg"])
+
+
+@pytest.fixture
+def keras_network(tmp_path, monkeypatch):
+    import keras
+    from keras_networks import functional
+
+    monkeypatch.setenv("FNE_CACHE", str(tmp_path / "cache"))
+    return functional(keras)
+
+
+@pytest.mark.parametrize("kind", ["object", "model.keras", "model.h5", "folder"])
+def test_keras_models(kind, keras_network, paths, tmp_path):
+    model = keras_network
+    if kind == "folder":
+        keras_network.export(model := tmp_path / kind, verbose=False)
+    elif kind != "object":
+        keras_network.save(model := tmp_path / kind)
+    features = FullNetworkFeatures(model).fit()
+    with fne.Extractor(model, pad_batches=True) as extractor:
+        np.testing.assert_array_equal(features.transform(paths[:5]), extractor.extract(paths[:5]).features)
+        assert features.layers_ == extractor.layers
+    assert len(fne.sklearn._networks) == 1
+    np.testing.assert_array_equal(clone(features).fit().transform(paths[:5]), features.transform(paths[:5]))
+    assert len(fne.sklearn._networks) == 1
+
+
+@pytest.mark.parametrize(
+    "layers",
+    ["hidden", ["hidden", "base/conv1", "relu1"], ["base/conv*"], ["conv2", "last:50%"], "all", ["all", "norm1"]],
+)
+def test_names_of_keras_layers(layers, keras_network, paths):
+    """Also of tensors that are no layers, as base/conv1 is, which a normalization follows."""
+    features = FullNetworkFeatures(keras_network, layers=layers).fit()
+    with fne.Extractor(keras_network, layers=layers, pad_batches=True) as extractor:
+        np.testing.assert_array_equal(features.transform(paths[:5]), extractor.extract(paths[:5]).features)
+        assert features.layers_ == extractor.layers and features.n_features_out_ == extractor.feature_count
+
+
+def test_keras_models_that_change(keras_network, paths):
+    features = FullNetworkFeatures(keras_network).fit()
+    before = features.transform(paths[:5])
+    keras_network.set_weights([weight * 1.5 for weight in keras_network.get_weights()])
+    assert not np.allclose(features.fit().transform(paths[:5]), before)
+
+
+def test_tensors_that_are_no_layers(graph, paths):
+    layers = ["import/conv1:0", "relu5", "pool"]
+    features = FullNetworkFeatures(graph, layers=layers).fit()
+    with fne.Extractor(graph, layers=layers, pad_batches=True) as extractor:
+        np.testing.assert_array_equal(features.transform(paths[:5]), extractor.extract(paths[:5]).features)
+        assert features.layers_ == extractor.layers
+
+
+def test_a_grid_over_keras_layers(keras_network, paths, labels, runs):
+    pipeline = make_pipeline(FullNetworkEmbedder(keras_network), LinearSVC(C=0.1))
+    grid = {"fullnetworkembedder__layers": [None, "relu1", "base/conv*"]}
+    GridSearchCV(pipeline, grid, cv=3).fit(np.array(paths), labels)
+    assert sum(runs) == 48, "each image once for the layers, and once with the tensor that is none"
+
+
+def test_models_that_are_none(tmp_path):
+    for model, error in ((tmp_path / "nowhere.pb", fne.FileError), (7, fne.errors.InvalidTypeError)):
+        with pytest.raises(error):
+            FullNetworkFeatures(model).fit()

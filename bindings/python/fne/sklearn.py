@@ -16,9 +16,9 @@ import io
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy
 from numpy.typing import NDArray
@@ -29,8 +29,10 @@ from fne._arguments import as_path, refuse_masked
 from fne._cache import write_atomically
 from fne._embedding import ternarize
 from fne._extractor import Extractor
+from fne._keras_graph import identity as keras_identity
+from fne._keras_graph import keras_of
 from fne._layer import Layer, column_numbers, side_by_side
-from fne._model import Model
+from fne._model import Model, TensorInfo
 from fne._selection import select
 from fne._statistics import Statistics
 from fne._thresholds import LOWER, UPPER
@@ -133,8 +135,10 @@ class FullNetworkFeatures(_NetworkTransformer):
     such pixels.
 
     Args:
-        model: a path, bytes, a GraphDef or a `fne.Model`; None: the default network, `fne.zoo.efficientnet_lite0()`
-        layers: names, globs, "all", "last:25%", or a list of these; None: all default layers
+        model: what `fne.Extractor` takes, such as a path, a Keras model or a `fne.Model`; None: the default network,
+            `fne.zoo.efficientnet_lite0()`
+        layers: names, globs, "all", "last:25%", or a list of these; None: all default layers. Layers of Keras models
+            may be called by their Keras names.
         size, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size: as in `fne.Extractor`
         cache: "memory" keeps up to 2 GB of rows in this process. A folder keeps a file per image, for other processes
             and later runs. None keeps nothing.
@@ -176,19 +180,21 @@ class FullNetworkFeatures(_NetworkTransformer):
         self._resolve()
         return self
 
-    def _resolve(self) -> _Network:
-        network = _network(self)
-        chosen = select(self.layers, [layer.name for layer in network.layers], network.default)
+    def _resolve(self) -> None:
+        model, _ = _opened(self.model)
+        selectors = model.resolved(self.layers)
+        self._further = _further_tensors(model, selectors)
+        network = _network(self, self._further)
+        chosen = select(selectors, [layer.name for layer in network.layers], network.default)
         layers = [network.layers[number] for number in chosen]
         self.layers_: list[Layer] = side_by_side(layers)
         self._columns = column_numbers(layers)
         self.n_features_out_ = len(self._columns)
-        return network
 
     def transform(self, X: Any) -> NDArray[numpy.float32]:
         """The features, float32 [n, F]."""
         check_is_fitted(self)
-        network = _network(self)
+        network = _network(self, self._further)
         items = list(X)
         if not items:
             return numpy.empty((0, self.n_features_out_), numpy.float32)
@@ -291,13 +297,14 @@ class FullNetworkEmbedder(_NetworkTransformer):
 
 
 class _Network:
-    """An extractor of all layers. Rows that it gave before come from a cache."""
+    """An extractor of all layers, and of further tensors. Rows that it gave before come from a cache."""
 
-    def __init__(self, model: Model, options: dict[str, Any], identity: str) -> None:
+    def __init__(self, model: Model, further: Sequence[str], options: dict[str, Any], identity: str) -> None:
         self._identity = identity
-        tensors = [tensor for tensor in model.tensors() if tensor.is_default or tensor.is_classifier]
-        self.default = [tensor.is_default for tensor in tensors]
-        self._extractor = Extractor(model, layers=[tensor.name for tensor in tensors], pad_batches=True, **options)
+        tensors = _layers(model)
+        self.default = [tensor.is_default for tensor in tensors] + [False] * len(further)
+        names = [tensor.name for tensor in tensors] + list(further)
+        self._extractor = Extractor(model, layers=names, pad_batches=True, **options)
         self.layers = self._extractor.layers
 
     def features(self, items: Sequence[Any], cache: str | os.PathLike[str] | None) -> NDArray[numpy.float32]:
@@ -375,42 +382,93 @@ class _Folder:
 
 
 _memory = _Memory(_CACHE_BYTES)
+_models: OrderedDict[str, Model] = OrderedDict()
 _networks: OrderedDict[str, _Network] = OrderedDict()
-_networks_lock = threading.Lock()
+_networks_lock = threading.RLock()
 
 
 def clear_cache() -> None:
     """Drops the features in memory, and closes the networks that this module holds open."""
     _memory.clear()
     with _networks_lock:
+        _models.clear()
         _networks.clear()
 
 
-def _network(owner: Any) -> _Network:
-    """The network of an estimator's parameters. It is opened once."""
+Kept = TypeVar("Kept")
+
+
+def _once(kept: OrderedDict[str, Kept], key: str, make: Callable[[], Kept]) -> Kept:
+    """What is kept under a key. The lock is held; what was used longest ago is dropped."""
+    if key not in kept:
+        kept[key] = make()
+        if len(kept) > _MOST_EXTRACTORS:
+            kept.popitem(last=False)
+    kept.move_to_end(key)
+    return kept[key]
+
+
+def _network(owner: Any, further: Sequence[str]) -> _Network:
+    """The network of an estimator's parameters. It is opened once.
+
+    Args:
+        further: tensors that are no layers of the network, and are wanted too
+    """
     options = {name: getattr(owner, name) for name in _EXTRACTOR_OPTIONS}
-    model = efficientnet_lite0() if owner.model is None else owner.model
     described = repr(
         [(name, numpy.asarray(value).tolist() if value is not None else None) for name, value in options.items()]
     )
-    identity = hashlib.sha256(f"{_model_key(model)} {described}".encode()).hexdigest()[:24]
     with _networks_lock:
-        if identity not in _networks:
-            _networks[identity] = _Network(model if isinstance(model, Model) else Model(model), options, identity)
-            if len(_networks) > _MOST_EXTRACTORS:
-                _networks.popitem(last=False)
-        _networks.move_to_end(identity)
-        return _networks[identity]
+        model, key = _opened(owner.model)
+        text = f"{key} {described}" + (f" {further}" if further else "")
+        identity = hashlib.sha256(text.encode()).hexdigest()[:24]
+        return _once(_networks, identity, lambda: _Network(model, further, options, identity))
 
 
-def _model_key(model: Any) -> str:
-    if isinstance(model, Model):
-        return model.sha256()
-    if isinstance(model, (str, os.PathLike)):
-        facts = os.stat(model)
-        return f"{os.path.abspath(model)} {facts.st_size} {facts.st_mtime_ns}"
-    data = model.SerializeToString(deterministic=True) if hasattr(model, "SerializeToString") else bytes(model)
-    return hashlib.sha256(data).hexdigest()
+def _opened(given: Any) -> tuple[Model, str]:
+    """The model that a parameter stands for, opened once, and what names it in the cache."""
+    source = efficientnet_lite0() if given is None else given
+    if isinstance(source, Model):
+        return source, source.sha256()
+    with _networks_lock:
+        key = _model_key(source)
+        if key is None:
+            model = Model(source)
+            return model, model.sha256()
+        return _once(_models, key, lambda: Model(source)), key
+
+
+def _model_key(source: Any) -> str | None:
+    """What names a model that is not open yet; None: only the opened model says."""
+    if isinstance(source, (str, os.PathLike)):
+        return _path_key(as_path(source))
+    if keras_of(source) is not None:
+        return keras_identity(source)
+    if hasattr(source, "SerializeToString"):
+        return hashlib.sha256(source.SerializeToString(deterministic=True)).hexdigest()
+    return hashlib.sha256(source).hexdigest() if isinstance(source, (bytes, bytearray, memoryview)) else None
+
+
+def _path_key(path: Path) -> str | None:
+    """Path, size and time of change of a file, or of all files of a folder; None: it cannot be read."""
+    try:
+        files = sorted(part for part in path.rglob("*") if os.path.isfile(part)) if os.path.isdir(path) else [path]
+        facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    except OSError:
+        return None
+    return repr((os.path.abspath(path), facts))
+
+
+def _layers(model: Model) -> list[TensorInfo]:
+    return [tensor for tensor in model.tensors() if tensor.is_default or tensor.is_classifier]
+
+
+def _further_tensors(model: Model, selectors: Sequence[str] | None) -> list[str]:
+    """The tensors that are named exactly and are no layers, such as a map before its normalization."""
+    names = [selector.removeprefix("import/").removesuffix(":0") for selector in selectors or []]
+    layers = {tensor.name for tensor in _layers(model)}
+    others = {tensor.name for tensor in model.tensors()} - layers
+    return list(dict.fromkeys(name for name in names if name in others))
 
 
 def _image_key(item: Any) -> str:
