@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 import fne
+from fne import _freeze
 from fne.zoo import cache_folder, from_keras, keras_preprocessing
 
 
@@ -141,6 +143,17 @@ def test_from_keras(tmp_path):
         from_keras("MobileNet9")
 
 
+def test_files_of_weights_with_one_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(tf.keras.applications, "VGG16", lambda weights: weights)
+    monkeypatch.setattr(_freeze, "keras_graph", lambda weights: (Path(weights).read_bytes(), {}))
+    files = [tmp_path / folder / "mine.weights.h5" for folder in ("a", "b")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text(str(file))
+    for file in (*files, files[0]):
+        assert from_keras("VGG16", str(file)).read_text() == str(file)
+
+
 def test_weights_that_cannot_be_had(monkeypatch):
     def fail(weights):
         raise OSError("no route to host")
@@ -200,5 +213,5 @@ def test_two_processes_freeze_at_once(tmp_path):
 
 
 def test_models_without_an_input_shape():
-    with pytest.raises(fne.TensorError, match="one input"):
+    with pytest.raises(fne.TensorError, match="no input of a known shape.*keras.Input"):
         fne.Model(keras.Sequential([keras.layers.Conv2D(3, 3)]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,14 @@ _FAMILIES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def from_keras(name: str, weights: str | None = "imagenet") -> Path:
+def from_keras(name: str, weights: str | os.PathLike[str] | None = "imagenet") -> Path:
     """A network of keras.applications as a frozen GraphDef in the cache.
 
     It needs tensorflow. Keras downloads the weights, once.
 
     Args:
         name: such as "VGG16"
-        weights: what Keras takes as weights; None: random ones
+        weights: what Keras takes as weights, such as "imagenet" or a file; None: random ones
 
     Raises:
         BackendUnavailableError: tensorflow is not installed
@@ -66,7 +67,14 @@ def from_keras(name: str, weights: str | None = "imagenet") -> Path:
             ) from failure
         return _freeze.keras_graph(model)[0]
 
-    return cached(f"keras-{name}-{'random' if weights is None else Path(weights).name}.pb", make)
+    return cached(f"keras-{name}-{_weights_name(weights)}.pb", make)
+
+
+def _weights_name(weights: str | os.PathLike[str] | None) -> str:
+    """What names weights in the cache: of a file its checksum, as files in two folders may have one name."""
+    if weights is None:
+        return "random"
+    return _freeze.checksum(Path(weights)) if os.path.isfile(weights) else Path(weights).name
 
 
 def keras_preprocessing(name: str) -> dict[str, Any]:
