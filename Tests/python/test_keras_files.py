@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import zipfile
@@ -16,6 +17,7 @@ from keras_networks import SIDE, functional, sequential
 
 import fne
 from fne import _keras_file
+from fne._command import main
 from fne.zoo import cache_folder
 
 
@@ -68,6 +70,12 @@ def test_an_unpacked_file(tmp_path, model, batch, rows):
     model.save(tmp_path / "model.keras")
     shutil.unpack_archive(tmp_path / "model.keras", tmp_path / "folder", format="zip")
     check(tmp_path / "folder", batch, rows)
+
+
+def test_names_of_layers_in_the_command(tmp_path, model, capsys):
+    model.save(tmp_path / "model.keras")
+    assert main(["layers", str(tmp_path / "model.keras"), "base/*2"]) == 0
+    assert re.search(r"base.*conv2.*\n1 default layers, 7 features", capsys.readouterr().out)
 
 
 def test_a_file_is_read_once(tmp_path, monkeypatch, batch):

@@ -50,6 +50,15 @@ def test_a_network_of_keras_applications(batch):
     np.testing.assert_allclose(rows, np.concatenate(expected, 1), rtol=1e-5, atol=1e-5)
 
 
+def test_a_model_that_is_not_built(monkeypatch):
+    """Keras 3.3 leaves a Sequential whose first layer is a model without inputs."""
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Sequential, "_maybe_rebuild", lambda self: None)
+        model = keras.Sequential([base(keras), keras.layers.Conv2D(3, 3)])
+    assert not model.built
+    assert len(fne.Model(model).layers()) == 3
+
+
 def test_the_model_is_left_as_it_was(batch):
     model = sequential(keras)
     before = np.asarray(model(batch))

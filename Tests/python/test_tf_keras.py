@@ -62,3 +62,8 @@ def test_names_with_slashes_and_layers_with_conditions(batch):
         rows = extractor.extract(batch).features
     expected = pooled(submodel(tf_keras, inner, inner.get_layer("block/conv"), batch))
     np.testing.assert_allclose(rows, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_model_without_an_input_shape():
+    with pytest.raises(fne.TensorError, match=r"no input of a known shape.*keras\.Input"):
+        fne.Model(tf_keras.Sequential([tf_keras.layers.Conv2D(3, 3)]))

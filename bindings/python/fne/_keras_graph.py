@@ -37,15 +37,22 @@ def keras_errors(what: str, way_out: str = _WAY_OUT) -> Iterator[None]:
     except MemoryError as failure:
         raise OutOfMemoryError(f"there is no memory to freeze {what}") from failure
     except Exception as failure:
-        said = " ".join(str(failure).split())
-        raise GraphError(f"{what} cannot be frozen: {type(failure).__name__}: {said[:600]}. {way_out}") from failure
+        raise GraphError(f"{what} cannot be frozen: {in_short(failure)}. {way_out}") from failure
+
+
+def in_short(failure: Exception) -> str:
+    """An exception in one line. Keras' messages are long, and say what is wrong at their beginnings and ends."""
+    said = " ".join(str(failure).split()).rstrip(".")
+    return f"{type(failure).__name__}: {said if len(said) <= 600 else f'{said[:250]} ... {said[-300:]}'}"
 
 
 def identity(model: Any) -> str | None:
     """A checksum of a model's configuration and weights; None: they do not say what it computes (`has_own_code`)."""
     if has_own_code(model):
         return None
-    with keras_errors(f"the Keras model {model.name!r}"):
+    what = f"the Keras model {model.name!r}"
+    with keras_errors(what):
+        _inputs(model, what)  # without them there may be no weights
         digest = hashlib.sha256(model.to_json().encode())
         for weight in model.get_weights():
             digest.update(str((weight.dtype, weight.shape)).encode())
@@ -108,10 +115,11 @@ def _check_backend(model: Any, what: str) -> None:
 
 
 def _inputs(model: Any, what: str) -> list[Any]:
-    try:
-        inputs = list(model.inputs or [])
-    except (AttributeError, ValueError):  # what Keras raises depends on its version
-        inputs = []
+    inputs = _known_inputs(model)
+    first: Any = next(iter(getattr(model, "layers", [])), None)
+    if not inputs and type(model).__name__ == "Sequential" and len(_known_inputs(first)) == 1:
+        model.build(tuple(first.inputs[0].shape))  # as later versions of Keras do by themselves
+        inputs = _known_inputs(model)
     if not inputs:
         raise TensorError(
             f"{what} has no input of a known shape. Begin it with keras.Input((height, width, 3)). Or, where it is a "
@@ -121,6 +129,13 @@ def _inputs(model: Any, what: str) -> list[Any]:
     if not any(len(shape) == 4 for shape in shapes):
         raise TensorError(f"{what} takes inputs of shapes {shapes}; images are needed, [batch, height, width, 3]")
     return inputs
+
+
+def _known_inputs(model: Any) -> list[Any]:
+    try:
+        return list(model.inputs or [])
+    except (AttributeError, ValueError):  # what Keras raises depends on its version
+        return []
 
 
 def _of_a_list(model: Any) -> Any:

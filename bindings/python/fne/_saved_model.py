@@ -10,6 +10,7 @@ from typing import Any
 
 from fne._arguments import listed
 from fne._frozen_function import FrozenGraph, freeze, import_tensorflow
+from fne._keras_graph import in_short
 from fne.errors import FNEError, GraphError, InvalidArgumentError, MissingFileError, OutOfMemoryError, TensorError
 
 _FILES = ("saved_model.pb", "saved_model.pbtxt")
@@ -61,9 +62,8 @@ def _loading_errors(folder: Path) -> Iterator[None]:
                 f"the SavedModel '{folder}' has no variables: 'variables/variables.index' is missing. The weights are "
                 "in the folder 'variables'; copy it together with saved_model.pb"
             ) from failure
-        said = " ".join(str(failure).split())
         raise GraphError(
-            f"the SavedModel '{folder}' cannot be loaded: {type(failure).__name__}: {said[:600]}. Load it with the "
+            f"the SavedModel '{folder}' cannot be loaded: {in_short(failure)}. Load it with the "
             "TensorFlow that wrote it, and pass a frozen GraphDef that you made of it"
         ) from failure
 
