@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from fne import _ffi, _freeze
-from fne._arguments import path_bytes
+from fne._arguments import as_path, path_bytes
 from fne._ffi import check, lib
 from fne._saved import content
 from fne._selection import select
@@ -42,8 +42,33 @@ class TensorInfo(NamedTuple):
     is_classifier_input: bool
 
 
+class Origin(NamedTuple):
+    """What opens a model again, in a copy or in another process.
+
+    graph: the absolute path that was given, or the graph's bytes
+    is_cached: whether the path is that of a file in the cache, which other machines lack
+    """
+
+    graph: str | bytes
+    allow_unsafe: bool
+    is_cached: bool = False
+
+    def portable(self) -> Origin:
+        """The same for another machine: the graph's bytes stand for a file of the cache."""
+        if not self.is_cached:
+            return self
+        return Origin(content(Path(os.fsdecode(self.graph))), self.allow_unsafe)
+
+    def model(self) -> Model:
+        """The model, opened again."""
+        return Model(self.graph, allow_unsafe=self.allow_unsafe)
+
+
 class Model:
     """A frozen TensorFlow GraphDef. To open one takes no TensorFlow.
+
+    Models can be copied and pickled. A pickle holds the path of the model's file, which is opened again where it is
+    loaded. Of bytes, a GraphDef or a Keras model it holds the frozen graph's bytes.
 
     Args:
         graph: a path to a .pb file, its bytes, or a `tf.compat.v1.GraphDef`. A `keras.Model` or a SavedModel's folder
@@ -62,16 +87,19 @@ class Model:
     """
 
     def __init__(self, graph: Any, *, allow_unsafe: bool = False) -> None:
-        self._source = (graph, allow_unsafe)
+        allow_unsafe = bool(allow_unsafe)
         options = _ffi.sized(_ffi.ModelOptions)
-        options.allow_unsafe = int(bool(allow_unsafe))
+        options.allow_unsafe = int(allow_unsafe)
         close = lib.fne_model_close
         #: The tensors of Keras' layers by the layers' names; empty for a model that was not made by Keras.
         self.aliases: dict[str, str] = {}
-        if isinstance(graph, (str, os.PathLike)) and _freeze.is_saved_model(graph):
-            graph = _freeze.freeze_saved_model(graph).path
+        if isinstance(graph, (str, os.PathLike)):
+            self._origin = Origin(str(as_path(graph).absolute()), allow_unsafe)
+            if _freeze.is_saved_model(graph):
+                graph = _freeze.freeze_saved_model(graph).path
         elif _freeze.is_keras_model(graph):
             graph, self.aliases = _freeze.freeze_keras(graph)
+            self._origin = Origin(str(graph.absolute()), allow_unsafe, is_cached=True)
         if self.aliases or isinstance(graph, (str, os.PathLike)):
             self._frozen = graph
         if isinstance(graph, (str, os.PathLike)):
@@ -86,13 +114,12 @@ class Model:
                 f"not {type(graph).__name__}"
             )
         data = bytes(graph)
-        if not self.aliases:  # a pickle holds the bytes; of a path it holds the path
-            self._source = (data, allow_unsafe)
+        self._origin = Origin(data, allow_unsafe)
         self._frozen = data
         self._handle = _ffi.open_handle(lib.fne_model_open_memory, close, data, len(data), ctypes.byref(options))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, self._source
+        return _reopened, (self._origin.portable(), self.aliases)
 
     def tensors(self) -> list[TensorInfo]:
         """The first output of every node that is not a constant, in the graph's order."""
@@ -166,5 +193,7 @@ class Model:
         self.close()
 
 
-def _reopened(graph: Any, allow_unsafe: bool) -> Model:
-    return Model(graph, allow_unsafe=allow_unsafe)
+def _reopened(origin: Origin, aliases: dict[str, str]) -> Model:
+    model = origin.model()
+    model.aliases = aliases
+    return model
