@@ -33,6 +33,7 @@ _evaluation.representations
 _evaluation.classifiers
 _evaluation _evaluation.dataset _evaluation.protocol
 fne.fne fne_torch ray sklearn spark
+_torch_features
 zoo
 zoo._efficientnet zoo._keras zoo._samples
 zoo._torch_file
@@ -42,7 +43,7 @@ _options
 _codes _images _model
 _backend _embedding _freeze _library _outcome _pillow _selection _statistics
 _ffi _saved
-_arguments _cache _graph_writer _interrupts _layer _libpath _progress _thresholds
+_arguments _cache _graph_writer _interrupts _layer _libpath _progress _thresholds _torch_layout
 errors
 _text
 """
