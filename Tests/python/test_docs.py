@@ -34,7 +34,7 @@ def modules():
     names = [
         module.name
         for module in pkgutil.walk_packages(fne.__path__, "fne.")
-        if not module.name.endswith(("__main__", "fne_torch"))
+        if not module.name.endswith(("__main__", "fne_torch", "_torch_features", "_torch_layout"))
     ]
     return [name for name in names if name not in NEEDS or importlib.util.find_spec(NEEDS[name])]
 

@@ -33,6 +33,7 @@ _evaluation.representations
 _evaluation.classifiers
 _evaluation _evaluation.dataset _evaluation.protocol
 fne.fne fne_torch ray sklearn spark
+_torch_features
 zoo
 zoo._efficientnet zoo._keras zoo._samples
 zoo._torch_file
@@ -40,9 +41,14 @@ _distributed _job
 _extractor
 _options
 _codes _images _model
-_backend _embedding _feeds _freeze _library _outcome _pillow _selection _statistics
+_model_source
+_freeze
+_keras_file _saved_model
+_keras_graph
+_keras_calls
+_backend _embedding _feeds _frozen_function _layer_names _library _outcome _pillow _selection _statistics _torch_features
 _ffi _saved
-_arguments _cache _graph_writer _interrupts _layer _libpath _progress _thresholds
+_arguments _cache _graph_writer _interrupts _layer _libpath _progress _thresholds _torch_layout
 errors
 _text
 """

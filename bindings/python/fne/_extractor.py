@@ -6,6 +6,7 @@ import ctypes
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,7 +42,7 @@ from fne.errors import (
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from fne._options import FurtherOptions
+    from fne._options import ExtractorOptions, FurtherOptions
 
 #: What a bad image does, as fne.h counts it.
 ON_ERROR = {"raise": 0, "skip": 1}
@@ -51,6 +52,11 @@ Progress = Callable[[int, int], Any]
 
 class Extractor:
     """A model that is prepared for one input size and a list of layers. Any number of threads may use it at once.
+
+    Extractors can be copied and pickled. The copy is opened anew, with the same options, which takes as long as the
+    first time. So open one in each worker process, not in each task (docs/python.md). A pickle holds the path of the
+    model's file. Of a model that was not opened from a path it holds the graph's bytes, and an extractor keeps these
+    bytes in memory.
 
     Args:
         model: a `Model`, or what makes one (a path, bytes, a GraphDef, a Keras model, a SavedModel's folder)
@@ -126,16 +132,39 @@ class Extractor:
         self._on_error = on_error
         if not isinstance(model, Model):
             model = Model(model)
-        struct = extractor_options(input_tensor=input_tensor, layers=model.resolved(layers), size=size, **options)
         self._image_options = options.get("image_options")
+        # The lists among the options may change before a copy or a pickle is made of them.
+        self._options: ExtractorOptions = {
+            "input_tensor": input_tensor,
+            "layers": model.resolved(layers),
+            "size": size,
+            **deepcopy(options),
+        }
+        self._origin = model._origin
+        self._handle = self._opened(model)
+
+    def _opened(self, model: Model) -> _ffi.Handle:
+        struct = extractor_options(**self._options)
         struct.on_error = ON_ERROR["skip"]  # a bad image may still be read by Pillow, or is raised here
         load_backend()
-        self._handle = _ffi.open_handle(
+        handle = _ffi.open_handle(
             lib.fne_extractor_open, lib.fne_extractor_close, model._handle(), ctypes.byref(struct)
         )
-        warning = self._input().batch_warning
-        if warning is not None:
-            warnings.warn(BatchStatisticsWarning(printable(_ffi.decoded(warning))), stacklevel=2)
+        info = _ffi.sized(_ffi.InputInfo)
+        check(lib.fne_extractor_input_info(handle(), ctypes.byref(info)))
+        if info.batch_warning is not None:
+            warnings.warn(BatchStatisticsWarning(printable(_ffi.decoded(info.batch_warning))), stacklevel=3)
+        return handle
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._handle()  # raises where the extractor is closed
+        state = {**self.__dict__, "_origin": self._origin.portable()}
+        del state["_handle"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._handle = self._opened(self._origin.model())
 
     @property
     def feature_count(self) -> int:

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -308,6 +308,8 @@ def _reported(function: Any, handle: Any, progress: Any) -> None:
 class Job:
     """A job's folder, for reading. Arrays that grow with the data set are memory-mapped.
 
+    A copy or a pickle holds the folder's path, and opens the folder again.
+
     The sizes and the headers of all files are compared with the manifest when the job is opened. What is read is
     compared with its checksums when it is read first.
 
@@ -327,6 +329,7 @@ class Job:
 
     def __init__(self, folder: str | os.PathLike[str], *, verify: bool | None = None) -> None:
         self.folder = as_path(folder)
+        self._verify = verify
         self._limit = {True: 1 << 62, False: -1, None: _VERIFIED_UNASKED}[verify]
         self._verified: dict[str, set[int]] = {}
         self._info = _ffi.sized(_ffi.ProgressInfo)
@@ -339,6 +342,9 @@ class Job:
         self.manifest: dict[str, Any] = parsed(content(path), _MANIFEST, f"'{path}'")
         if not self.manifest["engines"] and self.state != "running":
             raise SavedDataError(f"'{path}' is damaged: engines is empty")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), verify=self._verify), (self.folder.absolute(),)
 
     def __repr__(self) -> str:
         return f"<fne.Job {str(self.folder)!r}: {self.state}, {len(self)} images, {self.feature_count} features>"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 from fne import _ffi
-from fne._arguments import path_bytes
+from fne._arguments import as_path, path_bytes
 from fne._feeds import Feeds, set_feeds
 from fne._ffi import check, lib
 from fne._layer_names import several
@@ -45,8 +46,34 @@ class TensorInfo(NamedTuple):
     is_classifier_input: bool
 
 
+class Origin(NamedTuple):
+    """What opens a model again, in a copy or in another process.
+
+    graph: the absolute path that was given, or the graph's bytes
+    options: the other arguments of `Model`
+    is_cached: whether the path is that of a file in the cache, which other machines lack
+    """
+
+    graph: str | bytes
+    options: dict[str, Any]
+    is_cached: bool = False
+
+    def portable(self) -> Origin:
+        """The same for another machine: the graph's bytes stand for a file of the cache."""
+        if not self.is_cached:
+            return self
+        return Origin(content(Path(os.fsdecode(self.graph))), self.options)
+
+    def model(self) -> Model:
+        """The model, opened again."""
+        return Model(self.graph, **self.options)
+
+
 class Model:
     """A frozen TensorFlow GraphDef. To open one takes no TensorFlow.
+
+    Models can be copied and pickled. A pickle holds the path of the model's file, which is opened again where it is
+    loaded. Of bytes, a GraphDef or a Keras model it holds the frozen graph's bytes.
 
     Args:
         graph: a path to a .pb file, its bytes, or a `tf.compat.v1.GraphDef`. A `keras.Model`, the path of a model that
@@ -85,18 +112,21 @@ class Model:
         feeds: Feeds = None,
     ) -> None:
         tags = [tags] if isinstance(tags, str) else tags
-        # What a pickle holds: of a path the path, of a Keras model the model, else the graph's bytes.
-        choices = {"allow_unsafe": allow_unsafe, "feeds": feeds}
-        self._source = (graph, {"signature": signature, "tags": tags, **choices})
+        choices = {"allow_unsafe": bool(allow_unsafe), "feeds": deepcopy(feeds)}
         options = _ffi.sized(_ffi.ModelOptions)
         options.allow_unsafe = int(bool(allow_unsafe))
         set_feeds(options, feeds)
         close = lib.fne_model_close
         #: The tensors of Keras' layers by the layers' names; empty for a model that was not made by Keras.
         self.aliases: dict[str, str] = {}
+        if isinstance(graph, (str, os.PathLike)):
+            self._origin = Origin(str(as_path(graph).absolute()), {"signature": signature, "tags": tags, **choices})
+        is_given = isinstance(graph, (str, os.PathLike))
         frozen = frozen_source(graph, signature, tags)
         if frozen is not None:
             graph, self.aliases = frozen.graph, frozen.layers
+            if not is_given and isinstance(graph, (str, os.PathLike)):
+                self._origin = Origin(str(as_path(graph).absolute()), choices, is_cached=True)
         if isinstance(graph, (str, os.PathLike)):
             self._frozen: Any = graph
             path = path_bytes(graph)
@@ -110,13 +140,13 @@ class Model:
                 f"not {type(graph).__name__}"
             )
         data = bytes(graph)
-        if frozen is None:
-            self._source = (data, choices)
+        if not is_given:
+            self._origin = Origin(data, choices)
         self._frozen = data
         self._handle = _ffi.open_handle(lib.fne_model_open_memory, close, data, len(data), ctypes.byref(options))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, self._source
+        return _reopened, (self._origin.portable(), self.aliases)
 
     def tensors(self) -> list[TensorInfo]:
         """The first output of every node that is not a constant, in the graph's order."""
@@ -199,5 +229,7 @@ class Model:
         self.close()
 
 
-def _reopened(graph: Any, options: dict[str, Any]) -> Model:
-    return Model(graph, **options)
+def _reopened(origin: Origin, aliases: dict[str, str]) -> Model:
+    model = origin.model()
+    model.aliases = aliases
+    return model

@@ -6,6 +6,7 @@ All derive from `FNEError`. Where Python has a built-in exception for the case, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from fne._text import printable
 
@@ -142,6 +143,9 @@ class SkippedImagesWarning(UserWarning):
         self.reasons = list(reasons)
         shown = "; ".join(self.reasons[:3]) + ("; ..." if len(self.reasons) > 3 else "")
         super().__init__(printable(f"{len(self.indices)} images were skipped and have no row: {shown}"))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.indices, self.paths, self.reasons)
 
 
 class BatchStatisticsWarning(UserWarning):

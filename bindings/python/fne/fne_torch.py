@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy
@@ -27,38 +26,47 @@ from fne._arguments import as_array
 from fne._embedding import l2_normalize, ternarize
 from fne._statistics import Statistics
 from fne._thresholds import LOWER, UPPER
-from fne.errors import InvalidArgumentError, TensorError, UnknownTensorError
+from fne._torch_features import FeatureRows, UnknownLayerError, modules_of
+from fne._torch_layout import UnsupportedLayerError
+from fne.errors import InvalidArgumentError, NotFiniteError, ShapeMismatchError
 
-__all__ = ["FeatureExtractor", "FullNetworkEmbedding", "L2Norm", "UnknownLayerError", "UnsupportedLayerError", "vote"]
+__all__ = [
+    "FeatureExtractor",
+    "FullNetworkEmbedding",
+    "L2Norm",
+    "NotFittedError",
+    "UnknownLayerError",
+    "UnsupportedLayerError",
+    "vote",
+]
 
 _CROPS = 10
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+#: The attributes that a fitted embedding has, and their names in its state.
+_STATISTICS = ("_means", "_stds")
 
 
-class UnknownLayerError(UnknownTensorError, KeyError):
-    """The network has no module of that name. The message lists similar names."""
-
-    __str__ = UnknownTensorError.__str__  # that of KeyError would put the message in quotes
-
-
-class UnsupportedLayerError(TensorError, NotImplementedError):
-    """A module's outputs cannot be taken as features."""
+class NotFittedError(InvalidArgumentError, AttributeError):
+    """The embedding has no statistics yet: call `fit`, or load the state of a fitted one."""
 
 
 class FeatureExtractor(nn.Module):
     """The features of a PyTorch network's layers, and a classifier on top of them.
 
+    Objects can be pickled and copied where the network and the classifier can. docs/from-1.x.md says how to save them.
+    The network has hooks only while features are computed.
+
     Args:
         model: the network. Put it into evaluation mode first (`model.eval()`).
         layers: the names of its modules, as `model.named_modules()` gives them. Convolutions of one to three
             dimensions, transposed convolutions and `nn.Linear` are taken. Their outputs are averaged over all
-            positions, before any activation. The columns follow the order in which the modules run.
+            positions of an image, before any activation. The columns follow the order in which the modules run.
         classifier: an object with `fit(features, labels)` and `predict(features)`, such as one of scikit-learn's
 
     Raises:
         UnknownLayerError: there is no such module; it is a KeyError too
-        UnsupportedLayerError: a module is of another kind; it is a NotImplementedError too
+        UnsupportedLayerError: a module is of another kind, or its output cannot be divided among the images; it is a
+            NotImplementedError too
     """
 
     def __init__(self, model: nn.Module, layers: Iterable[str], classifier: Any) -> None:
@@ -67,58 +75,39 @@ class FeatureExtractor(nn.Module):
         self.layers = list(layers)
         self.classifier = classifier
         self._all_features = torch.Tensor()
-        self._one_batch: list[torch.Tensor] = []
-        modules = dict(model.named_modules())
-        for name in self.layers:
-            if name not in modules:
-                close = get_close_matches(name, [known for known in modules if known], 5, 0.3)
-                raise UnknownLayerError(
-                    f"the network has no layer {name!r}; similar names: {', '.join(close) or 'none'}"
-                )
-            modules[name].register_forward_hook(self._hook(name, modules[name]))
-
-    def _hook(self, name: str, module: nn.Module) -> Callable[[nn.Module, Any, torch.Tensor], None]:
-        """A function that collects a layer's output for a batch, [n, channels]."""
-
-        def convolution(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-            self._one_batch.append(output.mean(tuple(range(2, output.ndim))))
-
-        def linear(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-            # In transformers it is [n, positions.., channels]. The activation that follows may work in place, so copy.
-            self._one_batch.append(
-                output.clone() if output.ndim == 2 else output.mean(tuple(range(1, output.ndim - 1)))
-            )
-
-        if isinstance(module, _CONVOLUTIONS):
-            return convolution
-        if isinstance(module, nn.Linear):
-            return linear
-        raise UnsupportedLayerError(
-            f"layer {name!r} is a {type(module).__name__}; "
-            "only convolutions, transposed convolutions and nn.Linear can be taken"
-        )
+        modules_of(model, self.layers)  # raises where a layer cannot be taken
 
     # ---- features
 
     def _extract_features(
         self, data: Any, train: bool = True, with_crops: bool = False, crop_size: int | Sequence[int] | None = None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The features, float32 [n, F] on the CPU, and where train is True the labels."""
+        """The features, [n, F] on the CPU, and where train is True the labels.
+
+        Features are float64 where the network's outputs are, else float32.
+        """
         if self.model.training:
             warnings.warn(
                 "the network is in training mode, where dropout and batch normalization change the features from call "
                 "to call; call eval() on it first",
                 stacklevel=3,
             )
-        features: list[torch.Tensor] = []
+        features = FeatureRows(self.model, self.layers)
         labels: list[torch.Tensor] = [torch.Tensor()]
         for x, y in data:
             for part in self._parts(x, data.batch_size, crop_size) if with_crops else (x,):
-                features.append(self._features_of(part))
+                features.add(part)
             if train:
                 labels.append(torch.as_tensor(y).repeat_interleave(_CROPS) if with_crops else torch.as_tensor(y))
-        self._all_features = torch.cat(features) if features else torch.Tensor()
-        return self._all_features, torch.cat(labels) if train else None
+        if features.missing:
+            warnings.warn(
+                f"these layers have no features: {', '.join(features.missing)}; the network did not call them, though "
+                "it may use their weights; leave them out of the layers",
+                stacklevel=3,
+            )
+        rows = features.all()
+        self._all_features = rows.detach()  # tensors of a graph of gradients cannot be copied
+        return rows, torch.cat(labels) if train else None
 
     def _parts(
         self, x: torch.Tensor, size: int | None, crop_size: int | Sequence[int] | None
@@ -128,14 +117,6 @@ class FeatureExtractor(nn.Module):
         crops = self._compute_crops(x, crop_size)
         step = size or len(crops)
         return (crops[first : first + step] for first in range(0, len(crops), step))
-
-    def _features_of(self, batch: torch.Tensor) -> torch.Tensor:
-        weight = next(self.model.parameters(), None)
-        self._one_batch = []
-        self.model(batch if weight is None else batch.to(weight.device))
-        rows = torch.cat([part.float() for part in self._one_batch], 1).cpu()
-        self._one_batch = []
-        return rows
 
     @staticmethod
     def _compute_crops(batch: torch.Tensor, crop_size: int | Sequence[int]) -> torch.Tensor:
@@ -200,7 +181,13 @@ class FullNetworkEmbedding(FeatureExtractor):
     Attributes:
         f_minus: the lower threshold; a code is -1 at it and below
         f_plus: the upper threshold; a code is 1 above it
+
+    `state_dict` holds the network's weights and, of a fitted embedding, the statistics `_means` and `_stds`. An
+    embedding that loads this state is fitted, but for its classifier.
     """
+
+    _means: torch.Tensor
+    _stds: torch.Tensor
 
     def __init__(self, model: nn.Module, layers: Iterable[str], classifier: Any) -> None:
         super().__init__(model, layers, classifier)
@@ -208,17 +195,36 @@ class FullNetworkEmbedding(FeatureExtractor):
         self.f_minus = LOWER
 
     def _learn(self, features: torch.Tensor) -> None:
-        """Learns the exact mean and sample standard deviation as float32. A single row's is NaN, as with torch.std."""
+        """Learns the mean and the sample standard deviation. A single row's deviation is NaN, as with torch.std.
+
+        Those of float32 features are exact, and then rounded to float32.
+        """
+        nan = torch.full(features.shape[1:], torch.nan, dtype=features.dtype)
+        if features.dtype == torch.float64:
+            _refuse_not_finite(features)
+            self._means, self._stds = features.mean(0), features.std(0) if len(features) > 1 else nan
+            return
         with Statistics(features.shape[1]) as statistics:
             statistics.update(features.numpy())
-            std = statistics.std(ddof=1) if len(features) > 1 else numpy.full(features.shape[1], numpy.nan)
             self._means = torch.from_numpy(statistics.mean().astype(numpy.float32))
-            self._stds = torch.from_numpy(std.astype(numpy.float32))
+            several = len(features) > 1
+            self._stds = torch.from_numpy(statistics.std(ddof=1).astype(numpy.float32)) if several else nan
+
+    def _statistics(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The means and the deviations that features are standardized with."""
+        if "_stds" not in self.__dict__:
+            raise NotFittedError("the embedding is not fitted: call fit, or load the state of a fitted one")
+        if len(features) and features.shape[1:] != self._means.shape:
+            raise ShapeMismatchError(
+                f"the embedding was fitted on {len(self._means)} features; these are {features.shape[1]}"
+            )
+        return self._means, self._stds
 
     def _standarize(self, features: torch.Tensor, train: bool = True) -> torch.Tensor:
         if train:
             self._learn(features)
-        return (features - self._means) / self._stds
+        means, stds = self._statistics(features)
+        return (features - means) / stds
 
     def _discretize(self, features: torch.Tensor) -> torch.Tensor:
         """The codes of standardized features, int64 -1, 0, 1."""
@@ -227,17 +233,68 @@ class FullNetworkEmbedding(FeatureExtractor):
     def _postprocess(self, features: torch.Tensor, train: bool = True) -> torch.Tensor:
         if train:
             self._learn(features)
-        if len(features) == 0 or not bool(torch.isfinite(self._stds).all()):
+        means, stds = self._statistics(features)
+        if len(features) == 0 or not bool(torch.isfinite(stds).all()):
+            return self._discretize(self._standarize(features, train=False))
+        if torch.float64 in (features.dtype, means.dtype):
+            _refuse_not_finite(features)
             return self._discretize(self._standarize(features, train=False))
         codes = ternarize(
-            features.numpy(),
-            self._means.numpy(),
-            self._stds.numpy(),
-            lower=self.f_minus,
-            upper=self.f_plus,
-            rules="torch",
+            features.numpy(), means.numpy(), stds.numpy(), lower=self.f_minus, upper=self.f_plus, rules="torch"
         )
         return torch.from_numpy(codes.astype(numpy.int64))
+
+    # ---- the state. The statistics are no buffers: `half` and `to` would convert them, and features are on the CPU.
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for name in _STATISTICS:
+            if name in self.__dict__:
+                destination[prefix + name] = getattr(self, name)
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        keys = [prefix + name for name in _STATISTICS]
+        unexpected_keys[:] = [key for key in unexpected_keys if key not in keys]
+        given = [state_dict[key] for key in keys if key in state_dict]
+        if len(given) < len(keys):
+            if given or "_stds" in self.__dict__:
+                missing_keys += [key for key in keys if key not in state_dict]
+            return
+        if (problem := self._problem(*given)) is not None:
+            error_msgs.append(f"{keys[0]} and {keys[1]}: {problem}")
+            return
+        self._means, self._stds = (
+            values.detach().to("cpu", torch.promote_types(values.dtype, torch.float32), copy=True) for values in given
+        )
+
+    def _problem(self, means: torch.Tensor, stds: torch.Tensor) -> str | None:
+        """Why these cannot be the statistics; None where they can."""
+        if not means.is_floating_point() or not stds.is_floating_point():
+            return f"they are {means.dtype} and {stds.dtype}; they must be of floating point"
+        if means.ndim != 1 or means.shape != stds.shape:
+            return f"they have shapes {list(means.shape)} and {list(stds.shape)}; both must be [F]"
+        if "_stds" in self.__dict__ and means.shape != self._means.shape:
+            return f"they have {len(means)} features; this embedding was fitted on {len(self._means)}"
+        return None
+
+
+def _refuse_not_finite(features: torch.Tensor) -> None:
+    bad = torch.nonzero(~torch.isfinite(features))
+    if len(bad):
+        row, feature = bad[0].tolist()
+        raise NotFiniteError(f"row {row}, feature {feature} is {float(features[row, feature])}; it must be finite")
 
 
 class L2Norm(FeatureExtractor):

@@ -465,10 +465,9 @@ def _layers(model: Model) -> list[TensorInfo]:
 
 def _further_tensors(model: Model, selectors: Sequence[str] | None) -> list[str]:
     """The tensors that are named exactly and are no layers, such as a map before its normalization."""
-    names = [selector.removeprefix("import/").removesuffix(":0") for selector in selectors or []]
     layers = {tensor.name for tensor in _layers(model)}
     others = {tensor.name for tensor in model.tensors()} - layers
-    return list(dict.fromkeys(name for name in names if name in others))
+    return list(dict.fromkeys(name for name in selectors or [] if name in others))
 
 
 def _image_key(item: Any) -> str:
