@@ -36,6 +36,7 @@ from fne._model import Model, TensorInfo
 from fne._selection import select
 from fne._statistics import Statistics
 from fne._thresholds import LOWER, UPPER
+from fne.errors import UnknownTensorError
 from fne.zoo import efficientnet_lite0
 
 __all__ = ["FullNetworkEmbedder", "FullNetworkFeatures", "TernaryDiscretizer", "clear_cache"]
@@ -464,10 +465,18 @@ def _layers(model: Model) -> list[TensorInfo]:
 
 
 def _further_tensors(model: Model, selectors: Sequence[str] | None) -> list[str]:
-    """The tensors that are named exactly and are no layers, such as a map before its normalization."""
+    """The tensors that a selector alone names and that are no layers, such as a map before its normalization."""
+    names = [tensor.name for tensor in model.tensors()]
     layers = {tensor.name for tensor in _layers(model)}
-    others = {tensor.name for tensor in model.tensors()} - layers
-    return list(dict.fromkeys(name for name in selectors or [] if name in others))
+    found: dict[str, None] = {}
+    for selector in selectors or []:
+        try:
+            numbers = select(selector, names)
+        except UnknownTensorError:
+            continue  # the extractor says so
+        if len(numbers) == 1 and names[numbers[0]] not in layers:
+            found[names[numbers[0]]] = None
+    return list(found)
 
 
 def _image_key(item: Any) -> str:
