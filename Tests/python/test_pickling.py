@@ -6,6 +6,7 @@ import copy
 import multiprocessing
 import os
 import pickle
+import threading
 from concurrent.futures import ProcessPoolExecutor
 
 import keras
@@ -171,6 +172,30 @@ def test_a_process_of_its_own(graph, photographs):
     with fne.Extractor(graph, pad_batches=True) as extractor, context.Pool(1) as workers:
         got = workers.apply(extractor.extract, (photographs[:3],))
         np.testing.assert_array_equal(got.features, rows(extractor, photographs[:3]))
+
+
+def test_a_forked_process_says_so(graph, photographs):
+    """A pool waits for ever for a task that cannot be loaded. So a copy is opened when it is used."""
+    context = multiprocessing.get_context("fork")
+    with fne.Extractor(graph) as extractor, context.Pool(1) as workers:
+        task = workers.apply_async(extractor.extract, (photographs[:1],))
+        with pytest.raises(fne.ForkedError, match="before the process forked"):
+            task.get(60)
+
+
+def test_a_copy_that_is_never_used(graph):
+    with fne.Extractor(graph) as extractor:
+        copied = pickled(extractor)
+        copied.close()
+        with pytest.raises(ValueError, match="closed"):
+            copied.extract([])
+        reopened = pickled(extractor)
+        first = [threading.Thread(target=lambda: reopened.feature_count) for _ in range(4)]
+        for thread in first:
+            thread.start()
+        for thread in first:
+            thread.join()
+        assert reopened.feature_count == extractor.feature_count
 
 
 @WAYS

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +23,7 @@ from fne._ffi import check, lib
 from fne._images import image_options_struct, read_image
 from fne._interrupts import Interrupts
 from fne._layer import Layer
-from fne._model import Model
+from fne._model import Model, Origin
 from fne._options import extractor_options
 from fne._outcome import Embedding, Extraction, Outcome
 from fne._text import printable
@@ -53,10 +54,10 @@ Progress = Callable[[int, int], Any]
 class Extractor:
     """A model that is prepared for one input size and a list of layers. Any number of threads may use it at once.
 
-    Extractors can be copied and pickled. The copy is opened anew, with the same options, which takes as long as the
-    first time. So open one in each worker process, not in each task (docs/python.md). A pickle holds the path of the
-    model's file. Of a model that was not opened from a path it holds the graph's bytes, and an extractor keeps these
-    bytes in memory.
+    Extractors can be copied and pickled. The copy is opened anew when it is used first, with the same options, which
+    takes as long as the first time. So open one in each worker process, not in each task (docs/python.md). A pickle
+    holds the path of the model's file. Of a model that was not opened from a path it holds the graph's bytes, and an
+    extractor keeps these bytes in memory.
 
     Args:
         model: a `Model`, or what makes one (a path, bytes, a GraphDef, a Keras model, a SavedModel's folder)
@@ -141,20 +142,7 @@ class Extractor:
             **deepcopy(options),
         }
         self._origin = model._origin
-        self._handle = self._opened(model)
-
-    def _opened(self, model: Model) -> _ffi.Handle:
-        struct = extractor_options(**self._options)
-        struct.on_error = ON_ERROR["skip"]  # a bad image may still be read by Pillow, or is raised here
-        load_backend()
-        handle = _ffi.open_handle(
-            lib.fne_extractor_open, lib.fne_extractor_close, model._handle(), ctypes.byref(struct)
-        )
-        info = _ffi.sized(_ffi.InputInfo)
-        check(lib.fne_extractor_input_info(handle(), ctypes.byref(info)))
-        if info.batch_warning is not None:
-            warnings.warn(BatchStatisticsWarning(printable(_ffi.decoded(info.batch_warning))), stacklevel=3)
-        return handle
+        self._handle = _opened(model, self._options)
 
     def __getstate__(self) -> dict[str, Any]:
         self._handle()  # raises where the extractor is closed
@@ -164,7 +152,7 @@ class Extractor:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._handle = self._opened(self._origin.model())
+        self._handle = _OpenedLater(self._origin, self._options)
 
     @property
     def feature_count(self) -> int:
@@ -383,6 +371,44 @@ class Extractor:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _opened(model: Model, options: ExtractorOptions) -> _ffi.Handle:
+    struct = extractor_options(**options)
+    struct.on_error = ON_ERROR["skip"]  # a bad image may still be read by Pillow, or is raised here
+    load_backend()
+    handle = _ffi.open_handle(lib.fne_extractor_open, lib.fne_extractor_close, model._handle(), ctypes.byref(struct))
+    info = _ffi.sized(_ffi.InputInfo)
+    check(lib.fne_extractor_input_info(handle(), ctypes.byref(info)))
+    if info.batch_warning is not None:
+        warnings.warn(BatchStatisticsWarning(printable(_ffi.decoded(info.batch_warning))), stacklevel=3)
+    return handle
+
+
+class _OpenedLater(_ffi.Handle):
+    """The handle of a copy, which is opened when it is used first.
+
+    Pools of processes do not report what goes wrong while they load a task. They report what goes wrong in the task,
+    such as that TensorFlow was loaded before a fork.
+    """
+
+    def __init__(self, origin: Origin, options: ExtractorOptions) -> None:
+        super().__init__(None, lib.fne_extractor_close)
+        self._origin, self._options = origin, options
+        self._handle: _ffi.Handle | None = None
+        self._lock = Lock()
+
+    def __call__(self) -> int:
+        with self._lock:
+            if self._handle is None:
+                self._handle = _opened(self._origin.model(), self._options)
+            return self._handle()
+
+    def close(self) -> None:
+        with self._lock:
+            handle, self._handle = self._handle, _ffi.Handle(None, lib.fne_extractor_close)
+        if handle is not None:
+            handle.close()
 
 
 class _Rows(NamedTuple):
