@@ -164,7 +164,7 @@ def test_damaged_files(member, tmp_path, model):
 
 def test_other_archives(tmp_path):
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
-        archive.writestr("data.pkl", b"x")
+        archive.writestr("notes.txt", b"x")
     with pytest.raises(fne.GraphError, match="ZIP"):
         fne.Model(tmp_path / "other.zip")
 

@@ -216,7 +216,7 @@ def test_what_the_layers_do_not_need_is_no_fault():
     ).numpy()
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
     with pytest.raises(fne.InvalidArgumentError, match="'name' .string., which cannot be given a value"):
-        fne.Extractor(data, input_tensor="image", layers="decoded", size=(8, 8))
+        fne.Extractor(data, input_tensor="image", layers=["r", "decoded"], size=(8, 8))
 
 
 def test_unsafe_operation_in_a_function_body_is_refused():

@@ -138,13 +138,14 @@ def test_the_error_says_what_it_is_and_what_to_do(tmp_path, kind):
     data = make(tmp_path)
     path = tmp_path / "network.pb"
     path.write_bytes(data)
-    for source in (data, path):
+    # Keras reads its own files where they are. Their bytes are none of them.
+    for source in (data,) if kind in {"keras", "h5", "weights"} else (data, path):
         with pytest.raises(fne.GraphError) as caught:
             fne.Model(source)
         said = str(caught.value)
         assert what in said and way_out in said, said
         assert not isinstance(caught.value, fne.UnsafeGraphError) and "allow_unsafe" not in said
-    assert str(path) in said
+    assert source is data or str(path) in said
 
 
 def test_the_weights_of_a_checkpoint_are_known_by_their_name(tmp_path):

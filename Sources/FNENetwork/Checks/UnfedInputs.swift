@@ -4,12 +4,21 @@ extension Model {
     /// Checks that each input of the nodes that run has a value: the image, a feed, or a default.
     ///
     /// - Throws: `.invalidArgument`, with the name, type and shape of the input, and an example of a feed.
+    ///   `.unknownTensor` where no layer is computed from the image.
     func checkInputs(_ needed: Set<Int>, image: TensorName) throws {
         let unfed = needed.sorted().map { graph.nodes[$0] }.filter {
             ["Placeholder", "PlaceholderV2"].contains($0.operation) && $0.name != image.node
                 && perImage[$0.name] == nil
         }
         guard let first = unfed.first else { return }
+        let isRead = needed.contains { number in
+            graph.nodes[number].dataInputs.contains { TensorName($0) == image }
+        }
+        guard isRead else {
+            throw FNEError(
+                .unknownTensor,
+                "no selected layer is computed from the input '\(image.text)'. They need '\(first.name)'")
+        }
         let type = first.type("dtype") ?? .unknown
         let shape = first.shape("shape")
         let shown = shape.map { $0.isEmpty ? "a single value" : "shape \(describe($0))" } ?? "any shape"

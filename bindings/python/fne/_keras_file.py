@@ -30,8 +30,11 @@ def is_keras_file(path: Path) -> bool:
         return all(os.path.isfile(path / name) for name in _MEMBERS)
     if not os.path.isfile(path):
         return False
-    with file_errors(path), open(path, "rb") as file:
-        first = file.read(len(_HDF5))
+    try:
+        with open(path, "rb") as file:
+            first = file.read(len(_HDF5))
+    except OSError:  # the library tries again what may pass, and names the file
+        return False
     return first == _HDF5 or (first.startswith(_ZIP) and zipfile.is_zipfile(path) and _names_in(path) >= _MEMBERS)
 
 
