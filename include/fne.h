@@ -497,7 +497,7 @@ FNE_API void fne_model_options_init(fne_model_options *options, uint64_t struct_
  * \return FNE_OK or an error
  * \retval FNE_FILE_ERROR     the file is missing, no regular file, empty, or cannot be read
  * \retval FNE_INVALID_GRAPH  not a GraphDef, a damaged one, or one that asks for impossible sizes. allow_unsafe does
- *                            not change this.
+ *                            not change this. Also a graph that is not frozen, unless allow_unsafe is 1.
  * \retval FNE_UNSAFE_GRAPH   an operation is not on the list. The message names node and operation.
  * \since 2.0 */
 FNE_API fne_status fne_model_open(const char *path, const fne_model_options *options, fne_model **model);

@@ -8,6 +8,7 @@ from typing import Any
 
 from fne import zoo
 from fne._images import INTERPOLATIONS
+from fne._model import Model
 from fne._options import CHANNEL_ORDERS, PRECISIONS, RESIZE_MODES, ExtractorOptions
 from fne._thresholds import LOWER, UPPER
 
@@ -37,11 +38,22 @@ def add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "model", help=f"a frozen GraphDef (.pb), a SavedModel's folder, or {DEFAULT_NETWORK}, the default network"
     )
+    add_allow_unsafe(command)
 
 
-def network(name: str) -> Any:
-    """The network that the argument names: a file or a folder, or one of the zoo."""
-    return zoo.efficientnet_lite0() if name == DEFAULT_NETWORK else name
+def add_allow_unsafe(command: argparse.ArgumentParser) -> None:
+    """Adds the option that takes any operation."""
+    command.add_argument(
+        "--allow-unsafe",
+        action="store_true",
+        help="take a network with operations that may read and write files; only if you trust its source",
+    )
+
+
+def network(given: argparse.Namespace) -> Model:
+    """Opens the network that the arguments name: a file or a folder, or one of the zoo."""
+    model = zoo.efficientnet_lite0() if given.model == DEFAULT_NETWORK else given.model
+    return Model(model, allow_unsafe=given.allow_unsafe)
 
 
 def add_quiet(command: Any) -> None:

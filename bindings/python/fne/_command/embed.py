@@ -61,7 +61,7 @@ def run(given: argparse.Namespace) -> None:
     """Runs `fne embed`."""
     job = fne.embed_dataset(
         given.source,
-        network(given.model),
+        network(given),
         given.output,
         root=given.root,
         shard=given.shard,

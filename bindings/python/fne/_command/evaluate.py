@@ -87,7 +87,7 @@ def run(given: argparse.Namespace) -> None:
         chosen["classifiers"] = given.classifier
     if given.thresholds:
         _refuse_too_few(given.source)
-    model = fne.Model(network(given.model))
+    model = network(given)
     result = fne.evaluate(
         given.source,
         model,

@@ -35,7 +35,7 @@ def run(given: argparse.Namespace) -> None:
     """Runs `fne layers`."""
     tensors = [
         tensor
-        for tensor in fne.Model(network(given.model)).tensors()
+        for tensor in network(given).tensors()
         if given.all or tensor.is_default or tensor.is_classifier or tensor.is_classifier_input
     ]
     try:

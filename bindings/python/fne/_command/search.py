@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import fne
 from fne._arguments import as_path
 from fne._codes import METRICS
-from fne._command.arguments import DEFAULT_NETWORK, network, new_command
+from fne._command.arguments import DEFAULT_NETWORK, add_allow_unsafe, network, new_command
 from fne._command.output import say
 from fne._command.pictures import picture_below, png, square
 from fne._saved import exists, file_errors
@@ -35,6 +35,7 @@ def add_command(commands: Any) -> None:
     command.add_argument("job", help="the job's folder")
     command.add_argument("queries", nargs="+", metavar="image", help="the images to look for")
     command.add_argument("--model", default=DEFAULT_NETWORK, help=f"the job's network ({DEFAULT_NETWORK})")
+    add_allow_unsafe(command)
     command.add_argument("-k", type=int, default=10, metavar="K", help="how many images to find (10)")
     command.add_argument(
         "--layers", action="append", metavar="SELECTOR", help="compare some layers only; may be repeated"
@@ -49,7 +50,7 @@ def add_command(commands: Any) -> None:
 def run(given: argparse.Namespace) -> None:
     """Runs `fne search`."""
     job = fne.Job(given.job)
-    found = search_job(job, network(given.model), given.queries, given.k, layers=given.layers, metric=given.metric)
+    found = search_job(job, network(given), given.queries, given.k, layers=given.layers, metric=given.metric)
     for query, hits in zip(given.queries, found, strict=True):
         say(query)
         for hit in hits:
