@@ -103,7 +103,7 @@ final class GraphConsistencyTests: XCTestCase {
 
     func testBranchesAreChosenByOneNumber() throws {
         for (operation, place) in [
-            ("Switch", 1), ("If", 0), ("StatelessIf", 0), ("Case", 0), ("StatelessCase", 0),
+            ("Switch", 1), ("If", 0), ("StatelessIf", 0),
         ] {
             func choice(_ shape: [Int]) throws {
                 try check {

@@ -67,7 +67,10 @@ final class GraphSafetyTests: XCTestCase {
     }
 
     func testOperationsThatComputeAreTaken() throws {
-        for operation in ["Roll", "ExtractImagePatches", "RandomUniform", "Relu", "Identity", "Tanh", "Shape", "NoOp", "ResizeBilinear", "Squeeze"] {
+        for operation in [
+            "Roll", "ExtractImagePatches", "RandomUniform", "Relu", "Identity", "Tanh", "Shape", "NoOp",
+            "ResizeBilinear", "Squeeze",
+        ] {
             XCTAssertNoThrow(try graph(with: operation).model())
         }
     }

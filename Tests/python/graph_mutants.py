@@ -124,17 +124,20 @@ def lists(tf: Any) -> Any:
             part = tf.TensorArray(tf.float32, n + 1, clear_after_read=False, name=kind).write(n, y[0])
             y += part.read(n) / 2 + tf.reduce_sum(part.write(n - 1, y[0]).gather([n - 1])) / 100
             y = tf.TensorArray(tf.float32, n, name=kind + "_of_all").unstack(y).stack()
-        y = tf.switch_case(tf.shape(y)[0] - 1, [lambda: y * 2, lambda: y + 1, lambda: tf.sin(y)], name="case")
         y = tf.nn.relu(tf.nn.conv2d(y, np.ones((1, 1, 16, 8), np.float32), 1, "SAME", name="conv2"), "relu2")
         rows = tf.reduce_mean(y, [0, 1])
         rows = tf.dynamic_stitch([[0, 2, 4, 6], [1, 3, 5, 7]], [rows[:4], rows[4:]])
         parts = tf.dynamic_partition(rows, [0, 1, 1, 0, 0, 1, 1, 0], 2)
-        sums = tf.math.segment_sum(rows, [0, 0, 1, 1, 2, 2, 3, 3]) + tf.math.unsorted_segment_min(rows, [3, 2, 1, 0] * 2, 4)
+        sums = tf.math.segment_sum(rows, [0, 0, 1, 1, 2, 2, 3, 3]) + tf.math.unsorted_segment_min(
+            rows, [3, 2, 1, 0] * 2, 4
+        )
         sums += tf.sparse.segment_sum(parts[0], [0, 1, 2], [0, 1, 3], num_segments=4)
         sparse = tf.sparse.reorder(tf.SparseTensor([[1, 0], [0, 3]], [1.0, 2.0], [4, 4]))
         sums += tf.sparse.sparse_dense_matmul(sparse, sums) + tf.sparse.to_dense(sparse)[:, :1]
         sums += tf.sparse.to_dense(tf.sparse.fill_empty_rows(sparse, 0.5)[0])[:, 1:2]
-        counts = tf.cast(tf.histogram_fixed_width(sums, [0.0, 9.0], 4), tf.float32) + tf.math.bincount([1, 3], dtype=tf.float32)
+        counts = tf.cast(tf.histogram_fixed_width(sums, [0.0, 9.0], 4), tf.float32) + tf.math.bincount(
+            [1, 3], dtype=tf.float32
+        )
         boxes = tf.nn.sigmoid(tf.reshape(rows[:4, :4], [4, 4])) * [0.5, 0.5, 1.0, 1.0]
         places = tf.raw_ops.NonMaxSuppressionV4(
             boxes=boxes, scores=counts, max_output_size=3, iou_threshold=0.5, score_threshold=0.0
@@ -149,7 +152,9 @@ def lists(tf: Any) -> Any:
         y = tf.transpose(tf.math.real(waves), [0, 2, 3, 1]) + tf.reduce_sum(tf.linalg.qr(tf.eye(3) + counts[:3])[0])
         frames = tf.tile([[[0.1, 0.1, 0.6, 0.7]]], [tf.shape(y)[0], 1, 1])
         y = tf.image.draw_bounding_boxes(y[..., :3], frames, [[1.0, 0.0, 0.0]])
-        y = tf.raw_ops.ScaleAndTranslate(images=y, size=[9, 7], scale=[1.1, 0.9], translation=[0.0, 1.0], antialias=False)
+        y = tf.raw_ops.ScaleAndTranslate(
+            images=y, size=[9, 7], scale=[1.1, 0.9], translation=[0.0, 1.0], antialias=False
+        )
         y = tf.raw_ops.ImageProjectiveTransformV3(
             images=y,
             transforms=[[1.0, 0.1, 0, 0, 1, 0, 0, 0]],
@@ -159,7 +164,9 @@ def lists(tf: Any) -> Any:
         )
         y = tf.tensor_scatter_nd_add(y, [[0, 1, 1, 1]], [5.0])
         y = tf.nn.conv2d(y, np.ones((1, 1, 3, 4), np.float32), 1, "SAME", name="conv3")
-        tf.nn.softmax(tf.matmul(tf.reduce_mean(y, [1, 2]), np.ones((4, 5), np.float32), name="dense"), name="probabilities")
+        tf.nn.softmax(
+            tf.matmul(tf.reduce_mean(y, [1, 2]), np.ones((4, 5), np.float32), name="dense"), name="probabilities"
+        )
     return graph.as_graph_def()
 
 

@@ -141,7 +141,9 @@ def listed(x):
 
 def scattered(x):
     y = convolution(x, "first")
-    y = tf.dynamic_stitch([[0, 2, 4], [1, 3, 5]], [tf.transpose(y, [3, 0, 1, 2])[:3], tf.transpose(y, [3, 0, 1, 2])[3:]])
+    y = tf.dynamic_stitch(
+        [[0, 2, 4], [1, 3, 5]], [tf.transpose(y, [3, 0, 1, 2])[:3], tf.transpose(y, [3, 0, 1, 2])[3:]]
+    )
     y = tf.math.unsorted_segment_sum(y, [0, 1, 1, 2, 0, 2], 3)
     return convolution(tf.transpose(y, [1, 2, 3, 0]), "second")
 

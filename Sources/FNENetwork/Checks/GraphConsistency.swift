@@ -41,7 +41,7 @@ enum GraphConsistency {
         case "Exit", "RefExit":
             // TensorFlow expects the Switch of a loop before the loop's end.
             guard input(0)?.operation == "Switch" else { throw wrong("ends a loop that the graph does not have") }
-        case "Switch", "If", "StatelessIf", "Case", "StatelessCase":
+        case "Switch", "If", "StatelessIf":
             // TensorFlow's optimizer takes a constant by which a branch is chosen for one number.
             let place = node.operation == "Switch" ? 1 : 0
             if let shape = input(place)?.constant("value")?.shape, !shape.isEmpty {

@@ -30,7 +30,8 @@ struct GraphTopology: Sendable {
             isConstant[number] =
                 operation == "Const"
                 || (!inputs[number].isEmpty && graph.nodes[number].isAny([.computes, .keepsTensor])
-                    && !graph.nodes[number].isAny([.placeholder, .random]) && inputs[number].allSatisfy { isConstant[$0] })
+                    && !graph.nodes[number].isAny([.placeholder, .random])
+                    && inputs[number].allSatisfy { isConstant[$0] })
         }
         var controlReaders: [Int: [Int]] = [:]
         for (number, node) in graph.nodes.enumerated() {

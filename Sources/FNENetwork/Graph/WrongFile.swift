@@ -214,7 +214,8 @@ struct WrongFile {
         guard isAboutGraph else { return nil }
         return WrongFile(
             what: "the MetaGraph of a checkpoint (.meta), without weights",
-            wayOut: "Open it with tf.compat.v1.train.import_meta_graph, restore the checkpoint's weights, and freeze the "
+            wayOut:
+                "Open it with tf.compat.v1.train.import_meta_graph, restore the checkpoint's weights, and freeze the "
                 + "graph with tf.compat.v1.graph_util.convert_variables_to_constants")
     }
 
@@ -231,7 +232,8 @@ struct WrongFile {
         if numbers.contains(7) || numbers.contains(8) {
             return WrongFile(
                 what: "an ONNX model (.onnx)",
-                wayOut: "This version of libfne does not read ONNX. Freeze the TensorFlow or Keras model, or convert the "
+                wayOut:
+                    "This version of libfne does not read ONNX. Freeze the TensorFlow or Keras model, or convert the "
                     + "ONNX model to TensorFlow")
         }
         guard numbers == [2] else { return nil }
