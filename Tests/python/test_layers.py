@@ -153,7 +153,7 @@ def graph_of(build):
 @pytest.mark.parametrize(
     "content, reason",
     [
-        (b"This is no graph at all.", "field number|wire type|longer than"),
+        (b"\0\1 no graph at all", "field number|wire type|longer than"),
         (b"\x89HDF\r\n\x1a\n0000", "HDF5"),
         (b"PK\x03\x04zipzip", "ZIP"),
         (b"node {\n name: 'x'\n}\n", "text format"),

@@ -1,4 +1,4 @@
-"""The list of operations, compared with every operation that TensorFlow registers, and with what TensorFlow computes."""
+"""The list of operations, compared with all that TensorFlow registers, and with what TensorFlow computes."""
 
 from __future__ import annotations
 

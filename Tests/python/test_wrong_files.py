@@ -174,7 +174,7 @@ def test_parts_of_these_files_are_errors(tmp_path):
 def test_a_graph_is_not_taken_for_another_kind():
     """A name of a node may hold any mark that stands at a place of its own."""
     for mark in ("ustar", "TFL3", "data.pkl", "model_config", "model.weights.h5", "git-lfs"):
-        for padding in range(0, 260):
+        for padding in range(260):
             changed = tf.compat.v1.GraphDef()
             changed.node.add(name="x" * (padding + 1) + mark, op="NoOp")
             assert len(fne.Model(changed.SerializeToString()).tensors()) == 1
