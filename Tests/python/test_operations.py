@@ -78,7 +78,7 @@ def test_the_library_does_as_the_table_says():
 def test_the_page_has_the_same_groups():
     groups = collections.Counter((group, verdict) for _, group, verdict, _ in ROWS)
     parts = (ROOT / "docs/operations.md").read_text().split("\n## ")
-    pages = {part.splitlines()[0]: dict(re.findall(r"^\| (.+?) \| (\d+) \|", part, re.M)) for part in parts}
+    pages = {part.splitlines()[0]: dict(re.findall(r"^\| (.+?) \| (\d+) \|", part, re.MULTILINE)) for part in parts}
     titles = {"computes": "Allowed", "random": "Allowed", "reports": "Allowed"}
     titles |= {"unfrozen": "Not frozen", "refused": "Refused"}
     told = collections.defaultdict(dict)
