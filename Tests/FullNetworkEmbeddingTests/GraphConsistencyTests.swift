@@ -91,13 +91,33 @@ final class GraphConsistencyTests: XCTestCase {
                 assertFails(.invalidGraph, saying: "'bad' (Pack)", "declares \(count) inputs") { try packed() }
             }
         }
-        for name in ["num", "num_split"] {
+        for name in ["num", "num_split", "num_partitions"] {
             func split(_ count: Int) throws {
                 try check { $0.node("bad", "Unpack", "x", attributes: [name: Attribute.integer(count)]) }
             }
             for count in [0, 1, 65_536] { XCTAssertNoThrow(try split(count)) }
             for count in [-1, 65_537, .max] {
                 assertFails(.invalidGraph, saying: "declares \(count) outputs") { try split(count) }
+            }
+        }
+    }
+
+    func testBranchesAreChosenByOneNumber() throws {
+        for (operation, place) in [
+            ("Switch", 1), ("If", 0), ("StatelessIf", 0),
+        ] {
+            func choice(_ shape: [Int]) throws {
+                try check {
+                    $0.node("condition", "Const", attributes: ["value": Attribute.tensor(type: 10, shape)])
+                    let inputs = place == 0 ? ["condition", "x"] : ["x", "condition"]
+                    $0.append(Wire.bytes(1, Wire.node("bad", operation, inputs)))
+                }
+            }
+            XCTAssertNoThrow(try choice([]))
+            for shape in [[1], [64], [1, 1]] {
+                assertFails(.invalidGraph, saying: "'bad' (\(operation))", "a constant of \(shape.count) dimensions") {
+                    try choice(shape)
+                }
             }
         }
     }

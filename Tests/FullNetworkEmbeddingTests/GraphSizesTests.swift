@@ -153,6 +153,22 @@ final class GraphSizesTests: XCTestCase {
             FNENetwork.Operation.rows.count { !$0.operation.places.numbers(of: 4).isEmpty }, 10, "these were tried")
     }
 
+    func testTensorsOfAListAreBounded() throws {
+        func check(_ name: String, _ shape: [Int]) throws {
+            var graph = GraphWriter()
+            graph.node("list", "TensorArrayV3", attributes: [name: Attribute.shape(shape)])
+            try GraphSizes.check(graph.definition(), size: 1 << 20)
+        }
+        for name in ["element_shape", "element_shape_except0"] {
+            for shape in [[], [-1, 1 << 28], [1 << 14, 1 << 14, 0, -1]] { XCTAssertNoThrow(try check(name, shape)) }
+            for shape in [[1 << 28 + 1], [1 << 14, -1, 1 << 15], [.max, .max]] {
+                assertFails(.invalidGraph, saying: "'list' (TensorArrayV3)", describe(shape)) {
+                    try check(name, shape)
+                }
+            }
+        }
+    }
+
     func testSidesHaveALimitOfTheirOwn() throws {
         XCTAssertNoThrow(try check("Fill", place: 0, [16_385]))
         XCTAssertNoThrow(try check("Pad", place: 1, [16_384]))

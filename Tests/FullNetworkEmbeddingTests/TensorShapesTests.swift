@@ -178,29 +178,6 @@ final class TensorShapesTests: XCTestCase {
         }
     }
 
-    /// The branches of a Case are followed like those of an If.
-    func testShapesInBranches() {
-        var network = Network()
-        network.integers("index", [0], scalar: true)
-        let branches = Wire.bytes(1, Wire.bytes(9, Wire.text(1, "keep")) + Wire.bytes(9, Wire.text(1, "grow")))
-        network.graph.node("call", "Case", "index", "map", attributes: ["branches": branches])
-        func function(_ name: String, _ body: [UInt8], _ result: String) -> [UInt8] {
-            let signature = Wire.text(1, name) + Wire.bytes(2, Wire.text(1, "x")) + Wire.bytes(3, Wire.text(1, "y"))
-            return Wire.bytes(
-                1, Wire.bytes(1, signature) + body + Wire.bytes(4, Wire.text(1, "y") + Wire.text(2, result)))
-        }
-        let keep = Wire.bytes(3, Wire.node("relu", "Relu", ["x"]))
-        let sizes =
-            ["value": Attribute.tensor(type: 3, [4], Attribute.content(integers: [1, 512, 512, 1]))]
-            as KeyValuePairs<String, [UInt8]>
-        let grow =
-            Wire.bytes(3, Wire.node("sizes", "Const", attributes: sizes))
-            + Wire.bytes(3, Wire.node("tile", "Tile", ["x", "sizes:output:0"]))
-        network.graph.append(
-            Wire.bytes(2, function("keep", keep, "relu:activations:0") + function("grow", grow, "tile:output:0")))
-        assertFails(.invalidGraph, saying: "'tile' (Tile) of function 'grow'") { try network.check("call") }
-    }
-
     func testComputedListsOfTensorsAreBounded() throws {
         for (operation, inputs) in [("TensorArrayV3", ["size"]), ("TensorListReserve", ["shape", "size"])] {
             for (factor, isGood) in [(1_000, true), (10_000, false)] {

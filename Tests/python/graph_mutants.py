@@ -108,19 +108,22 @@ def shapes(tf: Any) -> Any:
 
 
 def lists(tf: Any) -> Any:
-    """Lists of tensors of both kinds, loops, random numbers, and what reads indices and boxes."""
+    """Lists of tensors of both kinds, random numbers, and what reads indices and boxes."""
     with tf.Graph().as_default() as graph:
         x = tf.compat.v1.placeholder(tf.float32, [None, *SIZE, 3], "input")
         y = tf.image.adjust_contrast(tf.image.adjust_hue(tf.image.hsv_to_rgb(tf.image.rgb_to_hsv(x / 255)), 0.1), 1.5)
         y = tf.nn.relu(tf.nn.conv2d(y, np.ones((3, 3, 3, 4), np.float32), 1, "SAME", name="conv1"), "relu1")
         y = tf.roll(tf.image.extract_patches(y, [1, 2, 2, 1], [1, 2, 2, 1], [1, 1, 1, 1], "VALID"), [1, -1], [1, 2])
         y = tf.floor(0.7 + tf.random.uniform(tf.shape(y))) * y + tf.random.stateless_normal([16], [1, 2])
-        tf.compat.v1.disable_control_flow_v2()
-        y = tf.map_fn(lambda part: part - tf.reduce_mean(part), y, name="arrays")
-        tf.compat.v1.enable_control_flow_v2()
-        y = tf.map_fn(lambda part: part - tf.reduce_mean(part), y, name="lists")
-        y = tf.switch_case(tf.shape(y)[0] - 1, [lambda: y * 2, lambda: y + 1, lambda: tf.sin(y)], name="case")
-        y = tf.while_loop(lambda i, _: i < 3, lambda i, y: (i + 1, y * 0.5), [0, y], name="while")[1]
+        for kind in ("arrays", "lists"):
+            if kind == "arrays":
+                tf.compat.v1.disable_control_flow_v2()
+            else:
+                tf.compat.v1.enable_control_flow_v2()
+            n = tf.shape(y)[0]
+            part = tf.TensorArray(tf.float32, n + 1, clear_after_read=False, name=kind).write(n, y[0])
+            y += part.read(n) / 2 + tf.reduce_sum(part.write(n - 1, y[0]).gather([n - 1])) / 100
+            y = tf.TensorArray(tf.float32, n, name=kind + "_of_all").unstack(y).stack()
         y = tf.nn.relu(tf.nn.conv2d(y, np.ones((1, 1, 16, 8), np.float32), 1, "SAME", name="conv2"), "relu2")
         rows = tf.reduce_mean(y, [0, 1])
         rows = tf.dynamic_stitch([[0, 2, 4, 6], [1, 3, 5, 7]], [rows[:4], rows[4:]])
@@ -136,7 +139,9 @@ def lists(tf: Any) -> Any:
             [1, 3], dtype=tf.float32
         )
         boxes = tf.nn.sigmoid(tf.reshape(rows[:4, :4], [4, 4])) * [0.5, 0.5, 1.0, 1.0]
-        places = tf.image.non_max_suppression_padded(boxes, counts, 3, pad_to_max_output_size=True)[0]
+        places = tf.raw_ops.NonMaxSuppressionV4(
+            boxes=boxes, scores=counts, max_output_size=3, iou_threshold=0.5, score_threshold=0.0
+        )[0]
         found = tf.image.combined_non_max_suppression(boxes[None, :, None], tf.reshape(sums[:, :2], [1, 4, 2]), 2, 3)
         overlaps = tf.raw_ops.NonMaxSuppressionWithOverlaps(
             overlaps=tf.eye(4), scores=counts, max_output_size=3, overlap_threshold=0.5, score_threshold=0.0

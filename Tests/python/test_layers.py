@@ -154,6 +154,7 @@ def graph_of(build):
     "content, reason",
     [
         (b"This is no graph at all.", "is a text file"),
+        (b"\0\1 no graph at all", "field number|wire type|longer than"),
         (b"\x89HDF\r\n\x1a\n0000", "HDF5"),
         (b"PK\x03\x04zipzip", "ZIP"),
         (b"node {\n name: 'x'\n}\n", "text format"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import ctypes
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -222,3 +224,37 @@ def test_a_graph_that_is_not_frozen_says_so():
         message = str(caught.value)
         assert not isinstance(caught.value, fne.UnsafeGraphError) and node in message
         assert "convert_variables_to_constants" in message and "folder" in message and "allow_unsafe" not in message
+
+
+# ---- allow_unsafe
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "fne", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_allow_unsafe_on_the_command_line(tmp_path, photographs):
+    """A convolution that waits for an operation that is not on the list, the time of day."""
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [None, 16, 16, 3], "input")
+        with tf.control_dependencies([tf.raw_ops.Timestamp(name="spy")]):
+            convolution(tf.identity(x), "first")
+    network = tmp_path / "network.pb"
+    network.write_bytes(graph.as_graph_def().SerializeToString())
+    folder, job, flag = photographs[0].parent, tmp_path / "job", "--allow-unsafe"
+    for command in (
+        ["embed", folder, network, job, "--codes", "packed"],
+        ["search", job, photographs[0], "--model", network, "-k", "1"],
+    ):
+        refused = run(*command)
+        assert refused.returncode == 1 and "'spy' is a 'Timestamp'" in refused.stderr, refused.stderr
+        taken = run(*command, flag)
+        assert taken.returncode == 0, taken.stderr
+    assert run("layers", network).returncode == 0, "which runs nothing"
+    assert fne.Job(job).state == "finished" and photographs[0].name in taken.stdout
+    assert flag in run("evaluate", "--help").stdout
+    refused = run("evaluate", folder.parent, network, tmp_path / "evaluation")
+    assert refused.returncode == 1 and "'spy' is a 'Timestamp'" in refused.stderr
+    unlabelled = run("evaluate", folder.parent, network, tmp_path / "evaluation", flag)
+    assert unlabelled.returncode == 1 and "spy" not in unlabelled.stderr, "it gets as far as the images"

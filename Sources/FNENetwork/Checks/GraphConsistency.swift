@@ -41,6 +41,12 @@ enum GraphConsistency {
         case "Exit", "RefExit":
             // TensorFlow expects the Switch of a loop before the loop's end.
             guard input(0)?.operation == "Switch" else { throw wrong("ends a loop that the graph does not have") }
+        case "Switch", "If", "StatelessIf":
+            // TensorFlow's optimizer takes a constant by which a branch is chosen for one number.
+            let place = node.operation == "Switch" ? 1 : 0
+            if let shape = input(place)?.constant("value")?.shape, !shape.isEmpty {
+                throw wrong("chooses a branch by a constant of \(shape.count) dimensions; it must have none")
+            }
         case "SplitV":
             if let shape = input(1)?.constant("value")?.shape, shape.count != 1 {
                 throw wrong("takes its sizes from a tensor of \(shape.count) dimensions; it must have 1")

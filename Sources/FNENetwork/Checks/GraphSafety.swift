@@ -19,15 +19,13 @@ enum GraphSafety {
             guard node.isAny(.computes) || functions.contains(node.operation) else {
                 throw FNEError(
                     .unsafeGraph,
-                    "\(place(of: node, function)) is a '\(node.operation)', which is not on the list of operations "
-                        + "that only compute. " + wayOut)
+                    describe(node, function) + ", which is not on the list of operations that only compute. " + wayOut)
             }
             // A place that the graph computes would then say how much memory is taken.
             if let attribute = growing.first(where: { mayHold($0, node) }) {
                 throw FNEError(
                     .unsafeGraph,
-                    "\(place(of: node, function)) is a '\(node.operation)' with '\(attribute)', so that it may grow "
-                        + "without limit. " + wayOut)
+                    describe(node, function) + " with '\(attribute)', so that it may grow without limit. " + wayOut)
             }
         }
     }
@@ -40,8 +38,8 @@ enum GraphSafety {
             guard node.isAny(.unfrozen) else { return }
             throw FNEError(
                 .invalidGraph,
-                "this graph is not frozen. \(place(of: node, function)) is a '\(node.operation)', which works with "
-                    + "what stands outside of the graph. \(howToFreeze)")
+                "this graph is not frozen. \(describe(node, function)), which works with what stands outside of the "
+                    + "graph. \(howToFreeze)")
         }
     }
 
@@ -71,7 +69,7 @@ enum GraphSafety {
         }
     }
 
-    private static func place(of node: GraphDefinition.Node, _ function: GraphDefinition.Function?) -> String {
-        "node '\(node.name)'" + (function.map { " of function '\($0.name)'" } ?? "")
+    private static func describe(_ node: GraphDefinition.Node, _ function: GraphDefinition.Function?) -> String {
+        "node '\(node.name)'" + (function.map { " of function '\($0.name)'" } ?? "") + " is a '\(node.operation)'"
     }
 }

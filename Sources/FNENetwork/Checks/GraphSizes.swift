@@ -40,6 +40,18 @@ enum GraphSizes {
                 }
             }
             try checkPlaces(of: node, byName)
+            try checkElements(of: node)
+        }
+    }
+
+    /// Checks the shape of a list's tensors. TensorFlow fills those that were not written with zeros.
+    private static func checkElements(of node: GraphDefinition.Node) throws {
+        for name in ["element_shape", "element_shape_except0"] {
+            guard let shape = node.shape(name), product(shape.map { max($0, 1) }) > limit else { continue }
+            throw FNEError(
+                .invalidGraph,
+                "node '\(node.name)' (\(node.operation)) holds tensors of shape \(describe(shape)); at most \(limit) "
+                    + "elements are allowed")
         }
     }
 

@@ -142,10 +142,9 @@ struct TensorShapes {
     private func callees(of node: GraphDefinition.Node) -> [GraphDefinition.Function] {
         guard !functions.isEmpty else { return [] }
         if let direct = functions[node.operation] { return [direct] }
-        let called = ["f", "then_branch", "else_branch", "cond", "body"].flatMap { name in
-            node.attributes[name]?.functions.prefix(1) ?? []
+        return ["f", "then_branch", "else_branch", "cond", "body"].flatMap { name in
+            node.attributes[name]?.functions.prefix(1).compactMap { functions[$0] } ?? []
         }
-        return (called + (node.attributes["branches"]?.functions ?? [])).compactMap { functions[$0] }
     }
 
     /// Follows the shapes through the functions that a node calls. `GraphExpansion` bounds how many nodes these are.
@@ -153,7 +152,7 @@ struct TensorShapes {
         let callees = callees(of: node)
         // A loop changes its tensors. A branch is chosen by the first input.
         let isLoop = node.attributes["body"] != nil
-        let isBranch = node.attributes["then_branch"] != nil || node.attributes["branches"] != nil
+        let isBranch = node.attributes["then_branch"] != nil
         let given = isLoop ? [] : isBranch ? Array(inputs.dropFirst()) : inputs
         var results: [Tensor] = []
         for function in callees {

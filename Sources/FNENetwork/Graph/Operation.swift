@@ -350,7 +350,7 @@ struct Operation: Sendable {
         AccumulateNV2 Acos Acosh AdjustContrast AdjustContrastv2 AdjustHue AdjustSaturation All Angle Any
         ApproximateEqual ArgMin Asin Asinh Atan Atan2 Atanh AvgPool3D BandedTriangularSolve BesselI0 BesselI0e BesselI1
         BesselI1e BesselJ0 BesselJ1 BesselK0 BesselK0e BesselK1 BesselK1e BesselY0 BesselY1 Betainc Bitcast BitwiseAnd
-        BitwiseOr BitwiseXor BroadcastArgs Bucketize Case Ceil Cholesky Complex ComplexAbs Concat ConcatOffset Conj
+        BitwiseOr BitwiseXor BroadcastArgs Bucketize Ceil Cholesky Complex ComplexAbs Concat ConcatOffset Conj
         ConjugateTranspose Const ControlTrigger Conv Conv2DBackpropInputV2 Cos Cosh Cross Cumprod Cumsum
         CumulativeLogsumexp DataFormatDimMap DataFormatVecPermute Dawsn DepthToSpace Dequantize Diag DiagPart Digamma
         Dilation2D DivNoNan DrawBoundingBoxes DrawBoundingBoxesV2 DynamicPartition Eig Einsum EmptyTensorList Enter
@@ -368,13 +368,13 @@ struct Operation: Sendable {
         SparseDenseCwiseAdd SparseDenseCwiseDiv SparseDenseCwiseMul SparseMatMul SparseReduceMaxSparse
         SparseReduceSumSparse SparseReorder SparseReshape SparseSlice SparseSoftmax SparseSoftmaxCrossEntropyWithLogits
         SparseSparseMaximum SparseSparseMinimum SparseSplit SparseTensorDenseAdd Spence Split SplitV SquaredDifference
-        StatefulPartitionedCall StatelessCase StatelessIf StatelessWhile Sum Svd Switch Tan TensorArrayCloseV3
-        TensorArrayConcatV3 TensorArrayGatherV3 TensorArrayReadV3 TensorArrayScatterV3 TensorArraySizeV3
-        TensorArraySplitV3 TensorArrayWriteV3 TensorListConcat TensorListConcatV2 TensorListElementShape
-        TensorListFromTensor TensorListLength TensorListPushBack TensorListSetItem TensorScatterAdd TensorScatterMax
-        TensorScatterMin TensorScatterSub TensorScatterUpdate TensorStridedSliceUpdate TridiagonalMatMul
-        TridiagonalSolve TruncateDiv TruncateMod Unique UniqueV2 UniqueWithCounts UniqueWithCountsV2 Unpack UnravelIndex
-        UpperBound Where While Xdivy Xlog1py Xlogy ZerosLike Zeta
+        StatefulPartitionedCall StatelessIf StatelessWhile Sum Svd Switch Tan TensorArrayCloseV3 TensorArrayConcatV3
+        TensorArrayGatherV3 TensorArrayReadV3 TensorArrayScatterV3 TensorArraySizeV3 TensorArraySplitV3
+        TensorArrayWriteV3 TensorListConcat TensorListConcatV2 TensorListElementShape TensorListFromTensor
+        TensorListLength TensorListPushBack TensorListSetItem TensorScatterAdd TensorScatterMax TensorScatterMin
+        TensorScatterSub TensorScatterUpdate TensorStridedSliceUpdate TridiagonalMatMul TridiagonalSolve TruncateDiv
+        TruncateMod Unique UniqueV2 UniqueWithCounts UniqueWithCountsV2 Unpack UnravelIndex UpperBound Where While Xdivy
+        Xlog1py Xlogy ZerosLike Zeta
         """
 
     private static let random = """
