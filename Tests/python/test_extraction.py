@@ -259,7 +259,10 @@ def test_arguments_beyond_their_range(network):
         ({"loader_threads": 5_000}, "loader_threads is 5000"),
         ({"batch_size": 100_000}, "batch_size is 100000"),
         ({"input_tensor": "input:9999999999"}, "there is no 'input:9999999999'"),
-        ({"input_tensor": "relu1:9999999999", "size": (8, 8)}, "no selected layer is computed from the input 'relu1:9999999999'"),
+        (
+            {"input_tensor": "relu1:9999999999", "size": (8, 8)},
+            "no selected layer is computed from the input 'relu1:9999999999'",
+        ),
         ({"input_tensor": "input:1"}, "there is no 'input:1'"),
         ({"mean": np.nan}, "mean and scale must be finite"),
     ]:

@@ -46,7 +46,8 @@ _freeze
 _keras_file _saved_model
 _keras_graph
 _keras_calls
-_backend _embedding _feeds _frozen_function _layer_names _library _outcome _pillow _selection _statistics _torch_features
+_backend _embedding _feeds _frozen_function _layer_names _library _outcome _pillow _selection _statistics
+_torch_features
 _ffi _saved
 _arguments _cache _graph_writer _interrupts _layer _libpath _progress _thresholds _torch_layout
 errors
