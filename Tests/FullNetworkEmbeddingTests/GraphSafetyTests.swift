@@ -1,5 +1,7 @@
 import XCTest
 
+@testable import FNENetwork
+
 @testable import FNESupport
 
 final class GraphSafetyTests: XCTestCase {
