@@ -56,6 +56,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     fne_model_options *opening = sized(&data, &size);
     fne_model *other = NULL;
+    char text[33] = {0};
+    memcpy(text, data, size < 32 ? size : 32);
+    const char *const feeds[4] = {text, "input=1", "input", text};
+    /* Pointers must be real ones. */
+#define SET_FEEDS(options, type)                                                                                       \
+    do {                                                                                                               \
+        if (options->struct_size >= offsetof(type, feeds) + sizeof options->feeds) options->feeds = feeds;             \
+        if (options->struct_size >= offsetof(type, feed_count) + sizeof options->feed_count) options->feed_count %= 5; \
+    } while (0)
+    if (opening != NULL) SET_FEEDS(opening, fne_model_options);
     if (opening != NULL && fne_model_open_memory(data, size, opening, &other) == FNE_OK) fne_model_close(other);
 
     fne_extractor_options *options = sized(&data, &size);
@@ -79,6 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         SET(layer_count, options->layer_count % 5);
         SET(image_options, raw[9] % 2 ? NULL : images);
         SET(device, raw[10] % 2 ? NULL : selector[2]);
+        SET_FEEDS(options, fne_extractor_options);
         fne_extractor *extractor = NULL;
         if (known >= offsetof(fne_extractor_options, height) &&
             fne_extractor_open(model, options, &extractor) == FNE_OK) {
