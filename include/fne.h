@@ -725,15 +725,17 @@ FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t
  * \return FNE_OK or an error
  * \retval FNE_INVALID_ARGUMENT     also where height, width, channels or batch_size differs from the graph's own, where
  *                                  neither says the height or the width, where the input is of whole numbers and mean
- *                                  is not 0 or scale not 1, where an exact name is given twice, or where there is no
- *                                  such GPU
+ *                                  is not 0 or scale not 1, where an exact name is given twice, where a feed cannot be
+ *                                  taken or an input beside the image has no value, or where there is no such GPU
  * \retval FNE_UNKNOWN_TENSOR       there is no such input or layer (the message lists the nearest names), or no layer
  *                                  at all, or input_tensor is NULL and not exactly one placeholder can take images (the
  *                                  message lists them)
  * \retval FNE_UNSUPPORTED_TENSOR   the input is neither [n, H, W, 3] nor [n, H, W, 1], or of a type that cannot hold
  *                                  pixels, a layer is neither [n, H, W, C] nor [n, C] of real numbers, the graph works
  *                                  in the layout NCHW, or F is above 2^31 - 1
- * \retval FNE_INVALID_GRAPH        weights do not fit their shape
+ * \retval FNE_INVALID_GRAPH        the part of the graph that the layers need asks for impossible sizes, is not frozen, or
+ *                                  its weights do not fit their shape
+ * \retval FNE_UNSAFE_GRAPH         in that part, an operation is not on the list. The message names node and operation.
  * \retval FNE_BACKEND_UNAVAILABLE  as fne_backend_load()
  * \retval FNE_BACKEND_CONFLICT     as fne_backend_load()
  * \retval FNE_BACKEND_ERROR        TensorFlow refuses the graph or the device
