@@ -565,6 +565,32 @@ FNE_API fne_status fne_model_tensor_count(const fne_model *model, uint64_t *coun
  * \since 2.0 */
 FNE_API fne_status fne_model_tensor_info(const fne_model *model, uint64_t index, fne_tensor_info *info);
 
+/** The largest rank that fne_model_shapes() gives. */
+#define FNE_SHAPE_RANK 8
+
+/** Gives the shapes of the model's tensors for an image size. They follow from the graph, without TensorFlow.
+ *
+ * \param[in] model         the model
+ * \param[in] input_tensor  the tensor that images are fed to, with or without "import/" and ":0". NULL: the graph's only
+ *                          float32 placeholder.
+ * \param[in] height        of the images in pixels, 1 to 16384. 0: as the graph's placeholder says.
+ * \param[in] width         as height
+ * \param[out] ranks        receives for each tensor of the table its rank. It is -1 where the shape does not follow
+ *                          from the graph, where the first dimension does not grow with the number of images, and
+ *                          where there are more than FNE_SHAPE_RANK dimensions.
+ * \param[out] dimensions   receives [tensors, FNE_SHAPE_RANK]: for each tensor its dimensions, and then zeros. The first
+ *                          dimension is counted per image: 1 stands for n, and 16 for 16 n.
+ * \param[in] capacity      the number of tensors that ranks and dimensions hold, at least fne_model_tensor_count()
+ * \return FNE_OK or an error
+ * \retval FNE_INVALID_ARGUMENT    also where a size is not known, or differs from the graph's own
+ * \retval FNE_UNKNOWN_TENSOR      there is no such input, or more than one could be meant
+ * \retval FNE_UNSUPPORTED_TENSOR  images cannot be fed to the input
+ * \retval FNE_INVALID_GRAPH       a tensor is too large
+ * \retval FNE_BUFFER_TOO_SMALL    the capacity is too small. Nothing is written.
+ * \since 2.0 */
+FNE_API fne_status fne_model_shapes(const fne_model *model, const char *input_tensor, uint32_t height, uint32_t width,
+                                    int32_t *ranks, int64_t *dimensions, uint64_t capacity);
+
 /** Selects layers from a list of names, such as those of a job, by the selectors that fne_extractor_options::layers
  * takes.
  *
@@ -622,6 +648,11 @@ typedef struct fne_extractor fne_extractor;
  * FNE_INVALID_ARGUMENT on processors without AVX-512. */
 #define FNE_PRECISION_BFLOAT16 1
 
+#define FNE_TOKENS_MEAN 0           /**< the mean of all tokens */
+#define FNE_TOKENS_FIRST 1          /**< the first token, which often is a class token */
+#define FNE_TOKENS_REST 2           /**< the mean of the tokens after the first prefix_tokens */
+#define FNE_TOKENS_FIRST_AND_REST 3 /**< the first token, then the mean of FNE_TOKENS_REST: twice the features */
+
 /** How images become rows. */
 typedef struct fne_extractor_options {
     uint64_t struct_size;      /**< set by fne_extractor_options_init() */
@@ -671,6 +702,11 @@ typedef struct fne_extractor_options {
                                     A call for a single frame then costs as much as a whole batch, which is about four
                                     times as much with the default batch_size of 4. Set batch_size to 1 for single
                                     frames. 0 (default): batches may be shorter. */
+    int32_t token_pooling;     /**< what is taken of a layer [n, tokens, C]: FNE_TOKENS_MEAN (default) to
+                                    FNE_TOKENS_FIRST_AND_REST. Other layers do not depend on it. */
+    uint32_t prefix_tokens;    /**< tokens that stand before the image's own, such as class and register tokens, at most
+                                    65536. FNE_TOKENS_REST and FNE_TOKENS_FIRST_AND_REST leave them out of the mean.
+                                    0: 1. */
 } fne_extractor_options;
 
 /** Fills a struct with the defaults.
@@ -681,7 +717,14 @@ FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t
 
 /** Imports the model's graph into TensorFlow, and loads TensorFlow if it is not loaded yet. Pooling and concatenation
  * are added to the graph, so that one run for a batch gives one float32 [n, F] matrix. A tensor [n, H, W, C] is
- * averaged over H and W. A tensor [n, C] is taken as it is.
+ * averaged over H and W. A tensor [n, C] is taken as it is. Of a tensor [n, tokens, C], token_pooling says what is
+ * taken. Other tensors [n, .., C] are averaged over all axes in between.
+ *
+ * A layer may have several rows per image, as [n * tokens, C] and [n * windows, tokens, C] do in transformers. The
+ * features of an image are the mean of its rows. Rows of [n * tokens, C] are tokens, for which token_pooling holds.
+ * Windows have none. Where the graph does not show that a layer has one row per image, this function runs the network
+ * on a few images of noise. It must find that the rows of an image follow each other, and do not depend on the other
+ * images.
  *
  * \param[in] model       the model, which may be closed afterwards
  * \param[in] options     NULL stands for the defaults. What it points to is copied.
@@ -727,7 +770,8 @@ typedef struct fne_layer_info {
     uint64_t struct_size;   /**< set by fne_layer_info_init() */
     const char *name;       /**< the layer's tensor. The string lives until the extractor is closed. */
     int32_t kind;           /**< FNE_KIND_OTHER to FNE_KIND_INPUT */
-    int32_t rank;           /**< 4: averaged over height and width. 2: taken as it is. */
+    int32_t rank;           /**< the tensor's. 2: taken as it is. 3: as token_pooling says. 4: averaged over height and
+                                 width. */
     uint64_t first_feature; /**< the layer's columns are first_feature to first_feature + feature_count - 1 */
     uint64_t feature_count; /**< the number of the layer's columns */
 } fne_layer_info;

@@ -18,6 +18,8 @@ package struct EngineOptions: Sendable {
     package var precision = Precision.float32
     /// With bfloat16, how many first layers stay float32.
     package var float32Layers: Int?
+    /// What is taken of layers of tokens.
+    package var tokens = Tokens()
 
     /// All choices are left to the engine, in float32.
     package init() {}
@@ -71,8 +73,8 @@ package enum EngineFactory {
         _ options: EngineOptions
     ) throws -> PreparedNetwork {
         try model.checkLayout()
-        try model.checkShapes(input: input, layers: selected, height: height, width: width)
+        let shapes = try model.checkShapes(input: input, layers: selected, height: height, width: width)
         return try TensorFlowEngine.open(
-            model, input: input, layers: selected, height: height, width: width, options)
+            model, input: input, layers: selected, shapes: shapes, height: height, width: width, options)
     }
 }

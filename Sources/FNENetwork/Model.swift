@@ -89,12 +89,7 @@ public final class Model: @unchecked Sendable {
             let isOutput = layer?.output == number
             let placeholder = node.isAny(.placeholder) ? node.shape("shape") : nil
             let kind = layer?.kind ?? (node.isAny(.placeholder) ? .input : .other)
-            let rank: Int? =
-                switch layer?.kind {
-                case .convolution, .depthwise: node.operation == "Conv3D" ? 5 : 4
-                case .dense: 2
-                default: placeholder?.count
-                }
+            let rank = layer.map { isOutput ? $0.rank : analysis.operationRank($0.operation) } ?? placeholder?.count
             let channels = layer?.channels ?? placeholder?.last.flatMap { $0 > 0 ? $0 : nil }
             return Tensor(
                 name: node.name, operation: node.operation, kind: kind, rank: rank, channels: channels,
@@ -186,18 +181,6 @@ public final class Model: @unchecked Sendable {
                 "node '\(node.name)' works in the layout \(layout), but layers must be [n, height, width, channels]. "
                     + "Convert the network to NHWC")
         }
-    }
-
-    /// Checks that no tensor that the selected layers need is known to be too large.
-    ///
-    /// - Throws: `.invalidGraph`, with the name of the node.
-    package func checkShapes(
-        input: Input, layers selected: [LayerSelection.Selected], height: Int, width: Int
-    ) throws {
-        let roots = selected.map(\.name.node) + [input.name.node]
-        try TensorShapes.check(
-            graph, topology, needed: topology.ancestors(of: Set(roots.compactMap { graph.index[$0] })),
-            input: input.name, image: [input.batch ?? 1, height, width, 3])
     }
 
     /// The node of a tensor. The error for a missing one lists the nearest names.

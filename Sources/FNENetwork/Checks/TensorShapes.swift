@@ -44,21 +44,26 @@ struct TensorShapes {
     ///   - needed: the nodes that run
     ///   - input: the tensor that images are fed to
     ///   - image: its shape for one image, or for the only batch size that the graph takes
+    ///   - images: how many images are followed at once. The limits are for one.
+    /// - Returns: the outputs of each node, by the nodes' numbers.
     /// - Throws: `.invalidGraph`, with the name of the node.
+    @discardableResult
     static func check(
-        _ graph: GraphDefinition, _ topology: GraphTopology, needed: Set<Int>, input: TensorName, image: [Int]
-    ) throws {
-        var shapes = TensorShapes(graph, image: image)
-        let fed = input.output == 0 ? graph.index[input.node].map { ($0, Tensor(shape: image)) } : nil
-        try shapes.follow(graph.nodes, topology.order.filter(needed.contains), of: "", fed: fed) {
+        _ graph: GraphDefinition, _ topology: GraphTopology, needed: Set<Int>, input: TensorName, image: [Int],
+        images: Int = 1
+    ) throws -> [Outputs] {
+        var shapes = TensorShapes(graph, image: image, images: images)
+        let batch = [saturating(image[0], images)] + image.dropFirst()
+        let fed = input.output == 0 ? graph.index[input.node].map { ($0, Tensor(shape: batch)) } : nil
+        return try shapes.follow(graph.nodes, topology.order.filter(needed.contains), of: "", fed: fed) {
             graph.index[$0.name]
         }
     }
 
-    private init(_ graph: GraphDefinition, image: [Int]) {
+    private init(_ graph: GraphDefinition, image: [Int], images: Int) {
         self.graph = graph
         functions = Dictionary(graph.functions.map { ($0.name, $0) }) { first, _ in first }
-        limit = max(Self.leastLimit, saturating(product(image), Self.elementsPerNumber))
+        limit = saturating(max(Self.leastLimit, saturating(product(image), Self.elementsPerNumber)), images)
     }
 
     /// Follows the shapes through the nodes of the graph or of a function.
@@ -69,7 +74,6 @@ struct TensorShapes {
     ///   - arguments: the tensors that a function is called with, by their names
     ///   - number: the number of the node that an input reads
     /// - Returns: the outputs of each node.
-    @discardableResult
     private mutating func follow(
         _ nodes: [GraphDefinition.Node], _ order: [Int], of function: String, fed: (Int, Tensor)? = nil,
         arguments: [String: Tensor] = [:], number: (GraphDefinition.Input) -> Int?

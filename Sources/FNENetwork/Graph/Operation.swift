@@ -123,6 +123,7 @@ struct Operation: Sendable {
         ("BatchMatMul", Operation(.computes, layer: .dense)),
         ("BatchMatMulV2", Operation(.computes, layer: .dense)),
         ("BatchMatMulV3", Operation(.computes, layer: .dense)),
+        ("Einsum", Operation(.computes, layer: .dense)),
 
         // Inputs and constants.
         ("Placeholder", Operation([.computes, .placeholder])),
@@ -244,14 +245,14 @@ struct Operation: Sendable {
     private static let computing = """
         Acos Acosh All Angle Any ArgMin Asin Asinh Assert Atan Atan2 Atanh AvgPool3D Bitcast BroadcastArgs Bucketize
         Ceil Complex ComplexAbs Concat ConcatOffset Const ControlTrigger Conv Conv2DBackpropInputV2 Cos Cosh Cross
-        Cumprod Cumsum DepthToSpace Dequantize Diag DiagPart Dilation2D DivNoNan Einsum Enter Equal Erfinv Exit
+        Cumprod Cumsum DepthToSpace Dequantize Diag DiagPart Dilation2D DivNoNan Enter Equal Erfinv Exit
         Floor FloorDiv FloorMod Gather GatherNd GatherV2 If Imag InTopK Invert InvertPermutation IsFinite IsInf
         IsNan L2Loss LeftShift Lgamma Log LogicalAnd LogicalNot LogicalOr LoopCond LowerBound MatrixBandPart
         MatrixDiag MatrixDiagPart MatrixDiagPartV2 MatrixDiagPartV3 MatrixSetDiag MatrixTranspose Max MaxPool3D
         MaxPoolV2 MaxPoolWithArgmax Merge Min Mod MulNoNan NextIteration NonMaxSuppression NonMaxSuppressionV2
         NonMaxSuppressionV3 NonMaxSuppressionV4 NonMaxSuppressionV5 NoOp NotEqual OnesLike ParallelConcat
         PartitionedCall Polygamma Prod QuantizeAndDequantize Rank Real Reciprocal Reverse ReverseSequence ReverseV2
-        RGBToHSV RightShift Rint Round Rsqrt Shape ShapeN Sin Sinh Size SpaceToDepth Split SplitV SquaredDifference
+        RGBToHSV RightShift Rint Roll Round Rsqrt Shape ShapeN Sin Sinh Size SpaceToDepth Split SplitV SquaredDifference
         StatefulPartitionedCall StatelessIf StatelessWhile Sum Switch Tan TensorScatterUpdate TruncateDiv
         TruncateMod Unpack UpperBound Where Xdivy Xlogy ZerosLike Zeta
         """

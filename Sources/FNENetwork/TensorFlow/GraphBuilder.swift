@@ -10,39 +10,106 @@ struct GraphBuilder {
 
     // MARK: Parts of the network
 
-    /// Adds the pooling of a layer. A map is averaged over height and width. A tensor of rank 2 stays as it is.
+    /// Checks that the values of a tensor are numbers that become features.
     ///
-    /// - Parameters:
-    ///   - layer: the layer's name, for messages
-    ///   - number: the layer's place in the row
-    /// - Returns: the tensor [n, C], the layer's rank and C, its number of channels.
+    /// - Parameter layer: its name, for the message
     /// - Throws: `.unsupportedTensor`.
-    func pooled(_ tensor: TF_Output, layer: String, number: Int) throws -> (TF_Output, rank: Int, channels: Int) {
+    func checkType(_ tensor: TF_Output, layer: String) throws {
         let type = library.api.OperationOutputType(tensor)
         guard type == CTF_FLOAT || type == CTF_BFLOAT16 else {
             throw FNEError(.unsupportedTensor, "the tensor '\(layer)' is not float32. Name a float32 tensor")
         }
-        guard let shape = try inferredShape(of: tensor) else {
-            throw FNEError(.unsupportedTensor, "the rank of the tensor '\(layer)' is unknown; it must be 2 or 4")
-        }
-        guard shape.count == 2 || shape.count == 4, let channels = shape.last,
-            channels > 0, channels <= Int64(Int32.max)
-        else {
-            throw FNEError(
-                .unsupportedTensor,
-                "the tensor '\(layer)' has shape \(describe(shape.map(Int.init))); it must be "
-                    + "[n, height, width, channels] or [n, features] with a known last dimension")
-        }
+    }
+
+    /// Adds the pooling of a layer, which `Pooling` describes.
+    ///
+    /// - Parameter number: the layer's place in the row
+    /// - Returns: the tensor [n, features].
+    /// - Throws: `.unsupportedTensor`.
+    func pooled(_ tensor: TF_Output, _ pooling: Pooling, number: Int) throws -> TF_Output {
+        try checkType(tensor, layer: pooling.layer)
         let name = "fne/pool\(number)"
-        guard shape.count == 4 else { return (try asFloat(tensor, name + "/float32"), 2, Int(channels)) }
-        if usesOwnOperations {
-            return (
-                try operation("FneMapMean", name, [tensor]) { library.api.SetAttrType($0, "T", type) }, 4, Int(channels)
-            )
+        let shape = pooling.shape
+        var tensor = tensor
+        if pooling.featureAxes > 1 { tensor = try reshaped(tensor, [-1] + shape.dropFirst(), name + "/flat") }
+        if shape.count > 2 {
+            tensor = pooling.isTokens ? try tokens(tensor, pooling, name) : try mean(tensor, rank: shape.count, name)
         }
-        let map = try asFloat(tensor, name + "/float32")
-        let axes = try constant([1, 2], name: name + "/axes")
-        return (try operation("Mean", name, [map, axes]) { setFloat($0, "T") }, 4, Int(channels))
+        if pooling.rows > 1 {
+            let rows = try reshaped(tensor, [-1, pooling.rows, pooling.channels], name + "/rows")
+            let isTokens = shape.count == 2
+            tensor = isTokens ? try tokens(rows, pooling, name + "/image") : try mean(rows, rank: 3, name + "/image")
+        }
+        return try asFloat(tensor, name + "/float32")
+    }
+
+    /// The features of a tensor [n, tokens, C].
+    private func tokens(_ tensor: TF_Output, _ pooling: Pooling, _ name: String) throws -> TF_Output {
+        switch pooling.tokens.pooling {
+        case .mean: try mean(tensor, rank: 3, name)
+        case .first: try first(tensor, name)
+        case .rest: try mean(rest(tensor, pooling.tokens.prefix, name), rank: 3, name)
+        case .firstAndRest:
+            try concatenated(
+                [first(tensor, name), mean(rest(tensor, pooling.tokens.prefix, name), rank: 3, name)],
+                name + "/first_and_rest")
+        }
+    }
+
+    /// The first token as float32 [n, C].
+    private func first(_ tensor: TF_Output, _ name: String) throws -> TF_Output {
+        let places = try (constant(0, name: name + "/token"), constant(1, name: name + "/token_axis"))
+        let type = library.api.OperationOutputType(tensor)
+        let token = try operation("GatherV2", name + "/first", [tensor, places.0, places.1]) {
+            library.api.SetAttrType($0, "Tparams", type)
+            library.api.SetAttrType($0, "Tindices", Int32(CTF_INT32))
+            library.api.SetAttrType($0, "Taxis", Int32(CTF_INT32))
+        }
+        return try asFloat(token, name + "/first/float32")
+    }
+
+    /// The tokens after the first few.
+    private func rest(_ tensor: TF_Output, _ prefix: Int, _ name: String) throws -> TF_Output {
+        let begin = try constant([0, Int32(clamping: prefix), 0], name: name + "/begin")
+        let size = try constant([-1, -1, -1], name: name + "/size")
+        let type = library.api.OperationOutputType(tensor)
+        return try operation("Slice", name + "/rest", [tensor, begin, size]) {
+            library.api.SetAttrType($0, "T", type)
+            library.api.SetAttrType($0, "Index", Int32(CTF_INT32))
+        }
+    }
+
+    /// The mean over all axes but the first and the last, float32 [n, C].
+    ///
+    /// - Parameter rank: at least 3
+    private func mean(_ tensor: TF_Output, rank: Int, _ name: String) throws -> TF_Output {
+        let type = library.api.OperationOutputType(tensor)
+        if usesOwnOperations, rank <= 4 {
+            let map = rank == 4 ? tensor : try expanded(tensor, name + "/map")
+            return try operation("FneMapMean", name, [map]) { library.api.SetAttrType($0, "T", type) }
+        }
+        let map = try asFloat(tensor, name + "/mean/float32")
+        let axes = try constant((1..<Int32(clamping: rank - 1)).map { $0 }, name: name + "/axes")
+        return try operation("Mean", name, [map, axes]) { setFloat($0, "T") }
+    }
+
+    /// A tensor [n, tokens, C] as a map [n, 1, tokens, C].
+    private func expanded(_ tensor: TF_Output, _ name: String) throws -> TF_Output {
+        let axis = try constant(1, name: name + "/axis")
+        let type = library.api.OperationOutputType(tensor)
+        return try operation("ExpandDims", name, [tensor, axis]) { library.api.SetAttrType($0, "T", type) }
+    }
+
+    private func reshaped(_ tensor: TF_Output, _ shape: [Int], _ name: String) throws -> TF_Output {
+        let shape = try constant(shape.map { Int32(clamping: $0) }, name: name + "/shape")
+        let type = library.api.OperationOutputType(tensor)
+        return try operation("Reshape", name, [tensor, shape]) { library.api.SetAttrType($0, "T", type) }
+    }
+
+    /// Adds the shape of a tensor, int32 [rank].
+    func shape(of tensor: TF_Output, _ name: String) throws -> TF_Output {
+        let type = library.api.OperationOutputType(tensor)
+        return try operation("Shape", name, [tensor]) { library.api.SetAttrType($0, "T", type) }
     }
 
     /// Adds the difference a - b of [n, C] and [C].
@@ -60,12 +127,12 @@ struct GraphBuilder {
     }
 
     /// Joins the layers' tensors [n, C] into the rows [n, F].
-    func concatenated(_ parts: [TF_Output]) throws -> TF_Output {
+    func concatenated(_ parts: [TF_Output], _ name: String = "fne/features") throws -> TF_Output {
         if parts.count == 1, let only = parts.first { // the layer may be the fed input, which cannot be fetched
-            return try operation("Identity", "fne/features", [only]) { setFloat($0, "T") }
+            return try operation("Identity", name, [only]) { setFloat($0, "T") }
         }
-        let axis = try constant(1, name: "fne/axis")
-        return try operation("ConcatV2", "fne/features") { description in
+        let axis = try constant(1, name: name + "/axis")
+        return try operation("ConcatV2", name) { description in
             library.api.AddInputList(description, parts, Int32(parts.count))
             library.api.AddInput(description, axis)
             setFloat(description, "T")
@@ -92,15 +159,6 @@ struct GraphBuilder {
                 .unknownTensor, "the operation '\(name.node)' has \(count) outputs; there is no '\(name.text)'")
         }
         return TF_Output(oper: found, index: Int32(name.output))
-    }
-
-    /// The shape that TensorFlow infers; nil where the rank is unknown. -1 stands for an unknown dimension.
-    private func inferredShape(of tensor: TF_Output) throws -> [Int64]? {
-        let rank = try library.checked("asking for a rank") { library.api.GraphGetTensorNumDims(graph, tensor, $0) }
-        guard rank >= 0 else { return nil }
-        var shape = [Int64](repeating: -1, count: Int(rank))
-        try library.checked("asking for a shape") { library.api.GraphGetTensorShape(graph, tensor, &shape, rank, $0) }
-        return shape
     }
 
     // MARK: Operations
