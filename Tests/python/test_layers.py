@@ -309,12 +309,11 @@ def test_thousands_of_layers_take_no_time():
 def test_wrong_rank_and_type():
     graph = graph_of(
         lambda x: (
-            tf.reshape(x, [-1, 4, 48], name="rank3"),
             tf.cast(x, tf.float16, name="half"),
             tf.reshape(x, tf.cast(tf.reduce_sum(x, name="s"), tf.int32)[None], name="unknown"),
         )
     )
-    for name, reason in [("rank3", r"has shape \[\?, 4, 48\]"), ("half", "not float32"), ("s", r"has shape \[\]")]:
+    for name, reason in [("half", "not float32"), ("s", r"'s' cannot be told apart.* \[\] for 1 image, and \[\] for 3")]:
         with pytest.raises(fne.TensorError, match=reason):
             fne.Extractor(graph, layers=[name])
     with pytest.raises(fne.UnknownTensorError, match="has 1 outputs"):

@@ -325,7 +325,7 @@ def test_jobs_record_the_pooling(vit, photographs, tmp_path):
     assert job.manifest["settings"]["token_pooling"] == "first+rest"
     assert job.manifest["settings"]["prefix_tokens"] == 2
     with job.extractor(vit) as extractor:
-        np.testing.assert_array_equal(extractor.extract(paths).features, job.features)
+        np.testing.assert_array_equal(extractor.extract(paths).features, job.features())
     with pytest.raises(fne.JobMismatchError, match="token_pooling"):
         fne.embed_dataset(paths, vit, tmp_path / "job", layers=["up_a", "up_b"])
     job = fne.embed_dataset(paths, vit, tmp_path / "means", layers=["up_a"])
