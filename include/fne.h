@@ -571,15 +571,15 @@ FNE_API fne_status fne_model_tensor_info(const fne_model *model, uint64_t index,
 /** Gives the shapes of the model's tensors for an image size. They follow from the graph, without TensorFlow.
  *
  * \param[in] model         the model
- * \param[in] input_tensor  the tensor that images are fed to, with or without "import/" and ":0". NULL: the graph's only
- *                          float32 placeholder.
+ * \param[in] input_tensor  the tensor that images are fed to, with or without "import/" and ":0". NULL: the graph's
+ *                          only float32 placeholder.
  * \param[in] height        of the images in pixels, 1 to 16384. 0: as the graph's placeholder says.
  * \param[in] width         as height
  * \param[out] ranks        receives for each tensor of the table its rank. It is -1 where the shape does not follow
  *                          from the graph, where the first dimension does not grow with the number of images, and
  *                          where there are more than FNE_SHAPE_RANK dimensions.
- * \param[out] dimensions   receives [tensors, FNE_SHAPE_RANK]: for each tensor its dimensions, and then zeros. The first
- *                          dimension is counted per image: 1 stands for n, and 16 for 16 n.
+ * \param[out] dimensions   receives [tensors, FNE_SHAPE_RANK]: for each tensor its dimensions, and then zeros. The
+ *                          first dimension is counted per image: 1 stands for n, and 16 for 16 n.
  * \param[in] capacity      the number of tensors that ranks and dimensions hold, at least fne_model_tensor_count()
  * \return FNE_OK or an error
  * \retval FNE_INVALID_ARGUMENT    also where a size is not known, or differs from the graph's own

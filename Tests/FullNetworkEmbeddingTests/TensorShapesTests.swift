@@ -24,7 +24,8 @@ final class TensorShapesTests: XCTestCase {
 
         func check(_ layer: String, height: Int = 32, width: Int = 32) throws {
             let model = try graph.model(allowUnsafe: true)
-            let selected = LayerSelection.Selected(name: TensorName(node: layer, output: 0), kind: .other, channels: nil)
+            let selected = LayerSelection.Selected(
+                name: TensorName(node: layer, output: 0), kind: .other, channels: nil)
             _ = try model.checkShapes(
                 input: model.input(named: "input"), layers: [selected], height: height, width: width)
         }

@@ -313,7 +313,10 @@ def test_wrong_rank_and_type():
             tf.reshape(x, tf.cast(tf.reduce_sum(x, name="s"), tf.int32)[None], name="unknown"),
         )
     )
-    for name, reason in [("half", "not float32"), ("s", r"'s' cannot be told apart.* \[\] for 1 image, and \[\] for 3")]:
+    for name, reason in [
+        ("half", "not float32"),
+        ("s", r"'s' cannot be told apart.* \[\] for 1 image, and \[\] for 3"),
+    ]:
         with pytest.raises(fne.TensorError, match=reason):
             fne.Extractor(graph, layers=[name])
     with pytest.raises(fne.UnknownTensorError, match="has 1 outputs"):

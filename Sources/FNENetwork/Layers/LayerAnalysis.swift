@@ -1,10 +1,10 @@
 /// Finds the layers of a network from the structure of its graph.
 ///
-/// A layer is a convolution, a depthwise convolution, or a matrix product with a constant, Einsum included. Its output is the tensor
-/// after the bias, the normalization and the activation that follow it. To find it, the analysis walks from the
-/// operation along the graph. It goes on while the tensor has a single reader that scales or shifts by constants,
-/// normalizes, or is an activation. The walk ends after the first activation. It ends before a residual sum, a
-/// concatenation or a second reader.
+/// A layer is a convolution, a depthwise convolution, or a matrix product with a constant, Einsum included. Its output
+/// is the tensor after the bias, the normalization and the activation that follow it. To find it, the analysis walks
+/// from the operation along the graph. It goes on while the tensor has a single reader that scales or shifts by
+/// constants, normalizes, or is an activation. The walk ends after the first activation. It ends before a residual sum,
+/// a concatenation or a second reader.
 ///
 /// A layer is a classifier's output when no further layer can be reached from it, and a softmax follows it or it is a
 /// score. A score is a dense layer without an activation, or a 1x1 convolution, without one, of a map that was averaged

@@ -13,7 +13,9 @@ extension Model {
     ) throws -> [LayerShape?] {
         let roots = selected.map(\.name.node) + [input.name.node]
         let needed = topology.ancestors(of: Set(roots.compactMap { graph.index[$0] }))
-        let shape = try follow(needed, input, height: height, width: width)
+        let shape = try follow(needed, input, height: height, width: width) { one in
+            selected.allSatisfy { one($0.name)?.first == 1 }
+        }
         return selected.map { shape($0.name) }
     }
 
@@ -29,12 +31,15 @@ extension Model {
         try Reserve.prepare(structureSize * Self.reservePerByte)
         let input = try input(named: name)
         let size = try input.size(height: height, width: width)
-        let shape = try follow(Set(graph.nodes.indices), input, height: size.height, width: size.width)
+        let all = Set(graph.nodes.indices)
+        let shape = try follow(all, input, height: size.height, width: size.width) { _ in false }
         return tensors.map { shape(TensorName(node: $0.name, output: 0)) }
     }
 
+    /// - Parameter isEnough: whether the shapes for one image say what is asked. Ordinary networks have one row per
+    ///   image in each layer, so that shapes need not be followed for several images too.
     private func follow(
-        _ needed: Set<Int>, _ input: Input, height: Int, width: Int
+        _ needed: Set<Int>, _ input: Input, height: Int, width: Int, isEnough: ((TensorName) -> [Int]?) -> Bool
     ) throws -> (TensorName) -> LayerShape? {
         func follow(_ images: Int) throws -> (TensorName) -> [Int]? {
             let outputs = try TensorShapes.check(
@@ -49,6 +54,7 @@ extension Model {
         if let batch = input.batch {
             return { name in one(name).flatMap { LayerShape($0, of: batch, and: $0, of: batch) } }
         }
+        if isEnough(one) { return { name in one(name).flatMap(LayerShape.init(dimensions:)) } }
         let several = try follow(Self.severalImages)
         return { name in
             guard let shape = one(name), let further = several(name) else { return nil }

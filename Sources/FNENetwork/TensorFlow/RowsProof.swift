@@ -98,8 +98,8 @@ struct RowsProof {
     private static func inseparable(_ layer: LayerSelection.Selected, _ why: String) -> FNEError {
         FNEError(
             .unsupportedTensor,
-            "the rows of the layer '\(layer.name.text)' cannot be told apart by image: \(why). Its first dimension must "
-                + "be the images', or an image's rows must follow each other. Leave the layer out")
+            "the rows of the layer '\(layer.name.text)' cannot be told apart by image: \(why). Its first dimension "
+                + "must be the images', or an image's rows must follow each other. Leave the layer out")
     }
 
     // MARK: Order

@@ -148,9 +148,7 @@ class Model:
         name = None if input_tensor is None else _ffi.text(input_tensor)
         given = ranks.ctypes.data, dimensions.ctypes.data, count
         check(lib.fne_model_shapes(self._handle(), name, height, width, *given))
-        return [
-            tuple(row[:rank].tolist()) if rank >= 0 else None for rank, row in zip(ranks, dimensions, strict=True)
-        ]
+        return [tuple(row[:rank].tolist()) if rank >= 0 else None for rank, row in zip(ranks, dimensions, strict=True)]
 
     def sha256(self) -> str:
         """The SHA-256 of the GraphDef's bytes. A job's manifest holds it too."""

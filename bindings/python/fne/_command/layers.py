@@ -41,7 +41,7 @@ def run(given: argparse.Namespace) -> None:
     shapes = _shapes(model, given)
     listed = [
         (tensor, shape)
-        for tensor, shape in zip(model.tensors(), shapes or repeat(None))
+        for tensor, shape in zip(model.tensors(), shapes or repeat(None), strict=False)
         if given.all or tensor.is_default or tensor.is_classifier or tensor.is_classifier_input
     ]
     tensors = [tensor for tensor, _ in listed]
@@ -54,9 +54,7 @@ def run(given: argparse.Namespace) -> None:
     say(f"{'name':{width}}  {'kind':11}  {'shape':18}  {'features':>8}  default")
     for tensor, shape in chosen:
         name, features = printable(tensor.name), _features(tensor, shape) or "?"
-        say(
-            f"{name:{width}}  {tensor.kind:11}  {_shape(tensor, shape):18}  {features:>8}  {_role(tensor)}".rstrip()
-        )
+        say(f"{name:{width}}  {tensor.kind:11}  {_shape(tensor, shape):18}  {features:>8}  {_role(tensor)}".rstrip())
     taken = [_features(tensor, shape) for tensor, shape in chosen if tensor.is_default]
     say(f"{len(taken)} default layers, {sum(taken)} features")
     if shapes is None:
