@@ -159,8 +159,14 @@ struct RowsProof {
         return try batch.withNumbers(of: Float.self) { values in
             for (place, image) in images.enumerated() { fill(values + place * size, size, image) }
             var results: [Result] = []
-            try session.run(values, images.count, fetching: outputs) { fetched in
-                results = try fetched.compactMap(read)
+            do {
+                try session.run(values, images.count, fetching: outputs) { results = try $0.compactMap(read) }
+            } catch let error as FNEError where error.status == .backendError {
+                throw FNEError(
+                    .backendError,
+                    "\(error.message). It ran \(images.count) image\(images.count == 1 ? "" : "s") to find out which "
+                        + "rows of '\(layers[0].name.text)' belong to an image. If the graph takes batches of one size "
+                        + "alone, pass it as batch_size, with pad_batches")
             }
             guard results.count == outputs.count else {
                 throw FNEError(.backendError, "TensorFlow returned other tensors than the layers")
