@@ -110,15 +110,8 @@ private struct SwitchFolding {
         draft.redirect(TensorName(node: name, output: 0), to: inputs[place])
         draft.wait(for: [inputs[place].node], insteadOf: name)
         // The second output tells which input was taken.
-        let chosen = draft.free(name + "/value_index")
-        let content = withUnsafeBytes(of: Int32(place).littleEndian) { Array($0) }
-        try draft.add(
-            chosen, operation: "Const", inputs: [],
-            attributes: [
-                "dtype": AttributeValue.type(.int32),
-                "value": AttributeValue.tensor(type: .int32, shape: [], content: content),
-            ], before: number)
-        draft.redirect(TensorName(node: name, output: 1), to: TensorName(node: chosen, output: 0))
+        let chosen = try draft.add(integers: [place], shape: [], named: name + "/value_index", before: number)
+        draft.redirect(TensorName(node: name, output: 1), to: chosen)
         draft.drop(number)
     }
 }

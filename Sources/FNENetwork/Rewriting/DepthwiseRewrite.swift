@@ -46,19 +46,13 @@ enum DepthwiseRewrite {
         let inputs = model.topology.inputs[number]
         guard let data = shape(0, node, inputs, outputs), let weights = shape(1, node, inputs, outputs) else { return }
         let shape = [weights[0], weights[1], data[3], weights[3] / data[3]]
-        let content = shape.flatMap { size in withUnsafeBytes(of: Int32(clamping: size).littleEndian, Array.init) }
         let type = AttributeValue.type(node.type("T") ?? .float32)
-        let sizes = draft.free("fne/depthwise/\(node.name)/shape")
-        try draft.add(
-            sizes, operation: "Const", inputs: [],
-            attributes: [
-                "dtype": AttributeValue.type(.int32),
-                "value": AttributeValue.tensor(type: .int32, shape: [shape.count], content: content),
-            ], before: number)
+        let sizes = try draft.add(
+            integers: shape, shape: [shape.count], named: "fne/depthwise/\(node.name)/shape", before: number)
         let filters = draft.free("fne/depthwise/\(node.name)/weights")
         try draft.add(
             filters, operation: "Reshape",
-            inputs: [node.dataInputs[1], GraphDefinition.Input(TensorName(node: sizes, output: 0))],
+            inputs: [node.dataInputs[1], GraphDefinition.Input(sizes)],
             attributes: ["T": type, "Tshape": AttributeValue.type(.int32)], before: number)
         var attributes = try draft.given(by: number, nil)
         for name in attributes.keys where !["T", "strides", "padding", "data_format", "dilations"].contains(name) {

@@ -154,6 +154,22 @@ struct GraphDraft {
         try add(node, named: name, inputs: inputs, attributes: given, inPlaceOf: place)
     }
 
+    /// Adds a constant of int32 that stands in the file where another node stands.
+    ///
+    /// - Parameter shape: [] for a scalar, else the vector's size
+    /// - Returns: the constant's tensor. Its name differs from the wanted one where the graph has a node of that name.
+    mutating func add(
+        integers: [Int], shape: [Int], named name: String, before place: Int
+    ) throws -> TensorName {
+        let free = free(name)
+        let content = integers.flatMap { withUnsafeBytes(of: Int32(clamping: $0).littleEndian, Array.init) }
+        let value = AttributeValue.tensor(type: .int32, shape: shape, content: content)
+        try add(
+            free, operation: "Const", inputs: [], attributes: ["dtype": AttributeValue.type(.int32), "value": value],
+            before: place)
+        return TensorName(node: free, output: 0)
+    }
+
     /// The name itself, or one like it that no node has.
     func free(_ name: String) -> String {
         var free = name
