@@ -733,9 +733,10 @@ FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t
  * \retval FNE_UNSUPPORTED_TENSOR   the input is neither [n, H, W, 3] nor [n, H, W, 1], or of a type that cannot hold
  *                                  pixels, a layer is neither [n, H, W, C] nor [n, C] of real numbers, the graph works
  *                                  in the layout NCHW, or F is above 2^31 - 1
- * \retval FNE_INVALID_GRAPH        the part of the graph that the layers need asks for impossible sizes, is not frozen, or
- *                                  its weights do not fit their shape
- * \retval FNE_UNSAFE_GRAPH         in that part, an operation is not on the list. The message names node and operation.
+ * \retval FNE_INVALID_GRAPH        the part of the graph that the layers need asks for impossible sizes, is not frozen,
+ *                                  or its weights do not fit their shape
+ * \retval FNE_UNSAFE_GRAPH         in that part an operation is not on the list. The message names the node and the
+ *                                  operation.
  * \retval FNE_BACKEND_UNAVAILABLE  as fne_backend_load()
  * \retval FNE_BACKEND_CONFLICT     as fne_backend_load()
  * \retval FNE_BACKEND_ERROR        TensorFlow refuses the graph or the device
