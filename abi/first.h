@@ -169,6 +169,11 @@ FNE_API fne_status fne_model_note_count(const fne_model *model, uint64_t *count)
 
 FNE_API fne_status fne_model_note(const fne_model *model, uint64_t index, const char **note);
 
+#define FNE_SHAPE_RANK 8
+
+FNE_API fne_status fne_model_shapes(const fne_model *model, const char *input_tensor, uint32_t height, uint32_t width,
+                                    int32_t *ranks, int64_t *dimensions, uint64_t capacity);
+
 FNE_API fne_status fne_select_layers(const char *const *selectors, uint64_t selector_count, const char *const *names,
                                      const uint8_t *is_default, uint64_t name_count, uint64_t *indices,
                                      uint64_t capacity, uint64_t *count);
@@ -187,6 +192,11 @@ typedef struct fne_extractor fne_extractor;
 #define FNE_PRECISION_FLOAT32 0
 
 #define FNE_PRECISION_BFLOAT16 1
+
+#define FNE_TOKENS_MEAN 0
+#define FNE_TOKENS_FIRST 1
+#define FNE_TOKENS_REST 2
+#define FNE_TOKENS_FIRST_AND_REST 3
 
 typedef struct fne_extractor_options {
     uint64_t struct_size;
@@ -218,6 +228,8 @@ typedef struct fne_extractor_options {
     uint64_t feed_count;
     uint32_t channels;
     uint32_t reserved;
+    int32_t token_pooling;
+    uint32_t prefix_tokens;
 } fne_extractor_options;
 
 FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t struct_size);

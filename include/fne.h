@@ -589,6 +589,31 @@ FNE_API fne_status fne_model_note_count(const fne_model *model, uint64_t *count)
  * \since 2.0 */
 FNE_API fne_status fne_model_note(const fne_model *model, uint64_t index, const char **note);
 
+/** The largest rank that fne_model_shapes() gives. */
+#define FNE_SHAPE_RANK 8
+
+/** Gives the shapes of the model's tensors for an image size. They follow from the graph, without TensorFlow.
+ *
+ * \param[in] model         the model
+ * \param[in] input_tensor  the tensor that images are fed to, with or without "import/" and ":0". NULL: the graph's
+ *                          only placeholder that can take images.
+ * \param[in] height        of the images in pixels, 1 to 16384. 0: as the graph's placeholder says.
+ * \param[in] width         as height
+ * \param[out] ranks        receives for each tensor of the table its rank. It is -1 where the shape does not follow
+ *                          from the graph, where the first dimension does not grow with the number of images, and
+ *                          where there are more than FNE_SHAPE_RANK dimensions.
+ * \param[out] dimensions   receives [tensors, FNE_SHAPE_RANK]: for each tensor its dimensions, and then zeros. The
+ *                          first dimension is counted per image: 1 stands for n, and 16 for 16 n.
+ * \param[in] capacity      the number of tensors that ranks and dimensions hold, at least fne_model_tensor_count()
+ * \return FNE_OK or an error
+ * \retval FNE_INVALID_ARGUMENT    also where a size is not known, or differs from the graph's own
+ * \retval FNE_UNKNOWN_TENSOR      there is no such input, or more than one could be meant
+ * \retval FNE_UNSUPPORTED_TENSOR  images cannot be fed to the input
+ * \retval FNE_BUFFER_TOO_SMALL    the capacity is too small. Nothing is written.
+ * \since 2.0 */
+FNE_API fne_status fne_model_shapes(const fne_model *model, const char *input_tensor, uint32_t height, uint32_t width,
+                                    int32_t *ranks, int64_t *dimensions, uint64_t capacity);
+
 /** Selects layers from a list of names, such as those of a job, by the selectors that fne_extractor_options::layers
  * takes.
  *
@@ -646,6 +671,11 @@ typedef struct fne_extractor fne_extractor;
  * FNE_INVALID_ARGUMENT on processors without AVX-512. */
 #define FNE_PRECISION_BFLOAT16 1
 
+#define FNE_TOKENS_MEAN 0           /**< the mean of all tokens */
+#define FNE_TOKENS_FIRST 1          /**< the first token, which often is a class token */
+#define FNE_TOKENS_REST 2           /**< the mean of the tokens after the first prefix_tokens */
+#define FNE_TOKENS_FIRST_AND_REST 3 /**< the first token, then the mean of FNE_TOKENS_REST: twice the features */
+
 /** How images become rows. */
 typedef struct fne_extractor_options {
     uint64_t struct_size;      /**< set by fne_extractor_options_init() */
@@ -702,10 +732,15 @@ typedef struct fne_extractor_options {
     const char *const *feeds;  /**< feed_count values for inputs beside the image, in addition to those of the model
                                     (fne_model_options) */
     uint64_t feed_count;       /**< number of feeds, at most 2^20. 0 (default): none. */
-    uint32_t channels; /**< numbers per pixel that the network is fed with: 3, or 1 for grey. The grey of a pixel
-                            is that of OpenCV's cvtColor, of the resized image. channel_order has no effect on
-                            it, and mean[0] and scale[0] apply. 0: as the graph's placeholder says, else 3. */
-    uint32_t reserved; /**< 0 */
+    uint32_t channels;      /**< numbers per pixel that the network is fed with: 3, or 1 for grey. The grey of a pixel
+                                 is that of OpenCV's cvtColor, of the resized image. channel_order has no effect on
+                                 it, and mean[0] and scale[0] apply. 0: as the graph's placeholder says, else 3. */
+    uint32_t reserved;      /**< 0 */
+    int32_t token_pooling;  /**< what is taken of a layer [n, tokens, C]: FNE_TOKENS_MEAN (default) to
+                                 FNE_TOKENS_FIRST_AND_REST. Other layers do not depend on it. */
+    uint32_t prefix_tokens; /**< tokens that stand before the image's own, such as class and register tokens, at most
+                                 65536. FNE_TOKENS_REST and FNE_TOKENS_FIRST_AND_REST leave them out of the mean.
+                                 0: 1. */
 } fne_extractor_options;
 
 /** Fills a struct with the defaults.
@@ -716,8 +751,15 @@ FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t
 
 /** Imports the model's graph into TensorFlow, and loads TensorFlow if it is not loaded yet. Pooling and concatenation
  * are added to the graph, so that one run for a batch gives one float32 [n, F] matrix. A tensor [n, H, W, C] is
- * averaged over H and W. A tensor [n, C] is taken as it is. Tensors of float64, float16 and bfloat16 become float32
- * before they are summed. float32 is fed, and cast to the type of the graph's input.
+ * averaged over H and W. A tensor [n, C] is taken as it is. Of a tensor [n, tokens, C], token_pooling says what is
+ * taken. Other tensors [n, .., C] are averaged over all axes in between. Tensors of float64, float16 and bfloat16 become
+ * float32 before they are summed. float32 is fed, and cast to the type of the graph's input.
+ *
+ * A layer may have several rows per image, as [n * tokens, C] and [n * windows, tokens, C] do in transformers. The
+ * features of an image are the mean of its rows. Rows of [n * tokens, C] are tokens, for which token_pooling holds.
+ * Windows have none. Where the graph does not show that a layer has one row per image, this function runs the network
+ * on a few images of noise. It must find that the rows of an image follow each other, and do not depend on the other
+ * images.
  *
  * \param[in] model       the model, which may be closed afterwards
  * \param[in] options     NULL stands for the defaults. What it points to is copied.
@@ -731,8 +773,8 @@ FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t
  *                                  at all, or input_tensor is NULL and not exactly one placeholder can take images (the
  *                                  message lists them)
  * \retval FNE_UNSUPPORTED_TENSOR   the input is neither [n, H, W, 3] nor [n, H, W, 1], or of a type that cannot hold
- *                                  pixels, a layer is neither [n, H, W, C] nor [n, C] of real numbers, the graph works
- *                                  in the layout NCHW, or F is above 2^31 - 1
+ *                                  pixels, a layer is not of real numbers, the rows of a layer cannot be told apart by
+ *                                  image, the graph works in the layout NCHW, or F is above 2^31 - 1
  * \retval FNE_INVALID_GRAPH        the part of the graph that the layers need asks for impossible sizes, is not frozen,
  *                                  or its weights do not fit their shape
  * \retval FNE_UNSAFE_GRAPH         in that part an operation is not on the list. The message names the node and the
@@ -769,7 +811,8 @@ typedef struct fne_layer_info {
     uint64_t struct_size;   /**< set by fne_layer_info_init() */
     const char *name;       /**< the layer's tensor. The string lives until the extractor is closed. */
     int32_t kind;           /**< FNE_KIND_OTHER to FNE_KIND_INPUT */
-    int32_t rank;           /**< 4: averaged over height and width. 2: taken as it is. */
+    int32_t rank;           /**< the tensor's. 2: taken as it is. 3: as token_pooling says. 4: averaged over height and
+                                 width. */
     uint64_t first_feature; /**< the layer's columns are first_feature to first_feature + feature_count - 1 */
     uint64_t feature_count; /**< the number of the layer's columns */
 } fne_layer_info;

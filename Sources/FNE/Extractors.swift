@@ -80,6 +80,8 @@ func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extr
     result.resizeHeight = optional(given.resize_height)
     result.resizeWidth = optional(given.resize_width)
     result.imageOptions = try translated(given.image_options)
+    result.tokenPooling = try choice(given.token_pooling, "token_pooling")
+    result.prefixTokens = max(Int(given.prefix_tokens), 1)
     return result
 }
 

@@ -109,6 +109,29 @@ private func translated(
     }
 }
 
+@c @implementation public func fne_model_shapes(
+    _ model: OpaquePointer?, _ input_tensor: UnsafePointer<CChar>?, _ height: UInt32, _ width: UInt32,
+    _ ranks: UnsafeMutablePointer<Int32>?, _ dimensions: UnsafeMutablePointer<Int64>?, _ capacity: UInt64
+) -> fne_status {
+    status {
+        let object: ModelObject = try referenced(model, "model")
+        let (ranks, dimensions) = try (required(ranks, "ranks"), required(dimensions, "dimensions"))
+        try needCapacity(capacity, object.model.tensors.count, "ranks and dimensions")
+        let shapes = try object.model.shapes(
+            input: input_tensor.map { try text($0, "input_tensor") }, height: height == 0 ? nil : Int(height),
+            width: width == 0 ? nil : Int(width))
+        let most = Int(FNE_SHAPE_RANK)
+        for (tensor, shape) in shapes.enumerated() {
+            let row = dimensions + tensor * most
+            row.update(repeating: 0, count: most)
+            ranks[tensor] = -1
+            guard let shape, shape.rank <= most else { continue }
+            ranks[tensor] = Int32(shape.rank)
+            for (axis, size) in shape.dimensions.enumerated() { row[axis] = Int64(size) }
+        }
+    }
+}
+
 @c @implementation public func fne_select_layers(
     _ selectors: UnsafePointer<UnsafePointer<CChar>?>?, _ selector_count: UInt64,
     _ names: UnsafePointer<UnsafePointer<CChar>?>?, _ is_default: UnsafePointer<UInt8>?, _ name_count: UInt64,

@@ -384,8 +384,21 @@ extension Precision {
 // MARK: - Everything that decides the bytes
 
 extension Extractor {
-    /// The model, the preprocessing, the layers and the choices in computing, as the manifest holds them.
+    /// The model, the preprocessing, the layers and the choices in computing, as the manifest holds them. Choices that
+    /// most jobs leave open stand there only where they are made.
     func settings(of model: Model) -> JSON {
+        guard case .object(let members) = commonSettings(of: model) else { return .null }
+        var chosen: [JSON.Member] = []
+        if tokens.pooling != .mean {
+            chosen.append(JSON.Member(name: "token_pooling", value: .text(tokens.pooling.name)))
+        }
+        if tokens.pooling.takesRest {
+            chosen.append(JSON.Member(name: "prefix_tokens", value: .integer(tokens.prefix)))
+        }
+        return .object(members + chosen)
+    }
+
+    private func commonSettings(of model: Model) -> JSON {
         let p = preprocessing
         func triple(_ values: (Float, Float, Float)) -> JSON {
             .array([values.0, values.1, values.2].map { .number(Double($0)) })

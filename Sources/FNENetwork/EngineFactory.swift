@@ -18,6 +18,8 @@ package struct EngineOptions: Sendable {
     package var precision = Precision.float32
     /// With bfloat16, how many first layers stay float32.
     package var float32Layers: Int?
+    /// What is taken of layers of tokens.
+    package var tokens = Tokens()
 
     /// All choices are left to the engine, in float32.
     package init() {}
@@ -76,10 +78,10 @@ package enum EngineFactory {
         let checks = GraphChecks(
             model, input: input, taps: selected.map(\.name), size: [height, width, channels])
         try checks.run()
-        let shapes = try checks.checkShapes()
+        let outputs = try checks.checkShapes()
         var network = try TensorFlowEngine.open(
-            DepthwiseRewrite.apply(to: model, shapes), input: input, layers: selected, height: height, width: width,
-            channels: channels, options)
+            DepthwiseRewrite.apply(to: model, outputs), input: input, layers: selected,
+            shapes: checks.layerShapes(outputs), height: height, width: width, channels: channels, options)
         if network.batchSize > 1 { network.batchStatistics = try checks.batchStatistics() }
         return network
     }

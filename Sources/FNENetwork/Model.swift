@@ -136,12 +136,7 @@ public final class Model: @unchecked Sendable {
             let isOutput = layer?.output == number
             let placeholder = node.isAny(.placeholder) ? node.shape("shape") : nil
             let kind = layer?.kind ?? (node.isAny(.placeholder) ? .input : .other)
-            let rank: Int? =
-                switch layer?.kind {
-                case .convolution, .depthwise: node.operation == "Conv3D" ? 5 : 4
-                case .dense: 2
-                default: placeholder?.count
-                }
+            let rank = layer.map { isOutput ? $0.rank : analysis.operationRank($0.operation) } ?? placeholder?.count
             let channels = layer?.channels ?? placeholder?.last.flatMap { $0 > 0 ? $0 : nil }
             return Tensor(
                 name: node.name, operation: node.operation, kind: kind, rank: rank, channels: channels,

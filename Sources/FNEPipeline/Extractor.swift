@@ -35,6 +35,8 @@ public final class Extractor: @unchecked Sendable {
     package let preprocessing: Preprocessing
     /// The choices in computing that results depend on.
     package let arithmetic: Arithmetic
+    /// How tokens become features.
+    package let tokens: Tokens
     /// What runs the network.
     package let engine: any Engine
     /// What a network that reads whole numbers can be fed with; nil where it reads real numbers.
@@ -67,6 +69,7 @@ public final class Extractor: @unchecked Sendable {
         for (name, value, limit) in [
             ("batch_size", options.batchSize ?? input.batch ?? 1, 65_536), ("loader_threads", loaderThreads, 1_024),
             ("engine_threads", options.engineThreads ?? 1, 1_024), ("streams", options.streams ?? 1, 1_024),
+            ("prefix_tokens", options.prefixTokens, 65_536),
         ] where value < 1 || value > limit {
             throw FNEError(.invalidArgument, "\(name) is \(value); it must be 1 to \(limit)")
         }
@@ -81,6 +84,7 @@ public final class Extractor: @unchecked Sendable {
         streams = network.streams
         batchStatistics = network.batchStatistics
         inputName = input.name.text
+        tokens = options.tokens
         onError = options.onError
         if let batchStatistics { Log.write(.warning, batchStatistics.sentence) }
     }
@@ -104,6 +108,7 @@ public final class Extractor: @unchecked Sendable {
         mayShrinkBatches = options.batchSize == nil && !options.padsBatches
         arithmetic = Arithmetic()
         batchStatistics = nil
+        tokens = options.tokens
         streams = options.streams ?? 1
         loaderThreads = options.loaderThreads ?? Self.defaultLoaderThreads
         onError = options.onError

@@ -73,9 +73,21 @@ extension Extractor {
         public var float32Layers: Int?
         /// How a bad image is treated.
         public var onError = OnError.fail
+        /// What is taken of a layer [n, tokens, C].
+        public var tokenPooling = TokenPooling.mean
+        /// The tokens that stand before the image's own, such as class and register tokens, 1 to 65536. `rest` and
+        /// `firstAndRest` leave them out of the mean.
+        public var prefixTokens = 1
 
         /// The defaults.
         public init() {}
+
+        var tokens: Tokens {
+            var result = Tokens()
+            result.pooling = tokenPooling
+            result.prefix = prefixTokens
+            return result
+        }
 
         /// The part that the engine takes.
         var engine: EngineOptions {
@@ -88,6 +100,7 @@ extension Extractor {
             result.growsGPUMemory = growsGPUMemory
             result.precision = precision
             result.float32Layers = float32Layers
+            result.tokens = tokens
             return result
         }
     }

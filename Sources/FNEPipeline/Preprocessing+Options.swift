@@ -7,24 +7,10 @@ extension Preprocessing {
     ///
     /// - Throws: `.invalidArgument`.
     init(_ options: Extractor.Options, _ input: Model.Input) throws {
-        /// A side of the input: what is asked for, which the graph may fix.
-        func size(_ name: String, _ wanted: Int?, _ fixed: Int?) throws -> Int {
-            if let wanted, let fixed, wanted != fixed {
-                throw FNEError(
-                    .invalidArgument, "\(name) is \(wanted), but the graph's input has a fixed \(name) of \(fixed)")
-            }
-            guard let size = wanted ?? fixed else {
-                throw FNEError(.invalidArgument, "the graph does not fix the input's \(name); pass it as an option")
-            }
-            guard size >= 1, size <= 16_384 else {
-                throw FNEError(.invalidArgument, "\(name) is \(size); it must be 1 to 16384")
-            }
-            return size
-        }
         try Self.check(options)
         try Self.checkWholeNumbers(options, input)
-        try self.init(
-            height: size("height", options.height, input.height), width: size("width", options.width, input.width))
+        let size = try input.size(height: options.height, width: options.width)
+        self.init(height: size.height, width: size.width)
         target = PixelSize(
             height: try Self.target("resize_height", options.resizeHeight, self.input.height, "height", options.crops),
             width: try Self.target("resize_width", options.resizeWidth, self.input.width, "width", options.crops))

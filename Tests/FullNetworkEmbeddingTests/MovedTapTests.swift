@@ -132,12 +132,18 @@ final class MovedTapTests: XCTestCase {
         }
     }
 
+    func testComputedWeightsSayHowManyChannelsThereAre() throws {
+        graph.node("conv", "Conv2D", "input", graph.node("weights", "Neg", graph.constant("kernel", [3, 3, 3, 8])))
+        graph.node("relu", "Relu", graph.with("sum", "BiasAdd", "conv", constant: [8]))
+        XCTAssertNotNil(try moved())
+    }
+
     func testTheWeightsSayHowManyChannelsThereAre() throws {
         write(bias: [4], layer: "DepthwiseConv2dNative")
         XCTAssertNil(try moved(), "4 inputs with 2 outputs each are 8 channels")
         setUp()
         graph.constant("stored", [3, 3, 3, 8])
-        graph.node("conv", "Conv2D", "input", graph.node("weights", "Neg", "stored"))
+        graph.node("conv", "Conv2D", "input", graph.node("weights", "SelectV2", "stored", "stored", "stored"))
         graph.node("relu", "Relu", graph.with("sum", "BiasAdd", "conv", constant: [8]))
         XCTAssertNil(try moved(), "weights whose shape is not in the graph")
     }

@@ -57,7 +57,7 @@ final class OperationTests: XCTestCase {
             "Conv2D": (.convolution, 1), "Conv3D": (.convolution, 1), "Conv2DBackpropInput": (.convolution, 1),
             "FusedPadConv2D": (.convolution, 2), "FusedResizeAndPadConv2D": (.convolution, 3),
             "DepthwiseConv2dNative": (.depthwise, 1), "MatMul": (.dense, nil), "BatchMatMul": (.dense, nil),
-            "BatchMatMulV2": (.dense, nil), "BatchMatMulV3": (.dense, nil),
+            "BatchMatMulV2": (.dense, nil), "BatchMatMulV3": (.dense, nil), "Einsum": (.dense, nil),
         ]
         for (name, operation) in rows {
             XCTAssertEqual(operation.layer, expected[name]?.0, name)

@@ -29,7 +29,7 @@ final class TensorShapesTests: XCTestCase {
                 size: [height, width, 3])
             // Shapes that are only followed have no limit.
             _ = try checks.batchStatistics()
-            try checks.checkShapes()
+            _ = try checks.layerShapes(checks.checkShapes())
         }
     }
 

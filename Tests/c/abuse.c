@@ -132,6 +132,21 @@ int main(int argc, char **argv) {
     EXPECT(fne_model_tensor_info(model, count, &tensor), FNE_INVALID_ARGUMENT);
     EXPECT(fne_model_tensor_info(model, UINT64_MAX, &tensor), FNE_INVALID_ARGUMENT);
     EXPECT(fne_model_tensor_info(model, 0, NULL), FNE_INVALID_ARGUMENT);
+    int32_t *ranks = calloc(count, sizeof *ranks);
+    int64_t *shapes = calloc(count * FNE_SHAPE_RANK, sizeof *shapes);
+    HOLDS(ranks != NULL && shapes != NULL);
+    EXPECT(fne_model_shapes(NULL, NULL, 0, 0, ranks, shapes, count), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_shapes(model, NULL, 0, 0, NULL, shapes, count), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_shapes(model, NULL, 0, 0, ranks, NULL, count), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_shapes(model, NULL, 0, 0, ranks, shapes, count - 1), FNE_BUFFER_TOO_SMALL);
+    EXPECT(fne_model_shapes(model, "nothing", 0, 0, ranks, shapes, count), FNE_UNKNOWN_TENSOR);
+    EXPECT(fne_model_shapes(model, "\xff", 0, 0, ranks, shapes, count), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_shapes(model, NULL, UINT32_MAX, 1, ranks, shapes, count), FNE_INVALID_ARGUMENT);
+    HOLDS(ranks[0] == 0 && shapes[0] == 0);
+    EXPECT(fne_model_shapes(model, NULL, 0, 0, ranks, shapes, count), FNE_OK);
+    HOLDS(ranks[0] == 4 && shapes[0] == 1 && shapes[3] == 3);
+    free(ranks);
+    free(shapes);
     tensor.struct_size = 0;
     EXPECT(fne_model_tensor_info(model, 0, &tensor), FNE_INVALID_ARGUMENT);
     tensor.struct_size = 16; /* only the name fits: nothing behind it is touched */
@@ -222,6 +237,14 @@ int main(int argc, char **argv) {
     options.reserved = 1;
     EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
     options.reserved = 0;
+    options.token_pooling = 4;
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    options.token_pooling = -1;
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    options.token_pooling = 0;
+    options.prefix_tokens = 65537;
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    options.prefix_tokens = 0;
     options.streams = 4000;
     EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
     options.streams = 0;

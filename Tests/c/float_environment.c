@@ -251,6 +251,10 @@ static void model_facts(const fne_model *model) {
     const char *note;
     CALL(fne_model_note_count(model, &count));
     while (count > 0) CALL(fne_model_note(model, --count, &note));
+    int32_t ranks[64];
+    int64_t shapes[64][FNE_SHAPE_RANK];
+    CALL(fne_model_shapes(model, NULL, 0, 0, ranks, shapes[0], 64));
+    record("shapes", shapes, count * sizeof shapes[0]);
     static const char *const names[] = {"a", "b", "c"}, *const selectors[] = {"last:25%"};
     uint64_t indices[3] = {0};
     CALL(fne_select_layers(selectors, 1, names, NULL, 3, indices, 3, &layer));

@@ -191,7 +191,10 @@ def test_truncated_graph_is_an_error_or_a_smaller_graph(network):
 
 
 def test_unsafe_operation_is_refused():
-    graph = graph_of(lambda x: tf.add(x, tf.strings.to_number(tf.io.read_file("/etc/hostname", name="spy")), "y"))
+    def read_length(path):
+        return tf.cast(tf.strings.length(tf.io.read_file(path, name="spy")), tf.float32)
+
+    graph = graph_of(lambda x: tf.add(x, read_length("/etc/hostname"), "y"))
     with pytest.raises(fne.UnsafeGraphError, match="node 'spy' is a 'ReadFile'"):
         fne.Extractor(graph, layers="y", size=(8, 8))
     assert fne.Extractor(fne.Model(graph, allow_unsafe=True), layers="y", size=(8, 8)).feature_count == 3
@@ -335,12 +338,14 @@ def test_thousands_of_layers_take_no_time():
 def test_wrong_rank_and_type():
     graph = graph_of(
         lambda x: (
-            tf.reshape(x, [-1, 4, 48], name="rank3"),
             tf.cast(x, tf.int16, name="whole"),
             tf.reshape(x, tf.cast(tf.reduce_sum(x, name="s"), tf.int32)[None], name="unknown"),
         )
     )
-    for name, reason in [("rank3", r"has shape \[\?, 4, 48\]"), ("whole", "is int16"), ("s", r"has shape \[\]")]:
+    for name, reason in [
+        ("whole", "is int16"),
+        ("s", r"'s' cannot be told apart.* \[\] for 1 image, and \[\] for 3"),
+    ]:
         with pytest.raises(fne.TensorError, match=reason):
             fne.Extractor(graph, layers=[name])
     with pytest.raises(fne.UnknownTensorError, match="has 1 outputs"):

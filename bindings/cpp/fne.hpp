@@ -359,6 +359,22 @@ public:
         return result;
     }
 
+    /** The shapes of tensors() for images of height x width pixels; 0: as the graph's placeholder says. A first
+     * dimension of 1 stands for n, and one of 16 for 16 n. A shape is empty where it does not follow from the graph. */
+    std::vector<std::vector<std::int64_t>> shapes(std::uint32_t height = 0, std::uint32_t width = 0) const {
+        std::uint64_t count = 0;
+        check(fne_model_tensor_count(get(), &count));
+        std::vector<std::int32_t> ranks(count);
+        std::vector<std::int64_t> sizes(count * FNE_SHAPE_RANK);
+        check(fne_model_shapes(get(), nullptr, height, width, ranks.data(), sizes.data(), count));
+        std::vector<std::vector<std::int64_t>> result(count);
+        for (std::uint64_t i = 0; i < count; ++i) {
+            const std::int64_t *first = sizes.data() + i * FNE_SHAPE_RANK;
+            if (ranks[i] > 0) result[i].assign(first, first + ranks[i]);
+        }
+        return result;
+    }
+
     const fne_model *get() const noexcept { return handle_.get(); } /**< for fne.h's functions */
 
 private:

@@ -85,6 +85,13 @@ struct GraphChecks {
             model.graph, model.topology, needed: needed, input: input.name, image: image(input.batch ?? 1))
     }
 
+    /// The shapes of the selected layers for one image; nil where a shape does not follow from the graph.
+    ///
+    /// - Parameter outputs: what `checkShapes` gave
+    func layerShapes(_ outputs: [TensorShapes.Outputs]) throws -> [LayerShape?] {
+        try model.shapes(of: taps, outputs, needed: needed, input: input, image: size)
+    }
+
     /// The operations that work across the images of a batch, among those that the selected layers need. Nil where
     /// there is none.
     func batchStatistics() throws -> BatchStatistics? {

@@ -571,20 +571,11 @@ struct ShapeFunctions {
         return Tensor(shape: batch + [rows, columns])
     }
 
-    /// A sum of products, such as "nij,jk->nik". An equation with an ellipsis is not followed.
+    /// A sum of products, such as "nij,jk->nik".
     private var einsum: Tensor? {
-        let sides = (node.text("equation") ?? "").utf8.filter { $0 != 0x20 && $0 != 0x2d } // without spaces and "-"
-            .split(separator: 0x3e, omittingEmptySubsequences: false) // ">"
-        guard sides.count == 2 else { return nil }
-        let operands = sides[0].split(separator: 0x2c, omittingEmptySubsequences: false) // ","
-        guard operands.count == inputs.count else { return nil }
-        var sizes: [UInt8: Int] = [:]
-        for (operand, tensor) in zip(operands, inputs) {
-            guard let shape = tensor.shape, shape.count == operand.count else { return nil }
-            for (label, size) in zip(operand, shape) where label != 0x2e { sizes[label] = size }
-        }
-        let result = sides[1].compactMap { sizes[$0] }
-        return result.count == sides[1].count ? Tensor(shape: result) : nil
+        let shapes = inputs.compactMap(\.shape)
+        guard shapes.count == inputs.count else { return nil }
+        return EinsumEquation(node.text("equation") ?? "")?.shape(of: shapes).map { Tensor(shape: $0) }
     }
 
     // MARK: Blocks

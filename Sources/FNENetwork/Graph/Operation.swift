@@ -164,6 +164,7 @@ struct Operation: Sendable {
         ("BatchMatMul", Operation(.computes, layer: .dense)),
         ("BatchMatMulV2", Operation(.computes, layer: .dense)),
         ("BatchMatMulV3", Operation(.computes, layer: .dense)),
+        ("Einsum", Operation(.computes, layer: .dense)),
 
         // Inputs and constants.
         ("Placeholder", Operation([.computes, .placeholder])),
@@ -353,7 +354,7 @@ struct Operation: Sendable {
         BitwiseOr BitwiseXor BroadcastArgs Bucketize Ceil Cholesky Complex ComplexAbs Concat ConcatOffset Conj
         ConjugateTranspose Const ControlTrigger Conv Conv2DBackpropInputV2 Cos Cosh Cross Cumprod Cumsum
         CumulativeLogsumexp DataFormatDimMap DataFormatVecPermute Dawsn DepthToSpace Dequantize Diag DiagPart Digamma
-        Dilation2D DivNoNan DrawBoundingBoxes DrawBoundingBoxesV2 DynamicPartition Eig Einsum EmptyTensorList Enter
+        Dilation2D DivNoNan DrawBoundingBoxes DrawBoundingBoxesV2 DynamicPartition Eig EmptyTensorList Enter
         Equal Erfinv EuclideanNorm Exit Expint ExtractImagePatches ExtractVolumePatches FFT FFT2D FFT3D Floor FloorDiv
         FloorMod FresnelCos FresnelSin Gather GatherNd GatherV2 HSVToRGB IFFT IFFT2D IFFT3D If Igamma Igammac Imag
         InTopK Inv Invert InvertPermutation IsFinite IsInf IsNan L2Loss LeftShift Lgamma ListDiff Log

@@ -4,7 +4,8 @@ public struct Layer: Sendable {
     public let name: String
     /// The kind of the layer.
     public let kind: TensorKind
-    /// The rank of the tensor. A tensor of rank 4 is averaged over height and width. One of rank 2 is taken as it is.
+    /// The rank of the tensor. A tensor of rank 2 is taken as it is. One of rank 4 is averaged over height and width,
+    /// and one of rank 3 over tokens, unless `TokenPooling` says otherwise.
     public let rank: Int
     /// The columns of the row that hold the layer's features.
     public let features: Range<Int>

@@ -1,10 +1,10 @@
 /// Finds the layers of a network from the structure of its graph.
 ///
-/// A layer is a convolution, a depthwise convolution, or a matrix product with a constant. Its output is the tensor
-/// after the bias, the normalization and the activation that follow it. To find it, the analysis walks from the
-/// operation along the graph. It goes on while the tensor has a single reader that scales or shifts by constants,
-/// normalizes, or is an activation. The walk ends after the first activation. It ends before a residual sum, a
-/// concatenation or a second reader.
+/// A layer is a convolution, a depthwise convolution, or a matrix product with a constant, Einsum included. Its output
+/// is the tensor after the bias, the normalization and the activation that follow it. To find it, the analysis walks
+/// from the operation along the graph. It goes on while the tensor has a single reader that scales or shifts by
+/// constants, normalizes, or is an activation. The walk ends after the first activation. It ends before a residual sum,
+/// a concatenation or a second reader.
 ///
 /// Batch normalization in training mode is recognized also where it is written out, and several operations read the
 /// tensor that it normalizes. Convolutions in groups that are written out, as in AlexNet, are one layer, whose walk
@@ -12,7 +12,7 @@
 ///
 /// A layer is a classifier's output when no further layer can be reached from it, and a softmax follows it or it is a
 /// score. A score is a dense layer without an activation, or a 1x1 convolution, without one, of a map that was averaged
-/// over height and width.
+/// over height and width. What is normalized is no score: after such a layer, further layers were cut off.
 struct LayerAnalysis {
     /// A layer that was found. Nodes are given by their numbers.
     struct Layer {
@@ -21,6 +21,8 @@ struct LayerAnalysis {
         let kind: TensorKind
         /// The number of channels; nil where the weights' shape is not in the graph.
         let channels: Int?
+        /// The rank of the output; nil where it does not follow from the operations.
+        let rank: Int?
         let isClassifier: Bool
         /// The node of the convolution or the product itself. With groups it is the first one's.
         let operation: Int
@@ -54,14 +56,14 @@ struct LayerAnalysis {
         var seen = Set<Int>() // two products whose sum is one output are one layer
         for number in topology.order {
             guard let kind = kinds[number], !continuesLayer(number) else { continue }
-            let (output, activated) = walk(from: number)
-            guard seen.insert(output).inserted else { continue }
+            let way = walk(from: number)
+            guard seen.insert(way.output).inserted else { continue }
             let parts = parts(of: number)
             layers.append(
                 Layer(
-                    output: output, kind: kind, channels: channels(of: parts),
-                    isClassifier: isClassifier(number, output: output, activated: activated, kind: kind),
-                    operation: number, parts: parts))
+                    output: way.output, kind: kind, channels: channels(of: parts),
+                    rank: way.changesRank ? nil : operationRank(number),
+                    isClassifier: isClassifier(number, way, kind: kind), operation: number, parts: parts))
         }
         classifierInputs = Set(layers.filter(\.isClassifier).compactMap { read(by: $0.operation) })
     }
@@ -116,11 +118,33 @@ struct LayerAnalysis {
             guard place < inputs.count, let shape = constantShape(inputs[place]) else { return nil }
             return Self.channels(of: node.operation, weights: shape)
         }
+        guard inputs.count == 2 else { return nil }
+        if node.operation == "Einsum" { return einsumChannels(number) }
         // A matrix product has one constant input. The channels are known where that is the second one.
-        guard inputs.count >= 2, !isConstant[inputs[0]], let shape = constantShape(inputs[1]), shape.count == 2 else {
-            return nil
+        guard !isConstant[inputs[0]], let shape = constantShape(inputs[1]), shape.count >= 2 else { return nil }
+        return shape[shape.count - (node.flag("transpose_b") || node.flag("adj_y") ? 2 : 1)]
+    }
+
+    /// The number of channels that the weights of an Einsum make, such as d * e in "abc,cde->abde"; nil where they are
+    /// not the last axes.
+    private func einsumChannels(_ number: Int) -> Int? {
+        let inputs = inputs[number]
+        guard let weights = inputs.firstIndex(where: { isConstant[$0] }),
+            let sums = EinsumEquation(graph.nodes[number].text("equation") ?? ""), sums.operands.count == inputs.count,
+            let shape = constantShape(inputs[weights]), shape.count == sums.operands[weights].count
+        else { return nil }
+        let sizes = Dictionary(zip(sums.operands[weights], shape)) { first, _ in first }
+        let made = sums.result.reversed().prefix { sizes[$0] != nil && !sums.operands[1 - weights].contains($0) }
+        return made.isEmpty ? nil : product(made.compactMap { sizes[$0] })
+    }
+
+    /// The rank of an operation's output; nil where it depends on the input.
+    func operationRank(_ number: Int) -> Int? {
+        switch graph.nodes[number].operation {
+        case "Conv3D": 5
+        case "MatMul": 2
+        default: kinds[number] == .dense || kinds[number] == nil ? nil : 4
         }
-        return node.flag("transpose_b") || node.flag("adj_y") ? shape[0] : shape[1]
     }
 
     /// The number of channels by the shape of a convolution's weights.
@@ -137,57 +161,85 @@ struct LayerAnalysis {
         }
     }
 
-    /// The shape of a constant, also after operations that keep the shape, and of equal parts that it is split into.
+    /// The shape of a constant, also after changes of its shape, and of equal parts that it is split into.
     private func constantShape(_ number: Int) -> [Int]? {
-        let node = graph.nodes[number]
-        if node.operation == "Split", inputs[number].count == 2, let count = node.integer("num_split"), count > 0,
-            let axis = topology.integers(inputs[number][0])?.first, var shape = storedShape(inputs[number][1])
-        {
-            let place = axis < 0 ? axis + shape.count : axis
-            guard shape.indices.contains(place) else { return nil }
-            shape[place] /= count
-            return shape
+        if let stored = topology.storedConstant(number, through: .keepsTensor) {
+            return graph.nodes[stored].constant("value")?.shape
         }
-        return storedShape(number)
+        return constant(number).shape
     }
 
-    private func storedShape(_ number: Int) -> [Int]? {
-        topology.storedConstant(number, through: .keepsTensor).flatMap { graph.nodes[$0].constant("value")?.shape }
+    /// What is known of a constant that at most six operations on one or two inputs make, such as a Reshape.
+    private func constant(_ number: Int, steps: Int = 6) -> TensorShapes.Tensor {
+        let node = graph.nodes[number]
+        guard steps > 0, isConstant[number], inputs[number].count <= 2 else { return .unknown }
+        let first = GraphDefinition.Input(name: node.name, output: 0, isControl: false)
+        return ShapeFunctions(node, inputs[number].map { constant($0, steps: steps - 1) }).outputs[first]
     }
 
-    /// Walks from a layer's operation to its output. Returns the output's node, and whether the walk met an activation.
-    private func walk(from operation: Int) -> (output: Int, activated: Bool) {
+    /// The last dimensions of a shape that a node gives, as far as they are constants, and whether these are all.
+    private func lastDimensions(madeBy number: Int) -> (sizes: [Int], isKnown: Bool) {
+        if let sizes = constant(number).values { return (sizes, true) }
+        guard graph.nodes[number].operation == "Pack" else { return ([], false) }
+        let sizes = inputs[number].reversed().map { constant($0).values }.prefix { $0?.count == 1 }
+        return (sizes.reversed().compactMap { $0?.first }, false)
+    }
+
+    /// The way from a layer's operation to its output.
+    private struct Way {
+        /// The last tensor on it that can be the layer's output.
+        var output: Int
+        /// It ends with an activation.
+        var isActivated = false
+        /// A normalization is on it.
+        var isNormalized = false
+        /// A change of the rank is on it.
+        var changesRank = false
+    }
+
+    /// Walks from a layer's operation to its output.
+    private func walk(from operation: Int) -> Way {
         let group = groups[operation]
         let channels = channels(of: parts(of: operation))
-        var output = group?.concatenation ?? operation // the last tensor on the walk that can be the layer's output
-        if let group, group.isActivated { return (output, true) }
-        var current = output
+        var way = Way(output: group?.concatenation ?? operation, isActivated: group?.isActivated ?? false)
+        if way.isActivated { return way }
+        var current = way.output
         while true {
-            if let composed = composedActivation(of: current) { return (composed, true) }
+            let users = valueReaders(current)
+            if let activation = composedActivation(of: current) ?? activation(users, of: current) {
+                way.output = activation
+                way.isActivated = true
+                return way
+            }
             if let normalized = composedNormalization(of: current) {
-                (current, output) = (normalized, normalized)
+                (current, way.output, way.isNormalized) = (normalized, normalized, true)
                 continue
             }
-            let users = valueReaders(current)
-            guard let user = users.first, users.count == 1 else { return (output, false) }
+            guard let user = users.first, users.count == 1 else { return way }
             let node = graph.nodes[user]
-            if node.isAny(.activation) { return (isHardSigmoid(user, of: current) ? withFactors(user) : user, true) }
             if node.isAny(.normalization) {
-                guard inputs[user].first == current else { return (output, false) }
+                guard inputs[user].first == current else { return way }
+                way.isNormalized = true
             } else if node.isAny(.affine) {
                 let others = inputs[user].filter { $0 != current }
-                guard others.count == 1, isConstant[others[0]] else { return (output, false) }
+                guard others.count == 1, isConstant[others[0]] else { return way }
             } else if node.isAny(.keepsTensor) {
                 current = user
                 continue
-            } else if !node.isAny(.unblocks), !restoresMap(user, after: operation),
-                !keepsMap(user, of: operation, channels)
-            {
-                return (output, false)
+            } else if restoresShape(user, after: operation) {
+                way.changesRank = true
+            } else if !node.isAny(.unblocks), !keepsMap(user, of: operation, channels) {
+                return way
             }
             current = user
-            output = user
+            way.output = user
         }
+    }
+
+    /// The output of the activation that is the only reader; nil where there is none.
+    private func activation(_ users: [Int], of tensor: Int) -> Int? {
+        guard let user = users.first, users.count == 1, graph.nodes[user].isAny(.activation) else { return nil }
+        return isHardSigmoid(user, of: tensor) ? withFactors(user) : user
     }
 
     /// Whether an activation is the middle of a hard sigmoid, ReLU6(x + 3) / 6.
@@ -199,12 +251,33 @@ struct LayerAnalysis {
             }
     }
 
-    /// Whether a reader makes a map again of a dense layer's product. Keras writes a dense layer on a map as a Reshape
-    /// to [n * height * width, in], a MatMul, and a Reshape to a map.
-    private func restoresMap(_ reader: Int, after operation: Int) -> Bool {
-        func isReshape(_ number: Int?) -> Bool { number.map { graph.nodes[$0].operation == "Reshape" } ?? false }
-        return kinds[operation] == .dense && isReshape(reader) && inputs[reader].first == operation
-            && isReshape(inputs[operation].first { !isConstant[$0] })
+    /// Whether a reader gives a layer's product the shape that it has for the network. Keras writes
+    /// - a dense layer on a map as a Reshape to [n * height * width, in], a MatMul, and a Reshape to a map,
+    /// - the projections of attention as a BatchMatMul, and a Reshape to [n, tokens, heads, features of a head],
+    /// - a convolution of one dimension as ExpandDims, Conv2D and Squeeze.
+    private func restoresShape(_ reader: Int, after operation: Int) -> Bool {
+        guard inputs[reader].first == operation, let data = inputs[operation].first(where: { !isConstant[$0] }) else {
+            return false
+        }
+        switch graph.nodes[reader].operation {
+        case "Reshape":
+            guard kinds[operation] == .dense else { return false }
+            return graph.nodes[data].operation == "Reshape" && graph.nodes[operation].operation == "MatMul"
+                || splitsFeatures(reader, of: operation)
+        case "Squeeze": return kinds[operation] == .convolution && graph.nodes[data].operation == "ExpandDims"
+        default: return false
+        }
+    }
+
+    /// Whether a Reshape splits the features of a product over several axes.
+    private func splitsFeatures(_ reshape: Int, of operation: Int) -> Bool {
+        guard graph.nodes[operation].operation != "MatMul", let channels = channels(operation),
+            inputs[reshape].count == 2
+        else { return false }
+        let (sizes, isKnown) = lastDimensions(madeBy: inputs[reshape][1])
+        guard sizes.last != channels else { return false }
+        let first = isKnown ? 1 : 0 // the first dimension is the images'
+        return sizes.indices.dropFirst(first).contains { product(sizes[$0...].map { max($0, 0) }) == channels }
     }
 
     /// Whether a Reshape leaves a convolution's map as it is. Programs for AlexNet give the sum with the bias the shape
@@ -327,17 +400,31 @@ struct LayerAnalysis {
     /// does where it is part of a softmax that is written out.
     private func decides(_ number: Int) -> Bool {
         let operation = graph.nodes[number].operation
-        if graph.nodes[number].isAny(.decides) { return true }
+        if graph.nodes[number].isAny(.decides) { return operation != "Softmax" || !isAttention(number) }
         if operation == "Sigmoid" { return ahead[number].onlyShaping }
         let next = readers[number].map { graph.nodes[$0].operation }
         return operation == "Exp" && next.contains("Sum") && (next.contains("RealDiv") || next.contains("Div"))
+    }
+
+    /// Whether a softmax gives the weights of attention, which other tensors are multiplied by.
+    private func isAttention(_ softmax: Int) -> Bool {
+        readers[softmax].contains { reader in
+            let isProduct = graph.nodes[reader].facts.layer == .dense || graph.nodes[reader].isAny(.scaling)
+            return isProduct && !inputs[reader].contains { isConstant[$0] }
+        }
+    }
+
+    /// Whether a node multiplies a tensor by numbers that depend on the image, as a normalization by the tensor's own
+    /// mean and variance does. Nobody does that to scores.
+    private func scalesByImage(_ number: Int) -> Bool {
+        graph.nodes[number].isAny(.scaling) && !inputs[number].contains { isConstant[$0] }
     }
 
     /// What can be reached from a node.
     private struct Ahead {
         /// A further layer can be reached.
         var layer = false
-        /// A node that tells classes from scores can be reached.
+        /// A node that tells classes from scores can be reached, and no normalization is in between.
         var decision = false
         /// Only changes of shape, pooling and decisions can be reached.
         var onlyShaping = true
@@ -349,7 +436,8 @@ struct LayerAnalysis {
         for reader in readers[number] {
             let isDecision = decides(reader)
             result.layer = result.layer || kinds[reader] != nil || ahead[reader].layer
-            result.decision = result.decision || isDecision || ahead[reader].decision
+            result.decision =
+                result.decision || isDecision || (ahead[reader].decision && !scalesByImage(reader))
             result.onlyShaping =
                 result.onlyShaping && ahead[reader].onlyShaping
                 && (isDecision || graph.nodes[reader].isAny(.mayFollowScores))
@@ -357,11 +445,12 @@ struct LayerAnalysis {
         return result
     }
 
-    private func isClassifier(_ operation: Int, output: Int, activated: Bool, kind: TensorKind) -> Bool {
-        if ahead[output].layer { return false }
-        if ahead[output].decision { return true }
-        if activated { return kind == .dense && graph.nodes[output].operation == "Sigmoid" }
-        guard ahead[output].onlyShaping else { return false }
+    private func isClassifier(_ operation: Int, _ way: Way, kind: TensorKind) -> Bool {
+        let ahead = ahead[way.output]
+        if ahead.layer { return false }
+        if ahead.decision { return true }
+        if way.isActivated { return kind == .dense && graph.nodes[way.output].operation == "Sigmoid" }
+        guard ahead.onlyShaping, !way.isNormalized else { return false }
         return kind == .dense || (kind == .convolution && readsPooledMap(operation))
     }
 

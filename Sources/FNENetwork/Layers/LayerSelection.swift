@@ -15,6 +15,8 @@ public enum LayerSelection {
         package let name: TensorName
         /// The kind of the layer.
         package let kind: TensorKind
+        /// The number of its channels by its weights; nil where the graph does not say it outright.
+        package let channels: Int?
     }
 
     /// Selects from a network. "all" and globs choose from the default layers and the classifier's. An exact name may
@@ -32,9 +34,11 @@ public enum LayerSelection {
                 return model.graph.number(of: name.node) == nil ? nil : name
             },
             unknown: model.unknownTensor, whole: "graph")
-        let kinds = Dictionary(model.tensors.map { ($0.name, $0.kind) }, uniquingKeysWith: { first, _ in first })
+        let tensors = Dictionary(model.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         return try choices.resolve(selectors).map { name in
-            Selected(name: name, kind: kinds[name.node] ?? .other)
+            let tensor = tensors[name.node]
+            return Selected(
+                name: name, kind: tensor?.kind ?? .other, channels: name.output == 0 ? tensor?.channels : nil)
         }
     }
 

@@ -10,46 +10,6 @@ struct GraphBuilder {
 
     // MARK: Parts of the network
 
-    /// Adds the pooling of a layer. A map is averaged over height and width. A tensor of rank 2 stays as it is.
-    ///
-    /// - Parameters:
-    ///   - layer: the layer's name, for messages
-    ///   - number: the layer's place in the row
-    /// - Returns: the tensor [n, C], the layer's rank and C, its number of channels.
-    /// - Throws: `.unsupportedTensor`.
-    func pooled(_ tensor: TF_Output, layer: String, number: Int) throws -> (TF_Output, rank: Int, channels: Int) {
-        let type = dataType(of: tensor)
-        guard type.isReal else {
-            throw FNEError(
-                .unsupportedTensor,
-                "the tensor '\(layer)' is \(type). Name a tensor of real numbers, such as a float32 one")
-        }
-        guard let shape = try inferredShape(of: tensor) else {
-            throw FNEError(.unsupportedTensor, "the rank of the tensor '\(layer)' is unknown; it must be 2 or 4")
-        }
-        guard shape.count == 2 || shape.count == 4, let channels = shape.last,
-            channels > 0, channels <= Int64(Int32.max)
-        else {
-            throw FNEError(
-                .unsupportedTensor,
-                "the tensor '\(layer)' has shape \(describe(shape.map(Int.init))); it must be "
-                    + "[n, height, width, channels] or [n, features] with a known last dimension")
-        }
-        let name = "fne/pool\(number)"
-        guard shape.count == 4 else { return (try cast(tensor, to: .float32, name + "/float32"), 2, Int(channels)) }
-        // Sums are float32. Those of half precision would be too large for their type.
-        let map = usesOwnOperations && type == .bfloat16 ? tensor : try cast(tensor, to: .float32, name + "/float32")
-        if usesOwnOperations {
-            return (
-                try operation("FneMapMean", name, [map]) {
-                    library.api.SetAttrType($0, "T", library.api.OperationOutputType(map))
-                }, 4, Int(channels)
-            )
-        }
-        let axes = try constant([1, 2], name: name + "/axes")
-        return (try operation("Mean", name, [map, axes]) { setFloat($0, "T") }, 4, Int(channels))
-    }
-
     /// Adds the difference a - b of [n, C] and [C].
     func difference(_ a: TF_Output, _ b: TF_Output, _ name: String) throws -> TF_Output {
         try operation("Sub", name, [a, b]) { setFloat($0, "T") }
@@ -65,17 +25,17 @@ struct GraphBuilder {
         }
     }
 
-    private func dataType(of tensor: TF_Output) -> DataType {
+    func dataType(of tensor: TF_Output) -> DataType {
         DataType(number: Int(library.api.OperationOutputType(tensor)))
     }
 
     /// Joins the layers' tensors [n, C] into the rows [n, F].
-    func concatenated(_ parts: [TF_Output]) throws -> TF_Output {
+    func concatenated(_ parts: [TF_Output], _ name: String = "fne/features") throws -> TF_Output {
         if parts.count == 1, let only = parts.first { // the layer may be the fed input, which cannot be fetched
-            return try operation("Identity", "fne/features", [only]) { setFloat($0, "T") }
+            return try operation("Identity", name, [only]) { setFloat($0, "T") }
         }
-        let axis = try constant(1, name: "fne/axis")
-        return try operation("ConcatV2", "fne/features") { description in
+        let axis = try constant(1, name: name + "/axis")
+        return try operation("ConcatV2", name) { description in
             library.api.AddInputList(description, parts, Int32(parts.count))
             library.api.AddInput(description, axis)
             setFloat(description, "T")
@@ -119,22 +79,13 @@ struct GraphBuilder {
         return TF_Output(oper: found, index: Int32(name.output))
     }
 
-    /// The shape that TensorFlow infers; nil where the rank is unknown. -1 stands for an unknown dimension.
-    private func inferredShape(of tensor: TF_Output) throws -> [Int64]? {
-        let rank = try library.checked("asking for a rank") { library.api.GraphGetTensorNumDims(graph, tensor, $0) }
-        guard rank >= 0 else { return nil }
-        var shape = [Int64](repeating: -1, count: Int(rank))
-        try library.checked("asking for a shape") { library.api.GraphGetTensorShape(graph, tensor, &shape, rank, $0) }
-        return shape
-    }
-
     // MARK: Operations
 
-    private func setFloat(_ description: OpaquePointer, _ attribute: String) {
+    func setFloat(_ description: OpaquePointer, _ attribute: String) {
         library.api.SetAttrType(description, attribute, Int32(CTF_FLOAT))
     }
 
-    private func operation(
+    func operation(
         _ kind: String, _ name: String, _ inputs: [TF_Output] = [], _ attributes: (OpaquePointer) throws -> Void
     ) throws -> TF_Output {
         guard let description = library.api.NewOperation(graph, kind, name) else {
@@ -148,12 +99,12 @@ struct GraphBuilder {
     }
 
     /// Adds a constant vector of int32.
-    private func constant(_ values: [Int32], name: String) throws -> TF_Output {
+    func constant(_ values: [Int32], name: String) throws -> TF_Output {
         try constant(values, shape: [Int64(values.count)], name: name)
     }
 
     /// Adds a constant scalar int32.
-    private func constant(_ value: Int32, name: String) throws -> TF_Output {
+    func constant(_ value: Int32, name: String) throws -> TF_Output {
         try constant([value], shape: [], name: name)
     }
 

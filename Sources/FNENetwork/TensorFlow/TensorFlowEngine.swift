@@ -10,10 +10,7 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
     let featureCount: Int
 
     private let library: TensorFlowLibrary
-    private let session: TensorFlowSession
-    /// The tensor for the images, then those for the weights that are fed.
-    private let inputs: [TF_Output]
-    private let weights: [FedTensor]
+    private let session: FedSession
     private let output: TF_Output
     /// The only batch size that the graph takes; nil where it takes any.
     private let fixedBatch: Int?
@@ -37,11 +34,14 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         var precision = Precision.float32
         /// With bfloat16, how many layers from the first on stay float32.
         var float32Layers = 0
+        /// What is taken of layers of tokens.
+        var tokens = Tokens()
     }
 
+    /// - Parameter shapes: those of the layers
     init(
         _ library: TensorFlowLibrary, model: Model, input: Model.Input,
-        layers selected: [LayerSelection.Selected], _ setup: Setup
+        layers selected: [LayerSelection.Selected], shapes: [LayerShape], _ setup: Setup
     ) throws {
         let usesOwnOperations = library.hasOwnOperations && !setup.runsOnGPU
         let prepared = try GraphPreparation(
@@ -53,16 +53,15 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         var configuration = setup.session
         configuration.optimizesGraph = prepared.serialized.count <= Self.largeGraph
         var built: RowGraph?
-        session = try TensorFlowSession(library, configuration) { graph in
+        let session = try TensorFlowSession(library, configuration) { graph in
             let builder = GraphBuilder(
                 library: library, graph: graph, usesOwnOperations: usesOwnOperations)
-            built = try RowGraph(builder, model, prepared, input: input, layers: selected, setup)
+            built = try RowGraph(builder, model, prepared, input: input, layers: selected, shapes: shapes, setup)
         }
         guard let built else { throw FNEError(.internalError, "the session has no graph") }
-        inputs = built.inputs
+        self.session = try FedSession(library, session, inputs: built.inputs, prepared.fed, setup)
         layers = built.layers
         output = built.output
-        weights = try prepared.fed.map { try FedTensor(library, $0.values, type: $0.type, shape: $0.shape) }
         featureCount = layers.last?.features.upperBound ?? 0
         self.library = library
         fixedBatch = setup.batch
@@ -98,14 +97,7 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         _ values: UnsafeMutablePointer<Float>, _ count: Int, firstRows: Int, to rows: UnsafeMutablePointer<Float>
     ) throws {
         let api = library.api
-        let shape = [Int64(count), Int64(height), Int64(width), Int64(channels)]
-        let size = count * height * width * channels * MemoryLayout<Float>.size
-        // The caller keeps the memory. TensorFlow only reads it during the run.
-        guard let fed = api.NewTensor(Int32(CTF_FLOAT), shape, 4, values, size, { _, _, _ in }, nil) else {
-            throw FNEError(.outOfMemory, "TensorFlow gave no tensor for the batch")
-        }
-        defer { api.DeleteTensor(fed) }
-        try session.run(inputs, [fed] + weights.map(\.tensor), fetching: [output], "running the network") { results in
+        try session.run(values, count, fetching: [output]) { results in
             guard let result = results.first, api.NumDims(result) == 2, api.TensorType(result) == CTF_FLOAT,
                 api.Dim(result, 1) == Int64(featureCount), let features = api.TensorData(result)
             else {
@@ -120,24 +112,4 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
             memcpy(rows, features, firstRows * featureCount * MemoryLayout<Float>.size)
         }
     }
-}
-
-/// A tensor that is fed to many runs. It keeps its memory.
-private final class FedTensor {
-    let tensor: OpaquePointer
-    private let values: Bytes
-    private let library: TensorFlowLibrary
-
-    init(_ library: TensorFlowLibrary, _ values: Bytes, type: DataType, shape: [Int]) throws {
-        let made = values.withNumbers(of: UInt8.self) {
-            library.api.NewTensor(
-                Int32(type.rawValue), shape.map(Int64.init), Int32(shape.count), $0, values.count, { _, _, _ in }, nil)
-        }
-        guard let made else { throw FNEError(.outOfMemory, "TensorFlow gave no tensor for weights") }
-        tensor = made
-        self.values = values
-        self.library = library
-    }
-
-    deinit { library.api.DeleteTensor(tensor) }
 }

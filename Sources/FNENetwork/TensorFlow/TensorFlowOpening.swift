@@ -4,8 +4,8 @@ import FNESupport
 extension TensorFlowEngine {
     /// Loads TensorFlow if it is not loaded, makes the choices that the options leave open, and opens an engine.
     static func open(
-        _ model: Model, input: Model.Input, layers selected: [LayerSelection.Selected], height: Int, width: Int,
-        channels: Int, _ options: EngineOptions
+        _ model: Model, input: Model.Input, layers selected: [LayerSelection.Selected], shapes: [LayerShape?],
+        height: Int, width: Int, channels: Int, _ options: EngineOptions
     ) throws -> PreparedNetwork {
         let library = try TensorFlowLibrary.load()
         let wantedThreads = options.engineThreads ?? 1
@@ -25,12 +25,13 @@ extension TensorFlowEngine {
         arithmetic.precision = options.precision
         arithmetic.float32Layers = options.float32Layers ?? EngineDefaults.float32Layers
         arithmetic.engineThreads = threads
+        let setup = Setup(
+            batch: options.padsBatches ? batchSize : input.batch, height: height, width: width, channels: channels,
+            session: session, runsOnGPU: runsOnGPU, precision: arithmetic.precision,
+            float32Layers: arithmetic.float32Layers, tokens: options.tokens)
         let engine = try TensorFlowEngine(
             library, model: model, input: input, layers: selected,
-            Setup(
-                batch: options.padsBatches ? batchSize : input.batch, height: height, width: width, channels: channels,
-                session: session, runsOnGPU: runsOnGPU, precision: arithmetic.precision,
-                float32Layers: arithmetic.float32Layers))
+            shapes: RowsProof.shapes(library, model, input: input, layers: selected, known: shapes, setup), setup)
         return PreparedNetwork(
             engine: engine, layers: engine.layers, arithmetic: arithmetic, batchSize: batchSize,
             streams: options.streams

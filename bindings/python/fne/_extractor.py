@@ -99,6 +99,10 @@ class Extractor:
         feeds: values for inputs beside the image, such as `{"phase_train": False}`, in addition to the model's
             (`fne.Model`)
         float32_layers: how many layers stay float32 with bfloat16, counted from the first; None: 2
+        token_pooling: what is taken of a layer [n, tokens, channels], as transformers have them: the "mean" of all
+            tokens, the "first" token (often a class token), the mean of the "rest" after the prefix tokens, or
+            "first+rest", which gives twice as many features. Other layers do not depend on it.
+        prefix_tokens: the tokens before the image's own, such as class and register tokens
         on_error: "raise" ends the call at the first bad image. "skip" makes its row NaN and goes on. Where the disk,
             the network or the memory fails, the image may be good, and the call ends.
 

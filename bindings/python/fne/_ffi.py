@@ -14,6 +14,9 @@ from fne._libpath import library_candidates
 from fne._text import printable
 
 OK = 0
+#: FNE_SHAPE_RANK
+SHAPE_RANK = 8
+
 KINDS = {0: "other", 1: "convolution", 2: "depthwise", 3: "dense", 4: "input"}
 FORMATS = {1: "JPEG", 2: "PNG"}
 
@@ -99,6 +102,8 @@ class ExtractorOptions(ctypes.Structure):
         ("feed_count", c_uint64),
         ("channels", c_uint32),
         ("reserved", c_uint32),
+        ("token_pooling", c_int32),
+        ("prefix_tokens", c_uint32),
     ]
 
 
@@ -251,6 +256,7 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_model_tensor_info": [_handle, c_uint64, POINTER(TensorInfo)],
     "fne_model_note_count": [_handle, _size_out],
     "fne_model_note": [_handle, c_uint64, POINTER(c_char_p)],
+    "fne_model_shapes": [_handle, c_char_p, c_uint32, c_uint32, c_void_p, c_void_p, c_uint64],
     "fne_select_layers": [
         POINTER(c_char_p),
         c_uint64,

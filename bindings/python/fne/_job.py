@@ -504,6 +504,8 @@ class Job:
             "float32_layers": settings["float32_layers"],
             "batch_size": settings["batch_size"],
             "pad_batches": True,
+            "token_pooling": settings.get("token_pooling", "mean"),
+            "prefix_tokens": settings.get("prefix_tokens", 1),
             **options,
         }
         return Extractor(model, **given)

@@ -15,7 +15,8 @@ class Layer(NamedTuple):
 
     name: the layer's tensor, without "import/" and ":0"
     kind: "convolution", "depthwise", "dense", "input" or "other"
-    rank: 4 where the tensor is averaged over height and width, 2 where it is taken as it is
+    rank: the tensor's. With 2 it is taken as it is, with 4 it is averaged over height and width, and with 3 over
+        tokens, unless token_pooling says otherwise.
     features: the layer's columns
     """
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+import numpy
+
 from fne import _ffi
 from fne._arguments import as_path, path_bytes
 from fne._feeds import Feeds, set_feeds
@@ -29,7 +31,7 @@ class TensorInfo(NamedTuple):
     name: without "import/" and ":0"
     operation: TensorFlow's, such as "Conv2D"
     kind: "convolution", "depthwise", "dense", "input" or "other"
-    rank, channels: None where the graph does not state them
+    rank, channels: None where the graph does not state them. `Model.shapes` gives the shapes for an image size.
     is_default: whether it is taken when no layers are selected
     is_classifier: whether it is the output of a classifier's last layer, which is taken only when it is selected
     is_classifier_input: whether a classifier's last layer reads it, before changes of shape. In most networks it is the
@@ -180,6 +182,36 @@ class Model:
             check(lib.fne_model_note(self._handle(), index, ctypes.byref(note)))
             result.append((note.value or b"").decode())
         return result
+
+    def shapes(
+        self, input_tensor: str | None = None, size: tuple[int, int] | None = None
+    ) -> list[tuple[int, ...] | None]:
+        """The shapes of `tensors()` for an image size, as far as they follow from the graph.
+
+        Args:
+            input_tensor: the tensor that images are fed to; None: the graph's only placeholder that can take images
+            size: (height, width) in pixels; None: what the graph's placeholder says
+
+        Returns:
+            for each tensor its shape. The first dimension is counted per image: 1 stands for n, and 16 for 16 n. None
+            stands for a shape that is not known, and for one whose first dimension does not grow with the images.
+
+        Raises:
+            InvalidArgumentError: the size is not known, or is not the graph's
+
+        >>> from fne import zoo
+        >>> model = Model(zoo.efficientnet_lite0())
+        >>> dict(zip([tensor.name for tensor in model.tensors()], model.shapes()))["stem/Relu6"]
+        (1, 112, 112, 32)
+        """
+        count = _ffi.count(lib.fne_model_tensor_count, self._handle)
+        ranks = numpy.empty(count, numpy.int32)
+        dimensions = numpy.empty((count, _ffi.SHAPE_RANK), numpy.int64)
+        height, width = size or (0, 0)
+        name = None if input_tensor is None else _ffi.text(input_tensor)
+        given = ranks.ctypes.data, dimensions.ctypes.data, count
+        check(lib.fne_model_shapes(self._handle(), name, height, width, *given))
+        return [tuple(row[:rank].tolist()) if rank >= 0 else None for rank, row in zip(ranks, dimensions, strict=True)]
 
     def sha256(self) -> str:
         """The SHA-256 of the GraphDef's bytes. A job's manifest holds it too."""

@@ -18,6 +18,7 @@ from fne.errors import InvalidArgumentError
 CHANNEL_ORDERS = {"rgb": 0, "bgr": 1}
 RESIZE_MODES = {"stretch": 0, "shortest_side": 1}
 PRECISIONS = {"float32": 0, "bfloat16": 1}
+TOKEN_POOLINGS = {"mean": 0, "first": 1, "rest": 2, "first+rest": 3}
 
 
 class FurtherOptions(TypedDict, total=False):
@@ -42,6 +43,8 @@ class FurtherOptions(TypedDict, total=False):
     float32_layers: int | None
     feeds: Feeds
     channels: int | None
+    token_pooling: str
+    prefix_tokens: int
 
 
 class ExtractorOptions(FurtherOptions, total=False):
@@ -76,6 +79,8 @@ def extractor_options(
     float32_layers: int | None = None,
     feeds: Feeds = None,
     channels: int | None = None,
+    token_pooling: str = "mean",
+    prefix_tokens: int = 1,
 ) -> Any:
     """The options as the struct that fne.h calls fne_extractor_options. `fne.Extractor` documents them."""
     options = _ffi.defaults(_ffi.ExtractorOptions, lib.fne_extractor_options_init)
@@ -113,6 +118,8 @@ def extractor_options(
     options.precision = choice("precision", precision, PRECISIONS)
     if float32_layers is not None:
         options.float32_layers = as_count("float32_layers", float32_layers, least=0)
+    options.token_pooling = choice("token_pooling", token_pooling, TOKEN_POOLINGS)
+    options.prefix_tokens = as_count("prefix_tokens", prefix_tokens)
     return options
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import fne
 from fne import zoo
 from fne._images import INTERPOLATIONS
-from fne._options import CHANNEL_ORDERS, PRECISIONS, RESIZE_MODES, ExtractorOptions
+from fne._options import CHANNEL_ORDERS, PRECISIONS, RESIZE_MODES, TOKEN_POOLINGS, ExtractorOptions
 from fne._thresholds import LOWER, UPPER
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
@@ -128,6 +128,8 @@ def add_extractor_options(command: argparse.ArgumentParser, *, layers: bool = Tr
     add("--scale", type=channels, metavar="S or R,G,B", help="see --mean")
     add("--precision", choices=PRECISIONS, help="what layers multiply (float32)")
     add("--float32-layers", type=int, metavar="N", help="how many layers stay float32 with bfloat16")
+    add("--token-pooling", choices=TOKEN_POOLINGS, help="what is taken of a transformer's tokens (mean)")
+    add("--prefix-tokens", type=int, metavar="N", help="the tokens before the image's own (1)")
     add("--batch-size", type=int, metavar="N", help="the rows per run of the network")
     add("--streams", type=int, metavar="N", help="the batches that are in the network at once")
     add("--loader-threads", type=int, metavar="N", help="the threads that read and resize images")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from itertools import repeat
 from typing import Any
 
 import fne
-from fne._command.arguments import add_feeds, add_model, network, new_command
+from fne._command.arguments import add_feeds, add_model, network, new_command, size
 from fne._command.output import say
 from fne._selection import select
 from fne._text import printable
@@ -22,7 +23,8 @@ def add_command(commands: Any) -> None:
         "examples:\n"
         "  fne layers network.pb\n"
         "  fne layers network.pb 'block4_*'\n"
-        "  fne layers network.pb '*/Relu' --all",
+        "  fne layers network.pb '*/Relu' --all\n"
+        "  fne layers network.pb --size 224",
     )
     add_model(command)
     command.add_argument(
@@ -30,32 +32,59 @@ def add_command(commands: Any) -> None:
     )
     add_feeds(command)
     command.add_argument("--all", action="store_true", help="list every tensor, not only the outputs of layers")
+    command.add_argument("--size", type=size, metavar="S or HxW", help="the pixels of the images (as the graph says)")
+    command.add_argument("--input-tensor", metavar="NAME", help="the tensor that images are fed to")
 
 
 def run(given: argparse.Namespace) -> None:
     """Runs `fne layers`."""
     model = network(given, given.feeds)
     pattern = model.resolved(given.pattern)
-    tensors = [
-        tensor
-        for tensor in model.tensors()
+    shapes = _shapes(model, given)
+    listed = [
+        (tensor, shape)
+        for tensor, shape in zip(model.tensors(), shapes or repeat(None), strict=False)
         if given.all or tensor.is_default or tensor.is_classifier or tensor.is_classifier_input
     ]
+    tensors = [tensor for tensor, _ in listed]
     try:
         numbers = select(pattern, [tensor.name for tensor in tensors], [tensor.is_default for tensor in tensors])
     except fne.UnknownTensorError as failure:
         raise fne.InvalidArgumentError(f"{failure}; --all lists every tensor") from None
-    chosen = [tensors[number] for number in numbers]
-    width = max(len(printable(tensor.name)) for tensor in chosen)
-    say(f"{'name':{width}}  {'kind':11}  {'shape':16}  {'features':>8}  default")
-    for tensor in chosen:
-        shape = {4: "[n, h, w, {}]", 2: "[n, {}]"}.get(tensor.rank or 0, "?").format(tensor.channels or "?")
-        features = str(tensor.channels or "?")
-        say(f"{printable(tensor.name):{width}}  {tensor.kind:11}  {shape:16}  {features:>8}  {_role(tensor)}".rstrip())
-    taken = [tensor.channels or 0 for tensor in chosen if tensor.is_default]
+    chosen = [listed[number] for number in numbers]
+    width = max(len(printable(tensor.name)) for tensor, _ in chosen)
+    say(f"{'name':{width}}  {'kind':11}  {'shape':18}  {'features':>8}  default")
+    for tensor, shape in chosen:
+        name, features = printable(tensor.name), _features(tensor, shape) or "?"
+        say(f"{name:{width}}  {tensor.kind:11}  {_shape(tensor, shape):18}  {features:>8}  {_role(tensor)}".rstrip())
+    taken = [_features(tensor, shape) for tensor, shape in chosen if tensor.is_default]
     say(f"{len(taken)} default layers, {sum(taken)} features")
     for note in model.notes():
         say(note)
+    if shapes is None:
+        say("--size shows the shapes for images of a size, which the graph does not say")
+
+
+def _shapes(model: fne.Model, given: argparse.Namespace) -> list[tuple[int, ...] | None] | None:
+    """The shapes of the model's tensors; None where the graph does not say the images' size, nor was it given."""
+    try:
+        return model.shapes(given.input_tensor, given.size)
+    except (fne.InvalidArgumentError, fne.TensorError):
+        if given.size is not None or given.input_tensor is not None:
+            raise
+        return None
+
+
+def _shape(tensor: fne.TensorInfo, shape: tuple[int, ...] | None) -> str:
+    if shape:
+        rows = "n" if shape[0] == 1 else f"{shape[0]}n"
+        return f"[{', '.join([rows, *map(str, shape[1:])])}]"
+    return {4: "[n, h, w, {}]", 2: "[n, {}]"}.get(tensor.rank or 0, "?").format(tensor.channels or "?")
+
+
+def _features(tensor: fne.TensorInfo, shape: tuple[int, ...] | None) -> int:
+    """The features of a tensor; 0 where they are not known."""
+    return tensor.channels or (shape[-1] if shape and len(shape) > 1 else 0)
 
 
 def _role(tensor: fne.TensorInfo) -> str:
