@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import fne
 from fne import _freeze
+from fne._saved_model import saved_model_graph
 from fne.zoo import cache_folder, from_keras, keras_preprocessing
 
 
@@ -215,3 +216,26 @@ def test_two_processes_freeze_at_once(tmp_path):
 def test_models_without_an_input_shape():
     with pytest.raises(fne.TensorError, match="no input of a known shape.*keras.Input"):
         fne.Model(keras.Sequential([keras.layers.Conv2D(3, 3)]))
+
+
+class Choice(keras.layers.Layer):
+    """Keras freezes it to functions whose names TensorFlow numbers."""
+
+    def call(self, x):
+        return tf.cond(
+            tf.reduce_sum(x) > 0, lambda: 2 * x, lambda: tf.cond(tf.reduce_mean(x) > -1, lambda: x, lambda: -x)
+        )
+
+
+def test_a_model_is_the_same_bytes_each_time(tmp_path):
+    """A job knows its model by the bytes, and goes on with the same Keras model."""
+    keras.utils.set_random_seed(3)
+    x = inputs = keras.Input((16, 16, 3))
+    for number in range(4):
+        x = keras.layers.Conv2D(8, 3, groups=8 if number == 2 else 1, padding="same", activation="gelu")(x)
+        x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Reshape((-1, 8))(Choice()(x))
+    model = keras.Model(inputs, keras.layers.MultiHeadAttention(2, 4)(x, x))
+    model.export(tmp_path / "folder", verbose=False)
+    assert len({_freeze.keras_graph(model).graph for _ in range(4)}) == 1
+    assert len({saved_model_graph(tmp_path / "folder").graph for _ in range(3)}) == 1

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 #: Part of the names in the cache. It changes where graphs or names of layers are made in another way.
-_FORMAT = "2"
+_FORMAT = "3"
 
 
 class Frozen(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from fne.errors import BackendUnavailableError
@@ -60,7 +60,72 @@ def freeze(tensorflow: Any, function: Any, specs: Sequence[Any]) -> FrozenGraph:
         copy = kept.node.add()
         copy.CopyFrom(node)
         copy.input[:] = [text for text in node.input if not (text.startswith("^") and nodes[text[1:]].op == "NoOp")]
-    return FrozenGraph(kept.SerializeToString(), dict(zip(names, sources, strict=True)))
+    return FrozenGraph(serialized(kept), dict(zip(names, sources, strict=True)))
+
+
+def serialized(graph: Any) -> bytes:
+    """A GraphDef as bytes that are the same each time that a model is frozen.
+
+    TensorFlow numbers functions and gradients through a process, and puts the values of variables in any order. A job
+    knows its model by the bytes. So functions get numbers of their own, those that nothing calls and the names of
+    gradients are left out, and the values of variables stand first, by their names.
+    """
+    functions = _functions(graph)
+    names = {function.signature.name: f"function_{number}" for number, function in enumerate(functions)}
+    result = type(graph)(versions=graph.versions, node=graph.node)
+    result.library.function.extend(functions)
+    for function in result.library.function:
+        function.signature.name = names[function.signature.name]
+    for node in _nodes(result):
+        node.op = names.get(node.op, node.op)
+        node.attr.pop("_gradient_op_type", None)
+        for called in _called(node):
+            called.name = names.get(called.name, called.name)
+    _name_captured(result)
+    values = {node.name for node in result.node if node.op == "Const"}
+    values |= {node.name for node in result.node if node.op == "Identity" and node.input[0] in values}
+    result.node.sort(key=lambda node: (0, node.name) if node.name in values else (1, ""))
+    return bytes(result.SerializeToString(deterministic=True))
+
+
+def _name_captured(graph: Any) -> None:
+    """Gives the values that a function captures the names of their first readers, in place of TensorFlow's numbers."""
+    numbered = {node.name: node for node in graph.node if node.op == "Const" and node.name.split("/")[-1].isdigit()}
+    names: dict[str, str] = {}
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            if name in numbered:
+                names.setdefault(name, f"{node.name}/captured_{place}")
+                node.input[place] = names[name]
+    for name, new in names.items():
+        numbered[name].name = new
+
+
+def _functions(graph: Any) -> list[Any]:
+    """The functions of a graph that are called, in the order in which they are called first."""
+    functions = {function.signature.name: function for function in graph.library.function}
+    found: dict[str, None] = {}
+    nodes = list(graph.node)
+    while nodes:
+        called = [name for node in nodes for name in (node.op, *(one.name for one in _called(node)))]
+        new = [name for name in dict.fromkeys(called) if name in functions and name not in found]
+        found.update(dict.fromkeys(new))
+        nodes = [node for name in new for node in functions[name].node_def]
+    return [functions[name] for name in found]
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    yield from graph.node
+    for function in graph.library.function:
+        yield from function.node_def
+
+
+def _called(node: Any) -> list[Any]:
+    """The functions that a node's attributes name, by the names of the attributes."""
+    result = []
+    for _, value in sorted(node.attr.items()):
+        result += [value.func] if value.HasField("func") else list(value.list.func)
+    return result
 
 
 def _is_first_output(tensor: str) -> bool:

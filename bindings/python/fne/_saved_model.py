@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fne._arguments import listed
-from fne._frozen_function import FrozenGraph, freeze, import_tensorflow
+from fne._frozen_function import FrozenGraph, freeze, import_tensorflow, serialized
 from fne._keras_graph import in_short
 from fne.errors import FNEError, GraphError, InvalidArgumentError, MissingFileError, OutOfMemoryError, TensorError
 
@@ -183,4 +183,4 @@ def _freeze_graph(tensorflow: Any, folder: Path, graph: Any, signature: str | No
             loader.restore_variables(session, saver)
         with silence():  # it calls a deprecated function of its own
             frozen = convert_variables_to_constants_from_session_graph(session, opened.as_graph_def(), outputs)
-    return FrozenGraph(frozen.SerializeToString(), {})
+    return FrozenGraph(serialized(frozen), {})
