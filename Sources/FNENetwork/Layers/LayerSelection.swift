@@ -24,7 +24,7 @@ public enum LayerSelection {
     ///
     /// - Parameter selectors: an empty list means all default layers
     /// - Returns: at least one tensor, none twice.
-    /// - Throws: `.unknownTensor`, `.invalidArgument`.
+    /// - Throws: `.unknownTensor`, `.invalidArgument`; `.invalidGraph` for a graph without a layer that is not frozen.
     package static func resolve(_ selectors: [String], in model: Model) throws -> [Selected] {
         let layers = model.tensors.filter { $0.isDefault || $0.isClassifier }
         let choices = Choices<TensorName>(
@@ -33,7 +33,9 @@ public enum LayerSelection {
                 let name = model.tensorName(text)
                 return model.graph.number(of: name.node) == nil ? nil : name
             },
-            unknown: model.unknownTensor, whole: "graph")
+            unknown: model.unknownTensor, whole: "graph",
+            // Weights that are no constants are why a graph that is not frozen has no layer.
+            checkNone: { try GraphSafety.checkFrozen(model.graph) })
         let tensors = Dictionary(model.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         return try choices.resolve(selectors).map { name in
             let tensor = tensors[name.node]
@@ -81,6 +83,8 @@ public enum LayerSelection {
         let unknown: (String) -> FNEError
         /// The word for the thing that holds the layers, for messages.
         let whole: String
+        /// Throws the reason why there is no layer, where it is known.
+        var checkNone: () throws -> Void = {}
 
         func resolve(_ selectors: [String]) throws -> [Layer] {
             guard !selectors.isEmpty else { return try nonEmpty(defaults) }
@@ -137,6 +141,7 @@ public enum LayerSelection {
 
         private func nonEmpty(_ found: [Layer]) throws -> [Layer] {
             guard !found.isEmpty else {
+                try checkNone()
                 throw FNEError(
                     .unknownTensor, "the \(whole) has no convolution and no dense layer. Name the tensors to take")
             }
