@@ -33,9 +33,15 @@ def centred_l2(rows: NDArray[Any], mean: NDArray[numpy.float64] | None) -> NDArr
     wide = rows.astype(numpy.float64)
     if mean is not None:
         wide -= mean
-    norms = numpy.sqrt(numpy.einsum("ij,ij->i", wide, wide))
-    wide /= numpy.where(norms > 0, norms, 1.0)[:, None]
+    # Rows are brought to a largest value of 1 first, so that no square overflows or vanishes.
+    _divide(wide, numpy.abs(wide).max(1, initial=0.0))
+    _divide(wide, numpy.sqrt(numpy.einsum("ij,ij->i", wide, wide)))
     return wide if rows.dtype == numpy.float64 else wide.astype(numpy.float32)
+
+
+def _divide(rows: NDArray[numpy.float64], by: NDArray[numpy.float64]) -> None:
+    """Divides each row, in its place, by a number of its own; by 0 it stays."""
+    rows /= numpy.where(by > 0, by, 1.0)[:, None]
 
 
 def side_by_side_l2(blocks: Sequence[NDArray[Any]], means: Sequence[NDArray[numpy.float64] | None]) -> NDArray[Any]:
