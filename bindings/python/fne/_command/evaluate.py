@@ -43,7 +43,7 @@ def add_command(commands: Any) -> None:
         "  fne evaluate flowers efficientnet_lite0 evaluation --images 1 --images 10 --images all --thresholds\n"
         "  fne evaluate flowers efficientnet_lite0 evaluation --classifier ridge\n"
         "  fne evaluate flowers efficientnet_lite0 evaluation --task retrieval\n"
-        "  fne evaluate flowers vgg16.pb evaluation --protocol paper --size 224\n"
+        "  fne evaluate flowers vgg16.pb crops --protocol paper --size 224\n"
         f"\n{choices()}",
     )
     command.add_argument(
