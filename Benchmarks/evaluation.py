@@ -1,6 +1,6 @@
 """The processor time of `fne.evaluate`, and whether its scores are those of another version.
 
-    .venv/bin/python Benchmarks/evaluation.py --assets FOLDER [--against TREE] [--out build/evaluation]
+    .venv/bin/python Benchmarks/evaluation.py --assets FOLDER [--against TREE] [--seeds 5] [--out build/evaluation]
 
 FOLDER has images/flowers17 and models/mobilenet_v2_1.0_224.pb. 24 photographs of each class are embedded once, before
 the clock starts. TREE is another checkout, whose package is measured in the same way before this one. The time is user
@@ -38,7 +38,7 @@ REPRESENTATIONS = (
 BINDINGS = "bindings/python"
 
 
-def measured(assets: Path, out: Path, classifier: str) -> dict[str, Any]:
+def measured(assets: Path, out: Path, classifier: str, seeds: int) -> dict[str, Any]:
     """In a process of its own: the processor time of an evaluation, and its scores."""
     import fne
     from fne._evaluation import result
@@ -59,7 +59,7 @@ def measured(assets: Path, out: Path, classifier: str) -> dict[str, Any]:
     )
     start = time.process_time()
     found = fne.evaluate(
-        listed, model, out, representations=REPRESENTATIONS, classifiers=classifier, **options
+        listed, model, out, seeds=seeds, representations=REPRESENTATIONS, classifiers=classifier, **options
     )
     return {"seconds": time.process_time() - start, "scores": [tuple(score) for score in found.scores]}
 
@@ -67,7 +67,7 @@ def measured(assets: Path, out: Path, classifier: str) -> dict[str, Any]:
 def in_tree(tree: Path, given: argparse.Namespace, classifier: str) -> dict[str, Any]:
     """What the package of a tree takes."""
     with tempfile.NamedTemporaryFile(suffix=".json") as answer:
-        command = [sys.executable, __file__, "--assets", given.assets, "--out", given.out]
+        command = [sys.executable, __file__, "--assets", given.assets, "--out", given.out, "--seeds", given.seeds]
         environment = {**os.environ, "PYTHONPATH": str(tree / BINDINGS)}
         subprocess.run(
             [*map(str, command), "--classifier", classifier, "--answer", answer.name], env=environment, check=True
@@ -81,11 +81,12 @@ def main() -> None:
     parser.add_argument("--assets", type=Path, required=True)
     parser.add_argument("--against", type=Path, metavar="TREE")
     parser.add_argument("--out", type=Path, default=Path("build/evaluation"))
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--classifier", help=argparse.SUPPRESS)
     parser.add_argument("--answer", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.answer:
-        given.answer.write_text(json.dumps(measured(given.assets, given.out, given.classifier)))
+        given.answer.write_text(json.dumps(measured(given.assets, given.out, given.classifier, given.seeds)))
         return
     own = Path(__file__).resolve().parents[1]
     before = in_tree(given.against, given, "svm") if given.against else None

@@ -93,7 +93,9 @@ class Results:
         rows = []
         for classifier in ("svm", "ridge"):
             wanted = {("centred", classifier, images) for images in IMAGES}
-            found = [r for r in self.data["differences"] if (r["representation"], r["classifier"], r["images"]) in wanted]
+            found = [
+                r for r in self.data["differences"] if (r["representation"], r["classifier"], r["images"]) in wanted
+            ]
             rows.append([classifier, *(f"{r['mean']:+.3f} ± {r['error']:.3f}, {r['verdict']}" for r in found)])
         return rows
 

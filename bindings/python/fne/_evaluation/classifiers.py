@@ -61,7 +61,7 @@ class Kernel:
         return self._coordinates
 
     def validated(self, classifier: str = "svm") -> float:
-        """The accuracy on training images that were held out: the ridge's by leaving out each, or the SVM's by folds."""
+        """The accuracy on held out training images: the ridge's by leaving out each, or the SVM's by folds."""
         return self.ridge()[2] if classifier == "ridge" else self.penalty()[1]
 
     def predict(self, classifier: str, vote: str = "sum") -> NDArray[numpy.int64]:

@@ -40,8 +40,8 @@ class Protocol(NamedTuple):
 PROTOCOLS = {
     "library": Protocol("one row per image, and the SVM with a chosen penalty", 1, ("svm",), "sum"),
     "paper": Protocol(
-        "that of the published experiments (Garcia-Gasulla et al., arXiv 1705.07706): ten crops of each image, which are "
-        "the four corners, the centre, and the mirrors of these five. Images are resized to 8/7 of the crops' size "
+        "that of the published experiments (Garcia-Gasulla et al., arXiv 1705.07706): ten crops of each image, which "
+        "are the four corners, the centre, and the mirrors of these five. Images are resized to 8/7 of the crops' size "
         "before, which is 256 for 224. Each crop is a row for the training, and the predictions of the crops vote. The "
         'classifier is "svm unscaled".',
         10,

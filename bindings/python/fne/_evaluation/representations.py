@@ -101,15 +101,15 @@ REPRESENTATIONS: dict[str, Representation] = {
     "fne + penultimate": Representation(
         Form.BESIDE,
         lambda roles: roles.layers if roles.penultimate else [],
-        "the ternary codes of all default layers over their L2 norm, beside what the classifier's last layer reads over "
-        "its own",
+        "the ternary codes of all default layers over their L2 norm, beside what the classifier's last layer reads "
+        "over its own",
     ),
     "centred": Representation(
         Form.CENTRED,
         lambda roles: roles.last(50) if roles.penultimate else [],
-        "the ternary codes of the last 50 % of the layers, and what the classifier's last layer reads. Of each the mean "
-        f"over the training images is subtracted, where these are at least {FEWEST_ROWS}, and each is divided by its "
-        "L2 norm. This is what fne.sklearn.FewShotEmbedder makes.",
+        "the ternary codes of the last 50 % of the layers, and what the classifier's last layer reads. Of each the "
+        f"mean over the training images is subtracted, where these are at least {FEWEST_ROWS}, and each is divided by "
+        "its L2 norm. This is what fne.sklearn.FewShotEmbedder makes.",
     ),
     "standardized": Representation(
         Form.STANDARDIZED, lambda roles: roles.layers, "the features of all default layers, standardized"

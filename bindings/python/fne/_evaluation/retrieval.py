@@ -42,8 +42,8 @@ MEASURES = {
     "P@10": "the share of the ten nearest neighbours that are of the query's class (Manning, Raghavan and Schütze, "
     '"Introduction to Information Retrieval", 2008, section 8.4). It stays below 1 where a class has fewer than eleven '
     "images.",
-    "mAP": "the mean over the queries of the average precision. That is the mean, over the images of the query's class, "
-    "of the share of that class among the neighbours down to that image (the same section).",
+    "mAP": "the mean over the queries of the average precision. That is the mean, over the images of the query's "
+    "class, of the share of that class among the neighbours down to that image (the same section).",
 }
 
 

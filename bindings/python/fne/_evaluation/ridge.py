@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 #: The penalty where none can be chosen, because a class has one image.
 WITHOUT_CHOICE = 0.1
 
-Matrix = NDArray[numpy.float64]
+Matrix = NDArray[Any]
 
 
 class RidgeFit(NamedTuple):
@@ -60,7 +60,7 @@ class Ridge:
             cross: float64 [others, rows], the dot products of the others and the training rows
         """
         centred = cross - cross.mean(1, keepdims=True) - self._means + self._mean
-        return centred @ fit.weights + fit.constants
+        return numpy.asarray(centred @ fit.weights + fit.constants)
 
     def left_out(self, penalty: float) -> Matrix:
         """The scores of each training row by the regressions on all other images, [rows, classes].
@@ -78,7 +78,7 @@ class Ridge:
         )
         kept = numpy.eye(self._per_image) - parts - 1 / rows
         without = numpy.linalg.solve(kept, residuals.reshape(-1, self._per_image, classes))
-        return self._targets - without.reshape(rows, classes)
+        return numpy.asarray(self._targets - without.reshape(rows, classes))
 
     def best_penalty(self) -> tuple[float, float]:
         """The penalty that tells most training rows right when their image is left out, and that share.
