@@ -15,8 +15,9 @@ from sklearn import get_config
 from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
 from threadpoolctl import threadpool_info
 
 import fne
@@ -507,14 +508,15 @@ def test_small_problems_run_on_one_thread():
     assert threads() == before and not get_config()["assume_finite"]
 
 
-def test_the_unscaled_svm_is_linear_svc_on_the_codes():
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_unscaled_svm_is_svc_on_the_codes(classes):
     random = np.random.default_rng(8)
-    labels = np.repeat([0, 1, 2], 6)
-    rows, test = (random.integers(-1, 2, (n, 40)).astype(np.int8) for n in (18, 25))
-    model = LinearSVC(C=1, dual=False, tol=1e-8).fit(rows.astype(np.float64), labels)
+    labels = np.repeat(np.arange(classes), 6)
+    rows, test = (random.integers(-1, 2, (n, 40)).astype(np.int8) for n in (6 * classes, 25))
+    model = OneVsRestClassifier(SVC(kernel="linear", C=1)).fit(rows.astype(np.float64), labels)
+    expected = model.decision_function(test.astype(np.float64))
     found = Kernel(rows, labels, test, 1).unscaled_svm_scores()
-    np.testing.assert_allclose(found, model.decision_function(test.astype(np.float64)), atol=1e-3)
-    np.testing.assert_array_equal(found.argmax(1), model.predict(test.astype(np.float64)))
+    np.testing.assert_allclose(found, expected if classes == 3 else np.stack([-expected, expected], 1), atol=1e-3)
 
 
 def test_votes():
@@ -531,7 +533,7 @@ def test_votes():
 
 
 def test_the_papers_protocol(tmp_path, flowers, graph):
-    """Ten crops of images at 8/7, LinearSVC on all crops' codes, and the majority of the crops' predictions."""
+    """Ten crops of images at 8/7, a linear SVC on all crops' codes, and the majority of the crops' predictions."""
     options = {"images_per_class": 4, "seeds": 2, "representations": "fne", "size": (48, 64)}
     result = fne.evaluate(flowers, graph, tmp_path / "e", protocol="paper", **options)
     assert [score[:2] for score in result.scores] == [("fne", "svm unscaled")] * 2
@@ -546,7 +548,8 @@ def test_the_papers_protocol(tmp_path, flowers, graph):
         statistics = fne.Statistics(own.shape[1]).update(own)
         codes = fne.ternarize(rows.reshape(360, -1), statistics.mean(), statistics.std()).reshape(36, 10, -1)
         codes = codes.astype(np.float64)
-        svm = LinearSVC(C=1, dual=False).fit(codes[training].reshape(120, -1), np.repeat(labels[training], 10))
+        svm = OneVsRestClassifier(SVC(kernel="linear", C=1))
+        svm.fit(codes[training].reshape(120, -1), np.repeat(labels[training], 10))
         crops = svm.predict(codes[test].reshape(-1, codes.shape[2])).reshape(-1, 10)
         votes = np.stack([(crops == label).sum(1) for label in range(3)], 1)
         clear = (votes == votes.max(1, keepdims=True)).sum(1) == 1
