@@ -5,22 +5,32 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 
 import cv2
 import numpy as np
 import pytest
+from scipy.stats import ttest_rel
+from sklearn import get_config
+from sklearn.linear_model import Ridge as SklearnRidge
+from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
+from threadpoolctl import threadpool_info
 
 import fne
 from fne._command import main
 from fne._evaluation import plots
-from fne._evaluation.classifiers import CLASSIFIERS, PENALTIES, Kernel
+from fne._evaluation.classifiers import CLASSIFIERS, PENALTIES, VOTES, Kernel
 from fne._evaluation.dataset import classes_of
-from fne._evaluation.protocol import class_accuracy, splits
-from fne._evaluation.representations import REPRESENTATIONS, Representations, Roles
+from fne._evaluation.protocol import PROTOCOLS, class_accuracy, folds, splits
+from fne._evaluation.representations import DEFAULT_REPRESENTATIONS, REPRESENTATIONS, Representations, Roles
 from fne._evaluation.result import Evaluation, Score
+from fne._evaluation.ridge import PENALTIES as RIDGE_PENALTIES
+from fne._evaluation.ridge import Ridge
+from fne._evaluation.solving import small_problems
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +57,7 @@ def evaluation(tmp_path_factory, flowers, graph):
         output,
         images_per_class=(1, 4, "all"),
         seeds=2,
+        representations=tuple(REPRESENTATIONS),
         classifiers=("svm", "centroid", "knn"),
         size=(48, 64),
     ), output
@@ -140,6 +151,8 @@ def test_folders_dots_and_links(tmp_path):
         ({"representations": ["fne", "l2", "fne"]}, "representations holds 'fne' twice"),
         ({"classifiers": ()}, "classifiers is empty"),
         ({"classifiers": "tree"}, "'tree' in classifiers is none of 'svm'"),
+        ({"vote": "most"}, "'most' in vote is none of 'sum'"),
+        ({"protocol": "mine"}, "'mine' in protocol is none of 'library'"),
         ({"lower": 0.2}, "lower is 0.2 and upper is 0.15"),
         ({"upper": float("nan")}, "upper is nan"),
         ({"layers": "all"}, "layers cannot be given"),
@@ -246,7 +259,7 @@ def test_the_result_and_its_files(evaluation):
     saved = json.loads((output / "evaluation.json").read_text())
     assert saved["summary"] == result.summary() and saved["facts"]["failed"] == 1 and saved["facts"]["images"] == 37
     names = {row["representation"] for row in result.summary()}
-    assert names == set(REPRESENTATIONS) and len(result.scores) == (12 * 3 - 1) * 3 * 2
+    assert names == set(REPRESENTATIONS) and len(result.scores) == (15 * 3 - 1) * 3 * 2
     row = next(r for r in result.summary() if (r["representation"], r["classifier"], r["images"]) == ("fne", "svm", 4))
     values = [s.accuracy for s in result.scores if s[:3] == ("fne", "svm", 4)]
     assert row["mean"] == pytest.approx(np.mean(values)) and row["std"] == pytest.approx(np.std(values, ddof=1))
@@ -370,7 +383,8 @@ class Fixed:
     def __init__(self, number, accuracy):
         self.number, self.accuracy = number, accuracy
 
-    def validated(self):
+    def validated(self, judge):
+        assert judge == "svm"
         return self.accuracy
 
 
@@ -394,9 +408,214 @@ def test_statistics_are_computed_once_for_a_split(evaluation, graph, monkeypatch
         np.testing.assert_allclose(data.statistics(training)[0], expected.mean(0), rtol=1e-12)
 
 
+@pytest.mark.parametrize("per_image", [1, 10])
+def test_leaving_out_an_image_is_a_fit_without_it(per_image):
+    """The closed form against scikit-learn's Ridge on all other images; with ten crops all ten of an image go."""
+    random = np.random.default_rng(5)
+    labels = np.repeat([0, 1, 2], [4, 5, 3])
+    rows = random.normal(size=(12 * per_image, 30)) + np.repeat(labels, per_image)[:, None]
+    repeated = np.repeat(labels, per_image)
+    ridge = Ridge(rows @ rows.T, repeated, per_image)
+    targets = 2.0 * (repeated[:, None] == np.arange(3)) - 1
+    shares = []
+    for penalty in RIDGE_PENALTIES:
+        expected = np.empty((len(rows), 3))
+        for image in range(12):
+            out = np.arange(len(rows)) // per_image == image
+            expected[out] = SklearnRidge(alpha=penalty).fit(rows[~out], targets[~out]).predict(rows[out])
+        np.testing.assert_allclose(ridge.left_out(penalty), expected, atol=1e-8)
+        shares.append((expected.argmax(1) == repeated).mean())
+        others = random.normal(size=(7, 30))
+        found = ridge.scores(ridge.fit(penalty), others @ rows.T)
+        np.testing.assert_allclose(found, SklearnRidge(alpha=penalty).fit(rows, targets).predict(others), atol=1e-8)
+    best = max(zip(shares, RIDGE_PENALTIES, strict=True))
+    assert ridge.best_penalty() == (best[1], best[0]) and len(set(shares)) > 1
+
+
+def test_the_ridge_is_scikit_learns(evaluation, graph):
+    """The whole way again, on float64 codes, with leave-one-out by RidgeClassifier on all other images."""
+    _, output = evaluation
+    job = fne.Job(output / "job")
+    data = Representations(job, np.repeat([0, 1, 2], [12, 13, 12]), Roles.of(Roles.tensors(fne.Model(graph).tensors())))
+    training, test = splits(data.labels, 4, 1)
+    kernel, _ = data.kernel_of("fne", training, test)
+    columns = job.columns(layers_of(graph))
+    codes = fne.ternarize(data.rows[:, columns], *(values[columns] for values in data.statistics(training)))
+    x, y = codes.astype(np.float64), data.labels
+    x /= np.sqrt((x[training] ** 2).sum(1).mean())
+    shares = [
+        np.mean(
+            [
+                RidgeClassifier(alpha=c).fit(x[np.delete(training, i)], y[np.delete(training, i)]).predict(x[[t]])
+                == y[t]
+                for i, t in enumerate(training)
+            ]
+        )
+        for c in RIDGE_PENALTIES
+    ]
+    share, penalty = max(zip(shares, RIDGE_PENALTIES, strict=True))
+    assert kernel.ridge()[1:] == (penalty, pytest.approx(share))
+    model = RidgeClassifier(alpha=penalty).fit(x[training], y[training])
+    np.testing.assert_allclose(kernel.ridge_scores(), model.decision_function(x[test]), atol=1e-9)
+    assert kernel.validated("ridge") == kernel.ridge()[2] and kernel.validated() == kernel.penalty()[1]
+    alone = data.kernel_of("fne", *splits(data.labels, 1, 0))[0]
+    assert alone.ridge()[1] == 0.1, "one image a class: nothing to choose by"
+
+
+def test_the_ridge_chooses_the_best_layer_where_there_is_no_svm(tmp_path, flowers, graph, monkeypatch):
+    monkeypatch.setattr(Kernel, "penalty", None)  # no SVM is fitted
+    options = {"images_per_class": 4, "seeds": 2, "representations": "best layer", "size": (48, 64)}
+    result = fne.evaluate(flowers, graph, tmp_path / "e", classifiers=["ridge", "centroid"], **options)
+    job = fne.Job(tmp_path / "e" / "job")
+    data = Representations(job, np.repeat([0, 1, 2], [12, 13, 12]), Roles.of(Roles.tensors(fne.Model(graph).tensors())))
+    for seed in range(2):
+        training, _ = splits(data.labels, 4, seed)
+        shares = []
+        for layer in job.layers[:5]:
+            z = StandardScaler().fit(data.rows[training][:, layer.features].astype(np.float64))
+            rows = z.transform(data.rows[training][:, layer.features])
+            shares.append(Kernel(rows, data.labels[training], rows, 1).validated("ridge"))
+        assert result.chosen[4, seed] == job.layers[int(np.argmax(shares))].name
+
+
+def test_the_best_layer_only_on_request(tmp_path, flowers, graph):
+    assert set(REPRESENTATIONS) - set(DEFAULT_REPRESENTATIONS) == {"best layer"}
+    result = fne.evaluate(
+        flowers, graph, tmp_path / "e", images_per_class=2, seeds=1, classifiers="ridge", size=(48, 64)
+    )
+    assert [score.representation for score in result.scores] == list(DEFAULT_REPRESENTATIONS) and not result.chosen
+
+
+def test_folds_are_computed_once_for_the_same_labels(monkeypatch):
+    labels = np.repeat([0, 1, 2, 3], [7, 5, 9, 6])
+    found = folds(labels, 2)
+    repeated, groups = np.repeat(labels, 2), np.repeat(np.arange(27), 2)
+    expected = StratifiedGroupKFold(3, shuffle=True, random_state=0).split(repeated, repeated, groups)
+    for (fit, held), (same_fit, same_held) in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(fit, same_fit)
+        np.testing.assert_array_equal(held, same_held)
+    monkeypatch.setattr(StratifiedGroupKFold, "split", None)
+    assert folds(labels.copy(), 2) is found and folds(np.arange(4), 1) == ()
+
+
+def test_small_problems_run_on_one_thread():
+    def threads():
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    before = threads()
+    with small_problems():
+        assert threads() == {1} and get_config()["assume_finite"]
+    assert threads() == before and not get_config()["assume_finite"]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_unscaled_svm_is_svc_on_the_codes(classes):
+    random = np.random.default_rng(8)
+    labels = np.repeat(np.arange(classes), 6)
+    rows, test = (random.integers(-1, 2, (n, 40)).astype(np.int8) for n in (6 * classes, 25))
+    model = OneVsRestClassifier(SVC(kernel="linear", C=1)).fit(rows.astype(np.float64), labels)
+    expected = model.decision_function(test.astype(np.float64))
+    found = Kernel(rows, labels, test, 1).unscaled_svm_scores()
+    np.testing.assert_allclose(found, expected if classes == 3 else np.stack([-expected, expected], 1), atol=1e-3)
+
+
+def test_votes():
+    """The majority by Counter; equal votes are decided by the sum; and the sum may decide otherwise."""
+    scores = np.random.default_rng(2).normal(size=(200, 10, 4)) ** 3
+    expected = []
+    for image in scores:
+        votes = Counter(image.argmax(1).tolist())
+        most = max(votes.values())
+        expected.append(max((c for c in votes if votes[c] == most), key=lambda c: image[:, c].sum()))
+    np.testing.assert_array_equal(VOTES["majority"].decide(scores), expected)
+    np.testing.assert_array_equal(VOTES["sum"].decide(scores), scores.sum(1).argmax(1))
+    assert (VOTES["sum"].decide(scores) != expected).any()
+
+
+def test_the_papers_protocol(tmp_path, flowers, graph):
+    """Ten crops of images at 8/7, a linear SVC on all crops' codes, and the majority of the crops' predictions."""
+    options = {"images_per_class": 4, "seeds": 2, "representations": "fne", "size": (48, 64)}
+    result = fne.evaluate(flowers, graph, tmp_path / "e", protocol="paper", **options)
+    assert [score[:2] for score in result.scores] == [("fne", "svm unscaled")] * 2
+    assert (result.facts["crops"], result.facts["vote"], result.facts["protocol"]) == (10, "majority", "paper")
+    labels = np.repeat([0, 1, 2], 12)
+    paths = sorted(flowers.glob("*/*.png"))
+    with fne.Extractor(graph, size=(48, 64), crops=10, resize_size=(55, 73)) as extractor:
+        rows = extractor.extract(paths).features.reshape(36, 10, -1)
+    for seed in range(2):
+        training, test = splits(labels, 4, seed)
+        own = rows[training].reshape(120, -1)
+        statistics = fne.Statistics(own.shape[1]).update(own)
+        codes = fne.ternarize(rows.reshape(360, -1), statistics.mean(), statistics.std()).reshape(36, 10, -1)
+        codes = codes.astype(np.float64)
+        svm = OneVsRestClassifier(SVC(kernel="linear", C=1))
+        svm.fit(codes[training].reshape(120, -1), np.repeat(labels[training], 10))
+        crops = svm.predict(codes[test].reshape(-1, codes.shape[2])).reshape(-1, 10)
+        votes = np.stack([(crops == label).sum(1) for label in range(3)], 1)
+        clear = (votes == votes.max(1, keepdims=True)).sum(1) == 1
+        right = np.where(clear, votes.argmax(1) == labels[test], np.nan)
+        assert np.isnan(right).sum() <= 2
+        low, high = (
+            np.mean([np.nan_to_num(right, nan=fill)[labels[test] == c].mean() for c in range(3)]) for fill in (0, 1)
+        )
+        assert low - 1e-9 <= result.scores[seed].accuracy <= high + 1e-9
+    own = fne.evaluate(flowers, graph, tmp_path / "f", protocol="paper", crops=1, classifiers="ridge", **options)
+    assert own.facts["crops"] == 1 and own.scores[0].classifier == "ridge" and own.facts["vote"] == "majority"
+
+
+def test_differences_are_paired(evaluation):
+    """Against SciPy's paired t-test, on scores that are given; and on the evaluation's own."""
+    random = np.random.default_rng(3)
+    easy = random.normal(0.8, 0.1, 5)
+    given = {"fne": easy, "l2": easy + 0.02 + random.normal(0, 0.002, 5), "outputs": easy + random.normal(0, 0.02, 5)}
+    scores = [Score(name, "svm", 5, seed, float(v)) for name, row in given.items() for seed, v in enumerate(row)]
+    result = Evaluation(["a", "b"], scores, {}, np.zeros((2, 2), np.int64), {})
+    rows = {row["representation"]: row for row in result.differences()}
+    assert set(rows) == {"l2", "outputs"}
+    for name, row in rows.items():
+        test = ttest_rel(given[name], easy)
+        assert row["mean"] == pytest.approx(np.mean(given[name] - easy))
+        assert row["mean"] / row["error"] == pytest.approx(test.statistic) and row["seeds"] == 5
+        assert row["verdict"] == ("level" if test.pvalue > 0.05 else "ahead" if row["mean"] > 0 else "behind")
+    assert rows["l2"]["verdict"] == "ahead" and rows["outputs"]["verdict"] == "level"
+    assert {r["representation"]: r["verdict"] for r in result.differences("l2")}["fne"] == "behind"
+    line = next(line for line in result.difference_table().split("\n") if line.startswith("l2, svm"))
+    assert line.endswith(f"{rows['l2']['mean']:+.3f} ± {rows['l2']['error']:.3f} +")
+    with pytest.raises(fne.InvalidArgumentError, match="'centred' was not measured"):
+        result.differences("centred")
+    single = Evaluation(["a", "b"], [s for s in scores if s.seed == 0], {}, np.zeros((2, 2), np.int64), {})
+    assert {(row["error"], row["verdict"]) for row in single.differences()} == {(None, None)}
+    measured, output = evaluation
+    saved = json.loads((output / "evaluation.json").read_text())
+    assert saved["differences"] == measured.differences() and len(saved["differences"]) == (14 * 3 - 1) * 3
+
+
+@pytest.mark.parametrize("images, is_centred", [(2, False), (4, True)])
+def test_codes_beside_the_penultimate(evaluation, graph, images, is_centred):
+    """By NumPy. Six training images are a handful, and are not centred on; twelve are."""
+    _, output = evaluation
+    job = fne.Job(output / "job")
+    roles = Roles.of(Roles.tensors(fne.Model(graph).tensors()))
+    data = Representations(job, np.repeat([0, 1, 2], [12, 13, 12]), roles)
+    training, test = splits(data.labels, images, 0)
+    statistics = fne.Statistics(data.rows.shape[1]).update(data.rows[training])
+    codes = fne.ternarize(data.rows, statistics.mean(), statistics.std()).astype(np.float64)
+    penultimate = data.rows[:, data.columns(roles.penultimate)].astype(np.float64)
+    for name, numbers in (("fne + penultimate", roles.layers), ("centred", roles.last(50))):
+        blocks = [codes[:, data.columns(numbers)], penultimate]
+        if name == "centred" and is_centred:
+            blocks = [block - block[training].mean(0) for block in blocks]
+        rows = np.hstack([block / np.linalg.norm(block, axis=1, keepdims=True) for block in blocks])
+        expected = Kernel(rows[training], data.labels[training], rows[test], 1)
+        found, layer = data.kernel_of(name, training, test)
+        np.testing.assert_allclose(found.ridge_scores(), expected.ridge_scores(), atol=1e-4)
+        np.testing.assert_array_equal(found.predict("svm"), expected.predict("svm"))
+        assert layer is None
+
+
 def test_rows_that_are_all_zero():
     kernel = Kernel(np.zeros((4, 5), np.int8), np.array([0, 0, 1, 1]), np.zeros((2, 5), np.int8), 1)
-    for name in ("svm", "centroid", "knn"):
+    for name in CLASSIFIERS:
         assert set(kernel.predict(name)) <= {0, 1}
 
 
@@ -529,8 +748,8 @@ def test_plots_tell_all_representations_apart(evaluation, monkeypatch, tmp_path)
     assert axes["confusion.png"].get_title().startswith("fne, svm")
     curves = {bars.get_label(): bars.lines[0] for bars in axes["accuracy.png"].containers}
     assert set(curves) == set(REPRESENTATIONS)
-    assert len({curve.get_color() for curve in curves.values()}) == 12
-    assert len({curve.get_marker() for curve in curves.values()}) == 12
+    assert len({curve.get_color() for curve in curves.values()}) == 15
+    assert len({curve.get_marker() for curve in curves.values()}) == 15
     assert curves["fne"].get_linestyle() == "-"
     assert all(
         curves["fne"].get_linewidth() > 2 * curve.get_linewidth() for name, curve in curves.items() if name != "fne"
@@ -624,7 +843,7 @@ def test_the_command(tmp_path, flowers, graph, capsys):
         main(["evaluate", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     documented = " ".join(fne.evaluate.__doc__.split())
-    for table in (REPRESENTATIONS, CLASSIFIERS):
+    for table in (REPRESENTATIONS, CLASSIFIERS, VOTES, PROTOCOLS):
         for name, row in table.items():
             described = f'"{name}": {row.text}'
             assert described in text and described in documented

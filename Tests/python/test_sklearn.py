@@ -12,15 +12,23 @@ import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import normalize
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fne
 import fne.sklearn
-from fne.sklearn import FullNetworkEmbedder, FullNetworkFeatures, TernaryDiscretizer
+from fne.sklearn import CentredL2, FewShotEmbedder, FullNetworkEmbedder, FullNetworkFeatures, TernaryDiscretizer
 
 
-@parametrize_with_checks([TernaryDiscretizer(), TernaryDiscretizer(lower=-1, upper=0.5, rules="torch")])
+@parametrize_with_checks(
+    [
+        TernaryDiscretizer(),
+        TernaryDiscretizer(lower=-1, upper=0.5, rules="torch"),
+        CentredL2(),
+        CentredL2(with_mean=False),
+    ]
+)
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
@@ -104,6 +112,103 @@ def test_embedder_composes(graph, paths):
     again = pickle.loads(pickle.dumps(embedder))
     np.testing.assert_array_equal(again.transform(paths), embedder.transform(paths))
     assert clone(embedder).get_params() == embedder.get_params()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8])
+def test_centred_l2_is_numpys(dtype):
+    """Against NumPy, and without a mean against scikit-learn's normalize."""
+    random = np.random.default_rng(4)
+    rows, others = (random.integers(-20, 90, (n, 9)).astype(dtype) for n in (30, 8))
+    fitted = CentredL2().fit(rows)
+    centred = others.astype(np.float64) - rows.astype(np.float64).mean(0)
+    expected = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    found = fitted.transform(others)
+    np.testing.assert_allclose(found, expected, atol=1e-7 if dtype is np.float32 else 1e-15)
+    assert found.dtype == (np.float32 if dtype is np.float32 else np.float64) and fitted.n_samples_seen_ == 30
+    np.testing.assert_allclose(CentredL2(with_mean=False).fit_transform(rows), normalize(rows.astype(float)), atol=1e-6)
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.transform(others), found)
+
+
+def test_centred_l2_at_the_ends_of_the_numbers():
+    huge = np.array([[3e300, 4e300], [-3e300, -4e300], [0.0, 0.0]])
+    np.testing.assert_allclose(CentredL2().fit_transform(huge), [[0.6, 0.8], [-0.6, -0.8], [0, 0]])
+    np.testing.assert_allclose(CentredL2().fit_transform(huge / 1e300 * 1e-300), [[0.6, 0.8], [-0.6, -0.8], [0, 0]])
+    with pytest.raises(fne.NotFiniteError, match="too large to be summed"):
+        CentredL2().fit(np.full((3, 2), 1e308))
+
+
+def parts_by_numpy(graph, paths, learned, is_centred):
+    """The codes of the last half and what the classifier reads, each centred over its norm, from the extractor."""
+    model = fne.Model(graph)
+    (read,) = [tensor.name for tensor in model.tensors() if tensor.is_classifier_input]
+    found = []
+    for layers in ("last:50%", read):
+        with fne.Extractor(graph, layers=layers, pad_batches=True) as extractor:
+            rows = extractor.extract(paths).features.astype(np.float64)
+        if layers != read:
+            z = (rows - rows[learned].mean(0)) / np.where(rows[learned].std(0) > 0, rows[learned].std(0), np.inf)
+            rows = (z > 0.15).astype(float) - (z < -0.25)
+        if is_centred:
+            rows = rows - rows[learned].mean(0)
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        found.append(rows / np.where(norms > 0, norms, 1))
+    return np.hstack(found)
+
+
+def test_the_few_shot_embedder(graph, paths, labels):
+    embedder = FewShotEmbedder(graph)
+    rows = embedder.fit_transform(paths[:12], labels[:12])
+    expected = parts_by_numpy(graph, paths, slice(12), True)
+    np.testing.assert_allclose(rows, expected[:12], atol=1e-6)
+    np.testing.assert_allclose(embedder.transform(paths), expected, atol=1e-6)
+    assert rows.dtype == np.float32 and embedder.n_features_out_ == rows.shape[1]
+    names = embedder.get_feature_names_out()
+    assert len(set(names)) == rows.shape[1] and names[-1].startswith("penultimate_")
+    assert embedder.transform([]).shape == (0, rows.shape[1])
+    for again in (pickle.loads(pickle.dumps(embedder)), clone(embedder).fit(paths[:12])):
+        np.testing.assert_array_equal(again.transform(paths), embedder.transform(paths))
+    assert clone(embedder).get_params() == embedder.get_params()
+    pipeline = make_pipeline(FewShotEmbedder(graph), LinearSVC()).fit(paths[:12], labels[:12])
+    assert pipeline.predict(paths[12:]).shape == (12,)
+
+
+def test_a_handful_is_not_centred_on_without_a_pool(graph, paths, runs):
+    few = FewShotEmbedder(graph).fit(paths[:9])
+    assert few.codes_l2_.mean_ is None and few.penultimate_l2_.mean_ is None
+    np.testing.assert_allclose(few.transform(paths), parts_by_numpy(graph, paths, slice(9), False), atol=1e-6)
+    del runs[:]
+    fne.sklearn.clear_cache()
+    pooled = FewShotEmbedder(graph).fit(paths[:9], pool=paths[9:])
+    assert sum(runs) == 24 and pooled.discretizer_.n_samples_seen_ == 24
+    np.testing.assert_allclose(pooled.transform(paths), parts_by_numpy(graph, paths, slice(24), True), atol=1e-6)
+    np.testing.assert_array_equal(
+        FewShotEmbedder(graph).fit_transform(paths[:9], pool=paths[9:]), pooled.transform(paths[:9])
+    )
+    piped = make_pipeline(FewShotEmbedder(graph), LinearSVC()).fit(
+        paths[:9], np.arange(9) % 2, fewshotembedder__pool=paths[9:]
+    )
+    np.testing.assert_array_equal(piped[0].transform(paths), pooled.transform(paths))
+    wanted = FewShotEmbedder(graph, fewest_images=9).fit(paths[:9])
+    np.testing.assert_allclose(wanted.transform(paths), parts_by_numpy(graph, paths, slice(9), True), atol=1e-6)
+
+
+def test_what_the_few_shot_embedder_reads(graph, paths, tmp_path):
+    """A layer may stand in both parts; and a network without a classifier needs one to be named."""
+    both = FewShotEmbedder(graph, layers=["relu5", "relu2"], penultimate="relu5").fit(paths)
+    width = {layer.name: layer.feature_count for layer in both.layers_}
+    assert set(width) == {"relu5", "relu2"} and both.n_features_out_ == 2 * width["relu5"] + width["relu2"]
+    part = both.transform(paths)[:, -width["relu5"] :]
+    rows = FullNetworkFeatures(graph, layers="relu5").fit().transform(paths)
+    np.testing.assert_allclose(part, CentredL2().fit_transform(rows), atol=1e-6)
+    with pytest.raises(ValueError, match="fewest_images is -1"):
+        FewShotEmbedder(graph, fewest_images=-1).fit(paths)
+    import keras
+
+    body = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 3), keras.layers.Conv2D(5, 3)])
+    with pytest.raises(fne.UnknownTensorError, match="name a layer with penultimate="):
+        FewShotEmbedder(body).fit(paths)
+    assert FewShotEmbedder(body, layers=None, penultimate="*conv2d_1*").fit(paths).n_features_out_ >= 9
 
 
 def test_set_output(graph, paths):

@@ -26,12 +26,12 @@ _command.doctor _command.embed _command.evaluate _command.layers _command.report
 _command.page
 _command.arguments _command.figures _command.markup _command.output _command.pictures
 fne
-_evaluation.evaluate _evaluation.thresholds
-_evaluation.result
+_evaluation.evaluate _evaluation.retrieval _evaluation.thresholds
+_evaluation.embedding _evaluation.result
 _evaluation.plots
 _evaluation.representations
 _evaluation.classifiers
-_evaluation _evaluation.dataset _evaluation.protocol
+_evaluation _evaluation.dataset _evaluation.differences _evaluation.protocol _evaluation.ridge _evaluation.solving
 fne.fne fne_torch ray sklearn spark
 _torch_features
 zoo
@@ -49,7 +49,7 @@ _keras_calls
 _backend _embedding _feeds _frozen_function _layer_names _library _outcome _pillow _selection _statistics
 _torch_features
 _ffi _saved
-_arguments _cache _graph_writer _interrupts _layer _libpath _progress _thresholds _torch_layout
+_arguments _cache _centring _graph_writer _interrupts _layer _libpath _progress _thresholds _torch_layout
 errors
 _text
 """

@@ -16,6 +16,7 @@ from fne._codes import PackedCodes
 from fne._embedding import SKIPPED_CODE, l2_normalize, standardize, ternarize
 from fne._evaluation.evaluate import evaluate
 from fne._evaluation.result import Evaluation
+from fne._evaluation.retrieval import Retrieval, evaluate_retrieval
 from fne._evaluation.thresholds import threshold_study
 from fne._extractor import Extractor
 from fne._images import ImageOptions, image_info, read_image, resize
@@ -82,6 +83,7 @@ __all__ = [
     "Outcome",
     "PackedCodes",
     "ProgressLine",
+    "Retrieval",
     "ShapeMismatchError",
     "SkippedImagesWarning",
     "Statistics",
@@ -93,6 +95,7 @@ __all__ = [
     "build_info",
     "embed_dataset",
     "evaluate",
+    "evaluate_retrieval",
     "full_network_embedding",
     "image_info",
     "l2_normalize",

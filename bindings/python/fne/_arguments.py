@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -104,6 +104,29 @@ def choice(name: str, value: str, values: Mapping[str, Value]) -> Value:
     if value not in values:
         raise InvalidArgumentError(f"{name} is {value!r}; it must be one of {listed(values)}")
     return values[value]
+
+
+def chosen_names(what: str, given: str | Iterable[str], known: Sequence[str]) -> list[str]:
+    """One name or several, each of them known and given once.
+
+    Raises:
+        InvalidArgumentError: there is none, one is not known, or one is given twice
+    """
+    names = [given] if isinstance(given, str) else list(given)
+    if not names:
+        raise InvalidArgumentError(f"{what} is empty; it takes some of {listed(known)}")
+    for name in names:
+        if name not in known:
+            raise InvalidArgumentError(f"{name!r} in {what} is none of {listed(known)}")
+    refuse_twice(what, names)
+    return names
+
+
+def refuse_twice(what: str, values: Sequence[int | str]) -> None:
+    """Refuses a list that holds a value twice."""
+    for value in values:
+        if values.count(value) > 1:
+            raise InvalidArgumentError(f"{what} holds {value!r} twice")
 
 
 def listed(names: Iterable[str]) -> str:

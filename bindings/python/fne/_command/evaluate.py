@@ -20,12 +20,13 @@ from fne._command.arguments import (
     new_command,
 )
 from fne._command.output import say
-from fne._evaluation.classifiers import CLASSIFIERS
+from fne._evaluation.classifiers import CLASSIFIERS, VOTES
 from fne._evaluation.dataset import classes_of
 from fne._evaluation.evaluate import choices
 from fne._evaluation.plots import plot_thresholds
-from fne._evaluation.protocol import SEEDS, smallest_class, splits
+from fne._evaluation.protocol import PROTOCOLS, SEEDS, smallest_class, splits
 from fne._evaluation.representations import REPRESENTATIONS
+from fne._evaluation.retrieval import METRICS
 from fne._evaluation.thresholds import TRAINING_IMAGES
 from fne._thresholds import LOWER, LOWERS, UPPER, UPPERS
 
@@ -36,10 +37,13 @@ def add_command(commands: Any) -> None:
         commands,
         "evaluate",
         run,
-        "Measures how well classes are told apart with few training images, beside single layers.",
+        "Measures how well classes are told apart with few training images, or found by search, beside single layers.",
         "examples:\n"
         "  fne evaluate flowers network.pb evaluation --size 224\n"
         "  fne evaluate flowers efficientnet_lite0 evaluation --images 1 --images 10 --images all --thresholds\n"
+        "  fne evaluate flowers efficientnet_lite0 evaluation --classifier ridge\n"
+        "  fne evaluate flowers efficientnet_lite0 evaluation --task retrieval\n"
+        "  fne evaluate flowers vgg16.pb crops --protocol paper --size 224\n"
         f"\n{choices()}",
     )
     command.add_argument(
@@ -48,17 +52,22 @@ def add_command(commands: Any) -> None:
     add_model(command)
     command.add_argument("output", help="a folder for the features, evaluation.json and plots")
     command.add_argument(
-        "--images", action="append", type=images, metavar="K", help="training images per class, or all; may be repeated"
+        "--task",
+        choices=TASKS,
+        default="classify",
+        help="classify: classifiers are trained on a few images of each class; retrieval: each image is a query among "
+        "all others (classify)",
     )
     command.add_argument(
-        "--seeds", type=int, default=SEEDS, help=f"the number of random splits for each number of images ({SEEDS})"
+        "--images", action="append", type=images, metavar="K", help="training images per class, or all; may be repeated"
     )
+    command.add_argument("--seeds", type=int, help=f"the number of random splits for each number of images ({SEEDS})")
     command.add_argument(
         "--representation",
         action="append",
         metavar="NAME",
         choices=REPRESENTATIONS,
-        help="one of the representations below; may be repeated (all of them)",
+        help="one of the representations below; may be repeated (all but best layer)",
     )
     command.add_argument(
         "--classifier",
@@ -66,6 +75,21 @@ def add_command(commands: Any) -> None:
         metavar="NAME",
         choices=CLASSIFIERS,
         help="one of the classifiers below; may be repeated (svm)",
+    )
+    command.add_argument("--vote", choices=VOTES, help="how the crops of an image decide (sum)")
+    command.add_argument("--protocol", choices=PROTOCOLS, help="what holds where other options do not say (library)")
+    command.add_argument(
+        "--reference",
+        metavar="NAME",
+        choices=REPRESENTATIONS,
+        default="fne",
+        help="the representation that the table of differences compares with (fne)",
+    )
+    command.add_argument(
+        "--metric",
+        action="append",
+        choices=METRICS,
+        help="for retrieval, how rows are compared; may be repeated (both)",
     )
     add_thresholds(command)
     command.add_argument(
@@ -78,13 +102,50 @@ def add_command(commands: Any) -> None:
     add_extractor_options(command, layers=False)  # the representations choose them
 
 
+#: The tasks, and the options that belong to each alone.
+TASKS = {
+    "classify": ("images", "seeds", "classifier", "vote", "protocol", "thresholds"),
+    "retrieval": ("metric",),
+}
+
+
 def run(given: argparse.Namespace) -> None:
     """Runs `fne evaluate`."""
+    for task, options in TASKS.items():
+        for option in options if task != given.task else ():
+            if getattr(given, option):
+                raise fne.InvalidArgumentError(f"--{option} belongs to --task {task}; the task is {given.task}")
+    if given.task == "retrieval":
+        _retrieval(given)
+    else:
+        _classify(given)
+
+
+def _retrieval(given: argparse.Namespace) -> None:
+    chosen: dict[str, Any] = {"metrics": given.metric} if given.metric else {}
+    result = fne.evaluate_retrieval(
+        given.source, network(given), given.output, **chosen, **_representations(given), **_shared(given)
+    )
+    for line in result.table((given.reference, "cosine")).split("\n"):
+        say(line)
+
+
+def _representations(given: argparse.Namespace) -> dict[str, Any]:
+    return {"representations": given.representation} if given.representation else {}
+
+
+def _shared(given: argparse.Namespace) -> dict[str, Any]:
+    """The options that both tasks take."""
+    return {"lower": given.lower, "upper": given.upper, "progress": not given.quiet, **extractor_options(given)}
+
+
+def _classify(given: argparse.Namespace) -> None:
     chosen: dict[str, Any] = {"images_per_class": given.images} if given.images else {}
-    if given.representation:
-        chosen["representations"] = given.representation
     if given.classifier:
         chosen["classifiers"] = given.classifier
+    if given.protocol:
+        chosen["protocol"] = given.protocol
+    given.seeds = SEEDS if given.seeds is None else given.seeds
     if given.thresholds:
         _refuse_too_few(given.source)
     model = network(given)
@@ -93,14 +154,19 @@ def run(given: argparse.Namespace) -> None:
         model,
         given.output,
         seeds=given.seeds,
-        lower=given.lower,
-        upper=given.upper,
-        progress=not given.quiet,
+        vote=given.vote,
         **chosen,
-        **extractor_options(given),
+        **_representations(given),
+        **_shared(given),
     )
     for line in result.table().split("\n"):
         say(line)
+    measured = {score.representation for score in result.scores}
+    if given.reference in measured and len(measured) > 1:
+        say()
+        for line in result.difference_table(given.reference).split("\n"):
+            say(line)
+        say("± standard error over the splits; + ahead, - behind, = level, by Student's interval of 95 %")
     if given.thresholds:
         _thresholds(given, model)
 

@@ -15,7 +15,7 @@ from fne._thresholds import LOWER, UPPER
 
 PLOTS = ("accuracy.png", "shares.png", "confusion.png")
 _BARS = "bars: standard deviation over the splits"
-_MARKERS = "osD^v<>PX*hd"
+_MARKERS = "osD^v<>PX*hdpH8"
 
 
 def plot(summary: list[dict[str, Any]], classes: Sequence[str], confusion: NDArray[numpy.int64], folder: Path) -> None:

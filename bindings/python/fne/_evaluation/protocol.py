@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
@@ -15,6 +16,39 @@ IMAGES_PER_CLASS: tuple[int | str, ...] = (1, 2, 5, 10, 20, "all")
 
 #: The random splits for each of these numbers.
 SEEDS = 5
+
+_FOLDS = 3
+_MOST_KEPT_FOLDS = 32
+
+#: The rows to fit on, and the rows that are held out.
+Fold = tuple[NDArray[Any], NDArray[Any]]
+
+
+class Protocol(NamedTuple):
+    """What an evaluation does where its arguments do not say.
+
+    crops: per image
+    """
+
+    text: str
+    crops: int
+    classifiers: tuple[str, ...]
+    vote: str
+
+
+#: The protocols by their names.
+PROTOCOLS = {
+    "library": Protocol("one row per image, and the SVM with a chosen penalty", 1, ("svm",), "sum"),
+    "paper": Protocol(
+        "that of the published experiments (Garcia-Gasulla et al., arXiv 1705.07706): ten crops of each image, which "
+        "are the four corners, the centre, and the mirrors of these five. Images are resized to 8/7 of the crops' size "
+        "before, which is 256 for 224. Each crop is a row for the training, and the predictions of the crops vote. The "
+        'classifier is "svm unscaled".',
+        10,
+        ("svm unscaled",),
+        "majority",
+    ),
+}
 
 
 class SmallestClass(NamedTuple):
@@ -58,6 +92,29 @@ def class_accuracy(predicted: NDArray[numpy.int64], truth: NDArray[numpy.int64])
 def can_validate(labels: NDArray[numpy.int64]) -> bool:
     """Whether these training images are enough for cross-validation: two of each class."""
     return int(numpy.bincount(labels).min()) >= 2
+
+
+def folds(labels: NDArray[numpy.int64], per_image: int) -> tuple[Fold, ...]:
+    """Stratified folds of the training rows. They depend on the labels alone, and are computed once for each of these.
+
+    The crops of an image stay together. There are no folds where a class has a single image.
+
+    Args:
+        labels: the class of each image, from 0 on
+        per_image: how many rows in succession are of one image
+    """
+    return _folds(numpy.ascontiguousarray(labels, numpy.int64).tobytes(), per_image) if can_validate(labels) else ()
+
+
+@lru_cache(_MOST_KEPT_FOLDS)
+def _folds(labels: bytes, per_image: int) -> tuple[Fold, ...]:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    images = numpy.frombuffer(labels, numpy.int64)
+    rows = numpy.repeat(images, per_image)
+    groups = numpy.repeat(numpy.arange(len(images)), per_image)
+    made = StratifiedGroupKFold(min(_FOLDS, int(numpy.bincount(images).min())), shuffle=True, random_state=0)
+    return tuple(made.split(rows, rows, groups))
 
 
 def smallest_class(labels: NDArray[numpy.int64], classes: Sequence[str]) -> SmallestClass:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy
 from numpy.typing import NDArray
 
+from fne._centring import FEWEST_ROWS, mean_row, side_by_side_l2
 from fne._embedding import l2_normalize, standardize, ternarize
 from fne._evaluation.classifiers import Kernel, Matrix
 from fne._evaluation.protocol import can_validate
@@ -57,6 +58,8 @@ class Form(Enum):
     CODES = "ternary codes"
     STANDARDIZED = "standardized floats"
     UNIT = "floats over their L2 norm"
+    BESIDE = "ternary codes over their L2 norm, beside the penultimate over its L2 norm"
+    CENTRED = "the same, with both centred before"
 
 
 class Representation(NamedTuple):
@@ -94,6 +97,20 @@ REPRESENTATIONS: dict[str, Representation] = {
     "fne last 75%": _last(75),
     "fne last 50%": _last(50),
     "fne last 25%": _last(25),
+    "fne last 10%": _last(10),
+    "fne + penultimate": Representation(
+        Form.BESIDE,
+        lambda roles: roles.layers if roles.penultimate else [],
+        "the ternary codes of all default layers over their L2 norm, beside what the classifier's last layer reads "
+        "over its own",
+    ),
+    "centred": Representation(
+        Form.CENTRED,
+        lambda roles: roles.last(50) if roles.penultimate else [],
+        "the ternary codes of the last 50 % of the layers, and what the classifier's last layer reads. Of each the "
+        f"mean over the training images is subtracted, where these are at least {FEWEST_ROWS}, and each is divided by "
+        "its L2 norm. This is what fne.sklearn.FewShotEmbedder makes.",
+    ),
     "standardized": Representation(
         Form.STANDARDIZED, lambda roles: roles.layers, "the features of all default layers, standardized"
     ),
@@ -104,7 +121,8 @@ REPRESENTATIONS: dict[str, Representation] = {
         Form.STANDARDIZED,
         lambda roles: sorted({*roles.layers, *roles.penultimate}),
         'the layer, or "penultimate", that cross-validation on the training images prefers; of equally good ones the '
-        "earliest. It needs two training images per class.",
+        "earliest. It needs two training images per class, and is measured only where it is asked for by name, because "
+        "it takes most of the time.",
         is_single_layer=True,
         is_best=True,
     ),
@@ -124,6 +142,10 @@ REPRESENTATIONS: dict[str, Representation] = {
         Form.STANDARDIZED, lambda roles: roles.outputs[:1], "the classifier's outputs", is_single_layer=True
     ),
 }
+
+
+#: The representations that are measured where none are asked for.
+DEFAULT_REPRESENTATIONS = tuple(name for name, row in REPRESENTATIONS.items() if not row.is_best)
 
 
 class Representations:
@@ -162,9 +184,13 @@ class Representations:
         return len(self.columns(numbers))
 
     def kernel_of(
-        self, name: str, training: NDArray[numpy.int64], test: NDArray[numpy.int64]
+        self, name: str, training: NDArray[numpy.int64], test: NDArray[numpy.int64], judge: str = "svm"
     ) -> tuple[Kernel, str | None] | None:
         """A representation's kernel, and where it is a single layer that layer's name.
+
+        Args:
+            judge: the classifier whose accuracy on training images that were held out chooses the best layer: "svm" or
+                "ridge"
 
         None: the network has no such layers, or the best of them cannot be told with one image per class.
         """
@@ -173,7 +199,7 @@ class Representations:
         if not numbers:
             return None
         if representation.is_best:
-            return self._best(representation.form, numbers, training, test)
+            return self._best(representation.form, numbers, training, test, judge)
         kernel = self._made(representation.form, numbers, training, test)
         names = ", ".join(self._layers[number].name for number in numbers)
         return kernel, names if representation.is_single_layer else None
@@ -182,28 +208,50 @@ class Representations:
         """The numbers of the rows of images. With ten crops an image has ten."""
         return row_numbers(images, self._per_image)
 
+    def rows_of(self, name: str) -> Matrix | None:
+        """A representation's rows of all images, with what all images tell. None: the network has no such layers."""
+        representation = REPRESENTATIONS[name]
+        numbers = representation.layers(self._roles)
+        return self._rows(representation.form, numbers, numpy.arange(len(self.labels))) if numbers else None
+
     def _made(
         self, form: Form, numbers: Sequence[int], training: NDArray[numpy.int64], test: NDArray[numpy.int64]
     ) -> Kernel:
+        return self.kernel(self._rows(form, numbers, training), training, test)
+
+    def _rows(self, form: Form, numbers: Sequence[int], training: NDArray[numpy.int64]) -> Matrix:
+        """The rows of all images in a form. What is learned is learned from the training images."""
         columns = self.columns(numbers)
         rows: Matrix = numpy.ascontiguousarray(self.rows[:, columns])
+        if form is Form.UNIT:
+            return l2_normalize(rows)
         mean, std = (values[columns] for values in self.statistics(training))
+        if form is Form.STANDARDIZED:
+            return standardize(rows, mean, std)
+        codes = ternarize(rows, mean, std, lower=self._lower, upper=self._upper)
         if form is Form.CODES:
-            rows = ternarize(rows, mean, std, lower=self._lower, upper=self._upper)
-        elif form is Form.STANDARDIZED:
-            rows = standardize(rows, mean, std)
-        else:
-            rows = l2_normalize(rows)
-        return self.kernel(rows, training, test)
+            return codes
+        return self._beside_penultimate(codes, self._of(training) if form is Form.CENTRED else None)
+
+    def _beside_penultimate(self, codes: Matrix, centre: NDArray[numpy.int64] | None) -> Matrix:
+        """Codes beside the penultimate, each over its L2 norm.
+
+        Args:
+            centre: the rows whose mean is subtracted, if they are of enough images; None: nothing is
+        """
+        blocks = (codes, self.rows[:, self.columns(self._roles.penultimate)])
+        centred = centre is not None and len(centre) >= FEWEST_ROWS * self._per_image
+        means = [mean_row(block[centre]) if centred else None for block in blocks]
+        return side_by_side_l2(blocks, means)
 
     def _best(
-        self, form: Form, numbers: Sequence[int], training: NDArray[numpy.int64], test: NDArray[numpy.int64]
+        self, form: Form, numbers: Sequence[int], training: NDArray[numpy.int64], test: NDArray[numpy.int64], judge: str
     ) -> tuple[Kernel, str] | None:
         if not can_validate(self.labels[training]):
             return None
         best: tuple[Kernel, int] | None = None
         for number in numbers:
             kernel = self._made(form, [number], training, test)
-            if best is None or kernel.validated() > best[0].validated():
+            if best is None or kernel.validated(judge) > best[0].validated(judge):
                 best = kernel, number
         return None if best is None else (best[0], self._layers[best[1]].name)

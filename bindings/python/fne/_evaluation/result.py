@@ -12,7 +12,9 @@ import numpy
 from numpy.typing import NDArray
 
 from fne._arguments import as_path
+from fne._evaluation.differences import Difference, described, difference
 from fne._evaluation.plots import PLOTS, plot
+from fne.errors import InvalidArgumentError
 
 
 class Score(NamedTuple):
@@ -69,6 +71,59 @@ class Evaluation:
             for (representation, classifier, images), values in groups.items()
         ]
 
+    def differences(self, reference: str = "fne") -> list[dict[str, Any]]:
+        """What each representation gains against another one, for each classifier and number of images.
+
+        Both are measured on the same splits, so the differences are paired: what makes a split easy for both drops out.
+        The splits of a data set share images. So the standard error says how sure the order is on this data set, and
+        not on another one.
+
+        Args:
+            reference: the representation that the others are compared with
+
+        Returns:
+            for each representation, classifier and number of images "mean", "error" and "verdict". The error is the
+            standard error over the seeds. The verdict is "ahead" or "behind" where Student's interval of 95 % does not
+            hold 0, else "level". Both are None with one seed.
+
+        Raises:
+            InvalidArgumentError: the reference was not measured
+        """
+        found: dict[tuple[str, str, int | str], dict[int, float]] = {}
+        for score in self.scores:
+            found.setdefault((score.representation, score.classifier, score.images), {})[score.seed] = score.accuracy
+        if all(representation != reference for representation, *_ in found):
+            raise InvalidArgumentError(f"there is nothing to compare with: '{reference}' was not measured")
+        rows = []
+        for (representation, classifier, images), values in found.items():
+            others = found.get((reference, classifier, images), {})
+            seeds = [seed for seed in values if seed in others]
+            if representation == reference or not seeds:
+                continue
+            gap = difference([values[seed] for seed in seeds], [others[seed] for seed in seeds])
+            named = {"representation": representation, "classifier": classifier, "images": images}
+            rows.append({**named, "reference": reference, **gap._asdict(), "seeds": len(seeds)})
+        return rows
+
+    def difference_table(self, reference: str = "fne") -> str:
+        """The differences as text, with a column for each number of images.
+
+        Each cell is the mean, ± its standard error, and "+" for ahead, "-" for behind, "=" for level.
+        """
+        rows = self.differences(reference)
+        columns = list(dict.fromkeys(score.images for score in self.scores))
+        lines = ["".join([f"{'minus ' + reference:32}", *(f"{name!s:>18}" for name in columns)])]
+        for name in dict.fromkeys((row["representation"], row["classifier"]) for row in rows):
+            cells = {
+                row["images"]: described(Difference(row["mean"], row["error"], row["verdict"]))
+                for row in rows
+                if (row["representation"], row["classifier"]) == name
+            }
+            lines.append(
+                "".join([f"{name[0] + ', ' + name[1]:32}", *(f"{cells.get(column, ''):>18}" for column in columns)])
+            )
+        return "\n".join(lines)
+
     def table(self) -> str:
         """The mean accuracy and its deviation as text, with a column for each number of images."""
         rows = self.summary()
@@ -99,6 +154,7 @@ class Evaluation:
             "facts": self.facts,
             "classes": self.classes,
             "summary": summary,
+            "differences": self.differences() if "fne" in {score.representation for score in self.scores} else [],
             "scores": [score._asdict() for score in self.scores],
             "best layers": [
                 {"images": images, "seed": seed, "layer": name} for (images, seed), name in self.chosen.items()

@@ -11,6 +11,7 @@ from fne._arguments import as_array, as_count
 from fne._embedding import standardize
 from fne._evaluation.protocol import SEEDS, class_accuracy, smallest_class, splits
 from fne._evaluation.representations import Representations, Roles
+from fne._evaluation.solving import small_problems
 from fne._job import Job
 from fne._thresholds import LOWER, LOWERS, UPPER, UPPERS
 from fne.errors import InvalidArgumentError
@@ -70,9 +71,10 @@ def threshold_study(
         rows = data.rows[:, columns]
         z = standardize(numpy.ascontiguousarray(rows), mean[columns], std[columns])
         near.append(float(numpy.mean((numpy.abs(z - LOWER) < _NEAR) | (numpy.abs(z - UPPER) < _NEAR))))
-        for i, lower in enumerate(lowers):
-            for j, upper in enumerate(uppers):
-                codes = (z > upper).astype(numpy.int8) - (z < lower).astype(numpy.int8)
-                predicted = data.kernel(codes, *split).predict("svm")
-                grid[i, j] += class_accuracy(predicted, data.labels[split[1]]) / seeds
+        with small_problems():
+            for i, lower in enumerate(lowers):
+                for j, upper in enumerate(uppers):
+                    codes = (z > upper).astype(numpy.int8) - (z < lower).astype(numpy.int8)
+                    predicted = data.kernel(codes, *split).predict("svm")
+                    grid[i, j] += class_accuracy(predicted, data.labels[split[1]]) / seeds
     return grid, float(numpy.mean(near))
