@@ -1246,6 +1246,9 @@ FNE_API fne_status fne_packed_dot(const uint64_t *a, uint64_t a_count, const uin
  * cosine is 0 where one of them is 0. The largest comes first. */
 #define FNE_METRIC_COSINE 1
 #define FNE_METRIC_HAMMING 2 /**< the number of features that differ. The smallest comes first. */
+/** The cosine of the codes less a mean code m: (q - m).(b - m) / (|q - m| |b - m|). It is 0 where one of the two rows
+ * is m, which a row counts as whose squared distance to m is at most F / 2^30. The largest comes first. */
+#define FNE_METRIC_CENTRED 3
 
 /** The k best rows of a base for each query, the best first. Of rows that are equally good, the first of the base comes
  * first. The result is the same whatever the number of threads. The base is read once for all queries.
@@ -1256,7 +1259,8 @@ FNE_API fne_status fne_packed_dot(const uint64_t *a, uint64_t a_count, const uin
  * \param[in] query_count    queries, at least 1
  * \param[in] feature_count  features of both, 1 to 2^31 - 1
  * \param[in] k              1 to base_count
- * \param[in] metric         FNE_METRIC_DOT, FNE_METRIC_COSINE or FNE_METRIC_HAMMING
+ * \param[in] metric         FNE_METRIC_*. With FNE_METRIC_CENTRED the mean of the base is computed first, as by
+ *                           fne_packed_search_centred() without a mean.
  * \param[in] threads        at most 1024. 0: one per processor, and fewer for little work.
  * \param[out] indices       receives uint64 [query_count, k], rows of the base
  * \param[out] scores        receives float64 [query_count, k]
@@ -1268,6 +1272,92 @@ FNE_API fne_status fne_packed_dot(const uint64_t *a, uint64_t a_count, const uin
 FNE_API fne_status fne_packed_search(const uint64_t *base, uint64_t base_count, const uint64_t *queries,
                                      uint64_t query_count, uint64_t feature_count, uint64_t k, int32_t metric,
                                      uint32_t threads, uint64_t *indices, double *scores, uint64_t capacity);
+
+/** The mean of packed codes: for each feature the mean of its codes, computed in float64 and rounded to float32.
+ *
+ * \param[in] codes          row_count * 2 W words
+ * \param[in] row_count      rows, at least 1
+ * \param[in] feature_count  features, 1 to 2^31 - 1
+ * \param[in] threads        at most 1024. 0: one per processor, and fewer for little work.
+ * \param[out] mean          receives float32 [feature_count]
+ * \param[in] capacity       of mean in elements
+ * \return FNE_OK or an error
+ * \retval FNE_BUFFER_TOO_SMALL  the capacity of mean is too small
+ * \retval FNE_OUT_OF_MEMORY     the working memory cannot be had: 10 * feature_count bytes per thread
+ * \since 2.0 */
+FNE_API fne_status fne_packed_mean(const uint64_t *codes, uint64_t row_count, uint64_t feature_count, uint32_t threads,
+                                   float *mean, uint64_t capacity);
+
+/** The products of packed codes with a mean code m: c.m for each row. Keep those of a base, one number per row, for
+ * fne_packed_search_centred(). They are the same whatever the number of threads and the processor. The values of m are
+ * rounded to multiples of 2^-40, and to coarser ones with 2^22 features and more.
+ *
+ * \param[in] codes          row_count * 2 W words
+ * \param[in] row_count      rows, at least 1
+ * \param[in] feature_count  features, 1 to 2^31 - 1
+ * \param[in] mean           float32 [feature_count], each from -1 to 1
+ * \param[in] threads        at most 1024. 0: one per processor, and fewer for little work.
+ * \param[out] offsets       receives float64 [row_count]
+ * \param[in] capacity       of offsets in elements
+ * \return FNE_OK or an error
+ * \retval FNE_BUFFER_TOO_SMALL  the capacity of offsets is too small
+ * \retval FNE_NOT_FINITE        NaN or infinity in mean. The message names the feature.
+ * \retval FNE_INVALID_ARGUMENT  also where a value of mean is below -1 or above 1
+ * \retval FNE_OUT_OF_MEMORY     the working memory cannot be had
+ * \since 2.0 */
+FNE_API fne_status fne_packed_offsets(const uint64_t *codes, uint64_t row_count, uint64_t feature_count,
+                                      const float *mean, uint32_t threads, double *offsets, uint64_t capacity);
+
+/** The dot products of all rows of a with all rows of b, less a mean code m: (a - m).(b - m). The result is the same
+ * whatever the number of threads.
+ *
+ * \param[in] a              a_count * 2 W words. May be b.
+ * \param[in] a_count        rows of a, at least 1
+ * \param[in] b              b_count * 2 W words
+ * \param[in] b_count        rows of b, at least 1
+ * \param[in] feature_count  features of both, 1 to 2^31 - 1
+ * \param[in] mean           float32 [feature_count], each from -1 to 1. NULL: the mean of b.
+ * \param[in] threads        at most 1024. 0: one per processor, and fewer for little work.
+ * \param[out] products      receives float64 [a_count, b_count]
+ * \param[in] capacity       of products in elements
+ * \return FNE_OK or an error
+ * \retval FNE_BUFFER_TOO_SMALL  the capacity of products is too small
+ * \retval FNE_NOT_FINITE        NaN or infinity in mean. The message names the feature.
+ * \retval FNE_INVALID_ARGUMENT  also where a value of mean is below -1 or above 1
+ * \retval FNE_OUT_OF_MEMORY     the working memory cannot be had
+ * \since 2.0 */
+FNE_API fne_status fne_packed_dot_centred(const uint64_t *a, uint64_t a_count, const uint64_t *b, uint64_t b_count,
+                                          uint64_t feature_count, const float *mean, uint32_t threads,
+                                          double *products, uint64_t capacity);
+
+/** The k best rows of a base for each query by FNE_METRIC_CENTRED, with a mean and with numbers that were computed
+ * before. The order, the threads and the base are as for fne_packed_search().
+ *
+ * \param[in] base           base_count * 2 W words
+ * \param[in] base_count     rows of the base, at least 1
+ * \param[in] queries        query_count * 2 W words. They may lie in the base.
+ * \param[in] query_count    queries, at least 1
+ * \param[in] feature_count  features of both, 1 to 2^31 - 1
+ * \param[in] k              1 to base_count
+ * \param[in] mean           float32 [feature_count], each from -1 to 1, such as fne_packed_mean() of the base. NULL: the
+ *                           mean of the base, which is computed now.
+ * \param[in] offsets        float64 [base_count], what fne_packed_offsets() gave for this base and this mean, else the
+ *                           scores are wrong. NULL: they are computed now, and take 8 * base_count bytes. Must be NULL
+ *                           where mean is NULL.
+ * \param[in] threads        at most 1024. 0: one per processor, and fewer for little work.
+ * \param[out] indices       receives uint64 [query_count, k], rows of the base
+ * \param[out] scores        receives float64 [query_count, k]
+ * \param[in] capacity       of each, in elements
+ * \return FNE_OK or an error
+ * \retval FNE_BUFFER_TOO_SMALL  the capacity of indices and scores is too small
+ * \retval FNE_NOT_FINITE        NaN or infinity in mean or offsets. The message names the feature or the row.
+ * \retval FNE_INVALID_ARGUMENT  also where a value of mean is below -1 or above 1
+ * \retval FNE_OUT_OF_MEMORY     the working memory cannot be had
+ * \since 2.0 */
+FNE_API fne_status fne_packed_search_centred(const uint64_t *base, uint64_t base_count, const uint64_t *queries,
+                                             uint64_t query_count, uint64_t feature_count, uint64_t k,
+                                             const float *mean, const double *offsets, uint32_t threads,
+                                             uint64_t *indices, double *scores, uint64_t capacity);
 
 /** \} */
 
