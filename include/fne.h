@@ -546,7 +546,7 @@ typedef struct fne_tensor_info {
                                       is named. */
     int32_t is_classifier_input; /**< 1: a classifier's last layer reads this tensor, perhaps through changes of shape.
                                       It is often the last map, pooled. */
-    int32_t reserved;            /**< 0 */
+    int32_t is_penultimate;      /**< 1: the selector "penultimate" selects this tensor */
 } fne_tensor_info;
 
 /** Fills a struct with zeros.
@@ -589,6 +589,9 @@ FNE_API fne_status fne_model_note_count(const fne_model *model, uint64_t *count)
  * \since 2.0 */
 FNE_API fne_status fne_model_note(const fne_model *model, uint64_t index, const char **note);
 
+#define FNE_ROLE_DEFAULT 1     /**< a default layer */
+#define FNE_ROLE_PENULTIMATE 2 /**< a layer that the selector "penultimate" selects */
+
 /** Selects layers from a list of names, such as those of a job, by the selectors that fne_extractor_options::layers
  * takes.
  *
@@ -597,7 +600,9 @@ FNE_API fne_status fne_model_note(const fne_model *model, uint64_t index, const 
  * 1. It may be the exact name of a layer. The name may have a leading "import/" and a trailing ":0" in addition.
  * 2. "all" selects every layer of the list.
  * 3. "last:25%" selects the last ceil(0.25 L) of the L default layers.
- * 4. Anything else is a glob with *, ?, [abc], [a-c] or [!abc].
+ * 4. "penultimate" selects the layers whose role says so. For a network these are what classifiers read, see
+ *    fne_extractor_options::layers.
+ * 5. Anything else is a glob with *, ?, [abc], [a-c] or [!abc].
  *
  * The indices come in the order of the selectors. Those of one selector come in the order of the list. A layer that
  * several selectors select stands once, at its first place.
@@ -605,7 +610,8 @@ FNE_API fne_status fne_model_note(const fne_model *model, uint64_t index, const 
  * \param[in] selectors       UTF-8 strings. NULL where there are none.
  * \param[in] selector_count  number of selectors, at most 2^20. 0 selects all default layers.
  * \param[in] names           the layers' names in UTF-8, in the order of their columns
- * \param[in] is_default      for each name 1 if it is a default layer, else 0. NULL: all are.
+ * \param[in] roles           for each name 0, FNE_ROLE_DEFAULT, FNE_ROLE_PENULTIMATE or their sum. NULL: all are default
+ *                            layers, and what classifiers read is not known.
  * \param[in] name_count      number of names, at most 2^20
  * \param[out] indices        receives indices into names, none twice
  * \param[in] capacity        of indices, in elements. name_count is always enough.
@@ -616,7 +622,7 @@ FNE_API fne_status fne_model_note(const fne_model *model, uint64_t index, const 
  * \retval FNE_BUFFER_TOO_SMALL  the capacity is too small. Nothing is written.
  * \since 2.0 */
 FNE_API fne_status fne_select_layers(const char *const *selectors, uint64_t selector_count, const char *const *names,
-                                     const uint8_t *is_default, uint64_t name_count, uint64_t *indices,
+                                     const uint8_t *roles, uint64_t name_count, uint64_t *indices,
                                      uint64_t capacity, uint64_t *count);
 
 /** \} */
@@ -654,11 +660,13 @@ typedef struct fne_extractor_options {
                                     uint8, or whole numbers of 16 to 64 bits. One with a default value counts where
                                     there is no other, and after that one of unknown rank. Where the graph reads whole
                                     numbers, these are the pixels. */
-    const char *const *layers; /**< layer_count selectors. A selector is the name of a tensor, a glob, "all", or
-                                    "last:25%". A glob selects among the names of the default layers and the
+    const char *const *layers; /**< layer_count selectors. A selector is the name of a tensor, a glob, "all",
+                                    "penultimate" or "last:25%". A glob selects among the names of the default layers and the
                                     classifier's (`*` any run, `?` one character, `[abc]`, `[a-c]`, `[!abc]`). "all"
                                     selects the default layers and the classifier's. "last:25%" selects the last
-                                    ceil(0.25 L) of the L default layers. The rows hold the layers in the order of the
+                                    ceil(0.25 L) of the L default layers. "penultimate" selects what classifiers read:
+                                    the default layers whose outputs it is, such as the branches of the last block, or
+                                    else the tensor itself, averaged over height and width as any layer. The rows hold the layers in the order of the
                                     selectors, and those of one selector in graph order. A layer that several
                                     selectors select stands once. Its exact name may be given once only. */
     uint64_t layer_count;      /**< number of layers, at most 2^20. 0: all default layers. */

@@ -183,6 +183,14 @@ int main(int argc, char **argv) {
     HOLDS(count == 3 && indices[0] == 2 && indices[1] == 0 && indices[2] == 1);
     EXPECT(fne_select_layers(NULL, 0, names, is_default, 3, indices, 3, &count), FNE_OK);
     HOLDS(count == 2 && indices[0] == 0 && indices[1] == 1);
+    const char *const penultimate[] = {"penultimate"};
+    const uint8_t roles[] = {FNE_ROLE_DEFAULT, FNE_ROLE_DEFAULT | FNE_ROLE_PENULTIMATE, FNE_ROLE_PENULTIMATE};
+    const uint8_t no_roles[] = {1, 2, 4};
+    EXPECT(fne_select_layers(penultimate, 1, names, roles, 3, indices, 3, &count), FNE_OK);
+    HOLDS(count == 2 && indices[0] == 1 && indices[1] == 2);
+    EXPECT(fne_select_layers(penultimate, 1, names, is_default, 3, indices, 3, &count), FNE_UNKNOWN_TENSOR);
+    EXPECT(fne_select_layers(penultimate, 1, names, NULL, 3, indices, 3, &count), FNE_UNKNOWN_TENSOR);
+    EXPECT(fne_select_layers(penultimate, 1, names, no_roles, 3, indices, 3, &count), FNE_INVALID_ARGUMENT);
 
     /* Extractors: all of this is refused before TensorFlow is needed. */
     fne_extractor *extractor = NULL;

@@ -64,7 +64,7 @@ class TensorInfo(ctypes.Structure):
         ("is_default", c_int32),
         ("is_classifier", c_int32),
         ("is_classifier_input", c_int32),
-        ("reserved", c_int32),
+        ("is_penultimate", c_int32),
     ]
 
 

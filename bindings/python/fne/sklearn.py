@@ -138,8 +138,8 @@ class FullNetworkFeatures(_NetworkTransformer):
     Args:
         model: what `fne.Extractor` takes, such as a path, a Keras model or a `fne.Model`; None: the default network,
             `fne.zoo.efficientnet_lite0()`
-        layers: names, globs, "all", "last:25%", or a list of these; None: all default layers. Layers of Keras models
-            may be called by their Keras names.
+        layers: names, globs, "all", "last:25%", "penultimate", or a list of these; None: all default layers. Layers of
+            Keras models may be called by their Keras names.
         size, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size: as in `fne.Extractor`
         cache: "memory" keeps up to 2 GB of rows in this process. A folder keeps a file per image, for other processes
             and later runs. None keeps nothing.
