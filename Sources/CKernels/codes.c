@@ -75,4 +75,6 @@ void ck_packed_counts(const uint64_t *queries, size_t query_count, const uint64_
     }
 }
 
-uint64_t ck_count_bits(const uint64_t *plane, size_t words) { return ck_current_loops()->set_bits(plane, words); }
+void ck_count_codes(const uint64_t *packed, size_t rows, size_t words, double *counts) {
+    ck_current_loops()->count_codes(packed, rows, words, counts);
+}

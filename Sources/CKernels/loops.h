@@ -61,8 +61,8 @@ typedef struct {
     void (*packed_counts)(const uint64_t *queries, size_t count, const uint64_t *base, size_t rows, size_t words,
                           size_t stride, int32_t *both, int32_t *opposite);
 
-    // Returns the number of bits that are set in a plane.
-    uint64_t (*set_bits)(const uint64_t *plane, size_t words);
+    // Counts the codes that are not 0 in each row of packed codes.
+    void (*count_codes)(const uint64_t *packed, size_t rows, size_t words, double *counts);
 
     // Adds the codes of rows of packed codes to the sums of the features.
     void (*sum_codes)(const uint64_t *packed, size_t rows, size_t words, size_t features, int16_t *sums);

@@ -336,10 +336,12 @@ static void packed_counts(const uint64_t *queries, size_t count, const uint64_t 
     }
 }
 
-static uint64_t set_bits(const uint64_t *plane, size_t words) {
-    ck_bits counts = NO_BITS;
-    for (size_t w = 0; w < words; w += BITS_WORDS) counts = count_bits(counts, load_bits(plane + w, words - w));
-    return (uint32_t)total(counts);
+static void count_codes(const uint64_t *packed, size_t rows, size_t words, double *counts) {
+    for (size_t row = 0; row < rows; ++row, packed += 2 * words) {
+        ck_bits bits = NO_BITS;
+        for (size_t w = 0; w < words; w += BITS_WORDS) bits = count_bits(bits, load_bits(packed + w, words - w));
+        counts[row] = (uint32_t)total(bits);
+    }
 }
 
 // So many rows are counted in bits before their counts are added to the sums.
@@ -489,7 +491,7 @@ const ck_loops CK_VARIANT = {
     .lrn_bf16 = lrn_bf16,
     .add_bf16 = add_bf16,
     .packed_counts = packed_counts,
-    .set_bits = set_bits,
+    .count_codes = count_codes,
     .sum_codes = sum_codes,
     .resize_row = resize_row,
     .blend_rows = blend_rows,

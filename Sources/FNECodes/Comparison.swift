@@ -1,98 +1,118 @@
 import CKernels
 import FNESupport
 
-/// How a search compares a query with a row of the base. Each kind is a type of its own, so that the compiler makes a
-/// loop for each.
+/// How a search compares a query with rows of the base. Each kind is a type of its own, so that the compiler makes
+/// loops for each. None holds an object, since counting references takes longer than comparing.
 protocol Comparison: Sendable {
-    /// What is computed once for a row of the base, and serves all queries.
-    func fact(of row: Int) -> Double
+    /// Computes what serves all queries, for rows of the base.
+    func facts(of rows: Range<Int>, into facts: UnsafeMutablePointer<Double>)
 
-    /// The score. The largest one is best.
+    /// Computes the scores of rows of the base for a query. The largest score is best.
     ///
     /// - Parameters:
-    ///   - fact: that of the row
-    ///   - both, opposite: in how many features both are not 0, and in how many of these the signs differ
-    func score(query: Int, row: Int, fact: Double, _ both: Int32, _ opposite: Int32) -> Double
+    ///   - facts: those of the rows
+    ///   - both, opposite: for each row, in how many features both are not 0, and in how many of these the signs differ
+    func scores(
+        query: Int, _ rows: Range<Int>, _ facts: UnsafePointer<Double>, _ both: UnsafePointer<Int32>,
+        _ opposite: UnsafePointer<Int32>, into scores: UnsafeMutablePointer<Double>)
 }
+
+/// The dot product of two rows, by the counts of what they share.
+@inline(__always) func dotProduct(_ both: Int32, _ opposite: Int32) -> Double { Double(both) - 2 * Double(opposite) }
 
 /// The numbers of features that are not 0.
-struct Norms {
-    /// What a comparison reads of them. It holds no object, so that no references are counted in the innermost loop.
-    struct Lent: @unchecked Sendable {
-        fileprivate let queries: UnsafePointer<Double>
-        fileprivate let base: UnsafePointer<UInt64>
-        fileprivate let words: Int
-
-        func of(query: Int) -> Double { queries[query] }
-        func of(row: Int) -> Double { count(base, row, words) }
-    }
-
+struct Norms: @unchecked Sendable {
     private let base: UnsafePointer<UInt64>
     private let words: Int
-    private let queries: Bytes
+    /// Those of the queries.
+    let queries: UnsafePointer<Double>
 
-    /// Counts those of the queries. Those of the base are counted when they are needed.
-    init(_ pointers: PackedCodes.Pointers, _ queryRows: Int, words: Int) throws {
-        (base, self.words) = (pointers.base, words)
-        queries = try Bytes(count: checkedProduct(queryRows, MemoryLayout<Double>.size, of: "queries"))
-        queries.withNumbers(of: Double.self) { for q in 0..<queryRows { $0[q] = count(pointers.queries, q, words) } }
+    /// Lends the numbers. Those of the base are counted when they are needed.
+    ///
+    /// - Throws: `.outOfMemory`; what the body throws.
+    static func lend(
+        _ pointers: PackedCodes.Pointers, queries rows: Int, words: Int, _ body: (Norms) throws -> Void
+    ) throws {
+        let counts = try Bytes(count: checkedProduct(rows, MemoryLayout<Double>.size, of: "queries"))
+        try counts.withNumbers(of: Double.self) { counts in
+            ck_count_codes(pointers.queries, rows, words, counts)
+            try body(Norms(base: pointers.base, words: words, queries: counts))
+        }
     }
 
-    func lend<Result>(_ body: (Lent) throws -> Result) rethrows -> Result {
-        try queries.withNumbers(of: Double.self) { try body(Lent(queries: $0, base: base, words: words)) }
+    func count(_ rows: Range<Int>, into counts: UnsafeMutablePointer<Double>) {
+        ck_count_codes(base + rows.lowerBound * 2 * words, rows.count, words, counts)
     }
-}
-
-private func count(_ codes: UnsafePointer<UInt64>, _ row: Int, _ words: Int) -> Double {
-    Double(ck_count_bits(codes + row * 2 * words, words))
 }
 
 /// By the dot product.
 struct ByDot: Comparison {
-    func fact(of row: Int) -> Double { 0 }
+    func facts(of rows: Range<Int>, into facts: UnsafeMutablePointer<Double>) {}
 
-    func score(query: Int, row: Int, fact: Double, _ both: Int32, _ opposite: Int32) -> Double {
-        Double(PackedCodes.dotProduct(both, opposite))
+    func scores(
+        query: Int, _ rows: Range<Int>, _ facts: UnsafePointer<Double>, _ both: UnsafePointer<Int32>,
+        _ opposite: UnsafePointer<Int32>, into scores: UnsafeMutablePointer<Double>
+    ) {
+        for i in 0..<rows.count { scores[i] = dotProduct(both[i], opposite[i]) }
     }
 }
 
 /// By the cosine.
 struct ByCosine: Comparison {
-    let norms: Norms.Lent
+    let norms: Norms
 
-    func fact(of row: Int) -> Double { norms.of(row: row) }
+    func facts(of rows: Range<Int>, into facts: UnsafeMutablePointer<Double>) { norms.count(rows, into: facts) }
 
-    func score(query: Int, row: Int, fact: Double, _ both: Int32, _ opposite: Int32) -> Double {
-        let product = norms.of(query: query) * fact
-        return product == 0 ? 0 : Double(PackedCodes.dotProduct(both, opposite)) / product.squareRoot()
+    func scores(
+        query: Int, _ rows: Range<Int>, _ facts: UnsafePointer<Double>, _ both: UnsafePointer<Int32>,
+        _ opposite: UnsafePointer<Int32>, into scores: UnsafeMutablePointer<Double>
+    ) {
+        let norm = norms.queries[query]
+        for i in 0..<rows.count {
+            let product = norm * facts[i]
+            scores[i] = product == 0 ? 0 : dotProduct(both[i], opposite[i]) / product.squareRoot()
+        }
     }
 }
 
 /// By the number of features that differ, which is negated, since the smallest is best.
 struct ByHamming: Comparison {
-    let norms: Norms.Lent
+    let norms: Norms
 
-    func fact(of row: Int) -> Double { norms.of(row: row) }
+    func facts(of rows: Range<Int>, into facts: UnsafeMutablePointer<Double>) { norms.count(rows, into: facts) }
 
-    func score(query: Int, row: Int, fact: Double, _ both: Int32, _ opposite: Int32) -> Double {
-        Double(2 * Int(both) - Int(opposite)) - norms.of(query: query) - fact
+    func scores(
+        query: Int, _ rows: Range<Int>, _ facts: UnsafePointer<Double>, _ both: UnsafePointer<Int32>,
+        _ opposite: UnsafePointer<Int32>, into scores: UnsafeMutablePointer<Double>
+    ) {
+        let norm = norms.queries[query]
+        for i in 0..<rows.count { scores[i] = 2 * Double(both[i]) - Double(opposite[i]) - norm - facts[i] }
     }
 }
 
 /// By the cosine of the codes less their mean.
 struct ByCentredCosine: Comparison, @unchecked Sendable {
-    let nonzero: Norms.Lent
+    let nonzero: Norms
     let mean: MeanCode.Numbers
     let offsets: PackedCodes.OffsetPointers
     /// The norms of the queries less the mean.
     let norms: UnsafePointer<Double>
 
-    func fact(of row: Int) -> Double { mean.norm(offsets.base[row], nonzero: nonzero.of(row: row)) }
+    func facts(of rows: Range<Int>, into facts: UnsafeMutablePointer<Double>) {
+        nonzero.count(rows, into: facts)
+        let offsets = offsets.base + rows.lowerBound
+        for i in 0..<rows.count { facts[i] = mean.norm(offsets[i], nonzero: facts[i]) }
+    }
 
-    func score(query: Int, row: Int, fact: Double, _ both: Int32, _ opposite: Int32) -> Double {
-        let product = norms[query] * fact
-        let dot = mean.dot(
-            Double(PackedCodes.dotProduct(both, opposite)), offsets.queries[query], offsets.base[row])
-        return product == 0 ? 0 : dot / product
+    func scores(
+        query: Int, _ rows: Range<Int>, _ facts: UnsafePointer<Double>, _ both: UnsafePointer<Int32>,
+        _ opposite: UnsafePointer<Int32>, into scores: UnsafeMutablePointer<Double>
+    ) {
+        let (norm, offset, offsets) = (norms[query], offsets.queries[query], offsets.base + rows.lowerBound)
+        for i in 0..<rows.count {
+            let product = norm * facts[i]
+            let dot = mean.dot(dotProduct(both[i], opposite[i]), offset, offsets[i])
+            scores[i] = product == 0 ? 0 : dot / product
+        }
     }
 }

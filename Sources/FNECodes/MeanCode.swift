@@ -52,13 +52,12 @@ struct MeanCode {
             for f in 0..<features {
                 var rest = UInt64((Double(abs(mean[f])) / unit).rounded())
                 square += UInt128(rest) * UInt128(rest)
-                var plane = planes + f / 64
+                let bit: UInt64 = 1 << UInt64(f % 64)
                 while rest != 0 {
-                    let bit: UInt64 = (rest & 1) << UInt64(f % 64)
+                    let plane = planes + rest.trailingZeroBitCount * 2 * words + f / 64
                     plane[0] |= bit
                     if mean[f] < 0 { plane[words] |= bit }
-                    rest >>= 1
-                    plane += 2 * words
+                    rest &= rest - 1
                 }
             }
         }

@@ -63,7 +63,7 @@ extension PackedCodes {
                 own.withSums { sums in
                     counts.forEachBlock(range, queries: weights, words: words, pointers) { rows, bit, both, opposite in
                         for i in 0..<rows.count {
-                            let product = Int64(dotProduct(both[i], opposite[i])) << Int64(bit)
+                            let product = (Int64(both[i]) - 2 * Int64(opposite[i])) << Int64(bit)
                             sums[i] = bit == 0 ? product : sums[i] &+ product
                         }
                         guard bit == weights - 1 else { return }
@@ -93,12 +93,13 @@ extension PackedCodes {
             try centre.withOffsets { ofB in
                 let offsets = OffsetPointers(queries: ofA, base: ofB)
                 let pointers = Pointers(queries: a, base: b)
-                try inParts(of: bRows, aRows, threads, memory: { _ in }) { [mean = centre.mean.numbers] range, counts, _ in
+                try inParts(of: bRows, aRows, threads, memory: { _ in }) {
+                    [mean = centre.mean.numbers] range, counts, _ in
                     counts.forEachBlock(range, queries: aRows, words: words, pointers) { rows, q, both, opposite in
                         let row = output.pointer + q * bRows
                         for (i, number) in rows.enumerated() {
-                            let dot = Double(dotProduct(both[i], opposite[i]))
-                            row[number] = mean.dot(dot, offsets.queries[q], offsets.base[number])
+                            row[number] = mean.dot(
+                                dotProduct(both[i], opposite[i]), offsets.queries[q], offsets.base[number])
                         }
                     }
                 }
@@ -116,26 +117,24 @@ extension PackedCodes {
     ///   - baseOffsets: float64 [baseRows], what `offsets` gives for the base and this mean; nil: they are computed
     ///   - threads: nil for one per processor, and fewer where there is little work
     ///   - indices, scores: receive [queryRows, k]
-    /// - Throws: `.invalidArgument` unless k is 1 to baseRows; `.notFinite` and `.invalidArgument` for the mean and the
-    ///   offsets; `.outOfMemory`.
+    /// - Throws: `.invalidArgument` unless k is 1 to baseRows; `.notFinite` and `.invalidArgument` for the mean;
+    ///   `.outOfMemory`.
     public static func centredSearch(
         _ base: UnsafePointer<UInt64>, rows baseRows: Int, for queries: UnsafePointer<UInt64>, rows queryRows: Int,
         features: Int, k: Int, mean givenMean: UnsafePointer<Float>? = nil, baseOffsets: UnsafePointer<Double>? = nil,
         threads: Int? = nil, indices: UnsafeMutablePointer<UInt64>, scores: UnsafeMutablePointer<Double>
     ) throws {
         let pointers = Pointers(queries: queries, base: base)
-        let nonzero = try Norms(pointers, queryRows, words: words(features: features) / 2)
         let centre = try Centre(base, rows: baseRows, features, givenMean, offsets: baseOffsets, threads)
-        let ofQueries = try centre.offsets(of: queries, rows: queryRows)
-        let (mean, norms) = (centre.mean.numbers, try Bytes(count: ofQueries.count))
-        try nonzero.lend { nonzero in
+        let (mean, ofQueries) = (centre.mean.numbers, try centre.offsets(of: queries, rows: queryRows))
+        let norms = try Bytes(count: ofQueries.count)
+        try Norms.lend(pointers, queries: queryRows, words: words(features: features) / 2) { nonzero in
             try ofQueries.withNumbers(of: Double.self) { ofQueries in
                 try norms.withNumbers(of: Double.self) { norms in
-                    for q in 0..<queryRows { norms[q] = mean.norm(ofQueries[q], nonzero: nonzero.of(query: q)) }
+                    for q in 0..<queryRows { norms[q] = mean.norm(ofQueries[q], nonzero: nonzero.queries[q]) }
                     try centre.withOffsets { ofBase in
                         let offsets = OffsetPointers(queries: ofQueries, base: ofBase)
-                        let comparison = ByCentredCosine(
-                            nonzero: nonzero, mean: mean, offsets: offsets, norms: norms)
+                        let comparison = ByCentredCosine(nonzero: nonzero, mean: mean, offsets: offsets, norms: norms)
                         try search(pointers, (baseRows, queryRows, features, k), threads, comparison, indices, scores)
                     }
                 }
@@ -159,9 +158,6 @@ extension PackedCodes {
             withSums { sums in other.withSums { others in for i in 0..<count { sums[i] += Number(others[i]) } } }
         }
     }
-
-    /// The dot product of two rows, by the counts of what they share.
-    static func dotProduct(_ both: Int32, _ opposite: Int32) -> Int { Int(both) - 2 * Int(opposite) }
 
     /// What a centred comparison needs of the base: the mean code, and the product of each row with it.
     struct Centre {
@@ -188,10 +184,6 @@ extension PackedCodes {
             guard let offsets else {
                 self.offsets = .computed(try Self.offsets(base, rows: rows, features, self.mean, threads))
                 return
-            }
-            if let row = (0..<rows).first(where: { !offsets[$0].isFinite }) {
-                throw FNEError(
-                    .notFinite, "the offset of row \(row) is \(offsets[row]); it must be the row's product with the mean")
             }
             self.offsets = .given(offsets)
         }

@@ -107,12 +107,14 @@ public enum PackedCodes {
         func found(_ comparison: some Comparison) throws {
             try search(pointers, counts, threads, comparison, indices, scores)
         }
-        func norms() throws -> Norms { try Norms(pointers, queryRows, words: words(features: features) / 2) }
+        func withNorms(_ body: (Norms) throws -> Void) throws {
+            try Norms.lend(pointers, queries: queryRows, words: words(features: features) / 2, body)
+        }
         switch metric {
         case .dot: try found(ByDot())
-        case .cosine: try norms().lend { try found(ByCosine(norms: $0)) }
+        case .cosine: try withNorms { try found(ByCosine(norms: $0)) }
         case .hamming:
-            try norms().lend { try found(ByHamming(norms: $0)) }
+            try withNorms { try found(ByHamming(norms: $0)) }
             for place in 0..<queryRows * k { scores[place] = 0 - scores[place] }
         case .centred:
             try centredSearch(
@@ -135,14 +137,14 @@ public enum PackedCodes {
         try inParts(of: baseRows, queryRows, threads, memory: { try Best(queries: queryRows, min(k, $0.count)) }) {
             [words = planeWords(features)] range, counts, own in
             var (first, facts) = (-1, [Double](repeating: 0, count: Counts.rows))
+            var found = facts
             counts.forEachBlock(range, queries: queryRows, words: words, pointers) { rows, q, both, opposite in
                 if first != rows.lowerBound {
                     first = rows.lowerBound
-                    for (i, row) in rows.enumerated() { facts[i] = comparison.fact(of: row) }
+                    comparison.facts(of: rows, into: &facts)
                 }
-                own.offer(to: q, rows) { i in
-                    comparison.score(query: q, row: first + i, fact: facts[i], both[i], opposite[i])
-                }
+                comparison.scores(query: q, rows, facts, both, opposite, into: &found)
+                own.offer(to: q, rows, found)
             }
             monitor.locked { best.merge(own) }
         }
@@ -202,12 +204,10 @@ public enum PackedCodes {
         }
 
         /// Offers rows to a query.
-        ///
-        /// - Parameter score: gives the score of a row, by the row's place in the range
-        func offer(to query: Int, _ rows: Range<Int>, score: (Int) -> Double) {
+        func offer(to query: Int, _ rows: Range<Int>, _ scores: UnsafePointer<Double>) {
             withHeap(query) { heap, count in
                 for i in 0..<rows.count {
-                    Self.add(Entry(score: score(i), index: rows.lowerBound + i), to: heap, &count, limit)
+                    Self.add(Entry(score: scores[i], index: rows.lowerBound + i), to: heap, &count, limit)
                 }
             }
         }

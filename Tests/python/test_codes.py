@@ -253,9 +253,6 @@ def test_the_centred_functions_of_c():
     np.testing.assert_array_equal(scores, kept)
     assert lib.fne_packed_search_centred(*given, None, at(offsets), 0, at(found), at(scores), 600) != 0
     assert "without the mean" in _ffi.last_error()
-    offsets[7] = np.nan
-    assert lib.fne_packed_search_centred(*given, at(mean), at(offsets), 0, at(found), at(scores), 600) != 0
-    assert "offset of row 7 is nan" in _ffi.last_error()
     products = np.zeros((3, 200))
     for given_mean in (at(mean), None):
         assert lib.fne_packed_dot_centred(at(y), 3, at(x), 200, 90, given_mean, 0, at(products), 600) == 0
@@ -273,9 +270,7 @@ def kernels(tmp_path_factory):
     sources = sorted((ROOT / "Sources/CKernels").glob("*.c"))
     command = [clang, "-O2", "-shared", "-fPIC", f"-I{ROOT}/Sources/CKernels/include", *sources, "-lm", "-o", library]
     subprocess.run(command, check=True)
-    kernels = ctypes.CDLL(str(library))
-    kernels.ck_count_bits.restype = ctypes.c_uint64
-    return kernels
+    return ctypes.CDLL(str(library))
 
 
 @pytest.mark.parametrize("variant", ["baseline", "avx2", "avx512", "vpopcntdq"])
@@ -310,12 +305,14 @@ def test_every_kernel(kernels, variant):
             shared = (a != 0).astype(np.float64) @ (b != 0).astype(np.float64).T
             np.testing.assert_array_equal(both, shared)
             np.testing.assert_array_equal(both - 2 * opposite, dot)
-            assert [kernels.ck_count_bits(ctypes.c_void_p(row.ctypes.data), sizes[2]) for row in y[:, 0]] == (
-                b != 0
-            ).sum(1).tolist()
+            counts = np.zeros(rows)
+            kernels.ck_count_codes(ctypes.c_void_p(y.ctypes.data), *sizes[1:3], ctypes.c_void_p(counts.ctypes.data))
+            np.testing.assert_array_equal(counts, (b != 0).sum(1))
             sums = np.full(features, 99, np.int16)
             kernels.ck_sum_codes(
-                ctypes.c_void_p(y.ctypes.data), sizes[1], sizes[2], ctypes.c_size_t(features),
+                ctypes.c_void_p(y.ctypes.data),
+                *sizes[1:3],
+                ctypes.c_size_t(features),
                 ctypes.c_void_p(sums.ctypes.data),
             )
             np.testing.assert_array_equal(sums, b.sum(0, dtype=np.int16))

@@ -113,8 +113,8 @@ void ck_sum_codes(const uint64_t *packed, size_t rows, size_t words, size_t feat
 void ck_packed_counts(const uint64_t *queries, size_t query_count, const uint64_t *base, size_t rows, size_t words,
                       size_t stride, int32_t *both, int32_t *opposite);
 
-// Returns the number of bits that are set in a plane.
-uint64_t ck_count_bits(const uint64_t *plane, size_t words);
+// Counts the codes that are not 0 in each row of packed codes, [rows, 2, words].
+void ck_count_codes(const uint64_t *packed, size_t rows, size_t words, double *counts);
 
 // ---- exact sums
 //
