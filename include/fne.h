@@ -610,8 +610,8 @@ FNE_API fne_status fne_model_note(const fne_model *model, uint64_t index, const 
  * \param[in] selectors       UTF-8 strings. NULL where there are none.
  * \param[in] selector_count  number of selectors, at most 2^20. 0 selects all default layers.
  * \param[in] names           the layers' names in UTF-8, in the order of their columns
- * \param[in] roles           for each name 0, FNE_ROLE_DEFAULT, FNE_ROLE_PENULTIMATE or their sum. NULL: all are default
- *                            layers, and what classifiers read is not known.
+ * \param[in] roles           for each name 0, FNE_ROLE_DEFAULT, FNE_ROLE_PENULTIMATE or their sum. NULL: all are
+ *                            default layers, and what classifiers read is not known.
  * \param[in] name_count      number of names, at most 2^20
  * \param[out] indices        receives indices into names, none twice
  * \param[in] capacity        of indices, in elements. name_count is always enough.
@@ -622,8 +622,8 @@ FNE_API fne_status fne_model_note(const fne_model *model, uint64_t index, const 
  * \retval FNE_BUFFER_TOO_SMALL  the capacity is too small. Nothing is written.
  * \since 2.0 */
 FNE_API fne_status fne_select_layers(const char *const *selectors, uint64_t selector_count, const char *const *names,
-                                     const uint8_t *roles, uint64_t name_count, uint64_t *indices,
-                                     uint64_t capacity, uint64_t *count);
+                                     const uint8_t *roles, uint64_t name_count, uint64_t *indices, uint64_t capacity,
+                                     uint64_t *count);
 
 /** \} */
 
@@ -661,14 +661,15 @@ typedef struct fne_extractor_options {
                                     there is no other, and after that one of unknown rank. Where the graph reads whole
                                     numbers, these are the pixels. */
     const char *const *layers; /**< layer_count selectors. A selector is the name of a tensor, a glob, "all",
-                                    "penultimate" or "last:25%". A glob selects among the names of the default layers and the
-                                    classifier's (`*` any run, `?` one character, `[abc]`, `[a-c]`, `[!abc]`). "all"
-                                    selects the default layers and the classifier's. "last:25%" selects the last
+                                    "penultimate" or "last:25%". A glob selects among the names of the default layers
+                                    and the classifier's (`*` any run, `?` one character, `[abc]`, `[a-c]`, `[!abc]`).
+                                    "all" selects the default layers and the classifier's. "last:25%" selects the last
                                     ceil(0.25 L) of the L default layers. "penultimate" selects what classifiers read:
                                     the default layers whose outputs it is, such as the branches of the last block, or
-                                    else the tensor itself, averaged over height and width as any layer. The rows hold the layers in the order of the
-                                    selectors, and those of one selector in graph order. A layer that several
-                                    selectors select stands once. Its exact name may be given once only. */
+                                    else the tensor itself, averaged over height and width as any layer. The rows hold
+                                    the layers in the order of the selectors, and those of one selector in graph order.
+                                    A layer that several selectors select stands once. Its exact name may be given once
+                                    only. */
     uint64_t layer_count;      /**< number of layers, at most 2^20. 0: all default layers. */
     uint32_t height;           /**< height of the input in pixels, 1 to 16384. 0: as the graph's placeholder says. */
     uint32_t width;            /**< width of the input, as height */
@@ -1335,8 +1336,8 @@ FNE_API fne_status fne_packed_offsets(const uint64_t *codes, uint64_t row_count,
  * \retval FNE_OUT_OF_MEMORY     the working memory cannot be had
  * \since 2.0 */
 FNE_API fne_status fne_packed_dot_centred(const uint64_t *a, uint64_t a_count, const uint64_t *b, uint64_t b_count,
-                                          uint64_t feature_count, const float *mean, uint32_t threads,
-                                          double *products, uint64_t capacity);
+                                          uint64_t feature_count, const float *mean, uint32_t threads, double *products,
+                                          uint64_t capacity);
 
 /** The k best rows of a base for each query by FNE_METRIC_CENTRED, with a mean and with numbers that were computed
  * before. The order, the threads and the base are as for fne_packed_search().
@@ -1347,8 +1348,8 @@ FNE_API fne_status fne_packed_dot_centred(const uint64_t *a, uint64_t a_count, c
  * \param[in] query_count    queries, at least 1
  * \param[in] feature_count  features of both, 1 to 2^31 - 1
  * \param[in] k              1 to base_count
- * \param[in] mean           float32 [feature_count], each from -1 to 1, such as fne_packed_mean() of the base. NULL: the
- *                           mean of the base, which is computed now.
+ * \param[in] mean           float32 [feature_count], each from -1 to 1, such as fne_packed_mean() of the base. NULL:
+ *                           the mean of the base, which is computed now.
  * \param[in] offsets        float64 [base_count], what fne_packed_offsets() gave for this base and this mean, else the
  *                           scores are wrong. NULL: they are computed now, and take 8 * base_count bytes. Must be NULL
  *                           where mean is NULL.
@@ -1358,7 +1359,7 @@ FNE_API fne_status fne_packed_dot_centred(const uint64_t *a, uint64_t a_count, c
  * \param[in] capacity       of each, in elements
  * \return FNE_OK or an error
  * \retval FNE_BUFFER_TOO_SMALL  the capacity of indices and scores is too small
- * \retval FNE_NOT_FINITE        NaN or infinity in mean or offsets. The message names the feature or the row.
+ * \retval FNE_NOT_FINITE        NaN or infinity in mean. The message names the feature.
  * \retval FNE_INVALID_ARGUMENT  also where a value of mean is below -1 or above 1
  * \retval FNE_OUT_OF_MEMORY     the working memory cannot be had
  * \since 2.0 */

@@ -47,8 +47,10 @@ final class PenultimateTests: XCTestCase {
     func testALastConvolution() throws {
         for axes: [Int32] in [[1, 2], [2, 1], [-3, -2]] {
             setUp()
-            classify(graph.with("flat", "Reshape", pooled(block("b", of: block("a", of: input), 8), axes: axes),
-                                constant: [2]))
+            classify(
+                graph.with(
+                    "flat", "Reshape", pooled(block("b", of: block("a", of: input), 8), axes: axes),
+                    constant: [2]))
             try assertPenultimate(["b/relu"])
         }
         setUp()
@@ -58,7 +60,8 @@ final class PenultimateTests: XCTestCase {
     }
 
     func testALastDenseLayer() throws {
-        let hidden = graph.node("hidden/relu", "Relu", graph.dense("hidden", of: pooled(block("a", of: input)), [8, 8]))
+        let hidden = graph.node(
+            "hidden/relu", "Relu", graph.dense("hidden", of: pooled(block("a", of: input)), [8, 8]))
         classify(hidden)
         try assertPenultimate(["hidden/relu"])
     }

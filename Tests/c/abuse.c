@@ -334,12 +334,9 @@ int main(int argc, char **argv) {
            FNE_INVALID_ARGUMENT);
     EXPECT(fne_packed_search_centred(words, 2, words, 1, 2, 2, mean, NULL, 0, found, score, 1), FNE_BUFFER_TOO_SMALL);
     EXPECT(fne_packed_search_centred(words, 2, words, 1, 2, 1, wrong, NULL, 0, found, score, 1), FNE_NOT_FINITE);
-    EXPECT(fne_packed_search_centred(words, 2, words, 1, 2, 1, mean, offsets, 0, NULL, score, 1),
-           FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_search_centred(words, 2, words, 1, 2, 1, mean, offsets, 0, NULL, score, 1), FNE_INVALID_ARGUMENT);
     EXPECT(fne_packed_search_centred(words, 2, words + 2, 1, 2, 1, mean, offsets, 0, found, score, 1), FNE_OK);
     HOLDS(found[0] == 1 && score[0] > 0.999999);
-    offsets[0] = NAN;
-    EXPECT(fne_packed_search_centred(words, 2, words, 1, 2, 1, mean, offsets, 0, found, score, 1), FNE_NOT_FINITE);
     EXPECT(fne_packed_search(words, 2, words + 2, 1, 2, 1, FNE_METRIC_CENTRED, 0, found, score, 1), FNE_OK);
     HOLDS(found[0] == 1 && score[0] > 0.999999);
 

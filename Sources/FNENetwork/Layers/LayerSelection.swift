@@ -1,8 +1,8 @@
 import FNESupport
 
-/// Turns the selectors that a user writes into layers. A selector is an exact name, "all", "penultimate", a share such as
-/// "last:25%", or a glob, which is a pattern such as "conv*". This is the only implementation of the grammar. Networks, jobs and
-/// packed codes all use it.
+/// Turns the selectors that a user writes into layers. A selector is an exact name, "all", "penultimate", a share such
+/// as "last:25%", or a glob, which is a pattern such as "conv*". This is the only implementation of the grammar.
+/// Networks, jobs and packed codes all use it.
 ///
 /// A selector that is the name of a layer means that layer, whatever characters it holds. The name is looked for as it
 /// is written, and then without a leading "import/" and a trailing ":0". The layers come in the order of the selectors,

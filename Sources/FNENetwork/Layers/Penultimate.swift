@@ -2,8 +2,8 @@
 ///
 /// The search begins at the input of a classifier's last layer. It goes back over changes of shape, and over averages
 /// over height and width, since layers are averaged too. Where it comes to the output of a default layer, this is one.
-/// Where it comes to a concatenation of channels, it goes on in all branches, as at the end of Inception networks. Where
-/// a branch is something else, such as a residual sum, the tensor before the branches is taken itself.
+/// Where it comes to a concatenation of channels, it goes on in all branches, as at the end of Inception networks.
+/// Where a branch is something else, such as a residual sum, the tensor before the branches is taken itself.
 struct Penultimate {
     /// The outputs of default layers, in the order of the topology. The other tensors come after them.
     let tensors: [TensorName]

@@ -252,9 +252,7 @@ class PackedCodes:
             out = threads or 0, indices.ctypes.data, scores.ctypes.data, indices.size
             if metric == "centred":
                 centre = self._centre(mean, threads)
-                check(
-                    lib.fne_packed_search_centred(*rows, centre.mean.ctypes.data, centre.offsets.ctypes.data, *out)
-                )
+                check(lib.fne_packed_search_centred(*rows, centre.mean.ctypes.data, centre.offsets.ctypes.data, *out))
             else:
                 check(lib.fne_packed_search(*rows, metric_number, *out))
         return indices.astype(numpy.int64), scores

@@ -11,7 +11,6 @@ from fne import _ffi
 from fne._ffi import check, lib
 from fne.errors import InvalidArgumentError
 
-
 _DEFAULT, _PENULTIMATE = 1, 2
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from fne._job import Job
@@ -34,20 +34,20 @@ def comparison(
     job: Job,
     layers: str | Sequence[str] | None = None,
     metric: str | None = None,
-    penultimate: Sequence[str] | None = None,
+    penultimate: Callable[[], Sequence[str]] | None = None,
 ) -> Comparison:
     """The layers and the metric that were asked for, or those that are usually best.
 
     Args:
         layers: selectors over the job's layers; None: "last:10%"
         metric: None: "centred", or "cosine" where the job has fewer than 50 images
-        penultimate: the names of what the network's classifiers read; None: this is not known
+        penultimate: gives the names of what the network's classifiers read; None: this is not known
     """
     asked = [LAYERS] if layers is None else [layers] if isinstance(layers, str) else list(layers)
     names = [layer.name for layer in job.layers]
-    read = None if penultimate is None else [name in penultimate for name in names]
+    read = None
     if penultimate is not None and _PENULTIMATE in asked and _PENULTIMATE not in names:
-        _check_kept(job, names, penultimate)
+        read = _kept(job, names, penultimate())
     chosen = [names[number] for number in select(asked, names, _defaults(job), read)]
     images = int(job.ok.sum())
     found = metric or ("centred" if images >= FEWEST_IMAGES else "cosine")
@@ -71,7 +71,8 @@ def _defaults(job: Job) -> list[bool] | None:
     return proper if any(proper) else None
 
 
-def _check_kept(job: Job, names: Sequence[str], penultimate: Sequence[str]) -> None:
+def _kept(job: Job, names: Sequence[str], penultimate: Sequence[str]) -> list[bool]:
+    """Which layers of the job are what a classifier reads. All that it reads must be there."""
     if not penultimate:
         raise UnknownTensorError("the network has no classifier whose input 'penultimate' could select")
     missing = [name for name in penultimate if name not in names]
@@ -80,3 +81,4 @@ def _check_kept(job: Job, names: Sequence[str], penultimate: Sequence[str]) -> N
             f"the job in '{job.folder}' does not keep '{missing[0]}', which the network's classifier reads; embed the "
             "images again with --layers last:100% --layers penultimate"
         )
+    return [name in penultimate for name in names]

@@ -24,8 +24,8 @@ def add_command(commands: Any) -> None:
         "report",
         run,
         "Writes an HTML page on a finished job: data set, network, failures, codes, a map, neighbours. "
-        "The page needs no other file. Neighbours and the map are made of the codes of the last tenth of the layers. For "
-        "pictures that are unlike photographs, such as drawings and letters, --layers all is often better.",
+        "The page needs no other file. Neighbours and the map are made of the codes of the last tenth of the layers. "
+        "For pictures that are unlike photographs, such as drawings and letters, --layers all is often better.",
         "examples:\n"
         "  fne report job --images photographs -o report.html\n"
         "  fne report job --images drawings --layers all",
@@ -38,8 +38,7 @@ def add_command(commands: Any) -> None:
         "--layers",
         action="append",
         metavar="SELECTOR",
-        help="the layers of the map and the neighbours; may be repeated "
-        f"({LAYERS.replace('%', '%%')})",
+        help=f"the layers of the map and the neighbours; may be repeated ({LAYERS.replace('%', '%%')})",
     )
     command.add_argument(
         "--metric",

@@ -63,7 +63,7 @@ def run(given: argparse.Namespace) -> None:
     """Runs `fne search`."""
     job = fne.Job(given.job)
     model = network(given)
-    how = comparison(job, given.layers, given.metric, [tensor.name for tensor in model.penultimate()])
+    how = comparison(job, given.layers, given.metric, lambda: [tensor.name for tensor in model.penultimate()])
     found = search_job(job, model, given.queries, given.k, how)
     say(f"by the {how.words}")
     for query, hits in zip(given.queries, found, strict=True):
