@@ -124,7 +124,7 @@ def test_what_a_search_compares(jobs):
     with pytest.raises(fne.UnknownTensorError, match="does not keep 'last'.*--layers last:100% --layers penultimate"):
         comparison(plain, "penultimate", penultimate=lambda: ["last"])
     with pytest.raises(fne.UnknownTensorError, match="no classifier"):
-        comparison(plain, "penultimate", penultimate=lambda: [])
+        comparison(plain, "penultimate", penultimate=list)
 
 
 def test_search_by_it(jobs, photographs, capsys):
