@@ -21,10 +21,11 @@ import numpy as np  # noqa: E402  (reads the variables above)
 from fne import PackedCodes  # noqa: E402  (found on the path above)
 
 FEATURES, BASE, QUERIES, K = 12_416, 100_000, 100, 10  # VGG16's features
+LAST_FEATURES, LARGE_BASE = 4_096, 1_000_000  # as many as the last tenth of EfficientNet-Lite0's layers has
 
 
-def random_words(random: np.random.Generator, rows: int) -> np.ndarray:
-    words = -(-FEATURES // 64)
+def random_words(random: np.random.Generator, rows: int, features: int = FEATURES) -> np.ndarray:
+    words = -(-features // 64)
     nonzero = random.integers(0, 2**64, (rows, words), dtype=np.uint64)
     return np.stack([nonzero, random.integers(0, 2**64, (rows, words), dtype=np.uint64) & nonzero], axis=1)
 
@@ -101,7 +102,33 @@ def main(rounds: int) -> None:
     packed = base.words.nbytes / BASE
     float64, int8 = 8 * FEATURES / packed, FEATURES / packed
     print(f"  bytes per image: {packed:.0f}; float64 {float64:.1f} times, int8 {int8:.2f} times")
+    centred(rounds)
     classifier(rounds)
+
+
+def centred(rounds: int) -> None:
+    """Search by the cosine, and by that of the codes less their mean, among a million codes of the last layers."""
+    random = np.random.default_rng(3)
+    base = PackedCodes(random_words(random, LARGE_BASE, LAST_FEATURES), LAST_FEATURES)
+    queries = PackedCodes(random_words(random, QUERIES, LAST_FEATURES), LAST_FEATURES)
+    start = time.perf_counter()
+    base.mean()
+    print(
+        f"{LARGE_BASE} codes of {LAST_FEATURES} features, {base.words.nbytes / 1e6:.0f} MB; their mean and one number"
+    )
+    print(f"  for each of them take {time.perf_counter() - start:.2f} s once")
+    for count in (1, 4, QUERIES):
+        times: dict[str, list[float]] = {"cosine": [], "centred": []}
+        for number in range(2 * rounds + 1):
+            # Each goes first in every other round.
+            for metric in sorted(times, reverse=number % 2 == 1):
+                start = time.perf_counter()
+                base.search(queries[:count], K, metric=metric)
+                times[metric].append(time.perf_counter() - start)
+        medians = {metric: statistics.median(taken[1:]) * 1000 for metric, taken in times.items()}
+        ratio = statistics.median(a / b for a, b in zip(times["cosine"][1:], times["centred"][1:], strict=True))
+        shown = ", ".join(f"{metric} {median:.1f} ms" for metric, median in medians.items())
+        print(f"  {count:3d} queries: {shown}; centred has {ratio:.2f} of the cosine's speed")
 
 
 def classifier(rounds: int) -> None:

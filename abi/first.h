@@ -156,7 +156,7 @@ typedef struct fne_tensor_info {
     int32_t is_default;
     int32_t is_classifier;
     int32_t is_classifier_input;
-    int32_t reserved;
+    int32_t is_penultimate;
 } fne_tensor_info;
 
 FNE_API void fne_tensor_info_init(fne_tensor_info *info, uint64_t struct_size);
@@ -174,9 +174,12 @@ FNE_API fne_status fne_model_note(const fne_model *model, uint64_t index, const 
 FNE_API fne_status fne_model_shapes(const fne_model *model, const char *input_tensor, uint32_t height, uint32_t width,
                                     int32_t *ranks, int64_t *dimensions, uint64_t capacity);
 
+#define FNE_ROLE_DEFAULT 1
+#define FNE_ROLE_PENULTIMATE 2
+
 FNE_API fne_status fne_select_layers(const char *const *selectors, uint64_t selector_count, const char *const *names,
-                                     const uint8_t *is_default, uint64_t name_count, uint64_t *indices,
-                                     uint64_t capacity, uint64_t *count);
+                                     const uint8_t *roles, uint64_t name_count, uint64_t *indices, uint64_t capacity,
+                                     uint64_t *count);
 
 typedef struct fne_extractor fne_extractor;
 
@@ -393,9 +396,26 @@ FNE_API fne_status fne_packed_dot(const uint64_t *a, uint64_t a_count, const uin
 #define FNE_METRIC_COSINE 1
 #define FNE_METRIC_HAMMING 2
 
+#define FNE_METRIC_CENTRED 3
+
 FNE_API fne_status fne_packed_search(const uint64_t *base, uint64_t base_count, const uint64_t *queries,
                                      uint64_t query_count, uint64_t feature_count, uint64_t k, int32_t metric,
                                      uint32_t threads, uint64_t *indices, double *scores, uint64_t capacity);
+
+FNE_API fne_status fne_packed_mean(const uint64_t *codes, uint64_t row_count, uint64_t feature_count, uint32_t threads,
+                                   float *mean, uint64_t capacity);
+
+FNE_API fne_status fne_packed_offsets(const uint64_t *codes, uint64_t row_count, uint64_t feature_count,
+                                      const float *mean, uint32_t threads, double *offsets, uint64_t capacity);
+
+FNE_API fne_status fne_packed_dot_centred(const uint64_t *a, uint64_t a_count, const uint64_t *b, uint64_t b_count,
+                                          uint64_t feature_count, const float *mean, uint32_t threads, double *products,
+                                          uint64_t capacity);
+
+FNE_API fne_status fne_packed_search_centred(const uint64_t *base, uint64_t base_count, const uint64_t *queries,
+                                             uint64_t query_count, uint64_t feature_count, uint64_t k,
+                                             const float *mean, const double *offsets, uint32_t threads,
+                                             uint64_t *indices, double *scores, uint64_t capacity);
 
 typedef struct fne_job fne_job;
 

@@ -546,7 +546,7 @@ typedef struct fne_tensor_info {
                                       is named. */
     int32_t is_classifier_input; /**< 1: a classifier's last layer reads this tensor, perhaps through changes of shape.
                                       It is often the last map, pooled. */
-    int32_t reserved;            /**< 0 */
+    int32_t is_penultimate;      /**< 1: the selector "penultimate" selects this tensor */
 } fne_tensor_info;
 
 /** Fills a struct with zeros.
@@ -614,6 +614,9 @@ FNE_API fne_status fne_model_note(const fne_model *model, uint64_t index, const 
 FNE_API fne_status fne_model_shapes(const fne_model *model, const char *input_tensor, uint32_t height, uint32_t width,
                                     int32_t *ranks, int64_t *dimensions, uint64_t capacity);
 
+#define FNE_ROLE_DEFAULT 1     /**< a default layer */
+#define FNE_ROLE_PENULTIMATE 2 /**< a layer that the selector "penultimate" selects */
+
 /** Selects layers from a list of names, such as those of a job, by the selectors that fne_extractor_options::layers
  * takes.
  *
@@ -622,7 +625,9 @@ FNE_API fne_status fne_model_shapes(const fne_model *model, const char *input_te
  * 1. It may be the exact name of a layer. The name may have a leading "import/" and a trailing ":0" in addition.
  * 2. "all" selects every layer of the list.
  * 3. "last:25%" selects the last ceil(0.25 L) of the L default layers.
- * 4. Anything else is a glob with *, ?, [abc], [a-c] or [!abc].
+ * 4. "penultimate" selects the layers whose role says so. For a network these are what classifiers read, see
+ *    fne_extractor_options::layers.
+ * 5. Anything else is a glob with *, ?, [abc], [a-c] or [!abc].
  *
  * The indices come in the order of the selectors. Those of one selector come in the order of the list. A layer that
  * several selectors select stands once, at its first place.
@@ -630,7 +635,8 @@ FNE_API fne_status fne_model_shapes(const fne_model *model, const char *input_te
  * \param[in] selectors       UTF-8 strings. NULL where there are none.
  * \param[in] selector_count  number of selectors, at most 2^20. 0 selects all default layers.
  * \param[in] names           the layers' names in UTF-8, in the order of their columns
- * \param[in] is_default      for each name 1 if it is a default layer, else 0. NULL: all are.
+ * \param[in] roles           for each name 0, FNE_ROLE_DEFAULT, FNE_ROLE_PENULTIMATE or their sum. NULL: all are
+ *                            default layers, and what classifiers read is not known.
  * \param[in] name_count      number of names, at most 2^20
  * \param[out] indices        receives indices into names, none twice
  * \param[in] capacity        of indices, in elements. name_count is always enough.
@@ -641,8 +647,8 @@ FNE_API fne_status fne_model_shapes(const fne_model *model, const char *input_te
  * \retval FNE_BUFFER_TOO_SMALL  the capacity is too small. Nothing is written.
  * \since 2.0 */
 FNE_API fne_status fne_select_layers(const char *const *selectors, uint64_t selector_count, const char *const *names,
-                                     const uint8_t *is_default, uint64_t name_count, uint64_t *indices,
-                                     uint64_t capacity, uint64_t *count);
+                                     const uint8_t *roles, uint64_t name_count, uint64_t *indices, uint64_t capacity,
+                                     uint64_t *count);
 
 /** \} */
 
@@ -684,13 +690,16 @@ typedef struct fne_extractor_options {
                                     uint8, or whole numbers of 16 to 64 bits. One with a default value counts where
                                     there is no other, and after that one of unknown rank. Where the graph reads whole
                                     numbers, these are the pixels. */
-    const char *const *layers; /**< layer_count selectors. A selector is the name of a tensor, a glob, "all", or
-                                    "last:25%". A glob selects among the names of the default layers and the
-                                    classifier's (`*` any run, `?` one character, `[abc]`, `[a-c]`, `[!abc]`). "all"
-                                    selects the default layers and the classifier's. "last:25%" selects the last
-                                    ceil(0.25 L) of the L default layers. The rows hold the layers in the order of the
-                                    selectors, and those of one selector in graph order. A layer that several
-                                    selectors select stands once. Its exact name may be given once only. */
+    const char *const *layers; /**< layer_count selectors. A selector is the name of a tensor, a glob, "all",
+                                    "penultimate" or "last:25%". A glob selects among the names of the default layers
+                                    and the classifier's (`*` any run, `?` one character, `[abc]`, `[a-c]`, `[!abc]`).
+                                    "all" selects the default layers and the classifier's. "last:25%" selects the last
+                                    ceil(0.25 L) of the L default layers. "penultimate" selects what classifiers read:
+                                    the default layers whose outputs it is, such as the branches of the last block, or
+                                    else the tensor itself, averaged over height and width as any layer. The rows hold
+                                    the layers in the order of the selectors, and those of one selector in graph order.
+                                    A layer that several selectors select stands once. Its exact name may be given once
+                                    only. */
     uint64_t layer_count;      /**< number of layers, at most 2^20. 0: all default layers. */
     uint32_t height;           /**< height of the input in pixels, 1 to 16384. 0: as the graph's placeholder says. */
     uint32_t width;            /**< width of the input, as height */
@@ -1289,6 +1298,9 @@ FNE_API fne_status fne_packed_dot(const uint64_t *a, uint64_t a_count, const uin
  * cosine is 0 where one of them is 0. The largest comes first. */
 #define FNE_METRIC_COSINE 1
 #define FNE_METRIC_HAMMING 2 /**< the number of features that differ. The smallest comes first. */
+/** The cosine of the codes less a mean code m: (q - m).(b - m) / (|q - m| |b - m|). It is 0 where one of the two rows
+ * is m, which a row counts as whose squared distance to m is at most F / 2^30. The largest comes first. */
+#define FNE_METRIC_CENTRED 3
 
 /** The k best rows of a base for each query, the best first. Of rows that are equally good, the first of the base comes
  * first. The result is the same whatever the number of threads. The base is read once for all queries.
@@ -1299,7 +1311,8 @@ FNE_API fne_status fne_packed_dot(const uint64_t *a, uint64_t a_count, const uin
  * \param[in] query_count    queries, at least 1
  * \param[in] feature_count  features of both, 1 to 2^31 - 1
  * \param[in] k              1 to base_count
- * \param[in] metric         FNE_METRIC_DOT, FNE_METRIC_COSINE or FNE_METRIC_HAMMING
+ * \param[in] metric         FNE_METRIC_*. With FNE_METRIC_CENTRED the mean of the base is computed first, as by
+ *                           fne_packed_search_centred() without a mean.
  * \param[in] threads        at most 1024. 0: one per processor, and fewer for little work.
  * \param[out] indices       receives uint64 [query_count, k], rows of the base
  * \param[out] scores        receives float64 [query_count, k]
@@ -1311,6 +1324,92 @@ FNE_API fne_status fne_packed_dot(const uint64_t *a, uint64_t a_count, const uin
 FNE_API fne_status fne_packed_search(const uint64_t *base, uint64_t base_count, const uint64_t *queries,
                                      uint64_t query_count, uint64_t feature_count, uint64_t k, int32_t metric,
                                      uint32_t threads, uint64_t *indices, double *scores, uint64_t capacity);
+
+/** The mean of packed codes: for each feature the mean of its codes, computed in float64 and rounded to float32.
+ *
+ * \param[in] codes          row_count * 2 W words
+ * \param[in] row_count      rows, at least 1
+ * \param[in] feature_count  features, 1 to 2^31 - 1
+ * \param[in] threads        at most 1024. 0: one per processor, and fewer for little work.
+ * \param[out] mean          receives float32 [feature_count]
+ * \param[in] capacity       of mean in elements
+ * \return FNE_OK or an error
+ * \retval FNE_BUFFER_TOO_SMALL  the capacity of mean is too small
+ * \retval FNE_OUT_OF_MEMORY     the working memory cannot be had: 10 * feature_count bytes per thread
+ * \since 2.0 */
+FNE_API fne_status fne_packed_mean(const uint64_t *codes, uint64_t row_count, uint64_t feature_count, uint32_t threads,
+                                   float *mean, uint64_t capacity);
+
+/** The products of packed codes with a mean code m: c.m for each row. Keep those of a base, one number per row, for
+ * fne_packed_search_centred(). They are the same whatever the number of threads and the processor. The values of m are
+ * rounded to multiples of 2^-40, and to coarser ones with 2^22 features and more.
+ *
+ * \param[in] codes          row_count * 2 W words
+ * \param[in] row_count      rows, at least 1
+ * \param[in] feature_count  features, 1 to 2^31 - 1
+ * \param[in] mean           float32 [feature_count], each from -1 to 1
+ * \param[in] threads        at most 1024. 0: one per processor, and fewer for little work.
+ * \param[out] offsets       receives float64 [row_count]
+ * \param[in] capacity       of offsets in elements
+ * \return FNE_OK or an error
+ * \retval FNE_BUFFER_TOO_SMALL  the capacity of offsets is too small
+ * \retval FNE_NOT_FINITE        NaN or infinity in mean. The message names the feature.
+ * \retval FNE_INVALID_ARGUMENT  also where a value of mean is below -1 or above 1
+ * \retval FNE_OUT_OF_MEMORY     the working memory cannot be had
+ * \since 2.0 */
+FNE_API fne_status fne_packed_offsets(const uint64_t *codes, uint64_t row_count, uint64_t feature_count,
+                                      const float *mean, uint32_t threads, double *offsets, uint64_t capacity);
+
+/** The dot products of all rows of a with all rows of b, less a mean code m: (a - m).(b - m). The result is the same
+ * whatever the number of threads.
+ *
+ * \param[in] a              a_count * 2 W words. May be b.
+ * \param[in] a_count        rows of a, at least 1
+ * \param[in] b              b_count * 2 W words
+ * \param[in] b_count        rows of b, at least 1
+ * \param[in] feature_count  features of both, 1 to 2^31 - 1
+ * \param[in] mean           float32 [feature_count], each from -1 to 1. NULL: the mean of b.
+ * \param[in] threads        at most 1024. 0: one per processor, and fewer for little work.
+ * \param[out] products      receives float64 [a_count, b_count]
+ * \param[in] capacity       of products in elements
+ * \return FNE_OK or an error
+ * \retval FNE_BUFFER_TOO_SMALL  the capacity of products is too small
+ * \retval FNE_NOT_FINITE        NaN or infinity in mean. The message names the feature.
+ * \retval FNE_INVALID_ARGUMENT  also where a value of mean is below -1 or above 1
+ * \retval FNE_OUT_OF_MEMORY     the working memory cannot be had
+ * \since 2.0 */
+FNE_API fne_status fne_packed_dot_centred(const uint64_t *a, uint64_t a_count, const uint64_t *b, uint64_t b_count,
+                                          uint64_t feature_count, const float *mean, uint32_t threads, double *products,
+                                          uint64_t capacity);
+
+/** The k best rows of a base for each query by FNE_METRIC_CENTRED, with a mean and with numbers that were computed
+ * before. The order, the threads and the base are as for fne_packed_search().
+ *
+ * \param[in] base           base_count * 2 W words
+ * \param[in] base_count     rows of the base, at least 1
+ * \param[in] queries        query_count * 2 W words. They may lie in the base.
+ * \param[in] query_count    queries, at least 1
+ * \param[in] feature_count  features of both, 1 to 2^31 - 1
+ * \param[in] k              1 to base_count
+ * \param[in] mean           float32 [feature_count], each from -1 to 1, such as fne_packed_mean() of the base. NULL:
+ *                           the mean of the base, which is computed now.
+ * \param[in] offsets        float64 [base_count], what fne_packed_offsets() gave for this base and this mean, else the
+ *                           scores are wrong. NULL: they are computed now, and take 8 * base_count bytes. Must be NULL
+ *                           where mean is NULL.
+ * \param[in] threads        at most 1024. 0: one per processor, and fewer for little work.
+ * \param[out] indices       receives uint64 [query_count, k], rows of the base
+ * \param[out] scores        receives float64 [query_count, k]
+ * \param[in] capacity       of each, in elements
+ * \return FNE_OK or an error
+ * \retval FNE_BUFFER_TOO_SMALL  the capacity of indices and scores is too small
+ * \retval FNE_NOT_FINITE        NaN or infinity in mean. The message names the feature.
+ * \retval FNE_INVALID_ARGUMENT  also where a value of mean is below -1 or above 1
+ * \retval FNE_OUT_OF_MEMORY     the working memory cannot be had
+ * \since 2.0 */
+FNE_API fne_status fne_packed_search_centred(const uint64_t *base, uint64_t base_count, const uint64_t *queries,
+                                             uint64_t query_count, uint64_t feature_count, uint64_t k,
+                                             const float *mean, const double *offsets, uint32_t threads,
+                                             uint64_t *indices, double *scores, uint64_t capacity);
 
 /** \} */
 

@@ -61,6 +61,11 @@ void ck_unpack(const uint64_t *nonzero, const uint64_t *negative, size_t feature
     }
 }
 
+void ck_sum_codes(const uint64_t *packed, size_t rows, size_t words, size_t features, int16_t *sums) {
+    memset(sums, 0, features * sizeof *sums);
+    ck_current_loops()->sum_codes(packed, rows, words, features, sums);
+}
+
 void ck_packed_counts(const uint64_t *queries, size_t query_count, const uint64_t *base, size_t rows, size_t words,
                       size_t stride, int32_t *both, int32_t *opposite) {
     for (size_t q = 0; q < query_count; q += CK_QUERIES) {
@@ -70,8 +75,6 @@ void ck_packed_counts(const uint64_t *queries, size_t query_count, const uint64_
     }
 }
 
-uint64_t ck_count_bits(const uint64_t *plane, size_t words) {
-    uint64_t sum = 0;
-    for (size_t w = 0; w < words; ++w) sum += (uint64_t)__builtin_popcountll(plane[w]);
-    return sum;
+void ck_count_codes(const uint64_t *packed, size_t rows, size_t words, double *counts) {
+    ck_current_loops()->count_codes(packed, rows, words, counts);
 }

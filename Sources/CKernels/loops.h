@@ -61,6 +61,12 @@ typedef struct {
     void (*packed_counts)(const uint64_t *queries, size_t count, const uint64_t *base, size_t rows, size_t words,
                           size_t stride, int32_t *both, int32_t *opposite);
 
+    // Counts the codes that are not 0 in each row of packed codes.
+    void (*count_codes)(const uint64_t *packed, size_t rows, size_t words, double *counts);
+
+    // Adds the codes of rows of packed codes to the sums of the features.
+    void (*sum_codes)(const uint64_t *packed, size_t rows, size_t words, size_t features, int16_t *sums);
+
     // Resizes a row of RGB over its width. The weighted sums, in 1/2048, are divided by 16, so that they fit int16.
     // size is the row's number of pixels.
     void (*resize_row)(const uint8_t *row, size_t size, const ck_tap *taps, size_t count, int16_t *out);

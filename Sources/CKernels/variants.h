@@ -336,6 +336,49 @@ static void packed_counts(const uint64_t *queries, size_t count, const uint64_t 
     }
 }
 
+static void count_codes(const uint64_t *packed, size_t rows, size_t words, double *counts) {
+    for (size_t row = 0; row < rows; ++row, packed += 2 * words) {
+        ck_bits bits = NO_BITS;
+        for (size_t w = 0; w < words; w += BITS_WORDS) bits = count_bits(bits, load_bits(packed + w, words - w));
+        counts[row] = (uint32_t)total(bits);
+    }
+}
+
+// So many rows are counted in bits before their counts are added to the sums.
+enum { COUNTED_ROWS = 15, COUNT_BITS = 4 };
+
+// Counts, for each of 64 features, in how many rows its bit is set. Bit f of digits[b] is bit b of the count of f.
+INLINE void add_bits(uint64_t digits[COUNT_BITS], uint64_t carry) {
+    _Pragma("clang loop unroll(full)") for (int b = 0; b < COUNT_BITS; ++b) {
+        const uint64_t sum = digits[b] ^ carry;
+        carry &= digits[b];
+        digits[b] = sum;
+    }
+}
+
+static void sum_codes(const uint64_t *packed, size_t rows, size_t words, size_t features, int16_t *sums) {
+    for (size_t start = 0; start < rows; start += COUNTED_ROWS) {
+        const size_t end = rows - start < COUNTED_ROWS ? rows : start + COUNTED_ROWS;
+        for (size_t w = 0; w < words; ++w) {
+            uint64_t nonzero[COUNT_BITS] = {0}, negative[COUNT_BITS] = {0};
+            for (size_t row = start; row < end; ++row) {
+                const uint64_t *codes = packed + 2 * words * row + w;
+                add_bits(nonzero, codes[0]);
+                add_bits(negative, codes[words] & codes[0]);
+            }
+            const size_t count = features - 64 * w < 64 ? features - 64 * w : 64;
+            for (size_t f = 0; f < count; ++f) {
+                int sum = 0;
+                _Pragma("clang loop unroll(full)") for (int b = 0; b < COUNT_BITS; ++b) {
+                    sum += (int)(nonzero[b] >> f & 1) << b;
+                    sum -= (int)(negative[b] >> f & 1) << (b + 1);
+                }
+                sums[64 * w + f] = (int16_t)(sums[64 * w + f] + sum);
+            }
+        }
+    }
+}
+
 // ---- images
 
 #if defined(CK_SHUFFLES)
@@ -448,6 +491,8 @@ const ck_loops CK_VARIANT = {
     .lrn_bf16 = lrn_bf16,
     .add_bf16 = add_bf16,
     .packed_counts = packed_counts,
+    .count_codes = count_codes,
+    .sum_codes = sum_codes,
     .resize_row = resize_row,
     .blend_rows = blend_rows,
     .halve_row = halve_row,

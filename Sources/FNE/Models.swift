@@ -85,7 +85,7 @@ private func translated(
             struct_size: 0, name: object.names[index].pointer, operation: object.operations[index].pointer,
             kind: tensor.kind.rawValue, rank: Int32(tensor.rank ?? -1), channels: Int64(tensor.channels ?? -1),
             is_default: tensor.isDefault ? 1 : 0, is_classifier: tensor.isClassifier ? 1 : 0,
-            is_classifier_input: tensor.isClassifierInput ? 1 : 0, reserved: 0)
+            is_classifier_input: tensor.isClassifierInput ? 1 : 0, is_penultimate: tensor.isPenultimate ? 1 : 0)
         try fill(info, with: value, "info")
     }
 }
@@ -134,15 +134,20 @@ private func translated(
 
 @c @implementation public func fne_select_layers(
     _ selectors: UnsafePointer<UnsafePointer<CChar>?>?, _ selector_count: UInt64,
-    _ names: UnsafePointer<UnsafePointer<CChar>?>?, _ is_default: UnsafePointer<UInt8>?, _ name_count: UInt64,
+    _ names: UnsafePointer<UnsafePointer<CChar>?>?, _ roles: UnsafePointer<UInt8>?, _ name_count: UInt64,
     _ indices: UnsafeMutablePointer<UInt64>?, _ capacity: UInt64, _ count: UnsafeMutablePointer<UInt64>?
 ) -> fne_status {
     status {
         let count = try required(count, "count")
         let names = try texts(names, name_count, "names")
-        let flags = is_default.map { flags in names.indices.map { flags[$0] != 0 } }
+        let given = roles.map { roles in names.indices.map { Int32(roles[$0]) } }
+        if let wrong = given?.firstIndex(where: { $0 & ~(FNE_ROLE_DEFAULT | FNE_ROLE_PENULTIMATE) != 0 }) {
+            throw FNEError(.invalidArgument, "the role of name \(wrong) is \(given?[wrong] ?? 0); it must be 0 to 3")
+        }
+        func having(_ role: Int32) -> [Bool]? { given?.map { $0 & role != 0 } }
         let chosen = try LayerSelection.indices(
-            texts(selectors, selector_count, "selectors"), among: names, isDefault: flags)
+            texts(selectors, selector_count, "selectors"), among: names, isDefault: having(FNE_ROLE_DEFAULT),
+            isPenultimate: having(FNE_ROLE_PENULTIMATE))
         try needCapacity(capacity, chosen.count, "indices")
         let indices = try required(indices, "indices")
         for (place, index) in chosen.enumerated() { indices[place] = UInt64(index) }

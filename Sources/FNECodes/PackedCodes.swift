@@ -82,6 +82,9 @@ public enum PackedCodes {
         case cosine = 1
         /// The number of features that differ. The smallest score is best.
         case hamming = 2
+        /// The cosine of the two rows less a mean code. It is 0 where a row is the mean itself. The largest score is
+        /// best.
+        case centred = 3
     }
 
     /// Finds the k best rows of the base for each query. They come best first. Of rows with equal scores, the one of
@@ -90,6 +93,7 @@ public enum PackedCodes {
     /// - Parameters:
     ///   - base: uint64 [baseRows, words(features)]
     ///   - queries: uint64 [queryRows, words(features)]
+    ///   - metric: with `.centred` the mean of the base is computed first
     ///   - threads: nil for one per processor, and fewer where there is little work
     ///   - indices, scores: receive [queryRows, k]
     /// - Throws: `.invalidArgument` unless k is 1 to baseRows; `.outOfMemory`.
@@ -98,52 +102,77 @@ public enum PackedCodes {
         features: Int, k: Int, metric: Metric, threads: Int? = nil, indices: UnsafeMutablePointer<UInt64>,
         scores: UnsafeMutablePointer<Double>
     ) throws {
+        let pointers = Pointers(queries: queries, base: base)
+        let counts = (baseRows, queryRows, features, k)
+        func found(_ comparison: some Comparison) throws {
+            try search(pointers, counts, threads, comparison, indices, scores)
+        }
+        func withNorms(_ body: (Norms) throws -> Void) throws {
+            try Norms.lend(pointers, queries: queryRows, words: words(features: features) / 2, body)
+        }
+        switch metric {
+        case .dot: try found(ByDot())
+        case .cosine: try withNorms { try found(ByCosine(norms: $0)) }
+        case .hamming:
+            try withNorms { try found(ByHamming(norms: $0)) }
+            for place in 0..<queryRows * k { scores[place] = 0 - scores[place] }
+        case .centred:
+            try centredSearch(
+                base, rows: baseRows, for: queries, rows: queryRows, features: features, k: k, threads: threads,
+                indices: indices, scores: scores)
+        }
+    }
+
+    /// Finds the k best rows by any comparison.
+    static func search(
+        _ pointers: Pointers, _ counts: (base: Int, queries: Int, features: Int, k: Int), _ threads: Int?,
+        _ comparison: some Comparison, _ indices: UnsafeMutablePointer<UInt64>, _ scores: UnsafeMutablePointer<Double>
+    ) throws {
+        let (baseRows, queryRows, features, k) = counts
         guard k >= 1, k <= baseRows else {
             throw FNEError(.invalidArgument, "k is \(k); it must be 1 to \(baseRows), the number of codes searched")
         }
-        let words = planeWords(features)
-        try Reserve.prepare(checkedProduct(2, queryRows, MemoryLayout<UInt64>.size, of: "queries"))
-        let norms = (0..<queryRows).map { ck_count_bits(queries + $0 * 2 * words, words) }
-        let pointers = Pointers(queries: queries, base: base)
         let best = try Best(queries: queryRows, k)
         let monitor = Monitor()
         try inParts(of: baseRows, queryRows, threads, memory: { try Best(queries: queryRows, min(k, $0.count)) }) {
-            range, counts, own in
-            var (first, baseNorms): (Int, [UInt64]) = (-1, [])
+            [words = planeWords(features)] range, counts, own in
+            var (first, facts) = (-1, [Double](repeating: 0, count: Counts.rows))
+            var found = facts
             counts.forEachBlock(range, queries: queryRows, words: words, pointers) { rows, q, both, opposite in
-                if metric != .dot, first != rows.lowerBound {
+                if first != rows.lowerBound {
                     first = rows.lowerBound
-                    baseNorms = rows.map { ck_count_bits(pointers.base + $0 * 2 * words, words) }
+                    comparison.facts(of: rows, into: &facts)
                 }
-                own.offer(to: q, rows) { i in
-                    switch metric {
-                    case .dot: return Double(both[i] - 2 * opposite[i])
-                    case .cosine:
-                        let product = Double(norms[q]) * Double(baseNorms[i])
-                        return product == 0 ? 0 : Double(both[i] - 2 * opposite[i]) / product.squareRoot()
-                    case .hamming: return -Double(Int(norms[q] + baseNorms[i]) - 2 * Int(both[i]) + Int(opposite[i]))
-                    }
-                }
+                comparison.scores(query: q, rows, facts, both, opposite, into: &found)
+                own.offer(to: q, rows, found)
             }
             monitor.locked { best.merge(own) }
         }
         for q in 0..<queryRows {
             best.takeBestFirst(of: q) { place, entry in
                 indices[q * k + place] = UInt64(entry.index)
-                scores[q * k + place] = metric == .hamming ? -entry.score : entry.score
+                scores[q * k + place] = entry.score
             }
         }
     }
-
     // MARK: - Parts
 
-    private struct Pointers: @unchecked Sendable {
+    struct Pointers: @unchecked Sendable {
         let queries: UnsafePointer<UInt64>
         let base: UnsafePointer<UInt64>
     }
 
-    private struct OutputPointer: @unchecked Sendable {
-        let pointer: UnsafeMutablePointer<Int32>
+    struct InputPointer: @unchecked Sendable {
+        let pointer: UnsafePointer<UInt64>
+    }
+
+    struct OutputPointer<Number>: @unchecked Sendable {
+        let pointer: UnsafeMutablePointer<Number>
+    }
+
+    struct OffsetPointers: @unchecked Sendable {
+        let queries: UnsafePointer<Double>
+        let base: UnsafePointer<Double>
     }
 
     /// The k best rows that were offered for each query. Each query has a heap with its worst row on top. The memory
@@ -175,12 +204,10 @@ public enum PackedCodes {
         }
 
         /// Offers rows to a query.
-        ///
-        /// - Parameter score: gives the score of a row, by the row's place in the range
-        func offer(to query: Int, _ rows: Range<Int>, score: (Int) -> Double) {
+        func offer(to query: Int, _ rows: Range<Int>, _ scores: UnsafePointer<Double>) {
             withHeap(query) { heap, count in
                 for i in 0..<rows.count {
-                    Self.add(Entry(score: score(i), index: rows.lowerBound + i), to: heap, &count, limit)
+                    Self.add(Entry(score: scores[i], index: rows.lowerBound + i), to: heap, &count, limit)
                 }
             }
         }
@@ -237,7 +264,7 @@ public enum PackedCodes {
     }
 
     /// A thread's memory for the counts of one block of the base.
-    private final class Counts {
+    final class Counts {
         private let both: Bytes
         private let opposite: Bytes
 
@@ -275,7 +302,7 @@ public enum PackedCodes {
 
     /// Divides rows among threads, in whole blocks. The memory of all threads is taken before the first one begins, so
     /// that no thread can fail.
-    private static func inParts<Memory: Sendable>(
+    static func inParts<Memory: Sendable>(
         of rows: Int, _ queries: Int, _ threads: Int?, memory: (Range<Int>) throws -> Memory,
         _ body: @escaping (Range<Int>, Counts, Memory) -> Void
     ) throws {

@@ -22,6 +22,8 @@ public final class Model: @unchecked Sendable {
         /// Whether a classifier's last layer reads this tensor, before changes of its shape. It is often the last map,
         /// averaged over height and width.
         public let isClassifierInput: Bool
+        /// Whether the selector "penultimate" selects this tensor.
+        public let isPenultimate: Bool
     }
 
     /// The first output of every node that is no constant, in an order in which they can be computed.
@@ -41,6 +43,8 @@ public final class Model: @unchecked Sendable {
     let graph: GraphDefinition
     let topology: GraphTopology
     let analysis: LayerAnalysis
+    /// What the selector "penultimate" selects.
+    let penultimate: [TensorName]
     /// The names of tensors that are gone, with those that hold their values.
     private let aliases: [TensorName: TensorName]
     /// The values that each image of a batch is given, by the names of their placeholders.
@@ -115,7 +119,8 @@ public final class Model: @unchecked Sendable {
         let controlFlow = ControlFlow(graph.nodes, order: topology.order) { [graph] in graph.index[$0.name] }
         analysis = LayerAnalysis(graph, topology, controlFlow)
         notes = [HiddenLayers(graph, topology, controlFlow).note].compactMap { $0 }
-        tensors = Self.table(graph, topology, analysis)
+        penultimate = Penultimate(graph, topology, analysis).tensors
+        tensors = Self.table(graph, topology, analysis, penultimate)
     }
 
     /// The reserve for reading a graph, and for preparing one, in bytes per byte of its structure. Networks take 5 to
@@ -123,8 +128,9 @@ public final class Model: @unchecked Sendable {
     package static let reservePerByte = 128
 
     private static func table(
-        _ graph: GraphDefinition, _ topology: GraphTopology, _ analysis: LayerAnalysis
+        _ graph: GraphDefinition, _ topology: GraphTopology, _ analysis: LayerAnalysis, _ penultimate: [TensorName]
     ) -> [Tensor] {
+        let penultimate = Set(penultimate)
         var layerOf: [Int: LayerAnalysis.Layer] = [:]
         for layer in analysis.layers {
             layerOf[layer.output] = layer
@@ -142,7 +148,8 @@ public final class Model: @unchecked Sendable {
                 name: node.name, operation: node.operation, kind: kind, rank: rank, channels: channels,
                 isDefault: isOutput && layer?.isClassifier == false,
                 isClassifier: isOutput && layer?.isClassifier == true,
-                isClassifierInput: analysis.classifierInputs.contains(number))
+                isClassifierInput: analysis.classifierInputs.contains(number),
+                isPenultimate: penultimate.contains(TensorName(node: node.name, output: 0)))
         }
     }
 

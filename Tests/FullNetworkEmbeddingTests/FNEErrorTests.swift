@@ -44,8 +44,8 @@ final class FNEErrorTests: XCTestCase {
             [Job.State.running, .features, .finished].map(\.rawValue),
             [FNE_JOB_RUNNING, FNE_JOB_FEATURES, FNE_JOB_FINISHED])
         XCTAssertEqual(
-            [PackedCodes.Metric.dot, .cosine, .hamming].map(\.rawValue),
-            [FNE_METRIC_DOT, FNE_METRIC_COSINE, FNE_METRIC_HAMMING])
+            [PackedCodes.Metric.dot, .cosine, .hamming, .centred].map(\.rawValue),
+            [FNE_METRIC_DOT, FNE_METRIC_COSINE, FNE_METRIC_HAMMING, FNE_METRIC_CENTRED])
         XCTAssertEqual([CodeFormats.int8, .packed].map(\.rawValue), [FNE_CODES_INT8, FNE_CODES_PACKED])
         XCTAssertEqual(
             [Log.Level.info, .warning, .error].map(\.rawValue), [FNE_LOG_INFO, FNE_LOG_WARNING, FNE_LOG_ERROR])

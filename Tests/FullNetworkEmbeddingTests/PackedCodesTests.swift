@@ -48,6 +48,35 @@ final class PackedCodesTests: XCTestCase {
         }
     }
 
+    func testCentredSearch() throws {
+        let (n, q, features, k) = (700, 3, 90, 20)
+        let (base, queries) = (try random(n, features, 3), try random(q, features, 4))
+        let mean = (0..<features).map { f in
+            Double(Float((0..<n).reduce(0.0) { $0 + Double(base.codes[$1 * features + f]) } / Double(n)))
+        }
+        func centred(_ codes: [Int8], _ row: Int) -> [Double] {
+            (0..<features).map { Double(codes[row * features + $0]) - mean[$0] }
+        }
+        func product(_ a: [Double], _ b: [Double]) -> Double { zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }
+        let rows = (0..<n).map { centred(base.codes, $0) }
+        for threads in [1, 2, 6] {
+            var (indices, scores) = ([UInt64](repeating: 0, count: q * k), [Double](repeating: 0, count: q * k))
+            try PackedCodes.search(
+                base.words, rows: n, for: queries.words, rows: q, features: features, k: k, metric: .centred,
+                threads: threads, indices: &indices, scores: &scores)
+            for query in 0..<q {
+                let asked = centred(queries.codes, query)
+                let cosines = rows.map { product(asked, $0) / (product(asked, asked) * product($0, $0)).squareRoot() }
+                let best = cosines.sorted(by: >)
+                for place in 0..<k {
+                    let (index, score) = (Int(indices[query * k + place]), scores[query * k + place])
+                    XCTAssertEqual(score, cosines[index], accuracy: 1e-12)
+                    XCTAssertEqual(score, best[place], accuracy: 1e-12)
+                }
+            }
+        }
+    }
+
     func testWhatIsRefused() throws {
         var words = [UInt64](repeating: 0, count: 4)
         assertFails(.invalidArgument, saying: "row 1, feature 0 is 2") {

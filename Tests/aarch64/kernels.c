@@ -416,7 +416,16 @@ static void packed(void) {
             expect(memcmp(again, codes + features * k, features) == 0, "unpack");
             uint64_t set = 0;
             for (size_t f = 0; f < features; ++f) set += codes[features * k + f] != 0;
-            expect(ck_count_bits(nonzero, words) == set, "count-bits");
+            double counted = 0;
+            ck_count_codes(nonzero, 1, words, &counted);
+            expect(counted == (double)set, "count-codes");
+        }
+        int16_t *sums = room(sizeof *sums * features);
+        ck_sum_codes(planes, QUERIES + ROWS, words, features, sums);
+        for (size_t f = 0; f < features; ++f) {
+            int sum = 0;
+            for (size_t k = 0; k < QUERIES + ROWS; ++k) sum += codes[features * k + f];
+            expect(sums[f] == sum, "sum-codes");
         }
         take(planes, 8 * 2 * words * (QUERIES + ROWS));
         const uint64_t *base = planes + 2 * words * QUERIES;

@@ -2,6 +2,7 @@
  * Prints the number of checks. Argument: a GraphDef file that opens without TensorFlow. */
 #include <fne.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,6 +198,14 @@ int main(int argc, char **argv) {
     HOLDS(count == 3 && indices[0] == 2 && indices[1] == 0 && indices[2] == 1);
     EXPECT(fne_select_layers(NULL, 0, names, is_default, 3, indices, 3, &count), FNE_OK);
     HOLDS(count == 2 && indices[0] == 0 && indices[1] == 1);
+    const char *const penultimate[] = {"penultimate"};
+    const uint8_t roles[] = {FNE_ROLE_DEFAULT, FNE_ROLE_DEFAULT | FNE_ROLE_PENULTIMATE, FNE_ROLE_PENULTIMATE};
+    const uint8_t no_roles[] = {1, 2, 4};
+    EXPECT(fne_select_layers(penultimate, 1, names, roles, 3, indices, 3, &count), FNE_OK);
+    HOLDS(count == 2 && indices[0] == 1 && indices[1] == 2);
+    EXPECT(fne_select_layers(penultimate, 1, names, is_default, 3, indices, 3, &count), FNE_UNKNOWN_TENSOR);
+    EXPECT(fne_select_layers(penultimate, 1, names, NULL, 3, indices, 3, &count), FNE_UNKNOWN_TENSOR);
+    EXPECT(fne_select_layers(penultimate, 1, names, no_roles, 3, indices, 3, &count), FNE_INVALID_ARGUMENT);
 
     /* Extractors: all of this is refused before TensorFlow is needed. */
     fne_extractor *extractor = NULL;
@@ -320,6 +329,39 @@ int main(int argc, char **argv) {
     EXPECT(fne_packed_search(words, 2, words, 1, 2, 1, FNE_METRIC_DOT, 0, NULL, score, 1), FNE_INVALID_ARGUMENT);
     EXPECT(fne_packed_search(words, 2, words, 1, 2, 1, FNE_METRIC_HAMMING, 0, found, score, 1), FNE_OK);
     HOLDS(found[0] == 0 && score[0] == 0);
+    float mean[2] = {0, 0}, wrong[2] = {NAN, 2};
+    double offsets[2], product_less_mean[1];
+    EXPECT(fne_packed_mean(NULL, 2, 2, 0, mean, 2), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_mean(words, 2, 2, 0, NULL, 2), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_mean(words, 0, 2, 0, mean, 2), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_mean(words, UINT64_MAX, UINT64_MAX, 0, mean, UINT64_MAX), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_mean(words, 2, 2, 2000, mean, 2), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_mean(words, 2, 2, 0, mean, 1), FNE_BUFFER_TOO_SMALL);
+    EXPECT(fne_packed_mean(words, 2, 2, 0, mean, 2), FNE_OK);
+    HOLDS(mean[0] == 0 && mean[1] == 0.5f);
+    EXPECT(fne_packed_offsets(words, 2, 2, NULL, 0, offsets, 2), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_offsets(words, 2, 2, mean, 0, NULL, 2), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_offsets(words, 2, 2, mean, 0, offsets, 1), FNE_BUFFER_TOO_SMALL);
+    EXPECT(fne_packed_offsets(words, UINT64_MAX, 2, mean, 0, offsets, UINT64_MAX), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_offsets(words, 2, 2, wrong, 0, offsets, 2), FNE_NOT_FINITE);
+    EXPECT(fne_packed_offsets(words, 2, 1, wrong + 1, 0, offsets, 2), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_offsets(words, 2, 2, mean, 0, offsets, 2), FNE_OK);
+    HOLDS(offsets[0] == 0 && offsets[1] == 0.5);
+    EXPECT(fne_packed_dot_centred(words, 1, NULL, 1, 2, mean, 0, product_less_mean, 1), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_dot_centred(words, 1, words, 2, 2, mean, 0, product_less_mean, 1), FNE_BUFFER_TOO_SMALL);
+    EXPECT(fne_packed_dot_centred(words, 1, words, 1, 2, wrong, 0, product_less_mean, 1), FNE_NOT_FINITE);
+    EXPECT(fne_packed_dot_centred(words, 1, words + 2, 1, 2, mean, 1, product_less_mean, 1), FNE_OK);
+    HOLDS(product_less_mean[0] == -1.25);
+    EXPECT(fne_packed_search_centred(words, 2, words, 1, 2, 3, mean, NULL, 0, found, score, 3), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_search_centred(words, 2, words, 1, 2, 1, NULL, offsets, 0, found, score, 1),
+           FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_search_centred(words, 2, words, 1, 2, 2, mean, NULL, 0, found, score, 1), FNE_BUFFER_TOO_SMALL);
+    EXPECT(fne_packed_search_centred(words, 2, words, 1, 2, 1, wrong, NULL, 0, found, score, 1), FNE_NOT_FINITE);
+    EXPECT(fne_packed_search_centred(words, 2, words, 1, 2, 1, mean, offsets, 0, NULL, score, 1), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_search_centred(words, 2, words + 2, 1, 2, 1, mean, offsets, 0, found, score, 1), FNE_OK);
+    HOLDS(found[0] == 1 && score[0] > 0.999999);
+    EXPECT(fne_packed_search(words, 2, words + 2, 1, 2, 1, FNE_METRIC_CENTRED, 0, found, score, 1), FNE_OK);
+    HOLDS(found[0] == 1 && score[0] > 0.999999);
 
     /* Jobs. */
     fne_job *job = NULL;

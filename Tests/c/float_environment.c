@@ -217,11 +217,23 @@ static void embedding(const char *kind, uint32_t exponent, uint32_t exponents) {
     RECORD(unpacked);
     CALL(fne_packed_dot(packed, ROWS, packed, ROWS, FEATURES, 2, products, ROWS * ROWS));
     RECORD(products);
-    for (int32_t metric = FNE_METRIC_DOT; metric <= FNE_METRIC_HAMMING; ++metric) {
+    for (int32_t metric = FNE_METRIC_DOT; metric <= FNE_METRIC_CENTRED; ++metric) {
         CALL(fne_packed_search(packed, ROWS, packed, ROWS, FEATURES, 7, metric, 2, indices, scores, ROWS * 7));
         RECORD(indices);
         RECORD(scores);
     }
+    static float mean_code[FEATURES];
+    static double offsets[ROWS], centred[ROWS * ROWS];
+    CALL(fne_packed_mean(packed, ROWS, FEATURES, 2, mean_code, FEATURES));
+    RECORD(mean_code);
+    CALL(fne_packed_offsets(packed, ROWS, FEATURES, mean_code, 2, offsets, ROWS));
+    RECORD(offsets);
+    CALL(fne_packed_dot_centred(packed, ROWS, packed, ROWS, FEATURES, mean_code, 2, centred, ROWS * ROWS));
+    RECORD(centred);
+    CALL(fne_packed_search_centred(packed, ROWS, packed, ROWS, FEATURES, 7, mean_code, offsets, 2, indices, scores,
+                                   ROWS * 7));
+    RECORD(indices);
+    RECORD(scores);
 }
 
 static void images(const char *path) {

@@ -130,6 +130,16 @@ static void arithmetic() {
     const auto found = fne::packed_search(packed, packed, 2, 2, FNE_METRIC_DOT, 1);
     CHECK((found.indices == std::vector<std::uint64_t>{0, 1, 0, 1, 2, 1}) && found.scores[5] == -1);
     CHECK(thrown([&] { fne::packed_search(packed, packed, 2, 4); }).first == FNE_INVALID_ARGUMENT);
+    const auto mean_code = fne::packed_mean(packed, 2);
+    CHECK(mean_code.size() == 2 && mean_code[0] == 0 && std::abs(mean_code[1] + 1 / 3.0f) < 1e-7f);
+    const auto offsets = fne::packed_offsets(packed, 2, mean_code);
+    CHECK(offsets.size() == 3 && std::abs(offsets[0] - 1 / 3.0) < 1e-7);
+    const auto centred = fne::packed_search_centred(packed, packed, 2, 3, mean_code, offsets, 1);
+    CHECK(centred.indices == fne::packed_search(packed, packed, 2, 3, FNE_METRIC_CENTRED).indices);
+    CHECK(centred.indices[0] == 0 && std::abs(centred.scores[0] - 1) < 1e-12);
+    const fne::span<const double> few_offsets(offsets.data(), 2);
+    CHECK(thrown([&] { fne::packed_search_centred(packed, packed, 2, 3, mean_code, few_offsets); }).first ==
+          FNE_SHAPE_MISMATCH);
     const fne::span<const std::uint64_t> three(packed.data(), 3);
     CHECK(thrown([&] { fne::unpack(three, 2); }).first == FNE_SHAPE_MISMATCH);
 }

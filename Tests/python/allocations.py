@@ -230,7 +230,10 @@ def cases(folder: Path, graph: Path, pictures: Path) -> dict[str, Callable[[], C
             packed = fne.PackedCodes.pack(codes)
             indices, scores = packed.search(fne.PackedCodes.pack(codes[:700]), k=5, metric="cosine")
             products = packed.dot(fne.PackedCodes.pack(codes[:64]))
-            return np.concatenate([indices.ravel(), scores.ravel(), np.asarray(products).ravel()])
+            found, centred = packed.search(fne.PackedCodes.pack(codes[:700]), k=5, metric="centred")
+            grams = packed[:64].gram(centred=True)
+            numbers = (indices, scores, products, packed.mean(), found, centred, grams)
+            return np.concatenate([np.asarray(some).ravel() for some in numbers])
 
         return case(call)
 

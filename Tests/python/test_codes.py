@@ -99,6 +99,167 @@ def test_search(metric, kind, rows, queries, k):
     assert indices.dtype == np.int64 and scores.shape == (queries, k)
 
 
+# ---- codes less their mean
+
+
+def centred_cosines(base, query, mean=None):
+    """In float64, by the formula. A row that is the mean has the cosine 0 with any."""
+    mean = (base.astype(np.float64).mean(0) if mean is None else np.asarray(mean)).astype(np.float32).astype(np.float64)
+    a, b = query - mean, base - mean
+    norms = np.sqrt((a**2).sum(1))[:, None] * np.sqrt((b**2).sum(1))
+    return np.divide(a @ b.T, norms, out=np.zeros((len(a), len(b))), where=norms > 0)
+
+
+def skewed_codes(rows, features, seed):
+    """Mostly -1, as in deep layers."""
+    random = np.random.default_rng(seed)
+    shares = random.dirichlet([4, 1.5, 1.5], features)
+    return (random.random((rows, features, 1)) > shares.cumsum(1)[None, :, :2]).sum(2).astype(np.int8) - np.int8(1)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "skewed"])
+@pytest.mark.parametrize(("rows", "queries", "k"), [(1, 1, 1), (70, 3, 70), (500, 9, 10), (3000, 2, 64)])
+def test_centred_search(kind, rows, queries, k):
+    base = skewed_codes(rows, 150, 5) if kind == "skewed" else random_codes(rows, 150, 5, kind)
+    query = random_codes(queries, 150, 6)
+    base[rows // 2] = 0
+    expected = centred_cosines(base, query)
+    results = []
+    for threads in (None, 1, 3):
+        packed = PackedCodes.pack(base)
+        found, scores = packed.search(PackedCodes.pack(query), k, metric="centred", threads=threads)
+        np.testing.assert_allclose(scores, np.take_along_axis(expected, found, 1), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(scores, -np.sort(-expected, 1)[:, :k], rtol=0, atol=1e-12)
+        tied = np.diff(scores) == 0
+        assert (np.diff(found)[tied] > 0).all(), "of equal scores the first row comes first"
+        results.append((found.tobytes(), scores.tobytes()))
+    assert len(set(results)) == 1, "the threads change nothing"
+
+
+@pytest.mark.parametrize("features", SIZES)
+def test_means_and_centred_products(features):
+    codes = skewed_codes(90, features, features)
+    packed = PackedCodes.pack(codes)
+    mean = packed.mean(threads=2)
+    np.testing.assert_array_equal(mean, codes.astype(np.float64).mean(0).astype(np.float32))
+    assert mean.dtype == np.float32 and packed.mean() is mean and not mean.flags.writeable
+    centred = codes - mean.astype(np.float64)
+    gram = packed.gram(centred=True)
+    np.testing.assert_allclose(gram, centred @ centred.T, rtol=0, atol=1e-9)
+    assert gram.dtype == np.float64 and packed.gram().dtype == np.int32
+
+
+def test_a_mean_over_many_rows():
+    """More rows than 16 bits count, on several threads."""
+    codes = np.ones((70_000, 70), np.int8)
+    codes[:, 1], codes[:, 2], codes[::2, 3] = -1, 0, -1
+    codes[:, 4:] = random_codes(70_000, 66, 3)
+    for threads in (1, 3):
+        mean = PackedCodes.pack(codes).mean(threads=threads)
+        np.testing.assert_array_equal(mean, codes.astype(np.float64).mean(0).astype(np.float32))
+
+
+def test_another_mean():
+    base, query = random_codes(60, 130, 1), random_codes(4, 130, 2)
+    packed = PackedCodes.pack(base)
+    random = np.random.default_rng(3)
+    for mean in (
+        random.uniform(-1, 1, 130),
+        random.uniform(-1e-6, 1e-6, 130).astype(np.float32),
+        np.zeros(130, int),
+        random_codes(1, 130, 4)[0],
+    ):
+        found, scores = packed.search(PackedCodes.pack(query), 60, metric="centred", mean=mean)
+        expected = np.take_along_axis(centred_cosines(base, query, mean), found, 1)
+        np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-10)
+    plain = packed.search(PackedCodes.pack(query), 60, metric="cosine")
+    found, scores = packed.search(PackedCodes.pack(query), 60, metric="centred", mean=np.zeros(130))
+    np.testing.assert_allclose(scores, plain[1], atol=1e-15)
+
+
+def test_rows_that_are_the_mean():
+    """A row without a difference to the mean has no direction, and its score is 0."""
+    one = random_codes(1, 200, 1)
+    for rows in (1, 80):
+        same = PackedCodes.pack(np.repeat(one, rows, 0))
+        np.testing.assert_array_equal(same.mean(), one[0])
+        found, scores = same.search(PackedCodes.pack(np.concatenate([one, -one])), rows, metric="centred")
+        assert not scores.any() and not np.signbit(scores).any()
+        np.testing.assert_array_equal(found, [np.arange(rows)] * 2)
+        assert not same.gram(centred=True).any()
+    zeros = PackedCodes.pack(np.zeros((5, 200), np.int8))
+    assert not zeros.search(PackedCodes.pack(one), 5, metric="centred")[1].any()
+    # One row of 100,000 differs in one feature. The others are nearer to the mean than rounding can tell.
+    many = np.repeat(one, 100_000, 0)
+    many[7, 0] = many[7, 0] % 2 - 1
+    found, scores = PackedCodes.pack(many).search(PackedCodes.pack(many[7:8]), 3, metric="centred")
+    np.testing.assert_array_equal(found, [[7, 0, 1]])
+    np.testing.assert_allclose(scores, [[1, 0, 0]], atol=1e-12)
+
+
+def test_a_centred_search_keeps_its_numbers():
+    base, query = PackedCodes.pack(skewed_codes(300, 90, 1)), PackedCodes.pack(skewed_codes(2, 90, 2))
+    first = base.search(query, 5, metric="centred")
+    kept = base._own_centre
+    again = base.search(query, 5, metric="centred")
+    assert kept is not None and base._own_centre is kept and kept.offsets.nbytes == 8 * 300
+    np.testing.assert_array_equal(first[1], again[1])
+    part = base[:50]
+    np.testing.assert_array_equal(part.mean(), base.unpack()[:50].astype(np.float64).mean(0).astype(np.float32))
+    from concurrent.futures import ThreadPoolExecutor
+
+    fresh = PackedCodes(base.words, 90)
+    with ThreadPoolExecutor(4) as pool:
+        means = list(pool.map(lambda _: fresh.mean(), range(8)))
+    assert all(mean is means[0] for mean in means)
+
+
+def test_what_a_centred_search_refuses():
+    packed = PackedCodes.pack(random_codes(3, 70))
+    for value, error, message in [
+        (np.nan, fne.NotFiniteError, "mean of feature 69 is nan"),
+        (np.inf, fne.NotFiniteError, "mean of feature 69 is inf"),
+        (1.5, fne.InvalidArgumentError, "mean of feature 69 is 1.5; the mean of codes is -1 to 1"),
+    ]:
+        with pytest.raises(error, match=message):
+            packed.search(packed, 1, metric="centred", mean=np.r_[np.zeros(69), value])
+    for wrong in (np.zeros(69), np.zeros((1, 70)), np.array(["a"] * 70)):
+        with pytest.raises(ValueError, match=r"must be numbers of the shape \(70,\)"):
+            packed.search(packed, 1, metric="centred", mean=wrong)
+    with pytest.raises(ValueError, match='only "centred" takes a mean'):
+        packed.search(packed, 1, metric="cosine", mean=np.zeros(70))
+    with pytest.raises(fne.InvalidArgumentError, match="no codes"):
+        packed[:0].mean()
+    assert packed[:0].gram(centred=True).shape == (0, 0)
+    assert packed.search(packed[:0], 2, metric="centred")[0].shape == (0, 2)
+
+
+def test_the_centred_functions_of_c():
+    base, query = skewed_codes(200, 90, 1), skewed_codes(3, 90, 2)
+    x, y = PackedCodes.pack(base).words, PackedCodes.pack(query).words
+    lib, at = _ffi.lib, lambda array: array.ctypes.data
+    mean, offsets, cosines = np.zeros(90, np.float32), np.zeros(200), centred_cosines(base, query)
+    assert lib.fne_packed_mean(at(x), 200, 90, 2, at(mean), 90) == 0
+    assert lib.fne_packed_offsets(at(x), 200, 90, at(mean), 2, at(offsets), 200) == 0
+    np.testing.assert_allclose(offsets, base @ mean.astype(np.float64), rtol=0, atol=1e-10)
+    found, scores = np.zeros((3, 200), np.uint64), np.zeros((3, 200))
+    given = at(x), 200, at(y), 3, 90, 200
+    for arguments in ((at(mean), at(offsets)), (at(mean), None), (None, None)):
+        scores[:] = 0
+        assert lib.fne_packed_search_centred(*given, *arguments, 0, at(found), at(scores), 600) == 0
+        np.testing.assert_allclose(scores, np.take_along_axis(cosines, found.astype(int), 1), rtol=0, atol=1e-12)
+    kept = scores.copy()
+    assert lib.fne_packed_search(*given, 3, 0, at(found), at(scores), 600) == 0
+    np.testing.assert_array_equal(scores, kept)
+    assert lib.fne_packed_search_centred(*given, None, at(offsets), 0, at(found), at(scores), 600) != 0
+    assert "without the mean" in _ffi.last_error()
+    products = np.zeros((3, 200))
+    for given_mean in (at(mean), None):
+        assert lib.fne_packed_dot_centred(at(y), 3, at(x), 200, 90, given_mean, 0, at(products), 600) == 0
+        expected = (query - mean.astype(np.float64)) @ (base - mean.astype(np.float64)).T
+        np.testing.assert_allclose(products, expected, rtol=0, atol=1e-10)
+
+
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory):
     """The kernels alone, whose variants can be pinned."""
@@ -144,6 +305,17 @@ def test_every_kernel(kernels, variant):
             shared = (a != 0).astype(np.float64) @ (b != 0).astype(np.float64).T
             np.testing.assert_array_equal(both, shared)
             np.testing.assert_array_equal(both - 2 * opposite, dot)
+            counts = np.zeros(rows)
+            kernels.ck_count_codes(ctypes.c_void_p(y.ctypes.data), *sizes[1:3], ctypes.c_void_p(counts.ctypes.data))
+            np.testing.assert_array_equal(counts, (b != 0).sum(1))
+            sums = np.full(features, 99, np.int16)
+            kernels.ck_sum_codes(
+                ctypes.c_void_p(y.ctypes.data),
+                *sizes[1:3],
+                ctypes.c_size_t(features),
+                ctypes.c_void_p(sums.ctypes.data),
+            )
+            np.testing.assert_array_equal(sums, b.sum(0, dtype=np.int16))
             pairs += queries * rows * features
     assert pairs > 10**8
     kernels.ck_pin_variant(None)

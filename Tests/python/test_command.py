@@ -189,6 +189,16 @@ def test_progress_lines(kind, monkeypatch, capsys):
         )
 
 
+def assert_nearest(lines, rows, names, query):
+    """Three images found by the cosine, of which the query is the first."""
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    number = names.index(query)
+    cosines = unit @ unit[number]
+    best = np.argsort(-cosines.round(12), kind="stable")[:3]
+    assert best[0] == number
+    assert [line.split() for line in lines] == [[f"{cosines[i]:.4f}", names[i]] for i in best]
+
+
 def test_search(tmp_path, graph, photographs):
     folder = photographs[0].parent
     job = fne.embed_dataset(folder, graph, tmp_path / "job", size=(48, 64), codes=["packed"])
@@ -196,22 +206,23 @@ def test_search(tmp_path, graph, photographs):
     result = run(*command, "--images", folder, "-o", tmp_path / "sheet.png")
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
-    codes = np.array(job.ternarize()).astype(np.float64)
-    unit = codes / np.linalg.norm(codes, axis=1, keepdims=True)
-    for start, query in ((0, photographs[3]), (4, photographs[8])):
+    assert lines[0] == (
+        "by the cosine of the codes of 1 of 5 layers (last:10%), 24 images; below 50 their mean is not subtracted"
+    )
+    codes = np.array(job.ternarize(layers="relu5")).astype(np.float64)
+    for start, query in ((1, photographs[3]), (5, photographs[8])):
         assert lines[start] == str(query)
-        number = job.names.index(query.name)
-        cosines = unit @ unit[number]
-        best = np.argsort(-cosines, kind="stable")[:3]
-        assert best[0] == number
-        assert [line.split() for line in lines[start + 1 : start + 4]] == [
-            [f"{cosines[i]:.4f}", job.names[i]] for i in best
-        ]
+        assert_nearest(lines[start + 1 : start + 4], codes, job.names, query.name)
+    centred = run(*command, "--metric", "centred", "--layers", "all")
+    lines = centred.stdout.splitlines()
+    assert lines[0] == "by the cosine of the codes less their mean of 5 of 5 layers (all), 24 images"
+    codes = np.array(job.ternarize()).astype(np.float64)
+    assert_nearest(lines[2:5], codes - codes.mean(0), job.names, photographs[3].name)
     sheet = fne.read_image(tmp_path / "sheet.png")
     assert sheet.shape == (2 * 134 + 6, 4 * 134 + 18, 3)
     np.testing.assert_array_equal(sheet[6:134, 6:134], sheet[6:134, 152:280])  # the query, and itself as the nearest
     result = run(*command, "--layers", "last:25%", "--metric", "hamming")
-    assert result.returncode == 0 and result.stdout.splitlines()[1].split() == ["0.0000", photographs[3].name]
+    assert result.returncode == 0 and result.stdout.splitlines()[2].split() == ["0.0000", photographs[3].name]
     wrong = run("search", tmp_path / "job", photographs[0], "--model", "efficientnet_lite0")
     assert wrong.returncode == 1 and "is not the one that the job" in wrong.stderr
     missing = run("search", tmp_path / "job", "gone.jpg", "--model", graph)

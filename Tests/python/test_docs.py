@@ -92,6 +92,7 @@ def place(tmp_path, monkeypatch, photographs, lite0):
     for path in photographs[:3]:
         shutil.copy(path, tmp_path / "test")
     shutil.copy(photographs[0], tmp_path / "query.jpg")
+    shutil.copy(photographs[1], tmp_path / "drawing.png")
     (tmp_path / "network.pb").symlink_to(lite0)
     (tmp_path / "build").symlink_to(ROOT / "build")
     monkeypatch.chdir(tmp_path)
@@ -164,7 +165,7 @@ def test_commands_of_the_guides(page, place):
     found = subprocess.run(
         [sys.executable, "-m", "fne", "search", "job", "query.jpg", "-k", "1"], capture_output=True, text=True
     )
-    assert found.stdout.split() == ["query.jpg", "1.0000", "0-0.jpg"]
+    assert [line.split() for line in found.stdout.splitlines()[1:]] == [["query.jpg"], ["1.0000", "0-0.jpg"]]
 
 
 def compiled(line, source, name, folder):

@@ -639,10 +639,9 @@ def test_ten_crops_vote(tmp_path, flowers, graph):
 
 
 def test_penultimate(tmp_path, flowers, lite0):
-    """What feeds the classifier is the pooled last map: the last layer's features, from another tensor."""
-    tensors = fne.Model(lite0).tensors()
-    (pooled,) = [tensor for tensor in tensors if tensor.is_classifier_input]
-    assert not pooled.is_default and pooled.name == "pool"
+    """What feeds the classifier is the last layer's map, averaged."""
+    (read,) = [tensor for tensor in fne.Model(lite0).tensors() if tensor.is_penultimate]
+    assert read.is_default and read.name == "head/Relu6"
     result = fne.evaluate(
         flowers,
         lite0,
@@ -655,7 +654,7 @@ def test_penultimate(tmp_path, flowers, lite0):
     found = {name: [s.accuracy for s in result.scores if s.representation == name] for name, *_ in result.scores}
     assert found["penultimate"] == found["last layer"] and result.facts["layers"] == 49
     job = fne.Job(tmp_path / "e" / "job")
-    x = np.asarray(job.features(layers=pooled.name, images=np.flatnonzero(job.ok))).astype(np.float64)
+    x = np.asarray(job.features(layers=read.name, images=np.flatnonzero(job.ok))).astype(np.float64)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     labels = np.repeat([0, 1, 2], 12)
     for seed in range(2):

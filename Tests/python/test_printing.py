@@ -87,7 +87,7 @@ def test_the_commands(tmp_path, graph, pictures, capsys):
     query = str(pictures / paths(pictures, b"good")[0])
     assert main(["search", str(job), query, "--model", str(graph), "-k", "8"]) == 0
     out, err = capsys.readouterr()
-    assert {line.split("  ")[-1] for line in out.splitlines()[1:]} == {f"good{name}.jpg" for name in HOSTILE.values()}
+    assert {line.split("  ")[-1] for line in out.splitlines()[2:]} == {f"good{name}.jpg" for name in HOSTILE.values()}
     assert_plain(out + err)
     page = job / "page\n.html"
     assert main(["report", str(job), "--images", str(pictures), "-o", str(page)]) == 0

@@ -15,6 +15,7 @@ from conftest import ROOT
 
 import fne
 from fne._command import main, page
+from fne._command.comparison import comparison
 from fne._command.figures import figures, neighbours
 
 
@@ -120,11 +121,19 @@ def test_every_figure_is_the_jobs(tmp_path, job, pictures):
     assert page.images >= 500 + 24 * 6
 
 
-def test_neighbours_and_map(job):
-    numbers, places, cosines = neighbours(job)
-    codes = np.array(job.ternarize(images=numbers)).astype(np.float64)
+@pytest.mark.parametrize(
+    ("layers", "metric", "names"),
+    [(None, None, ["relu5"]), (["all"], "cosine", None), ("last:50%", "centred", ["bias3", "swish4", "relu5"])],
+)
+def test_neighbours_and_map(job, layers, metric, names):
+    how = comparison(job, layers, metric)
+    assert how.layers == (names or [layer.name for layer in job.layers])
+    assert how.metric == (metric or "centred"), "500 images have a mean"
+    numbers, places, cosines = neighbours(job, how)
+    codes = np.array(job.ternarize(images=numbers, layers=how.layers)).astype(np.float64)
     np.testing.assert_array_equal(numbers, np.flatnonzero(job.ok))
-    unit = codes / np.linalg.norm(codes, axis=1, keepdims=True)
+    rows = codes - codes.mean(0) if how.metric == "centred" else codes
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     np.testing.assert_allclose(cosines, unit @ unit.T, atol=1e-5)
     from sklearn.decomposition import PCA
 
@@ -133,6 +142,17 @@ def test_neighbours_and_map(job):
         correlation = np.corrcoef(places[:, axis], expected[:, axis])[0, 1]
         assert abs(correlation) > 0.9999
     assert places.min() == 0 and places.max() == 1
+
+
+def test_the_page_says_how_it_compares(tmp_path, job, capsys):
+    for arguments, words in [
+        ([], "by the cosine of the codes less their mean of 1 of 5 layers (last:10%), 500 images"),
+        (["--layers", "all", "--metric", "cosine"], "by the cosine of the codes of 5 of 5 layers (all), 500 images"),
+    ]:
+        assert main(["report", str(job.folder), "-o", str(tmp_path / "r.html"), *arguments]) == 0
+        assert words in (tmp_path / "r.html").read_text("utf-8")
+    assert main(["report", str(job.folder), "-o", str(tmp_path / "r.html"), "--layers", "penultimate"]) == 1
+    assert "The network knows it" in capsys.readouterr().err
 
 
 def test_without_pictures(tmp_path, job, monkeypatch):

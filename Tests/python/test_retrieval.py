@@ -73,7 +73,7 @@ def test_the_whole_way(retrieval, graph):
     job = fne.Job(output / "job")
     rows = np.asarray(job.features())
     default = job.columns([tensor.name for tensor in fne.Model(graph).layers()])
-    (read,) = [tensor.name for tensor in fne.Model(graph).tensors() if tensor.is_classifier_input]
+    (read,) = [tensor.name for tensor in fne.Model(graph).tensors() if tensor.is_penultimate]
     z = StandardScalerRows(rows)
     for name, x in {"fne": z.codes[:, default], "penultimate l2": rows[:, job.columns(read)]}.items():
         x = x.astype(np.float64)

@@ -141,7 +141,7 @@ def test_centred_l2_at_the_ends_of_the_numbers():
 def parts_by_numpy(graph, paths, learned, is_centred):
     """The codes of the last half and what the classifier reads, each centred over its norm, from the extractor."""
     model = fne.Model(graph)
-    (read,) = [tensor.name for tensor in model.tensors() if tensor.is_classifier_input]
+    (read,) = [tensor.name for tensor in model.tensors() if tensor.is_penultimate]
     found = []
     for layers in ("last:50%", read):
         with fne.Extractor(graph, layers=layers, pad_batches=True) as extractor:

@@ -24,7 +24,9 @@ __main__
 _command
 _command.doctor _command.embed _command.evaluate _command.layers _command.report _command.search _command.verify
 _command.page
-_command.arguments _command.figures _command.markup _command.output _command.pictures
+_command.figures
+_command.comparison
+_command.arguments _command.markup _command.output _command.pictures
 fne
 _evaluation.evaluate _evaluation.retrieval _evaluation.thresholds
 _evaluation.embedding _evaluation.result

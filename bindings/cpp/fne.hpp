@@ -737,21 +737,69 @@ struct found {
     std::vector<double> scores;         /**< by the metric, such as cosines */
 };
 
+/** \cond INTERNAL */
+namespace detail {
+/** Searches by a function that is given the number of rows of the base and of the queries, and room for the result. */
+template <class Search>
+found searched(span<const std::uint64_t> base, span<const std::uint64_t> queries, std::uint64_t feature_count,
+               std::uint64_t k, Search &&search) {
+    const auto words = packed_words(feature_count);
+    const auto base_count = require_whole_rows(base.size(), words, "base");
+    const auto query_count = require_whole_rows(queries.size(), words, "queries");
+    if (k < 1 || k > base_count)
+        throw error(FNE_INVALID_ARGUMENT, "k is " + std::to_string(k) + " of " + std::to_string(base_count) + " rows");
+    found result;
+    result.indices.resize(product(query_count, k));
+    result.scores.resize(result.indices.size());
+    check(search(base_count, query_count, result.indices.data(), result.scores.data(), result.indices.size()));
+    return result;
+}
+} // namespace detail
+/** \endcond */
+
 /** The k best rows of a base for each query. metric is FNE_METRIC_*. threads 0 stands for one per processor. */
 inline found packed_search(span<const std::uint64_t> base, span<const std::uint64_t> queries,
                            std::uint64_t feature_count, std::uint64_t k, std::int32_t metric = FNE_METRIC_COSINE,
                            std::uint32_t threads = 0) {
-    const auto words = packed_words(feature_count);
-    const auto base_count = detail::require_whole_rows(base.size(), words, "base");
-    const auto query_count = detail::require_whole_rows(queries.size(), words, "queries");
-    if (k < 1 || k > base_count)
-        throw error(FNE_INVALID_ARGUMENT, "k is " + std::to_string(k) + " of " + std::to_string(base_count) + " rows");
-    found result;
-    result.indices.resize(detail::product(query_count, k));
-    result.scores.resize(result.indices.size());
-    check(fne_packed_search(base.data(), base_count, queries.data(), query_count, feature_count, k, metric, threads,
-                            result.indices.data(), result.scores.data(), result.indices.size()));
-    return result;
+    return detail::searched(base, queries, feature_count, k,
+                            [&](auto base_count, auto query_count, auto *indices, auto *scores, auto capacity) {
+                                return fne_packed_search(base.data(), base_count, queries.data(), query_count,
+                                                         feature_count, k, metric, threads, indices, scores, capacity);
+                            });
+}
+
+/** The mean of codes, float32 [F]. */
+inline std::vector<float> packed_mean(span<const std::uint64_t> codes, std::uint64_t feature_count,
+                                      std::uint32_t threads = 0) {
+    const auto count = detail::require_whole_rows(codes.size(), packed_words(feature_count), "codes");
+    std::vector<float> mean(feature_count);
+    check(fne_packed_mean(codes.data(), count, feature_count, threads, mean.data(), mean.size()));
+    return mean;
+}
+
+/** The product of each row with a mean, float64 [n], which packed_search_centred() takes. */
+inline std::vector<double> packed_offsets(span<const std::uint64_t> codes, std::uint64_t feature_count,
+                                          span<const float> mean, std::uint32_t threads = 0) {
+    const auto count = detail::require_whole_rows(codes.size(), packed_words(feature_count), "codes");
+    detail::require_size(mean.size(), feature_count, "mean");
+    std::vector<double> offsets(count);
+    check(fne_packed_offsets(codes.data(), count, feature_count, mean.data(), threads, offsets.data(), offsets.size()));
+    return offsets;
+}
+
+/** The k best rows of a base for each query by FNE_METRIC_CENTRED. mean and offsets are those of packed_mean() and
+ * packed_offsets(), so that they are computed once for many searches. */
+inline found packed_search_centred(span<const std::uint64_t> base, span<const std::uint64_t> queries,
+                                   std::uint64_t feature_count, std::uint64_t k, span<const float> mean,
+                                   span<const double> offsets, std::uint32_t threads = 0) {
+    detail::require_size(mean.size(), feature_count, "mean");
+    return detail::searched(base, queries, feature_count, k,
+                            [&](auto base_count, auto query_count, auto *indices, auto *scores, auto capacity) {
+                                detail::require_size(offsets.size(), base_count, "offsets");
+                                return fne_packed_search_centred(base.data(), base_count, queries.data(), query_count,
+                                                                 feature_count, k, mean.data(), offsets.data(), threads,
+                                                                 indices, scores, capacity);
+                            });
 }
 ///@}
 

@@ -103,14 +103,18 @@ size_t ck_first_bad_code(const int8_t *codes, size_t count);
 // Unpacks a row that ck_pack packed.
 void ck_unpack(const uint64_t *nonzero, const uint64_t *negative, size_t features, int8_t *codes);
 
+// Sums the codes of each feature over rows of packed codes, [rows, 2, words]. So many rows fit into the sums.
+enum { CK_ROWS_PER_SUM = INT16_MAX };
+void ck_sum_codes(const uint64_t *packed, size_t rows, size_t words, size_t features, int16_t *sums);
+
 // Compares each query with each row of the base. Both are packed codes, [.., 2, words]. both counts the features that
 // are not 0 in the two, and opposite counts those of them whose signs differ. So both - 2 * opposite is the dot
 // product. The two arrays are int32 [query_count, stride], of which the first `rows` columns are written.
 void ck_packed_counts(const uint64_t *queries, size_t query_count, const uint64_t *base, size_t rows, size_t words,
                       size_t stride, int32_t *both, int32_t *opposite);
 
-// Returns the number of bits that are set in a plane.
-uint64_t ck_count_bits(const uint64_t *plane, size_t words);
+// Counts the codes that are not 0 in each row of packed codes, [rows, 2, words].
+void ck_count_codes(const uint64_t *packed, size_t rows, size_t words, double *counts);
 
 // ---- exact sums
 //

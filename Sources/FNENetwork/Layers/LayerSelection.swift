@@ -1,8 +1,8 @@
 import FNESupport
 
-/// Turns the selectors that a user writes into layers. A selector is an exact name, "all", a share such as "last:25%",
-/// or a glob, which is a pattern such as "conv*". This is the only implementation of the grammar. Networks, jobs and
-/// packed codes all use it.
+/// Turns the selectors that a user writes into layers. A selector is an exact name, "all", "penultimate", a share such
+/// as "last:25%", or a glob, which is a pattern such as "conv*". This is the only implementation of the grammar.
+/// Networks, jobs and packed codes all use it.
 ///
 /// A selector that is the name of a layer means that layer, whatever characters it holds. The name is looked for as it
 /// is written, and then without a leading "import/" and a trailing ":0". The layers come in the order of the selectors,
@@ -20,7 +20,7 @@ public enum LayerSelection {
     }
 
     /// Selects from a network. "all" and globs choose from the default layers and the classifier's. An exact name may
-    /// be that of any tensor.
+    /// be that of any tensor. "penultimate" chooses what classifiers read (see `Penultimate`).
     ///
     /// - Parameter selectors: an empty list means all default layers
     /// - Returns: at least one tensor, none twice.
@@ -32,6 +32,14 @@ public enum LayerSelection {
             exact: { text in
                 let name = model.tensorName(text)
                 return model.graph.number(of: name.node) == nil ? nil : name
+            },
+            penultimate: {
+                guard !model.penultimate.isEmpty else {
+                    throw FNEError(
+                        .unknownTensor,
+                        "the graph has no classifier whose input 'penultimate' could select. Name the tensors to take")
+                }
+                return model.penultimate
             },
             unknown: model.unknownTensor, whole: "graph",
             // Weights that are no constants are why a graph that is not frozen has no layer.
@@ -50,13 +58,16 @@ public enum LayerSelection {
     ///   - selectors: an empty list means all default layers
     ///   - names: the names of all layers, in the order of their columns
     ///   - isDefault: which of them are default layers; nil means all
+    ///   - isPenultimate: which of them "penultimate" selects; nil means that this is not known
     /// - Returns: indices into `names`, at least one, none twice.
     /// - Throws: `.unknownTensor`, `.invalidArgument`.
-    public static func indices(_ selectors: [String], among names: [String], isDefault: [Bool]? = nil) throws -> [Int] {
-        if let isDefault, isDefault.count != names.count {
+    public static func indices(
+        _ selectors: [String], among names: [String], isDefault: [Bool]? = nil, isPenultimate: [Bool]? = nil
+    ) throws -> [Int] {
+        for flags in [isDefault, isPenultimate] {
+            guard let flags, flags.count != names.count else { continue }
             throw FNEError(
-                .invalidArgument,
-                "there are \(names.count) names, but \(isDefault.count) flags; each name needs one flag")
+                .invalidArgument, "there are \(names.count) names, but \(flags.count) flags; each name needs one flag")
         }
         // Names are compared as bytes. Swift's strings can be equal where their bytes differ.
         func key(_ name: TensorName) -> [UInt8] { Array(name.text.utf8) }
@@ -65,6 +76,16 @@ public enum LayerSelection {
         let choices = Choices<Int>(
             layers: names.enumerated().map { ($1, $0, isDefault?[$0] ?? true) },
             exact: { numbers[key(TensorName($0))] ?? numbers[key(TensorName(userWritten: $0))] },
+            penultimate: {
+                let numbers = names.indices.filter { isPenultimate?[$0] ?? false }
+                guard !numbers.isEmpty else {
+                    throw FNEError(
+                        .unknownTensor,
+                        "no layer of this list is known as what a classifier reads, which 'penultimate' selects. "
+                            + "The network knows it: take the names from there")
+                }
+                return numbers
+            },
             unknown: {
                 let nearest = nearestNamesSentence(to: TensorName(userWritten: $0).text, among: names)
                 return FNEError(.unknownTensor, "there is no layer '\($0)'. \(nearest)")
@@ -79,6 +100,8 @@ public enum LayerSelection {
         let layers: [(name: String, layer: Layer, isDefault: Bool)]
         /// Gives the layer of exactly that name.
         let exact: (String) -> Layer?
+        /// Gives the layers that "penultimate" selects.
+        let penultimate: () throws -> [Layer]
         /// Makes the error for a name that is not there.
         let unknown: (String) -> FNEError
         /// The word for the thing that holds the layers, for messages.
@@ -111,6 +134,7 @@ public enum LayerSelection {
         /// The layers that a selector other than a name chooses.
         private func matching(_ selector: String) throws -> [Layer] {
             if selector == "all" { return try nonEmpty(layers.map(\.layer)) }
+            if selector == "penultimate" { return try penultimate() }
             if selector.hasPrefix("last:") { return try nonEmpty(last(selector)) }
             guard selector.contains(where: { "*?[".contains($0) }) else { throw unknown(selector) }
             let pattern = selector.hasPrefix("import/") ? String(selector.dropFirst("import/".count)) : selector

@@ -78,6 +78,13 @@ struct GraphWriter {
     mutating func node(
         _ name: String, _ operation: String, _ inputs: String..., attributes: KeyValuePairs<String, [UInt8]> = [:]
     ) -> String {
+        node(name, operation, inputs: inputs, attributes: attributes)
+    }
+
+    @discardableResult
+    mutating func node(
+        _ name: String, _ operation: String, inputs: [String], attributes: KeyValuePairs<String, [UInt8]> = [:]
+    ) -> String {
         serialized += Wire.bytes(1, Wire.node(name, operation, inputs, attributes: attributes))
         ends.append(serialized.count)
         return name

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
@@ -19,16 +20,28 @@ from fne._saved import content, file_errors, mapped_array, parsed
 from fne._selection import select
 from fne.errors import InvalidArgumentError, SavedDataError, ShapeMismatchError
 
-METRICS = {"dot": 0, "cosine": 1, "hamming": 2}
+METRICS = {"dot": 0, "cosine": 1, "hamming": 2, "centred": 3}
 _FORMAT, _VERSION = "fne-packed-codes", 1
+#: The rows whose columns are shifted at once. More would take memory for nothing.
+_ROWS_AT_ONCE = 4096
+#: Held while a mean is computed, so that threads which search the same codes compute it once.
+_MEANS = threading.Lock()
 _FACTS = {"features": int, "layers": (None, [LAYER_JSON])}
+
+
+class _Centre(NamedTuple):
+    """A mean code, float32 [F], and the product of each code with it, float64 [n]."""
+
+    mean: NDArray[numpy.float32]
+    offsets: NDArray[numpy.float64]
 
 
 class PackedCodes:
     """Codes of -1, 0, 1 in two planes of bits: the first says which are not 0, the second which are -1.
 
     Args:
-        words: uint64 [n, 2, ceil(F / 64)], C-contiguous, such as a memory-mapped file. They are not copied.
+        words: uint64 [n, 2, ceil(F / 64)], C-contiguous, such as a memory-mapped file. They are not copied, and must
+            not change while the object is used.
         feature_count: F
         layers: the layers of the columns, which `select` needs; None: unknown
 
@@ -56,6 +69,7 @@ class PackedCodes:
             )
         self.words = words if words.flags.c_contiguous else numpy.ascontiguousarray(words)
         self.layers = None if layers is None else list(layers)
+        self._own_centre: _Centre | None = None
 
     @classmethod
     def pack(cls, codes: NDArray[Any], layers: Sequence[Layer] | None = None) -> PackedCodes:
@@ -124,13 +138,16 @@ class PackedCodes:
         """The words of a range of columns, shifted so that they begin at bit 0."""
         first, stop = columns.start, columns.stop
         count, shift, word = -(-(stop - first) // 64), numpy.uint64(first % 64), first // 64
-        padded = numpy.zeros((*self.words.shape[:2], count + 1), numpy.uint64)
-        have = self.words[:, :, word : word + count + 1]
-        padded[:, :, : have.shape[2]] = have
-        if shift == 0:
-            words = padded[:, :, :count].copy()
-        else:
-            words = (padded[:, :, :count] >> shift) | (padded[:, :, 1:] << (numpy.uint64(64) - shift))
+        words = numpy.empty((len(self), 2, count), numpy.uint64)
+        for start in range(0, len(self), _ROWS_AT_ONCE):
+            part = words[start : start + _ROWS_AT_ONCE]
+            have = self.words[start : start + _ROWS_AT_ONCE, :, word : word + count + 1]
+            padded = numpy.zeros((len(part), 2, count + 1), numpy.uint64)
+            padded[:, :, : have.shape[2]] = have
+            if shift == 0:
+                part[:] = padded[:, :, :count]
+            else:
+                part[:] = (padded[:, :, :count] >> shift) | (padded[:, :, 1:] << (numpy.uint64(64) - shift))
         if (stop - first) % 64:
             words[:, :, -1] &= numpy.uint64((1 << ((stop - first) % 64)) - 1)
         return words
@@ -161,22 +178,62 @@ class PackedCodes:
             )
         return products
 
-    def gram(self, *, threads: int | None = None) -> NDArray[numpy.int32]:
+    def gram(self, *, centred: bool = False, threads: int | None = None) -> NDArray[Any]:
         """The dot products of the codes with each other, int32 [n, n].
 
         `sklearn.svm.SVC(kernel="precomputed")` takes this matrix.
+
+        Args:
+            centred: the dot products of the codes less their mean, float64 [n, n]. The squared norms are the diagonal.
+            threads: None: one per processor
         """
-        return self.dot(self, threads=threads)
+        if not centred:
+            return self.dot(self, threads=threads)
+        products = numpy.empty((len(self), len(self)))
+        if products.size:
+            rows = self.words.ctypes.data, len(self)
+            mean = self.mean(threads=threads)
+            check(
+                lib.fne_packed_dot_centred(
+                    *rows,
+                    *rows,
+                    self.feature_count,
+                    mean.ctypes.data,
+                    threads or 0,
+                    products.ctypes.data,
+                    products.size,
+                )
+            )
+        return products
+
+    def mean(self, *, threads: int | None = None) -> NDArray[numpy.float32]:
+        """The mean code: the mean of each feature, float32 [F]. It is computed once, and read-only.
+
+        Raises:
+            InvalidArgumentError: there are no codes
+        """
+        return self._centre(None, threads).mean
 
     def search(
-        self, queries: PackedCodes, k: int = 10, *, metric: str = "dot", threads: int | None = None
+        self,
+        queries: PackedCodes,
+        k: int = 10,
+        *,
+        metric: str = "dot",
+        mean: NDArray[Any] | None = None,
+        threads: int | None = None,
     ) -> tuple[NDArray[numpy.int64], NDArray[numpy.float64]]:
         """The k codes that are nearest to each query, the nearest first. Of equally near ones the first comes first.
 
         Args:
             queries: m codes of as many features
             k: 1 to n
-            metric: "dot"; "cosine", which is 0 for codes that are all 0; "hamming", the number of features that differ
+            metric: "dot"; "cosine", which is 0 for codes that are all 0; "hamming", the number of features that differ;
+                "centred", the cosine of the codes less their mean, which is 0 for codes that are the mean itself. The
+                first centred search computes the mean, and a number for each code (8 bytes), which later ones use
+                again.
+            mean: with "centred", another mean code than that of these codes, [F] of -1 to 1. Its numbers are computed
+                in each search.
             threads: None: one per processor. The result does not depend on it.
 
         Returns:
@@ -184,27 +241,61 @@ class PackedCodes:
         """
         self._match(queries)
         metric_number = choice("metric", metric, METRICS)
+        if mean is not None and metric != "centred":
+            raise InvalidArgumentError(f'mean is given, and the metric is {metric!r}; only "centred" takes a mean')
         k = as_count("k", k)
         if k > len(self):
             raise InvalidArgumentError(f"k is {k}; it must be 1 to {len(self)}, the number of codes searched")
         indices, scores = numpy.empty((len(queries), k), numpy.uint64), numpy.empty((len(queries), k))
         if len(queries):
-            check(
-                lib.fne_packed_search(
-                    self.words.ctypes.data,
-                    len(self),
-                    queries.words.ctypes.data,
-                    len(queries),
-                    self.feature_count,
-                    k,
-                    metric_number,
-                    threads or 0,
-                    indices.ctypes.data,
-                    scores.ctypes.data,
-                    indices.size,
-                )
-            )
+            rows = self.words.ctypes.data, len(self), queries.words.ctypes.data, len(queries), self.feature_count, k
+            out = threads or 0, indices.ctypes.data, scores.ctypes.data, indices.size
+            if metric == "centred":
+                centre = self._centre(mean, threads)
+                check(lib.fne_packed_search_centred(*rows, centre.mean.ctypes.data, centre.offsets.ctypes.data, *out))
+            else:
+                check(lib.fne_packed_search(*rows, metric_number, *out))
         return indices.astype(numpy.int64), scores
+
+    def _centre(self, mean: NDArray[Any] | None, threads: int | None) -> _Centre:
+        """A mean, and the codes' products with it. Those of the codes' own mean are kept."""
+        if mean is not None:
+            return self._centre_by(self._as_mean(mean), threads)
+        with _MEANS:
+            if self._own_centre is None:
+                if not len(self):
+                    raise InvalidArgumentError("there are no codes, and so they have no mean")
+                own = numpy.empty(self.feature_count, numpy.float32)
+                words = self.words.ctypes.data
+                check(
+                    lib.fne_packed_mean(words, len(self), self.feature_count, threads or 0, own.ctypes.data, own.size)
+                )
+                own.flags.writeable = False
+                self._own_centre = self._centre_by(own, threads)
+            return self._own_centre
+
+    def _centre_by(self, mean: NDArray[numpy.float32], threads: int | None) -> _Centre:
+        offsets = numpy.empty(len(self))
+        check(
+            lib.fne_packed_offsets(
+                self.words.ctypes.data,
+                len(self),
+                self.feature_count,
+                mean.ctypes.data,
+                threads or 0,
+                offsets.ctypes.data,
+                offsets.size,
+            )
+        )
+        return _Centre(mean, offsets)
+
+    def _as_mean(self, mean: NDArray[Any]) -> NDArray[numpy.float32]:
+        given = as_array("mean", mean)
+        if given.shape != (self.feature_count,) or given.dtype.kind not in "fiu":
+            raise ShapeMismatchError(
+                f"the mean is {given.dtype} {given.shape}; it must be numbers of the shape ({self.feature_count},)"
+            )
+        return numpy.ascontiguousarray(given, numpy.float32)
 
     def _match(self, other: PackedCodes) -> None:
         if other.feature_count != self.feature_count:

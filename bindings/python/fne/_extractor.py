@@ -63,8 +63,9 @@ class Extractor:
         model: a `Model`, or what makes one (a path, bytes, a GraphDef, a Keras model, a SavedModel's folder)
         input_tensor: the tensor that images are fed to, with or without "import/" and ":0"; None: the graph's only
             placeholder that can take images. Images are fed as float32, and cast to the input's type.
-        layers: names, globs over the layers ("block4_*"), "all" (with the classifier's layers), "last:25%", or a list
-            of these; None: all default layers. The columns follow this order.
+        layers: names, globs over the layers ("block4_*"), "all" (with the classifier's layers), "last:25%",
+            "penultimate" (what the classifier reads), or a list of these; None: all default layers. The columns follow
+            this order.
         size: (height, width) that the network is fed with; None: what the graph's placeholder says
         resize_mode: "stretch" resizes to the size asked for, whatever the image's aspect. "shortest_side" keeps the
             aspect: it resizes to the smallest image that covers the size asked for, and takes its centre.

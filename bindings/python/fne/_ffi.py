@@ -67,7 +67,7 @@ class TensorInfo(ctypes.Structure):
         ("is_default", c_int32),
         ("is_classifier", c_int32),
         ("is_classifier_input", c_int32),
-        ("reserved", c_int32),
+        ("is_penultimate", c_int32),
     ]
 
 
@@ -312,6 +312,33 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_pack": [c_void_p, c_uint64, c_uint64, c_void_p, c_uint64],
     "fne_unpack": [c_void_p, c_uint64, c_uint64, c_void_p, c_uint64],
     "fne_packed_dot": [c_void_p, c_uint64, c_void_p, c_uint64, c_uint64, c_uint32, c_void_p, c_uint64],
+    "fne_packed_mean": [c_void_p, c_uint64, c_uint64, c_uint32, c_void_p, c_uint64],
+    "fne_packed_offsets": [c_void_p, c_uint64, c_uint64, c_void_p, c_uint32, c_void_p, c_uint64],
+    "fne_packed_dot_centred": [
+        c_void_p,
+        c_uint64,
+        c_void_p,
+        c_uint64,
+        c_uint64,
+        c_void_p,
+        c_uint32,
+        c_void_p,
+        c_uint64,
+    ],
+    "fne_packed_search_centred": [
+        c_void_p,
+        c_uint64,
+        c_void_p,
+        c_uint64,
+        c_uint64,
+        c_uint64,
+        c_void_p,
+        c_void_p,
+        c_uint32,
+        c_void_p,
+        c_void_p,
+        c_uint64,
+    ],
     "fne_packed_search": [
         c_void_p,
         c_uint64,

@@ -36,6 +36,7 @@ class TensorInfo(NamedTuple):
     is_classifier: whether it is the output of a classifier's last layer, which is taken only when it is selected
     is_classifier_input: whether a classifier's last layer reads it, before changes of shape. In most networks it is the
         globally pooled last map.
+    is_penultimate: whether the selector "penultimate" selects it
     """
 
     name: str
@@ -46,6 +47,7 @@ class TensorInfo(NamedTuple):
     is_default: bool
     is_classifier: bool
     is_classifier_input: bool
+    is_penultimate: bool = False
 
 
 class Origin(NamedTuple):
@@ -166,6 +168,7 @@ class Model:
                     bool(info.is_default),
                     bool(info.is_classifier),
                     bool(info.is_classifier_input),
+                    bool(info.is_penultimate),
                 )
             )
         return result
@@ -173,6 +176,15 @@ class Model:
     def layers(self) -> list[TensorInfo]:
         """The outputs of the default layers, in the graph's order."""
         return [tensor for tensor in self.tensors() if tensor.is_default]
+
+    def penultimate(self) -> list[TensorInfo]:
+        """The tensors that the selector "penultimate" selects: what the classifiers read, in the graph's order.
+
+        These are default layers where a classifier reads their outputs, also several that are concatenated, such as the
+        branches of the last Inception block. Where it reads something else, such as a residual sum, it is this tensor.
+        The list is empty where the graph has no classifier.
+        """
+        return [tensor for tensor in self.tensors() if tensor.is_penultimate]
 
     def notes(self) -> list[str]:
         """What a user should know about the network, in sentences, such as which layers cannot be taken."""

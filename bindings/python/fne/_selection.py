@@ -11,16 +11,22 @@ from fne import _ffi
 from fne._ffi import check, lib
 from fne.errors import InvalidArgumentError
 
+_DEFAULT, _PENULTIMATE = 1, 2
+
 
 def select(
-    selectors: str | Sequence[str] | None, names: Sequence[str], default: Sequence[bool] | None = None
+    selectors: str | Sequence[str] | None,
+    names: Sequence[str],
+    default: Sequence[bool] | None = None,
+    penultimate: Sequence[bool] | None = None,
 ) -> list[int]:
     """The numbers of the selected layers, in the order of the selectors. None stands twice.
 
     Args:
-        selectors: names, globs, "all", "last:25%", or a list of these; None: all default layers
+        selectors: names, globs, "all", "last:25%", "penultimate", or a list of these; None: all default layers
         names: the names of all layers, in the order of their columns
         default: which of them are default layers; None: all are
+        penultimate: which of them classifiers read, which "penultimate" selects; None: this is not known
 
     Raises:
         UnknownTensorError: a selector selects no layer
@@ -34,7 +40,11 @@ def select(
     given = [] if selectors is None else [selectors] if isinstance(selectors, str) else list(selectors)
     if selectors is not None and not given:
         raise InvalidArgumentError("the list of layers is empty; pass None for all default layers")
-    flags = None if default is None else bytes(map(bool, default))
+    roles = None
+    if default is not None or penultimate is not None:
+        defaults = [True] * len(names) if default is None else default
+        read = [False] * len(names) if penultimate is None else penultimate
+        roles = bytes(_DEFAULT * bool(a) + _PENULTIMATE * bool(b) for a, b in zip(defaults, read, strict=True))
     indices = numpy.empty(len(names), numpy.uint64)
     count = ctypes.c_uint64()
     check(
@@ -42,7 +52,7 @@ def select(
             _ffi.strings([_ffi.text(selector) for selector in given]),
             len(given),
             _ffi.strings([_ffi.text(name) for name in names]),
-            flags,
+            roles,
             len(names),
             indices.ctypes.data,
             indices.size,

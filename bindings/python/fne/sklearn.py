@@ -201,8 +201,8 @@ class FullNetworkFeatures(_NetworkTransformer):
     Args:
         model: what `fne.Extractor` takes, such as a path, a Keras model or a `fne.Model`; None: the default network,
             `fne.zoo.efficientnet_lite0()`
-        layers: names, globs, "all", "last:25%", or a list of these; None: all default layers. Layers of Keras models
-            may be called by their Keras names.
+        layers: names, globs, "all", "last:25%", "penultimate", or a list of these; None: all default layers. Layers of
+            Keras models may be called by their Keras names.
         size, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size: as in `fne.Extractor`
         cache: "memory" keeps up to 2 GB of rows in this process. A folder keeps a file per image, for other processes
             and later runs. None keeps nothing.
@@ -480,7 +480,7 @@ class FewShotEmbedder(_NetworkTransformer):
     def _read_by_classifier(self, model: Model) -> list[str]:
         if self.penultimate is not None:
             return _selected(model, self.penultimate)
-        names = [tensor.name for tensor in model.tensors() if tensor.is_classifier_input]
+        names = [tensor.name for tensor in model.tensors() if tensor.is_penultimate]
         if not names:
             raise UnknownTensorError(
                 "the network has no classifier whose input could be taken; name a layer with penultimate="
@@ -499,7 +499,8 @@ def _selected(model: Model, selectors: str | Sequence[str] | None) -> list[str]:
     """The names of the tensors that selectors select."""
     tensors = model.tensors()
     names = [tensor.name for tensor in tensors]
-    return [names[number] for number in select(model.resolved(selectors), names, [t.is_default for t in tensors])]
+    default, penultimate = [t.is_default for t in tensors], [t.is_penultimate for t in tensors]
+    return [names[number] for number in select(model.resolved(selectors), names, default, penultimate)]
 
 
 # ---- the network, and the rows that it gave before

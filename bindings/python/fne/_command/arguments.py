@@ -115,7 +115,12 @@ def add_extractor_options(command: argparse.ArgumentParser, *, layers: bool = Tr
     add = group.add_argument
     add("--input-tensor", metavar="NAME", help="the tensor that images are fed to (the graph's only placeholder)")
     if layers:
-        add("--layers", action="append", metavar="SELECTOR", help="a name, a glob, all, or last:25%%; may be repeated")
+        add(
+            "--layers",
+            action="append",
+            metavar="SELECTOR",
+            help="a name, a glob, all, penultimate, or last:25%%; may be repeated",
+        )
     add_feeds(group)
     add("--size", type=size, metavar="S or HxW", help="the pixels that the network is fed with (as the graph says)")
     add("--resize-mode", choices=RESIZE_MODES, help="fill the size, or keep the aspect and cut (stretch)")

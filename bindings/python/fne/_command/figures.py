@@ -9,6 +9,7 @@ import numpy
 from numpy.typing import NDArray
 
 from fne._codes import PackedCodes
+from fne._command.comparison import Comparison
 from fne._job import Job, row_numbers
 from fne._saved import content, exists, file_errors, parsed
 from fne.errors import InvalidArgumentError, SavedDataError
@@ -128,8 +129,11 @@ class _Counts:
         return result
 
 
-def neighbours(job: Job) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def neighbours(job: Job, how: Comparison) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The map and the neighbours of at most 2,000 embedded images.
+
+    Args:
+        how: the layers whose codes are compared, and whether less their mean
 
     Returns:
         the images' numbers; their places on the map, which are the first two principal components of their codes, from
@@ -138,15 +142,16 @@ def neighbours(job: Job) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     good = numpy.flatnonzero(job.ok)
     if len(good) > _MOST_IMAGES:
         good = good[numpy.linspace(0, len(good) - 1, _MOST_IMAGES).astype(int)]
-    codes = PackedCodes.pack(_codes_of(job, good).reshape(len(good), -1))
-    gram = codes.gram().astype(numpy.float32)
-    norms = numpy.sqrt(numpy.maximum(numpy.diag(gram), 1))
-    centred = gram - gram.mean(0) - gram.mean(1)[:, None] + gram.mean()
-    values, vectors = numpy.linalg.eigh(centred.astype(numpy.float64))
+    columns = job.columns(how.layers)
+    codes = PackedCodes.pack(_codes_of(job, good)[:, columns].reshape(len(good), -1))
+    found, scores = codes.search(codes, len(codes), metric=how.metric)
+    cosines = numpy.empty(scores.shape)
+    numpy.put_along_axis(cosines, found, scores, 1)
+    values, vectors = numpy.linalg.eigh(codes.gram(centred=True))
     places = (
         vectors[:, -2:][:, ::-1] * numpy.sqrt(numpy.maximum(values[-2:][::-1], 0))
         if len(good) > 1
         else numpy.zeros((len(good), 2))
     )
     low, high = places.min(0), places.max(0)
-    return good, (places - low) / numpy.where(high > low, high - low, 1), gram / norms / norms[:, None]
+    return good, (places - low) / numpy.where(high > low, high - low, 1), cosines

@@ -28,7 +28,7 @@ def add_command(commands: Any) -> None:
     )
     add_model(command)
     command.add_argument(
-        "pattern", nargs="?", default="all", help="a selector: a name, a glob, all, or last:25%% (all)"
+        "pattern", nargs="?", default="all", help="a selector: a name, a glob, all, penultimate, or last:25%% (all)"
     )
     add_feeds(command)
     command.add_argument("--all", action="store_true", help="list every tensor, not only the outputs of layers")
@@ -44,11 +44,16 @@ def run(given: argparse.Namespace) -> None:
     listed = [
         (tensor, shape)
         for tensor, shape in zip(model.tensors(), shapes or repeat(None), strict=False)
-        if given.all or tensor.is_default or tensor.is_classifier or tensor.is_classifier_input
+        if given.all or tensor.is_default or tensor.is_classifier or tensor.is_classifier_input or tensor.is_penultimate
     ]
     tensors = [tensor for tensor, _ in listed]
     try:
-        numbers = select(pattern, [tensor.name for tensor in tensors], [tensor.is_default for tensor in tensors])
+        numbers = select(
+            pattern,
+            [tensor.name for tensor in tensors],
+            [tensor.is_default for tensor in tensors],
+            [tensor.is_penultimate for tensor in tensors],
+        )
     except fne.UnknownTensorError as failure:
         raise fne.InvalidArgumentError(f"{failure}; --all lists every tensor") from None
     chosen = [listed[number] for number in numbers]

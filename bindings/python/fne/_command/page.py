@@ -11,6 +11,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from fne._command.comparison import Comparison
 from fne._command.figures import neighbours
 from fne._command.markup import POLICY, Markup, element, joined
 from fne._command.pictures import picture_below, png, square
@@ -40,14 +41,15 @@ small{color:#5c6b7a}
 _COLOURS = {"minus": "#2f6fad", "zero": "#d9dee3", "plus": "#d0742b"}
 
 
-def page(job: Job, facts: dict[str, Any], root: Path) -> str:
+def page(job: Job, facts: dict[str, Any], root: Path, how: Comparison) -> str:
     """The page.
 
     Args:
         facts: the job's figures
         root: the folder that the job's names are relative to, for the pictures. None lies outside of it.
+        how: what the map and the neighbours are made of
     """
-    numbers, places, cosines = neighbours(job)
+    numbers, places, cosines = neighbours(job, how)
     thumbnails = _Thumbnails(job, root)
     data = Markup(json.dumps(facts, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c"))
     name = job.folder.absolute().name
@@ -66,8 +68,8 @@ def page(job: Job, facts: dict[str, Any], root: Path) -> str:
         _overview(facts),
         _failures(facts),
         _shares(facts),
-        _map(numbers, places, thumbnails),
-        _neighbours(numbers, cosines, thumbnails),
+        _map(numbers, places, thumbnails, how),
+        _neighbours(numbers, cosines, thumbnails, how),
         element("script", data, type="application/json", id="figures"),
     )
     return "<!DOCTYPE html>" + element("html", head, body, lang="en") + "\n"
@@ -201,7 +203,7 @@ def _shares(facts: dict[str, Any]) -> Markup:
     )
 
 
-def _map(numbers: NDArray[Any], places: NDArray[Any], thumbnails: _Thumbnails) -> Markup:
+def _map(numbers: NDArray[Any], places: NDArray[Any], thumbnails: _Thumbnails, how: Comparison) -> Markup:
     shown = set(numpy.linspace(0, len(numbers) - 1, min(len(numbers), _MOST_PICTURES)).astype(int).tolist())
     parts = []
     for place, image in enumerate(numbers.tolist()):
@@ -213,11 +215,12 @@ def _map(numbers: NDArray[Any], places: NDArray[Any], thumbnails: _Thumbnails) -
             if picture
             else element("i", style=style, title=title)
         )
-    note = f"{len(numbers)} images, placed by the first two principal components of their codes."
+    components = f"the first two principal components of their codes in {len(how.layers)} layers"
+    note = f"{len(numbers)} images, placed by {components}."
     return joined(element("h2", "Map"), element("p", element("small", note)), element("div", *parts, id="map"))
 
 
-def _neighbours(numbers: NDArray[Any], cosines: NDArray[Any], thumbnails: _Thumbnails) -> Markup:
+def _neighbours(numbers: NDArray[Any], cosines: NDArray[Any], thumbnails: _Thumbnails, how: Comparison) -> Markup:
     rows = []
     for place in numpy.linspace(0, len(numbers) - 1, min(len(numbers), _MOST_NEIGHBOURS)).astype(int).tolist():
         others = [other for other in numpy.argsort(-cosines[place], kind="stable").tolist() if other != place][:5]
@@ -226,7 +229,7 @@ def _neighbours(numbers: NDArray[Any], cosines: NDArray[Any], thumbnails: _Thumb
             thumbnails.figure(int(numbers[other]), element("br"), f"{cosines[place, other]:.3f}") for other in others
         ]
         rows.append(element("div", *cells, class_="row"))
-    note = element("p", element("small", "by the cosine of the codes"))
+    note = element("p", element("small", f"by the {how.words}"))
     return joined(element("h2", "Nearest neighbours"), note, *rows)
 
 

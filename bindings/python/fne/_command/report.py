@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import fne
 from fne._arguments import as_path
 from fne._command.arguments import new_command
+from fne._command.comparison import FEWEST_IMAGES, LAYERS, comparison
 from fne._command.figures import figures
 from fne._command.output import say
 from fne._command.page import page
@@ -22,32 +24,55 @@ def add_command(commands: Any) -> None:
         "report",
         run,
         "Writes an HTML page on a finished job: data set, network, failures, codes, a map, neighbours. "
-        "The page needs no other file.",
-        "examples:\n  fne report job --images photographs -o report.html",
+        "The page needs no other file. Neighbours and the map are made of the codes of the last tenth of the layers. "
+        "For pictures that are unlike photographs, such as drawings and letters, --layers all is often better.",
+        "examples:\n"
+        "  fne report job --images photographs -o report.html\n"
+        "  fne report job --images drawings --layers all",
     )
     command.add_argument("job", help="the job's folder")
     command.add_argument(
         "--images", metavar="FOLDER", help="the folder that the job's names are relative to, for the pictures"
+    )
+    command.add_argument(
+        "--layers",
+        action="append",
+        metavar="SELECTOR",
+        help=f"the layers of the map and the neighbours; may be repeated ({LAYERS.replace('%', '%%')})",
+    )
+    command.add_argument(
+        "--metric",
+        choices=["centred", "cosine"],
+        help=f"what nearest means (centred, or cosine with fewer than {FEWEST_IMAGES} images)",
     )
     command.add_argument("-o", "--output", default="report.html", help="the page (report.html)")
 
 
 def run(given: argparse.Namespace) -> None:
     """Runs `fne report`."""
-    write_report(fne.Job(given.job), given.output, given.images)
+    write_report(fne.Job(given.job), given.output, given.images, layers=given.layers, metric=given.metric)
     say(given.output)
 
 
-def write_report(job: fne.Job, output: str | os.PathLike[str], images: str | os.PathLike[str] | None = None) -> None:
+def write_report(
+    job: fne.Job,
+    output: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None = None,
+    *,
+    layers: Sequence[str] | None = None,
+    metric: str | None = None,
+) -> None:
     """Writes the page.
 
     Args:
         images: the folder that the job's names are relative to, for the pictures; None: the working directory
+        layers, metric: what the map and the neighbours are made of, as in `comparison`
     """
     if job.state == "running":
         raise fne.InvalidArgumentError(
             f"the job in '{job.folder}' is not finished: {job.images_done} of {len(job)} images are done"
         )
-    path, text = as_path(output), page(job, figures(job), as_path(images or "."))
+    facts = figures(job)
+    path, text = as_path(output), page(job, facts, as_path(images or "."), comparison(job, layers, metric))
     with file_errors(path, "written"):
         path.write_text(text, encoding="utf-8")

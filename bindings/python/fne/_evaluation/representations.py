@@ -25,7 +25,7 @@ class Roles(NamedTuple):
     """The numbers of a job's layers, by what they are in the network.
 
     layers: the default layers, which make the embedding
-    penultimate: what the classifier's last layer reads, in most networks the pooled last map
+    penultimate: what the classifier's last layer reads, as the selector "penultimate" finds it
     outputs: the classifier's outputs
     """
 
@@ -36,7 +36,7 @@ class Roles(NamedTuple):
     @staticmethod
     def tensors(tensors: Sequence[TensorInfo]) -> list[TensorInfo]:
         """The tensors of a network that have a role."""
-        return [t for t in tensors if t.is_default or t.is_classifier or t.is_classifier_input]
+        return [t for t in tensors if t.is_default or t.is_classifier or t.is_penultimate]
 
     @classmethod
     def of(cls, tensors: Sequence[TensorInfo]) -> Roles:
@@ -45,7 +45,7 @@ class Roles(NamedTuple):
         def having(role: str) -> list[int]:
             return [number for number, tensor in enumerate(tensors) if getattr(tensor, role)]
 
-        return cls(having("is_default"), having("is_classifier_input"), having("is_classifier"))
+        return cls(having("is_default"), having("is_penultimate"), having("is_classifier"))
 
     def last(self, percent: int) -> list[int]:
         """The last default layers, by the rule of the selector "last:P%"."""

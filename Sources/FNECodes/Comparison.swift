@@ -1,0 +1,118 @@
+import CKernels
+import FNESupport
+
+/// How a search compares a query with rows of the base. Each kind is a type of its own, so that the compiler makes
+/// loops for each. None holds an object, since counting references takes longer than comparing.
+protocol Comparison: Sendable {
+    /// Computes what serves all queries, for rows of the base.
+    func facts(of rows: Range<Int>, into facts: UnsafeMutablePointer<Double>)
+
+    /// Computes the scores of rows of the base for a query. The largest score is best.
+    ///
+    /// - Parameters:
+    ///   - facts: those of the rows
+    ///   - both, opposite: for each row, in how many features both are not 0, and in how many of these the signs differ
+    func scores(
+        query: Int, _ rows: Range<Int>, _ facts: UnsafePointer<Double>, _ both: UnsafePointer<Int32>,
+        _ opposite: UnsafePointer<Int32>, into scores: UnsafeMutablePointer<Double>)
+}
+
+/// The dot product of two rows, by the counts of what they share.
+@inline(__always) func dotProduct(_ both: Int32, _ opposite: Int32) -> Double { Double(both) - 2 * Double(opposite) }
+
+/// The numbers of features that are not 0.
+struct Norms: @unchecked Sendable {
+    private let base: UnsafePointer<UInt64>
+    private let words: Int
+    /// Those of the queries.
+    let queries: UnsafePointer<Double>
+
+    /// Lends the numbers. Those of the base are counted when they are needed.
+    ///
+    /// - Throws: `.outOfMemory`; what the body throws.
+    static func lend(
+        _ pointers: PackedCodes.Pointers, queries rows: Int, words: Int, _ body: (Norms) throws -> Void
+    ) throws {
+        let counts = try Bytes(count: checkedProduct(rows, MemoryLayout<Double>.size, of: "queries"))
+        try counts.withNumbers(of: Double.self) { counts in
+            ck_count_codes(pointers.queries, rows, words, counts)
+            try body(Norms(base: pointers.base, words: words, queries: counts))
+        }
+    }
+
+    func count(_ rows: Range<Int>, into counts: UnsafeMutablePointer<Double>) {
+        ck_count_codes(base + rows.lowerBound * 2 * words, rows.count, words, counts)
+    }
+}
+
+/// By the dot product.
+struct ByDot: Comparison {
+    func facts(of rows: Range<Int>, into facts: UnsafeMutablePointer<Double>) {}
+
+    func scores(
+        query: Int, _ rows: Range<Int>, _ facts: UnsafePointer<Double>, _ both: UnsafePointer<Int32>,
+        _ opposite: UnsafePointer<Int32>, into scores: UnsafeMutablePointer<Double>
+    ) {
+        for i in 0..<rows.count { scores[i] = dotProduct(both[i], opposite[i]) }
+    }
+}
+
+/// By the cosine.
+struct ByCosine: Comparison {
+    let norms: Norms
+
+    func facts(of rows: Range<Int>, into facts: UnsafeMutablePointer<Double>) { norms.count(rows, into: facts) }
+
+    func scores(
+        query: Int, _ rows: Range<Int>, _ facts: UnsafePointer<Double>, _ both: UnsafePointer<Int32>,
+        _ opposite: UnsafePointer<Int32>, into scores: UnsafeMutablePointer<Double>
+    ) {
+        let norm = norms.queries[query]
+        for i in 0..<rows.count {
+            let product = norm * facts[i]
+            scores[i] = product == 0 ? 0 : dotProduct(both[i], opposite[i]) / product.squareRoot()
+        }
+    }
+}
+
+/// By the number of features that differ, which is negated, since the smallest is best.
+struct ByHamming: Comparison {
+    let norms: Norms
+
+    func facts(of rows: Range<Int>, into facts: UnsafeMutablePointer<Double>) { norms.count(rows, into: facts) }
+
+    func scores(
+        query: Int, _ rows: Range<Int>, _ facts: UnsafePointer<Double>, _ both: UnsafePointer<Int32>,
+        _ opposite: UnsafePointer<Int32>, into scores: UnsafeMutablePointer<Double>
+    ) {
+        let norm = norms.queries[query]
+        for i in 0..<rows.count { scores[i] = 2 * Double(both[i]) - Double(opposite[i]) - norm - facts[i] }
+    }
+}
+
+/// By the cosine of the codes less their mean.
+struct ByCentredCosine: Comparison, @unchecked Sendable {
+    let nonzero: Norms
+    let mean: MeanCode.Numbers
+    let offsets: PackedCodes.OffsetPointers
+    /// The norms of the queries less the mean.
+    let norms: UnsafePointer<Double>
+
+    func facts(of rows: Range<Int>, into facts: UnsafeMutablePointer<Double>) {
+        nonzero.count(rows, into: facts)
+        let offsets = offsets.base + rows.lowerBound
+        for i in 0..<rows.count { facts[i] = mean.norm(offsets[i], nonzero: facts[i]) }
+    }
+
+    func scores(
+        query: Int, _ rows: Range<Int>, _ facts: UnsafePointer<Double>, _ both: UnsafePointer<Int32>,
+        _ opposite: UnsafePointer<Int32>, into scores: UnsafeMutablePointer<Double>
+    ) {
+        let (norm, offset, offsets) = (norms[query], offsets.queries[query], offsets.base + rows.lowerBound)
+        for i in 0..<rows.count {
+            let product = norm * facts[i]
+            let dot = mean.dot(dotProduct(both[i], opposite[i]), offset, offsets[i])
+            scores[i] = product == 0 ? 0 : dot / product
+        }
+    }
+}
