@@ -10,24 +10,19 @@ struct Penultimate {
 
     init(_ graph: GraphDefinition, _ topology: GraphTopology, _ analysis: LayerAnalysis) {
         let search = Search(graph, topology, analysis)
-        var layers = Set<Int>()
-        var others: [TensorName] = []
+        var (pending, others): ([Int], [TensorName]) = ([], [])
+        var named = Set<TensorName>()
         for layer in analysis.layers where layer.isClassifier {
-            guard let input = search.input(of: layer.operation) else { continue }
-            switch search.found(at: input) {
-            case .layers(let numbers): layers.formUnion(numbers)
-            case .tensor(let name): if !others.contains(name) { others.append(name) }
+            guard let tensor = search.tensor(readBy: layer.operation) else { continue }
+            if let number = search.number(ofLayers: tensor) {
+                pending.append(number)
+            } else if named.insert(TensorName(tensor)).inserted {
+                others.append(TensorName(tensor))
             }
         }
+        let layers = search.layers(in: pending)
         let outputs = topology.order.filter(layers.contains)
         tensors = outputs.map { TensorName(node: graph.nodes[$0].name, output: 0) } + others
-    }
-
-    /// What a classifier reads.
-    private enum Found {
-        /// The outputs of default layers, by their nodes.
-        case layers(Set<Int>)
-        case tensor(TensorName)
     }
 
     private struct Search {
@@ -35,38 +30,41 @@ struct Penultimate {
         private let topology: GraphTopology
         /// The nodes whose first outputs are default layers.
         private let defaults: Set<Int>
+        /// The concatenations of nothing but default layers and such concatenations, with the nodes that they read.
+        /// They are found once, in the order of the graph. There can be more ways through them than can be followed.
+        private var joined: [Int: [Int]] = [:]
 
         init(_ graph: GraphDefinition, _ topology: GraphTopology, _ analysis: LayerAnalysis) {
             (self.graph, self.topology) = (graph, topology)
             defaults = Set(analysis.layers.filter { !$0.isClassifier }.map(\.output))
+            for number in topology.order {
+                guard let branches = branches(of: number) else { continue }
+                let parts = branches.compactMap { self.number(ofLayers: origin(of: $0)) }
+                if parts.count == branches.count { joined[number] = parts }
+            }
         }
 
-        /// The input of a layer's operation that is no constant. The weights are one.
-        func input(of operation: Int) -> GraphDefinition.Input? {
+        /// The tensor that a layer's operation reads beside its weights, before changes of its shape and averages.
+        func tensor(readBy operation: Int) -> GraphDefinition.Input? {
             graph.nodes[operation].dataInputs.first { input in
                 graph.index[input.name].map { !topology.isConstant[$0] } ?? false
-            }
+            }.map(origin)
         }
 
-        /// What a tensor is made of. Each concatenation is looked at once, however many read it.
-        func found(at start: GraphDefinition.Input) -> Found {
-            let top = origin(of: start)
-            var numbers = Set<Int>()
-            var seen = Set<Int>()
-            var pending = [top]
-            while let input = pending.popLast() {
-                let tensor = origin(of: input)
-                guard let number = graph.index[tensor.name], tensor.output == 0 else {
-                    return .tensor(TensorName(top))
-                }
-                if defaults.contains(number) {
-                    numbers.insert(number)
-                } else if seen.insert(number).inserted {
-                    guard let branches = branches(of: number) else { return .tensor(TensorName(top)) }
-                    pending += branches
-                }
+        /// The node of a tensor that is a default layer or that joins some; nil for any other tensor.
+        func number(ofLayers tensor: GraphDefinition.Input) -> Int? {
+            guard tensor.output == 0, let number = graph.index[tensor.name] else { return nil }
+            return defaults.contains(number) || joined[number] != nil ? number : nil
+        }
+
+        /// The default layers among some nodes and in what they join.
+        func layers(in nodes: [Int]) -> Set<Int> {
+            var (pending, seen) = (nodes, Set<Int>())
+            while let number = pending.popLast() {
+                guard seen.insert(number).inserted, !defaults.contains(number) else { continue }
+                pending += joined[number] ?? []
             }
-            return .layers(numbers)
+            return seen.intersection(defaults)
         }
 
         /// The most nodes that are gone back over.
