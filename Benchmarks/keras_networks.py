@@ -45,8 +45,7 @@ def names() -> list[str]:
 
 
 def pictures(count: int, size: int, seed: int) -> Any:
-    """Pictures of soft shapes, which differ as photographs do. Noise alone would not do: all its pictures have nearly
-    the same values in the last maps, and a normalization by their small deviation would enlarge rounding errors."""
+    """Pictures of soft shapes, which differ as photographs do."""
     random = np.random.default_rng(seed)
     found = random.uniform(40, 215, (count, 1, 1, 3))
     for side in (2, 5, 14, 40, size):
@@ -56,14 +55,21 @@ def pictures(count: int, size: int, seed: int) -> Any:
 
 
 def build(name: str) -> Any:
-    """A network with random weights, and with the statistics of some pictures in its normalizations. With those of a
-    new network, the values of some would grow until their gates are shut."""
+    """A network with random weights and random statistics in its normalizations.
+
+    With these, the values of a network with gates would grow until its gates are shut. It has the statistics of some
+    pictures. Others do not, because a random network makes nearly the same of all pictures in its last maps, and a
+    division by their small deviation enlarges rounding errors.
+    """
     keras.utils.set_random_seed(7)
     model = new(name)
+    random = np.random.default_rng(7)
     normalizations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     for layer in normalizations:
         layer.momentum = 0.0
-    if normalizations:
+        layer.moving_mean.assign(random.normal(0, 0.2, layer.moving_mean.shape))
+        layer.moving_variance.assign(random.uniform(0.5, 2, layer.moving_variance.shape))
+    if normalizations and any(isinstance(layer, keras.layers.Multiply) for layer in model.layers):
         size = side(model)
         # The outputs of all layers of a large network take gigabytes per image.
         model(pictures(6 if size < 300 else 2, size, 7).astype(np.float32), training=True)
