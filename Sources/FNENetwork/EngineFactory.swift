@@ -77,8 +77,11 @@ package enum EngineFactory {
             model, input: input, taps: selected.map(\.name), size: [height, width, channels])
         try checks.run()
         let shapes = try checks.checkShapes()
+        let needed = model.topology.needed(for: selected.map(\.name), input: input.name)
+        let guards = RankGuards.needed(in: model, needed: needed, shapes)
+        let rewritten = try RankGuards.apply(guards, to: DepthwiseRewrite.apply(to: model, shapes))
         var network = try TensorFlowEngine.open(
-            DepthwiseRewrite.apply(to: model, shapes), input: input, layers: selected, height: height, width: width,
+            rewritten, input: input, layers: selected, height: height, width: width,
             channels: channels, options)
         if network.batchSize > 1 { network.batchStatistics = try checks.batchStatistics() }
         return network
