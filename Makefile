@@ -31,7 +31,7 @@ LIBRARY_FLAGS := \
 	--disable-local-rpath
 
 .PHONY: all build help venv extras demo packages format lint test test-swift test-python ranges aarch64 fuzz-corpus \
-	fuzz fuzz-coverage fuzz-planted faults decode-costs sanitize sanitize-address sanitize-thread sanitize-valgrind \
+	fuzz fuzz-coverage fuzz-planted sweep faults decode-costs sanitize sanitize-address sanitize-thread sanitize-valgrind \
 	bench bench-peers reproduce install uninstall deb wheel sdist docs api site abi clean
 
 all: build
@@ -119,6 +119,7 @@ aarch64: packages ## kernels and codecs for aarch64, run under qemu and compared
 # ---- test with hostile input
 
 SECONDS ?= 60
+SEED ?= 1
 FUZZ := .build/fuzz
 CORPUS := $(CURDIR)/$(FUZZ)/corpus
 
@@ -139,6 +140,9 @@ fuzz-coverage: fuzz-corpus ## which lines of codecs and parsers the fuzzers reac
 
 fuzz-planted: fuzz-corpus ## whether the fuzzers find bugs planted in a copy of the sources
 	SWIFT="$(SWIFT)" Tests/fuzz/planted $(CURDIR)/$(FUZZ)/planted $(CORPUS)
+
+sweep: venv ## runs each operation of TensorFlow with odd inputs for SECONDS=60; SEED=1
+	$(VENV_PYTHON) Tests/python/operation_sweep.py --seconds $(SECONDS) --seed $(SEED)
 
 faults: venv ## lets system calls fail, kills jobs and damages their files for SECONDS=60; FAULTS=options
 	$(VENV_PYTHON) Tests/faults/faults.py $(SECONDS) $(FAULTS)

@@ -79,9 +79,12 @@ package enum EngineFactory {
             model, input: input, taps: selected.map(\.name), size: [height, width, channels])
         try checks.run()
         let outputs = try checks.checkShapes()
+        let needed = model.topology.needed(for: selected.map(\.name), input: input.name)
+        let guards = RankGuards.needed(in: model, needed: needed, outputs)
+        let rewritten = try RankGuards.apply(guards, to: DepthwiseRewrite.apply(to: model, outputs))
         var network = try TensorFlowEngine.open(
-            DepthwiseRewrite.apply(to: model, outputs), input: input, layers: selected,
-            shapes: checks.layerShapes(outputs), height: height, width: width, channels: channels, options)
+            rewritten, input: input, layers: selected, shapes: checks.layerShapes(outputs), height: height,
+            width: width, channels: channels, options)
         if network.batchSize > 1 { network.batchStatistics = try checks.batchStatistics() }
         return network
     }

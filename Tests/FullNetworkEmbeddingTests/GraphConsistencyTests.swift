@@ -182,6 +182,39 @@ final class GraphConsistencyTests: XCTestCase {
         }
     }
 
+    func testTypesOfConditionsAndSizes() throws {
+        for (number, isTruth) in [(1, true), (10, true), (19, false), (14, false)] {
+            func condition() throws {
+                try check { $0.node("bad", "StatelessIf", "x", attributes: ["Tcond": Wire.number(6, number)]) }
+            }
+            if isTruth {
+                XCTAssertNoThrow(try condition())
+            } else {
+                assertFails(.invalidGraph, saying: "'bad'", "makes no truth value") { try condition() }
+            }
+        }
+        XCTAssertNoThrow(
+            try check { $0.node("good", "SplitV", "x", "x", "x", attributes: ["Tlen": Wire.number(6, 9)]) })
+        assertFails(.invalidGraph, saying: "'bad'", "must be int32 or int64") {
+            try check { $0.node("bad", "SplitV", "x", "x", "x", attributes: ["Tlen": Wire.number(6, 6)]) }
+        }
+    }
+
+    func testRoundsOfLoops() throws {
+        assertFails(.invalidGraph, saying: "'bad' (Relu) reads 'next' (NextIteration)", "A Merge alone may") {
+            try check {
+                $0.node("next", "NextIteration", "x")
+                $0.node("bad", "Relu", "next")
+            }
+        }
+        XCTAssertNoThrow(
+            try check {
+                $0.node("next", "NextIteration", "x")
+                $0.node("good", "Merge", "x", "next", attributes: ["N": Attribute.integer(2)])
+                $0.node("waits", "Relu", "x", "^next")
+            })
+    }
+
     func testBatchDimensions() throws {
         func gather(_ dimensions: Int, of shape: [Int]) throws {
             try check {

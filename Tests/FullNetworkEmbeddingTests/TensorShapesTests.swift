@@ -33,6 +33,47 @@ final class TensorShapesTests: XCTestCase {
         }
     }
 
+    // MARK: What TensorFlow takes for granted
+
+    func testConvolutionsReadMaps() throws {
+        var network = Network()
+        network.integers("sides", [1, 2])
+        network.graph.node("rows", "Mean", "map", "sides")
+        for operation in ["Conv2D", "DepthwiseConv2dNative"] {
+            network.graph.node(
+                operation, operation, "rows", "weights", attributes: ["padding": Attribute.text("SAME")])
+            assertFails(.invalidGraph, saying: "'\(operation)'", "shape [1, 4], which is no map") {
+                try network.check(operation)
+            }
+        }
+    }
+
+    func testIndicesHaveTheirBatchDimensions() throws {
+        var network = Network()
+        network.integers("axis", [3], scalar: true)
+        for (source, dimensions, fits) in [
+            ("map", 4, true), ("map", 5, false), ("unknown", 1, true), ("unknown", 2, false),
+        ] {
+            let name = "\(source)\(dimensions)"
+            network.graph.node("indices_\(name)", "Cast", source)
+            network.graph.node(
+                name, "GatherV2", "map", "indices_\(name)", "axis",
+                attributes: ["batch_dims": Attribute.integer(dimensions)])
+            if fits {
+                XCTAssertNoThrow(try network.check(name))
+            } else {
+                assertFails(.invalidGraph, saying: "'\(name)'", "batch_dims \(dimensions)") { try network.check(name) }
+            }
+        }
+    }
+
+    func testMapsHaveNoNegativeSides() throws {
+        var network = Network()
+        network.integers("sizes", [1, 64, -1, 3])
+        network.graph.node("bad", "Conv2DBackpropInput", "sizes", "weights", "map")
+        assertFails(.invalidGraph, saying: "'bad'", "[1, 64, ?, 3]", "negative") { try network.check("bad") }
+    }
+
     // MARK: What doubles
 
     /// Forty nodes that read the one before twice.

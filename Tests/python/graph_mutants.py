@@ -9,8 +9,10 @@ TensorFlow, so that libfne loads the library as it does for a user.
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from random import Random
@@ -215,6 +217,9 @@ INTERNAL = [
     "_kernel",
     "_lower_using_switch_merge",
 ]
+# What libfne does with each operation.
+OPERATIONS = Path(__file__).parents[1] / "operations/tensorflow-2.21.tsv"
+VERDICTS = {line.split("\t")[0]: line.split("\t")[2] for line in OPERATIONS.read_text().splitlines()}
 FLOAT, INT32, INT64 = 1, 3, 9  # numbers of types
 
 
@@ -232,18 +237,9 @@ class Origins:
         ]
         found = {operation: op_def_registry.get(operation) for operation in sorted(vars(tf.raw_ops))}
         self.definitions = {operation: definition for operation, definition in found.items() if definition}
-        self.allowed = [operation for operation in self.definitions if self.is_allowed(operation)]
-
-    def is_allowed(self, operation: str) -> bool:
-        graph = self.tf.compat.v1.GraphDef()
-        graph.node.add(name="x", op=operation)
-        try:
-            fne.Model(graph)
-        except fne.UnsafeGraphError:
-            return False
-        except fne.GraphError:  # allowed, but not alone
-            return True
-        return True
+        self.allowed = [
+            operation for operation in self.definitions if VERDICTS.get(operation) in ("computes", "random")
+        ]
 
     def mutant(self, number: int) -> bytes:
         mutant = Mutant(self, Random(number))
@@ -550,6 +546,32 @@ def outcome(graph: bytes, *, say: bool = False) -> str:
         if say:
             print(f"{type(error).__name__}: {error}")
     return result
+
+
+CHILDREN = 2
+
+
+def outcomes(folder: Path, first: int, stop: int, step: int) -> dict[int, str]:
+    """Runs every step-th graph of a folder from `first` on in a child process; after a graph that ends the process,
+    the next one in a new one. What ends the process is a "death"."""
+    found: dict[int, str] = {}
+    while first < stop:
+        program = [sys.executable, __file__, folder, first, stop, step]
+        with open(folder / f"log-{first}", "w") as log:
+            # The child limits its address space, of which malloc takes much for each of many processors.
+            environment = dict(os.environ, MALLOC_ARENA_MAX="2")
+            command = [str(part) for part in program]
+            result = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+        lines = [line.split() for line in result.stdout.splitlines()]
+        found.update({int(number): outcome for number, outcome in (line for line in lines if len(line) == 2)})
+        if result.returncode == 0:
+            break
+        last = int(lines[-1][0]) if lines else first
+        said = (folder / f"log-{first}").read_text(errors="replace").strip().splitlines()
+        reason = [text for text in said if "Check failed" in text] or said
+        found[last] = f"death {result.returncode}: {reason[-1] if reason else ''}"
+        first = last + step
+    return found
 
 
 def run(folder: Path, numbers: range) -> None:

@@ -27,3 +27,23 @@ def test_layers_and_values(benchmark, name, layers):
     assert result["found"] == result["there"] == layers
     assert result["notes"] == []
     assert result["differences"] and {layer: value for layer, value in result["differences"] if not value <= 1e-4} == {}
+
+
+def test_layers_are_matched_by_name(benchmark):
+    """The graph's order is not Keras', and TensorFlow adds numbers to names."""
+    wanted = [
+        benchmark.Wanted("a", object(), "activation_1_end"),
+        benchmark.Wanted("b (depthwise)"),
+        benchmark.Wanted("b", object(), "activation_end"),
+        benchmark.Wanted("gate", object(), "multiply_end"),
+    ]
+    names = ["net/activation_end_1/Relu", "net/b_end_1/depthwise", "net/activation_1_end_1/Relu", "net/mul_1"]
+    assert benchmark.matched(wanted, names) == [2, 1, 0, 3]
+    assert benchmark.matched(wanted, names[:3]) == [2, 1, 0, None]
+
+
+def test_float64_tells_rounding_from_faults(benchmark):
+    """libfne is as near to Keras in float64 as Keras in float32 is."""
+    result = benchmark.compare("MobileNetV3Small", doubled=True)
+    assert 0 < result["keras_double"] < 1e-5
+    assert 0 < result["double"] < 4 * result["keras_double"]

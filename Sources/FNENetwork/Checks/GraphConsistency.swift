@@ -37,6 +37,9 @@ enum GraphConsistency {
                 throw wrong("declares \(count) outputs; it may have 0 to 65536")
             }
         }
+        if node.operation != "Merge", let loop = node.dataInputs.compactMap(source).first(where: endsRound) {
+            throw wrong("reads '\(loop.name)' (\(loop.operation)), which ends a loop's round. A Merge alone may")
+        }
         switch node.operation {
         case "Exit", "RefExit":
             // TensorFlow expects the Switch of a loop before the loop's end.
@@ -44,10 +47,16 @@ enum GraphConsistency {
         case "Switch", "If", "StatelessIf":
             // TensorFlow's optimizer takes a constant by which a branch is chosen for one number.
             let place = node.operation == "Switch" ? 1 : 0
+            if let type = node.type("Tcond"), !conditions.contains(type) {
+                throw wrong("chooses a branch by a tensor of type \(type), of which TensorFlow makes no truth value")
+            }
             if let shape = input(place)?.constant("value")?.shape, !shape.isEmpty {
                 throw wrong("chooses a branch by a constant of \(shape.count) dimensions; it must have none")
             }
         case "SplitV":
+            if let type = node.type("Tlen"), type != .int32, type != .int64 {
+                throw wrong("takes its sizes from a tensor of type \(type); it must be int32 or int64")
+            }
             if let shape = input(1)?.constant("value")?.shape, shape.count != 1 {
                 throw wrong("takes its sizes from a tensor of \(shape.count) dimensions; it must have 1")
             }
@@ -59,6 +68,13 @@ enum GraphConsistency {
         default: break
         }
     }
+
+    /// The types that TensorFlow makes a truth value of.
+    private static let conditions: Set<DataType> = [
+        .bool, .float32, .float64, .int8, .int16, .int32, .int64, .uint8, .string,
+    ]
+
+    private static func endsRound(_ node: GraphDefinition.Node) -> Bool { node.operation == "NextIteration" }
 
     /// The number, or the nearest one whose absolute value fits an Int.
     private static func clamped(_ number: Int) -> Int { max(number, -Int.max) }

@@ -104,11 +104,35 @@ struct TensorShapes {
             let inputs = node.dataInputs.map { input in
                 number(input).map { outputs[$0][input] } ?? arguments[input.source] ?? .unknown
             }
+            try checkRanks(of: inputs, of: node, in: function)
             let result = try callees(of: node).isEmpty ? ShapeFunctions(node, inputs).outputs : call(node, inputs)
             outputs[place] = result
             for (tensor, copies) in result.known { try count(tensor, copies, of: node, in: function) }
         }
         return outputs
+    }
+
+    /// Checks the ranks that TensorFlow takes for granted. It ends the process where they are wrong.
+    private func checkRanks(of inputs: [Tensor], of node: GraphDefinition.Node, in function: String) throws {
+        guard limit != nil else { return }
+        func wrong(_ what: String) -> FNEError {
+            FNEError(.invalidGraph, "node '\(node.name)' (\(node.operation))\(function) \(what)")
+        }
+        if RankGuards.convolutions.contains(node.operation), let shape = inputs.first?.shape, shape.count != 4 {
+            throw wrong(
+                "reads a tensor of shape \(describe(shape)), which is no map [n, height, width, channels]")
+        }
+        if ["Conv2DBackpropInput", "Conv3DBackpropInputV2"].contains(node.operation), let sizes = inputs.first?.values,
+            sizes.contains(where: { $0 < 0 })
+        {
+            throw wrong("asks for a map of the sizes \(describe(sizes)), which may not be negative")
+        }
+        // TensorFlow subtracts this number from the result's dimensions. One is never too many.
+        if node.operation == "GatherV2", let dimensions = node.integer("batch_dims"), dimensions > 1,
+            dimensions > inputs.dropFirst().first?.shape?.count ?? 1
+        {
+            throw wrong("has the attribute batch_dims \(dimensions), but indices that are not known to have so many")
+        }
     }
 
     private mutating func count(_ tensor: Tensor, _ copies: Int, of node: GraphDefinition.Node, in function: String)
