@@ -113,13 +113,30 @@ final class ONNXRowGraphTests: XCTestCase {
         file.node("d = Mul c small")
         let pooling = ONNXPooling(shape: [1, 256, 8, 8], imageAxis: 0, rows: .one, channelAxes: 1..<2)
         let rows = try self.rows(file, [("d", pooling)])
-        XCTAssertEqual(rows.weights.map(\.name), ["w", "b"])
-        XCTAssertEqual(rows.weights.map(\.dimensions), [[256, 3, 1, 1], [256]])
-        let weight = rows.weights[0]
-        let found = weight.source.withBytes { Array($0[weight.range]) }
+        XCTAssertEqual(rows.weights.map(\.location), ["fne0"])
+        let found = rows.weights[0].content.withBytes { Array($0) }
             .withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
-        XCTAssertEqual(found, values)
+        XCTAssertEqual(Array(found.prefix(768)), values)
+        XCTAssertEqual(Array(found.suffix(256)), Array(repeating: 1, count: 256))
         XCTAssertLessThan(rows.serialized.count, 1_500)
+    }
+
+    func testFilesBesideTheNetworkAreHandedOnWhereTheRuntimeCanReadThem() throws {
+        let source = try Array(repeating: UInt8(7), count: 4_096).withUnsafeBytes { try Bytes(copying: $0) }
+        var weights = ONNXWeights()
+        func place(_ range: Range<Int>) -> String {
+            let (location, offset) = weights.place(range, of: source)
+            return "\(location) \(offset)"
+        }
+        XCTAssertEqual(place(128..<1_200), "fne1 128")
+        XCTAssertEqual(place(1_200..<1_300), "fne0 0")
+        XCTAssertEqual(place(1_300..<1_400), "fne0 128")
+        XCTAssertEqual(place(0..<64), "fne1 0")
+        let files = try weights.made()
+        XCTAssertEqual(files.map(\.location), ["fne1", "fne0"])
+        XCTAssertTrue(files[0].content === source)
+        XCTAssertEqual(files[1].content.count, 228)
+        XCTAssertEqual(files[1].content.withBytes { $0[200] }, 7)
     }
 
     // MARK: Pooling
@@ -223,10 +240,18 @@ final class ONNXRowGraphTests: XCTestCase {
         func node(_ output: String) throws -> ONNXDefinition.Node {
             try XCTUnwrap(model.graph.nodes.first { $0.outputs == [output] }, output)
         }
-        XCTAssertEqual(try node(node("t").inputs[1]).operation, "Concat")
+        /// What begins the shape of a Reshape, and what its other sizes are taken from.
+        func parts(_ output: String) throws -> (first: String, rest: String) {
+            let shape = try node(node(output).inputs[1])
+            XCTAssertEqual(shape.operation, "Concat")
+            return (shape.inputs[0], try node(shape.inputs[1]).inputs[0])
+        }
+        XCTAssertEqual(try parts("t").first, "fne/images")
+        XCTAssertEqual(try parts("t").rest, "tokens")
         XCTAssertEqual(try node(node("all").inputs[0]).operation, "Expand")
-        let shape = try node("h").inputs[1]
-        XCTAssertEqual(model.graph.constants.first { $0.name == shape }?.integers, [-1, 32, 4])
+        let first = try parts("h").first
+        XCTAssertEqual(model.graph.constants.first { $0.name == first }?.integers, [-1])
+        XCTAssertEqual(try parts("h").rest, "heads")
         XCTAssertEqual(model.graph.inputs.map(\.shape), [[-1, 8, 8, 3]])
     }
 
@@ -235,19 +260,26 @@ final class ONNXRowGraphTests: XCTestCase {
         file.constant("w", [4, 3, 1, 1])
         file.integers("one", [1])
         file.integers("eight", [8])
-        file.integers("places", [0])
+        file.integers("place", [2])
         file.node("c = Conv x w")
         file.node("area = Mul eight eight")
-        file.node("channels = Constant", ["value_ints": .integers([4, 9])])
-        file.node("some = Gather channels places")
-        file.node("shape = Concat one some area", ["axis": .integer(0)])
+        file.node("of = Shape c")
+        file.node("height = Gather of place")
+        file.node("shape = Concat one area eight", ["axis": .integer(0)])
         file.node("t = Reshape c shape")
+        file.node("windows = Concat height area eight", ["axis": .integer(0)])
+        file.node("v = Reshape c windows")
         let tokens = ONNXPooling(shape: [1, 4, 64], imageAxis: 0, rows: .one, channelAxes: 1..<2)
-        let model = try read(rows(file, [("t", tokens)]))
-        let reshape = try XCTUnwrap(model.graph.nodes.first { $0.outputs == ["t"] })
-        let shape = try XCTUnwrap(model.graph.nodes.first { $0.outputs == [reshape.inputs[1]] })
-        XCTAssertEqual(shape.operation, "Concat")
-        XCTAssertEqual(model.graph.constants.first { $0.name == shape.inputs[1] }?.integers, [4, 64])
+        let model = try read(rows(file, [("t", tokens), ("v", tokens)]))
+        func begin(_ output: String) throws -> String {
+            let reshape = try XCTUnwrap(model.graph.nodes.first { $0.outputs == [output] })
+            let shape = try XCTUnwrap(model.graph.nodes.first { $0.outputs == [reshape.inputs[1]] })
+            XCTAssertEqual(shape.operation, "Concat")
+            return shape.inputs[0]
+        }
+        XCTAssertEqual(try begin("t"), "fne/images")
+        let open = try begin("v")
+        XCTAssertEqual(model.graph.constants.first { $0.name == open }?.integers, [-1])
     }
 
     func testWhatCannotBeFreedIsNamed() throws {

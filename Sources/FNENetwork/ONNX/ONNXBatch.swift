@@ -3,8 +3,8 @@ import FNESupport
 /// Frees the batch of a network that was exported for one image. Its shapes hold a 1 where the number of images
 /// belongs.
 ///
-/// A constant shape that begins with 1 gets the number of images in its place. One that leaves nothing open and begins
-/// with another number is of rows that grow with the images. Constants that are put beside the images' values, such as
+/// A shape that begins with 1 gets the number of images in its place. One that leaves nothing open and begins with
+/// another number is of rows that grow with the images. Constants that are put beside the images' values, such as
 /// a class token, are repeated. Whether the result is right, the proof by runs of one and several images shows.
 struct ONNXBatch {
     private let network: ONNXNetwork
@@ -37,18 +37,33 @@ struct ONNXBatch {
         number < topology.inputs[place].count ? topology.inputs[place][number] : nil
     }
 
-    /// The shape that takes the place of a constant one; nil where it can stay.
+    /// The shape that takes the place of another; nil where it can stay.
     private func freed(_ place: Int, _ number: Int, _ writer: inout ONNXWriter) throws -> String? {
-        guard let data = value(place, 0), !topology.isConstant[data],
-            let shape = value(place, number).flatMap(network.shapes.integers), let first = shape.first
+        guard let data = value(place, 0), !topology.isSize[data], let shape = value(place, number),
+            topology.isSize[shape]
         else { return nil }
-        if first == 1 {
-            return writer.node("Concat", [images, writer.integers(Array(shape.dropFirst()))], Self.onFirst)
-        }
         let node = network.graph.nodes[place]
-        guard node.operation == "Reshape", first > 1 else { return nil }
-        guard !shape.contains(-1) else { throw Self.fixed(node) }
-        return writer.integers([-1] + shape.dropFirst())
+        let sizes = sizes(shape)
+        guard let first = sizes?.first else { return nil }
+        let name = topology.names[shape]
+        if first == 1 {
+            return writer.node("Concat", [images, writer.tail(name, axis: 0, from: 1)], Self.onFirst)
+        }
+        guard node.operation == "Reshape", first.map({ $0 > 1 }) ?? true else { return nil }
+        guard sizes?.contains(-1) == false else { throw Self.fixed(node) }
+        return writer.node("Concat", [writer.integers([-1]), writer.tail(name, axis: 0, from: 1)], Self.onFirst)
+    }
+
+    /// The numbers of a shape; nil in place of those that are computed from the sizes of other values. Nil where the
+    /// shape is not put together of numbers.
+    private func sizes(_ shape: Int) -> [Int?]? {
+        if let known = network.shapes.integers(shape) { return known }
+        guard let producer = topology.producers[shape], network.graph.nodes[producer].operation == "Concat" else {
+            return nil
+        }
+        return topology.inputs[producer].flatMap { part in
+            part.flatMap(network.shapes.integers).map { $0.map(Optional.some) } ?? [nil]
+        }
     }
 
     /// The constants among the inputs of a Concat, repeated for each image.

@@ -10,19 +10,10 @@ struct ONNXRowGraph {
         let pooling: ONNXPooling
     }
 
-    /// A constant that the model names, but does not hold. The runtime gets it in memory, as C API
-    /// `AddExternalInitializers` takes it, for which `source` must live as long as the session.
-    struct Weight: Sendable {
-        let name: String
-        let type: ONNXType
-        let dimensions: [Int]
-        let source: Bytes
-        let range: Range<Int>
-    }
-
     /// The serialized ModelProto.
     let serialized: Bytes
-    let weights: [Weight]
+    /// The files in memory that hold the large constants.
+    let weights: [ONNXWeights.File]
     /// The names of the input and the output.
     let input: String
     let output: String
@@ -48,7 +39,7 @@ struct ONNXRowGraph {
         builder.writeInput()
         try builder.writeNetwork(taps.map(\.value))
         let rows = builder.writeRows(taps)
-        weights = builder.weights
+        weights = try builder.weights.made()
         self.input = builder.input
         output = rows
         var count = 0
@@ -70,7 +61,7 @@ struct ONNXRowGraph {
         let network: ONNXNetwork
         let image: ONNXInput
         var writer: ONNXWriter
-        var weights: [Weight] = []
+        var weights = ONNXWeights()
         /// Whether values may be of types of real numbers other than float32.
         let casts: Bool
 
@@ -176,13 +167,12 @@ struct ONNXRowGraph {
         }
 
         private mutating func refer(to tensor: ONNXTensor, _ name: String, _ source: Bytes, _ range: Range<Int>) {
-            weights.append(
-                Weight(name: name, type: tensor.type, dimensions: tensor.dimensions, source: source, range: range))
+            let (location, offset) = weights.place(range, of: source)
             var message = ProtobufWriter()
             for dimension in tensor.dimensions { message.number(1, dimension) }
             message.number(2, tensor.type.rawValue)
             message.text(8, name)
-            for (key, value) in [("location", "fne"), ("offset", "0"), ("length", String(range.count))] {
+            for (key, value) in [("location", location), ("offset", String(offset)), ("length", String(range.count))] {
                 message.message(13) {
                     $0.text(1, key)
                     $0.text(2, value)
