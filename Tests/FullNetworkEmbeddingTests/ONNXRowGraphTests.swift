@@ -269,8 +269,12 @@ final class ONNXRowGraphTests: XCTestCase {
         file.node("t = Reshape c shape")
         file.node("windows = Concat height area eight", ["axis": .integer(0)])
         file.node("v = Reshape c windows")
+        file.integers("open", [-1])
+        file.node("flat = Concat height open", ["axis": .integer(0)])
+        file.node("f = Reshape c flat")
         let tokens = ONNXPooling(shape: [1, 4, 64], imageAxis: 0, rows: .one, channelAxes: 1..<2)
-        let model = try read(rows(file, [("t", tokens), ("v", tokens)]))
+        let model = try read(rows(file, [("t", tokens), ("v", tokens), ("f", tokens)]))
+        XCTAssertEqual(model.graph.nodes.first { $0.outputs == ["f"] }?.inputs, ["c", "flat"])
         func begin(_ output: String) throws -> String {
             let reshape = try XCTUnwrap(model.graph.nodes.first { $0.outputs == [output] })
             let shape = try XCTUnwrap(model.graph.nodes.first { $0.outputs == [reshape.inputs[1]] })

@@ -50,7 +50,11 @@ struct ONNXBatch {
             return writer.node("Concat", [images, writer.tail(name, axis: 0, from: 1)], Self.onFirst)
         }
         guard node.operation == "Reshape", first.map({ $0 > 1 }) ?? true else { return nil }
-        guard sizes?.contains(-1) == false else { throw Self.fixed(node) }
+        guard sizes?.contains(-1) == false else {
+            // A size that is computed with one that is left open follows the images by itself, as in a flatten.
+            guard first == nil else { throw Self.fixed(node) }
+            return nil
+        }
         return writer.node("Concat", [writer.integers([-1]), writer.tail(name, axis: 0, from: 1)], Self.onFirst)
     }
 
