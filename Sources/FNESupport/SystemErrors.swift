@@ -2,7 +2,7 @@ import Glibc
 
 /// The error of a system call on a file that has just failed, with the reason that errno gives, such as "No such file
 /// or directory".
-func lastSystemError() -> FNEError {
+package func lastSystemError() -> FNEError {
     let number = errno
     return FNEError(speaksOfTheFile(number) ? .fileError : .ioError, String(cString: strerror(number)))
 }

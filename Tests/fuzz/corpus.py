@@ -83,7 +83,24 @@ def graphs() -> list[bytes]:
         if node.op == "Const":
             node.attr["value"].tensor.tensor_content = b""
     files.append(graph.SerializeToString())
-    return files
+    return [*files, onnx_network()]
+
+
+def onnx_network() -> bytes:
+    """A convolution with an activation, as an ONNX file."""
+    from test_wrong_files import message
+
+    def value(name: bytes, *sizes: int) -> bytes:
+        shape = message(*((1, message((1, size))) for size in sizes))
+        return message((1, name), (2, message((1, message((1, 1), (2, shape))))))
+
+    weights = message(*((1, size) for size in (4, 3, 1, 1)), (2, 1), (8, b"w"), (9, bytes(48)))
+    stride = message((1, b"strides"), (8, 2), (8, 2), (20, 7))
+    conv = message((1, b"x"), (1, b"w"), (2, b"c"), (3, b"/conv/Conv"), (4, b"Conv"), (5, stride))
+    relu = message((1, b"c"), (2, b"r"), (3, b"/relu/Relu"), (4, b"Relu"))
+    ends = ((11, value(b"x", 1, 3, 8, 8)), (12, value(b"r", 1, 4, 4, 4)))
+    graph = message((1, conv), (1, relu), (2, b"g"), (5, weights), *ends)
+    return message((1, 8), (8, message((1, b""), (2, 17))), (7, graph))
 
 
 def options() -> list[bytes]:

@@ -5,8 +5,13 @@ import FNESupport
 struct ProtobufReader {
     private let bytes: UnsafeRawBufferPointer
     private var position = 0
+    /// What the bytes should be, in words, for messages.
+    private let format: String
 
-    init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+    init(_ bytes: UnsafeRawBufferPointer, of format: String = "GraphDef") {
+        self.bytes = bytes
+        self.format = format
+    }
 
     /// A field's value, by its wire type. A varint is an integer of 1 to 10 bytes.
     enum Value {
@@ -59,7 +64,7 @@ struct ProtobufReader {
     }
 
     private func damaged(_ what: String) -> FNEError {
-        FNEError(.invalidGraph, "this is no GraphDef, or a damaged one. At byte \(position), \(what)")
+        FNEError(.invalidGraph, "this is no \(format), or a damaged one. At byte \(position), \(what)")
     }
 }
 
