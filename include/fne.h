@@ -325,8 +325,12 @@ FNE_API fne_status fne_backend_info(const char **version, const char **path);
 
 /** Loads the library of an engine, once for the process. Further calls with the same copy do nothing.
  *
- * ONNX Runtime's log goes to the function of fne_set_log_callback(), from warnings on. libfne switches its telemetry
- * off. Other copies of ONNX Runtime may be in the process, such as Python's onnxruntime. They do not meet.
+ * ONNX Runtime's log goes to the function of fne_set_log_callback(), from warnings on. Other copies of ONNX Runtime may
+ * be in the process, such as Python's onnxruntime. They do not meet.
+ *
+ * \note ONNX Runtime sends telemetry since release 1.29. So loading it sets the environment variable
+ * ORT_DISABLE_TELEMETRY=1, unless it has a value. setenv is not safe while other threads read the environment, so load
+ * early. For TensorFlow's variables see fne_backend_load().
  *
  * \param[in] engine  "tensorflow", as fne_backend_load(), or "onnxruntime"
  * \param[in] path    A library file, or a folder that holds one, in UTF-8. For ONNX Runtime that is

@@ -3,9 +3,13 @@
 
 #include <dirent.h>
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <link.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 // What OrtGetApiBase returns.
 struct api_base {
@@ -60,6 +64,25 @@ int cort_bind(void *library, cort_api *api, const char **version) {
     BIND(279, AddExternalInitializersFromFilesInMemory);
 #undef BIND
     return CORT_BOUND;
+}
+
+int cort_is_cut(const char *path) {
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0) return 0;
+    struct stat facts;
+    ElfW(Ehdr) header;
+    int cut = 0;
+    if (fstat(file, &facts) == 0 && pread(file, &header, sizeof header, 0) == sizeof header &&
+        memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 && header.e_phentsize == sizeof(ElfW(Phdr))) {
+        for (int i = 0; i < header.e_phnum && !cut; ++i) {
+            ElfW(Phdr) part;
+            off_t place = (off_t)(header.e_phoff + i * sizeof part);
+            cut = pread(file, &part, sizeof part, place) != sizeof part ||
+                  (part.p_type == PT_LOAD && part.p_offset + part.p_filesz > (uint64_t)facts.st_size);
+        }
+    }
+    close(file);
+    return cut;
 }
 
 const char *cort_library_path(void *library) {

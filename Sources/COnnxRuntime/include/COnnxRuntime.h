@@ -87,6 +87,9 @@ enum { CORT_BOUND = 0, CORT_NO_ENTRY = 1, CORT_TOO_OLD = 2 };
 // only *version is filled.
 int cort_bind(void *library, cort_api *api, const char **version);
 
+// Whether a file is a library whose end is missing. To load it would end the process with a bus error.
+int cort_is_cut(const char *path);
+
 // The path of the file that holds a library's OrtGetApiBase, or NULL. The string lives as long as the library is loaded.
 const char *cort_library_path(void *library);
 

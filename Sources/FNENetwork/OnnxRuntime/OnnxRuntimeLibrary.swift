@@ -53,6 +53,9 @@ final class OnnxRuntimeLibrary: @unchecked Sendable {
                 return (loaded, false)
             }
             let named = path ?? getenv("FNE_ONNXRUNTIME").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+            // ONNX Runtime reads it when an environment is made. Without it, releases since 1.29 write a database below
+            // ~/.cache and start a thread that sends what they collect, before telemetry can be switched off.
+            setenv("ORT_DISABLE_TELEMETRY", "1", 0)
             let library = try named.map(open(named:)) ?? openFound()
             loaded = library
             return (library, true)
@@ -84,6 +87,10 @@ final class OnnxRuntimeLibrary: @unchecked Sendable {
     private static func open(_ files: [String], places: [String]) throws -> OnnxRuntimeLibrary {
         var tried = places
         for file in files {
+            guard cort_is_cut(file) == 0 else {
+                tried.append("'\(file)' is incomplete")
+                continue
+            }
             if let handle = dlopen(file, RTLD_NOW | RTLD_LOCAL) { return try OnnxRuntimeLibrary(handle: handle, of: file) }
             tried.append(dlerror().map { String(cString: $0) } ?? file)
         }
