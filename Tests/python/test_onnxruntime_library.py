@@ -156,15 +156,15 @@ def test_another_copy_is_a_conflict_once_one_is_loaded(tmp_path):
     out = printed(program, other)
     assert out == ["BackendConflictError", "True"] * 2 + ["BackendUnavailableError", "False"]
     # A copy of others is no conflict: the named one is loaded beside it.
-    _, path = printed("    import ctypes; ctypes.CDLL(sys.argv[2]); print(*load(sys.argv[1]))", other,
-                      onnxruntime_library())
+    _, path = printed(
+        "    import ctypes; ctypes.CDLL(sys.argv[2]); print(*load(sys.argv[1]))", other, onnxruntime_library()
+    )
     assert path == str(other)
 
 
-
-
-@pytest.mark.parametrize("order", ["fne onnxruntime tensorflow", "onnxruntime tensorflow fne",
-                                   "tensorflow fne onnxruntime"])
+@pytest.mark.parametrize(
+    "order", ["fne onnxruntime tensorflow", "onnxruntime tensorflow fne", "tensorflow fne onnxruntime"]
+)
 def test_shares_a_process(order):
     """With Python's onnxruntime, which has a copy of its own, and with TensorFlow, in any order."""
     out = run(

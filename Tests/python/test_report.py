@@ -209,7 +209,9 @@ def test_doctor(tmp_path):
     ill = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert ill.returncode == 1 and "Traceback" not in ill.stderr
     assert re.search(r"^! TensorFlow +cannot be loaded.*\n +-> pip install", ill.stdout, re.MULTILINE), ill.stdout
-    assert re.search(r"^! ONNX Runtime cannot be .*\n +-> pip install fne\[onnx\]", ill.stdout, re.MULTILINE), ill.stdout
+    assert re.search(r"^! ONNX Runtime cannot be .*\n +-> pip install fne\[onnx\]", ill.stdout, re.MULTILINE), (
+        ill.stdout
+    )
     assert re.search(r"^! cache +/etc/hostname/fne cannot be written to\n +-> set FNE_CACHE", ill.stdout, re.MULTILINE)
 
 

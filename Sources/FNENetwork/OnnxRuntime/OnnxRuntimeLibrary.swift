@@ -91,7 +91,9 @@ final class OnnxRuntimeLibrary: @unchecked Sendable {
                 tried.append("'\(file)' is incomplete")
                 continue
             }
-            if let handle = dlopen(file, RTLD_NOW | RTLD_LOCAL) { return try OnnxRuntimeLibrary(handle: handle, of: file) }
+            if let handle = dlopen(file, RTLD_NOW | RTLD_LOCAL) {
+                return try OnnxRuntimeLibrary(handle: handle, of: file)
+            }
             tried.append(dlerror().map { String(cString: $0) } ?? file)
         }
         throw FNEError(
@@ -187,7 +189,8 @@ extension cort_api {
         let message = GetErrorMessage(status)
         let words = message.map { String(cString: $0) } ?? ""
         let isOfMemory =
-            message.map { strstr($0, "std::bad_alloc") != nil || strstr($0, "Failed to allocate memory") != nil } ?? false
+            message.map { strstr($0, "std::bad_alloc") != nil || strstr($0, "Failed to allocate memory") != nil }
+            ?? false
         throw FNEError(
             isOfMemory ? .outOfMemory : .backendError, "ONNX Runtime failed while it was \(doing): \(words)")
     }

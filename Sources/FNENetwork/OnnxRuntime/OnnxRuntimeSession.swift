@@ -92,9 +92,10 @@ final class OnnxRuntimeSession: @unchecked Sendable {
     }
 
     private typealias CountFunction = @convention(c) (OpaquePointer?, UnsafeMutablePointer<Int>?) -> OpaquePointer?
-    private typealias NameFunction = @convention(c) (
-        OpaquePointer?, Int, OpaquePointer?, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
-    ) -> OpaquePointer?
+    private typealias NameFunction =
+        @convention(c) (
+            OpaquePointer?, Int, OpaquePointer?, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
+        ) -> OpaquePointer?
 
     /// The name of the only input or output.
     private static func onlyName(
