@@ -1,5 +1,5 @@
-// The part of ONNX Runtime's C API that libfne calls. It is a table of function pointers, which is filled from a library
-// that is opened at run time. libfne is never linked with ONNX Runtime.
+// The part of ONNX Runtime's C API that libfne calls. It is a table of function pointers, which is filled from a
+// library that is opened at run time. libfne is never linked with ONNX Runtime.
 //
 // ONNX Runtime hands out one long table of functions for a version of its API. Later versions only append to it. So a
 // function has the same place in every release, and COnnxRuntime.c names the places. `scripts/onnxruntime-api` compares
@@ -90,7 +90,7 @@ int cort_bind(void *library, cort_api *api, const char **version);
 // Whether a file is a library whose end is missing. To load it would end the process with a bus error.
 int cort_is_cut(const char *path);
 
-// The path of the file that holds a library's OrtGetApiBase, or NULL. The string lives as long as the library is loaded.
+// The path of the file that holds a library's OrtGetApiBase, or NULL. The string lives while the library is loaded.
 const char *cort_library_path(void *library);
 
 // The entries of a folder whose names begin with "libonnxruntime.so.", such as libonnxruntime.so.1.32.0 of the Python

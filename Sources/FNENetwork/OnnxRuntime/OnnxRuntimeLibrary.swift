@@ -182,7 +182,7 @@ extension cort_api {
     /// Calls a function of ONNX Runtime that reports errors in a status.
     ///
     /// - Parameter doing: what the call does, for the message
-    /// - Throws: `.backendError`, with ONNX Runtime's own words; `.outOfMemory` where these say that memory was missing.
+    /// - Throws: `.backendError`, with ONNX Runtime's own words; `.outOfMemory` where these speak of memory.
     func checked(_ doing: String, _ body: () -> OpaquePointer?) throws {
         guard let status = body() else { return }
         defer { ReleaseStatus(status) }
