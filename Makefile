@@ -98,7 +98,7 @@ lint: $(LINT)/installed ## says what is not formatted, and what the linters find
 
 test: test-swift test-python ## every test; names the optional parts that are not installed
 
-test-swift: packages ## the Swift tests
+test-swift: venv ## the Swift tests; those of ONNX Runtime use the library in .venv
 	$(SWIFT) test --scratch-path .build/tests
 
 # PyTorch and TensorFlow in one process abort unless PyTorch comes first, as both carry LLVM. So PyTorch's tests are a
@@ -108,8 +108,9 @@ test-python: venv ## the Python tests; they run the C, C++ and other programs to
 	$(VENV_PYTHON) -m pytest Tests/python --ignore=Tests/python/test_fne_torch.py
 	$(VENV_PYTHON) -m pytest Tests/python/test_fne_torch.py || test $$? = 5
 
-# The main job with the oldest supported NumPy and TensorFlow and with the newest, on each Python of PYTHONS.
-ranges: venv ## the main job on the oldest and newest NumPy and TensorFlow; PYTHONS="python3.10 python3.13"
+# The main job with the oldest supported NumPy, TensorFlow and ONNX Runtime and with the newest, on each Python of
+# PYTHONS.
+ranges: venv ## the main job on the oldest and newest libraries; PYTHONS="python3.10 python3.13"
 	PYTHONS="$(PYTHONS)" Tests/ranges/run
 
 # Installs a cross compiler and qemu; libjpeg and libpng for arm64 are unpacked into .build/aarch64.

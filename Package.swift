@@ -31,11 +31,14 @@ let package = Package(
             dependencies: ["FNECodes", "FNEEmbedding", "FNENetwork", "FNEImage", "FNESupport", "CKernels"]),
         .target(name: "FNECodes", dependencies: ["FNESupport", "CKernels"]),
         .target(name: "FNEEmbedding", dependencies: ["FNESupport", "CKernels"]),
-        .target(name: "FNENetwork", dependencies: ["FNESupport", "CKernels", "CTensorFlow", "CTensorFlowOperations"]),
+        .target(
+            name: "FNENetwork",
+            dependencies: ["FNESupport", "CKernels", "CTensorFlow", "CTensorFlowOperations", "COnnxRuntime"]),
         .target(name: "FNEImage", dependencies: ["FNESupport", "CKernels", "CImageCodecs"]),
         .target(name: "FNESupport", dependencies: ["CMemory", "CKernels"]),
 
         .target(name: "CTensorFlow", linkerSettings: [.linkedLibrary("dl")]),
+        .target(name: "COnnxRuntime", linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "CTensorFlowOperations", dependencies: ["CKernels"], linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png16")]),
         .target(name: "CMemory"),

@@ -75,6 +75,10 @@ FNE_API fne_status fne_backend_load(const char *path);
 
 FNE_API fne_status fne_backend_info(const char **version, const char **path);
 
+FNE_API fne_status fne_engine_load(const char *engine, const char *path);
+
+FNE_API fne_status fne_engine_info(const char *engine, const char **version, const char **path);
+
 #define FNE_FORMAT_JPEG 1
 #define FNE_FORMAT_PNG 2
 

@@ -150,10 +150,10 @@
  * environment, and what it changes there stays. docs/numerics.md tells of TensorFlow's own threads.
  *
  * \par Fork
- * TensorFlow cannot be used in a child that was forked after TensorFlow was loaded. There everything that needs it
- * returns FNE_FORKED: fne_backend_load(), fne_extractor_open(), fne_job_open() with a model, and all functions that
- * embed. Images, models, statistics and codes work in the child. TensorFlow works too, if the child is the first to
- * load it.
+ * An engine, TensorFlow or ONNX Runtime, cannot be used in a child that was forked after its library was loaded. There
+ * everything that needs it returns FNE_FORKED: fne_backend_load(), fne_engine_load(), fne_extractor_open(),
+ * fne_job_open() with a model, and all functions that embed. Images, models, statistics and codes work in the child. An
+ * engine works too, if the child is the first to load it.
  *
  * \par Since
  * Everything exists since 2.0, unless its comment says otherwise.
@@ -196,12 +196,12 @@ typedef int32_t fne_status;
 #define FNE_UNSAFE_GRAPH 9         /**< the graph holds an operation that is not on the list of allowed ones */
 #define FNE_UNKNOWN_TENSOR 10      /**< there is no such tensor. The message lists the nearest names. */
 #define FNE_UNSUPPORTED_TENSOR 11  /**< a tensor of a rank, type or layout that cannot be embedded */
-#define FNE_BACKEND_UNAVAILABLE 12 /**< TensorFlow's library was not found. The message lists the paths tried. */
-#define FNE_BACKEND_CONFLICT 13    /**< another copy of TensorFlow is in this process already */
-#define FNE_BACKEND_ERROR 14       /**< TensorFlow refused or failed. The message holds its own words. */
+#define FNE_BACKEND_UNAVAILABLE 12 /**< an engine's library was not found. The message lists the paths tried. */
+#define FNE_BACKEND_CONFLICT 13    /**< another copy of an engine is in this process already */
+#define FNE_BACKEND_ERROR 14       /**< the engine refused or failed. The message holds its own words. */
 #define FNE_NOT_FINITE 15          /**< NaN or infinity where a finite number is needed. The message names the place. */
 #define FNE_CANCELLED 16           /**< a progress function asked to stop */
-#define FNE_FORKED 17              /**< TensorFlow was loaded before fork(), and was needed in the child */
+#define FNE_FORKED 17              /**< an engine was loaded before fork(), and was needed in the child */
 #define FNE_SHAPE_MISMATCH 18      /**< two objects or arrays have different numbers of features */
 #define FNE_INVALID_DATA 19        /**< saved bytes are damaged, or of an unknown version */
 #define FNE_INTERNAL_ERROR 20      /**< a defect of libfne. Please report it. */
@@ -264,7 +264,7 @@ FNE_API const char *fne_last_error(void);
 
 #define FNE_LOG_INFO 0    /**< good to know, such as which TensorFlow was loaded */
 #define FNE_LOG_WARNING 1 /**< such as a picture that is taken although something is wrong with it */
-#define FNE_LOG_ERROR 2   /**< what TensorFlow logs as an error while it is loaded */
+#define FNE_LOG_ERROR 2   /**< what TensorFlow logs as an error while it is loaded, or ONNX Runtime at any time */
 
 /** Receives one message of the log. Any thread may call it, also one of the library's own, but only one at a time. It
  * must neither call the library nor fork.
@@ -291,8 +291,9 @@ FNE_API void fne_set_log_callback(fne_log_fn callback, void *user);
 /* ------------------------------------------------------------------------------------------------------ backend */
 
 /** \defgroup backend Backend
- * TensorFlow's C library, which is found and loaded at run time. Any number of threads may call these functions at
- * once.
+ * The libraries that run networks, TensorFlow and ONNX Runtime. They are found and loaded at run time. Any number of
+ * threads may call these functions at once. Networks are opened for TensorFlow so far. ONNX Runtime can be found and
+ * loaded, but fne_model_open() does not take ONNX files yet.
  * \{ */
 
 /** Loads TensorFlow's C library, once for the process. Further calls with the same copy do nothing.
@@ -322,6 +323,44 @@ FNE_API fne_status fne_backend_load(const char *path);
  * \return FNE_OK
  * \since 2.0 */
 FNE_API fne_status fne_backend_info(const char **version, const char **path);
+
+/** Loads the library of an engine, once for the process. Further calls with the same copy do nothing.
+ *
+ * ONNX Runtime's log goes to the function of fne_set_log_callback(), from warnings on. Other copies of ONNX Runtime may
+ * be in the process, such as Python's onnxruntime. They do not meet.
+ *
+ * \note ONNX Runtime sends telemetry since release 1.29. So loading it sets the environment variable
+ * ORT_DISABLE_TELEMETRY=1, unless it has a value. setenv is not safe while other threads read the environment, so load
+ * early. For TensorFlow's variables see fne_backend_load().
+ *
+ * \param[in] engine  "tensorflow", as fne_backend_load(), or "onnxruntime"
+ * \param[in] path    A library file, or a folder that holds one, in UTF-8. For ONNX Runtime that is
+ *                    libonnxruntime.so.1, or libonnxruntime.so.* in the folder capi of the Python wheel. With NULL, the
+ *                    first of these is taken: what is loaded already, the file or folder in the environment variable
+ *                    FNE_TENSORFLOW or FNE_ONNXRUNTIME, a copy that is in the process already, a copy on the system's
+ *                    library path.
+ * \return FNE_OK or an error
+ * \retval FNE_INVALID_ARGUMENT     engine is none of the two
+ * \retval FNE_BACKEND_UNAVAILABLE  there is no such library, it is another one, or it is too old: TensorFlow 2 and ONNX
+ *                                  Runtime 1.19 are the oldest. The message lists the paths tried.
+ * \retval FNE_BACKEND_CONFLICT     path names another copy than the one that libfne has loaded. Of TensorFlow, no other
+ *                                  copy may be in the process at all.
+ * \retval FNE_BACKEND_ERROR        ONNX Runtime does not start. The message holds its own words.
+ * \retval FNE_FORKED               the library was loaded before this process was forked
+ * \retval FNE_OUT_OF_MEMORY        a limit (RLIMIT_AS, which ulimit -v sets) leaves less address space than TensorFlow
+ *                                  needs. The message has the numbers.
+ * \since 2.0 */
+FNE_API fne_status fne_engine_load(const char *engine, const char *path);
+
+/** Which library of an engine libfne has loaded. Both strings are "" while it has loaded none. They live as long as the
+ * process.
+ * \param[in] engine    "tensorflow" or "onnxruntime"
+ * \param[out] version  receives the version, such as "1.32.0". May be NULL.
+ * \param[out] path     receives the library file. May be NULL.
+ * \return FNE_OK or an error
+ * \retval FNE_INVALID_ARGUMENT  engine is none of the two
+ * \since 2.0 */
+FNE_API fne_status fne_engine_info(const char *engine, const char **version, const char **path);
 
 /** \} */
 

@@ -12,6 +12,13 @@ package struct FileIdentity: Hashable, Sendable {
         number = UInt(facts.st_ino)
     }
 
+    /// The identity of the file that a path leads to; nil where there is none.
+    package init?(ofFile path: String) {
+        var facts = stat()
+        guard stat(path, &facts) == 0 else { return nil }
+        self.init(facts)
+    }
+
     /// The identity of a folder; nil where there is none, or where the files in it cannot be reached.
     package init?(ofFolder path: FilePath) {
         let folder = path.openFolder()

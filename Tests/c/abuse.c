@@ -491,6 +491,21 @@ int main(int argc, char **argv) {
     EXPECT(fne_backend_info(&version, NULL), FNE_OK);
     HOLDS(strcmp(version, "") == 0);
     EXPECT(fne_backend_info(NULL, NULL), FNE_OK);
+    EXPECT(fne_engine_load(NULL, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_engine_load("onnx", NULL), FNE_INVALID_ARGUMENT);
+    HOLDS(strstr(fne_last_error(), "'tensorflow' or 'onnxruntime'") != NULL);
+    EXPECT(fne_engine_load("tensorflow", "/nowhere/libtensorflow.so.2"), FNE_BACKEND_UNAVAILABLE);
+    EXPECT(fne_engine_load("onnxruntime", "/nowhere/libonnxruntime.so.1"), FNE_BACKEND_UNAVAILABLE);
+    HOLDS(strstr(fne_last_error(), "/nowhere/libonnxruntime.so.1") != NULL);
+    EXPECT(fne_engine_load("onnxruntime", "/etc"), FNE_BACKEND_UNAVAILABLE);
+    EXPECT(fne_engine_load("onnxruntime", "/etc/hostname"), FNE_BACKEND_UNAVAILABLE);
+    EXPECT(fne_engine_load("onnxruntime", "\xff"), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_engine_info(NULL, &version, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_engine_info("", &version, NULL), FNE_INVALID_ARGUMENT);
+    version = NULL;
+    EXPECT(fne_engine_info("onnxruntime", &version, NULL), FNE_OK);
+    HOLDS(version != NULL && strcmp(version, "") == 0);
+    EXPECT(fne_engine_info("tensorflow", NULL, NULL), FNE_OK);
 
     HOLDS(strcmp(fne_status_name(FNE_FILE_ERROR), "FNE_FILE_ERROR") == 0);
     HOLDS(strcmp(fne_status_name(12345), "unknown status") == 0);

@@ -431,6 +431,8 @@ int main(int argc, char **argv) {
     CALL(fne_backend_load(NULL));
     const char *version = NULL;
     CALL(fne_backend_info(&version, NULL));
+    CALL(fne_engine_load("onnxruntime", NULL));
+    CALL(fne_engine_info("onnxruntime", &version, NULL));
     network("one stream", argv[2], 1, with_bad, count + 1);
     network("two streams", argv[2], 2, with_bad, count + 1);
     network("denormal features", argv[3], 1, with_bad, count + 1);

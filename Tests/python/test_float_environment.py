@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 from test_c import built, run
 
-from fne._libpath import tensorflow_library
+from fne._libpath import onnxruntime_library, tensorflow_library
 
 MODES = ["down", "up", "zero", "ftz", "daz", "ftz+daz", "traps"]
 # They only copy constants, or hand out what is there.
@@ -36,7 +36,11 @@ def results(tmp_path_factory, graph, photographs):
     end = 4 + int.from_bytes(jpeg[4:6], "big")  # of the first segment
     remarked.write_bytes(jpeg[:end] + b"\1\2\3" + jpeg[end:])
     program = built(ROOT / "Tests/c/float_environment.c", folder / "program")
-    environment = dict(os.environ, FNE_TENSORFLOW=os.path.dirname(tensorflow_library()))
+    environment = dict(
+        os.environ,
+        FNE_TENSORFLOW=os.path.dirname(tensorflow_library()),
+        FNE_ONNXRUNTIME=os.path.dirname(onnxruntime_library()),
+    )
 
     def collect(mode):
         out = folder / mode

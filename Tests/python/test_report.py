@@ -221,13 +221,17 @@ def test_doctor(tmp_path):
     command = [sys.executable, "-m", "fne", "doctor"]
     well = subprocess.run(command, capture_output=True, text=True)
     assert re.search(r"^  TensorFlow +2\.\d+\.\d+ from /", well.stdout, re.MULTILINE), well.stdout
+    assert re.search(r"^  ONNX Runtime 1\.\d+\.\d+ from /", well.stdout, re.MULTILINE), well.stdout
     assert re.search(r"^  a network +runs$", well.stdout, re.MULTILINE)
     import os
 
-    environment = dict(os.environ, FNE_TENSORFLOW="/nowhere", FNE_CACHE="/etc/hostname/fne")
+    environment = dict(os.environ, FNE_TENSORFLOW="/nowhere", FNE_ONNXRUNTIME="/nowhere", FNE_CACHE="/etc/hostname/fne")
     ill = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert ill.returncode == 1 and "Traceback" not in ill.stderr
     assert re.search(r"^! TensorFlow +cannot be loaded.*\n +-> pip install", ill.stdout, re.MULTILINE), ill.stdout
+    assert re.search(r"^! ONNX Runtime cannot be .*\n +-> pip install fne\[onnx\]", ill.stdout, re.MULTILINE), (
+        ill.stdout
+    )
     assert re.search(r"^! cache +/etc/hostname/fne cannot be written to\n +-> set FNE_CACHE", ill.stdout, re.MULTILINE)
 
 

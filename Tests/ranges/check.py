@@ -1,6 +1,7 @@
-"""The main job on whatever Python, NumPy and TensorFlow are there, against TensorFlow itself and NumPy.
+"""The main job on whatever Python, NumPy and TensorFlow are there, against TensorFlow itself and NumPy. Whatever ONNX
+Runtime is there is loaded.
 
-Needs these three and the package, nothing else. `Tests/ranges/run` calls it at both ends of the supported ranges."""
+Needs these four and the package, nothing else. `Tests/ranges/run` calls it at both ends of the supported ranges."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import pickle
 import platform
 import sys
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +98,13 @@ def main() -> None:
             assert "none.pb" in str(error)
         else:
             raise AssertionError("a file that is not there was opened")
-    print(f"Python {platform.python_version()}, NumPy {np.__version__}, TensorFlow {tf.__version__}: as it should be")
+    fne.load_backend(engine="onnxruntime")
+    onnxruntime = fne.backend_info("onnxruntime")[0]
+    assert onnxruntime == metadata.version("onnxruntime")
+    print(
+        f"Python {platform.python_version()}, NumPy {np.__version__}, TensorFlow {tf.__version__}, "
+        f"ONNX Runtime {onnxruntime}: as it should be"
+    )
 
 
 if __name__ == "__main__":

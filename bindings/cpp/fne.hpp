@@ -200,6 +200,25 @@ inline std::string build_info() { return fne_build_info(); }  /**< version, comp
 
 /** Loads TensorFlow's C library from a file or a folder. For nullptr see fne_backend_load(). */
 inline void load_backend(const char *path = nullptr) { check(fne_backend_load(path)); }
+
+/** Loads the library of an engine, "tensorflow" or "onnxruntime", see fne_engine_load(). */
+inline void load_engine(const std::string &engine, const char *path = nullptr) {
+    check(fne_engine_load(engine.c_str(), path));
+}
+
+/** The version of an engine's loaded library; "" where none is loaded. */
+inline std::string engine_version(const std::string &engine) {
+    const char *version = "";
+    check(fne_engine_info(engine.c_str(), &version, nullptr));
+    return version;
+}
+
+/** The file of an engine's loaded library; "" where none is loaded. */
+inline std::string engine_path(const std::string &engine) {
+    const char *path = "";
+    check(fne_engine_info(engine.c_str(), nullptr, &path));
+    return path;
+}
 ///@}
 
 /** \name Options

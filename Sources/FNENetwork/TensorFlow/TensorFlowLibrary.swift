@@ -146,12 +146,8 @@ final class TensorFlowLibrary: @unchecked Sendable {
     ///
     /// - Throws: `.backendUnavailable` where no library is at the path, `.backendConflict` where it is another copy.
     private func mustBe(_ wanted: String) throws {
-        func identity(_ path: String) -> [UInt]? {
-            var facts = stat()
-            return stat(path, &facts) == 0 ? [UInt(facts.st_dev), UInt(facts.st_ino)] : nil
-        }
-        let own = identity(path)
-        let named = Self.candidates(wanted).compactMap(identity)
+        let own = FileIdentity(ofFile: path)
+        let named = Self.candidates(wanted).compactMap(FileIdentity.init(ofFile:))
         guard !named.isEmpty else {
             throw FNEError(.backendUnavailable, "no TensorFlow library is at '\(wanted)'")
         }

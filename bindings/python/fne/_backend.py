@@ -1,4 +1,4 @@
-"""Which TensorFlow runs the networks."""
+"""Which libraries run the networks."""
 
 from __future__ import annotations
 
@@ -7,37 +7,51 @@ import os
 
 from fne import errors
 from fne._ffi import check, lib
-from fne._libpath import tensorflow_library
+from fne._libpath import engine_library
+
+_VARIABLES = {"tensorflow": "FNE_TENSORFLOW", "onnxruntime": "FNE_ONNXRUNTIME"}
 
 
-def load_backend(path: str | os.PathLike[str] | None = None) -> None:
-    """Loads TensorFlow's C library, once for the process. The first `Extractor` does it by itself.
+def load_backend(path: str | os.PathLike[str] | None = None, engine: str = "tensorflow") -> None:
+    """Loads an engine's library, once for the process. The first `Extractor` does it by itself.
 
     Args:
-        path: the library or its folder. None takes the first of these that exists: what FNE_TENSORFLOW names, the
-            installed tensorflow wheel's library (tensorflow itself is not imported), a copy that is in the process
-            already, the one on the system's library path.
+        path: the library or its folder. None takes the first of these that exists: what FNE_TENSORFLOW or
+            FNE_ONNXRUNTIME names, the library of the installed wheel (tensorflow and onnxruntime are not imported), a
+            copy that is in the process already, the one on the system's library path.
+        engine: "tensorflow" or "onnxruntime"
 
     Raises:
         BackendUnavailableError: no library was found; the message lists what was tried
-        BackendConflictError: another copy is in the process already
+        BackendConflictError: another copy is in the process already. Python's onnxruntime is none: the two do not meet.
+        BackendError: ONNX Runtime does not start
         OutOfMemoryError: a limit (`ulimit -v`) leaves TensorFlow too little address space
+        ValueError: there is no such engine
     """
+    name = os.fsencode(engine)
     if path is not None:
-        check(lib.fne_backend_load(os.fsencode(path)))
+        check(lib.fne_engine_load(name, os.fsencode(path)))
         return
-    wheel = None if os.environ.get("FNE_TENSORFLOW") or backend_info()[0] else tensorflow_library()
+    loaded = backend_info(engine)[0]
+    wheel = None if loaded or os.environ.get(_VARIABLES[engine]) else engine_library(engine)
     if wheel is not None:
         try:
-            check(lib.fne_backend_load(os.fsencode(wheel)))
+            check(lib.fne_engine_load(name, os.fsencode(wheel)))
             return
         except errors.BackendConflictError:
             pass  # the copy that is in the process will do
-    check(lib.fne_backend_load(None))
+    check(lib.fne_engine_load(name, None))
 
 
-def backend_info() -> tuple[str, str]:
-    """The version and the file of the loaded TensorFlow; two empty strings before one is loaded."""
+def backend_info(engine: str = "tensorflow") -> tuple[str, str]:
+    """The version and the file of an engine's loaded library; two empty strings before one is loaded.
+
+    Args:
+        engine: "tensorflow" or "onnxruntime"
+
+    Raises:
+        ValueError: there is no such engine
+    """
     version, path = ctypes.c_char_p(), ctypes.c_char_p()
-    check(lib.fne_backend_info(ctypes.byref(version), ctypes.byref(path)))
+    check(lib.fne_engine_info(os.fsencode(engine), ctypes.byref(version), ctypes.byref(path)))
     return (version.value or b"").decode(), os.fsdecode(path.value or b"")

@@ -245,6 +245,8 @@ _size_out = POINTER(c_uint64)
 _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_backend_load": [c_char_p],
     "fne_backend_info": [POINTER(c_char_p), POINTER(c_char_p)],
+    "fne_engine_load": [c_char_p, c_char_p],
+    "fne_engine_info": [c_char_p, POINTER(c_char_p), POINTER(c_char_p)],
     "fne_image_probe": [c_char_p, POINTER(ImageOptions), POINTER(ImageInfo)],
     "fne_image_probe_memory": [c_char_p, c_uint64, POINTER(ImageOptions), POINTER(ImageInfo)],
     "fne_image_decode": [c_char_p, POINTER(ImageOptions), c_void_p, c_uint64, POINTER(ImageInfo)],

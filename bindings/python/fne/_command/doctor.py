@@ -73,7 +73,8 @@ def findings() -> Iterator[Finding]:
         "fne", f"{fne.__version__}, Python {platform.python_version()}, numpy {importlib.metadata.version('numpy')}"
     )
     yield Finding("library", f"{fne.library_path()}: {fne.build_info()}")
-    yield _tensorflow()
+    for what in _ENGINES:
+        yield _engine(what)
     yield _processor()
     yield _network()
     for package, (module, purpose, way) in _OPTIONAL.items():
@@ -84,17 +85,20 @@ def findings() -> Iterator[Finding]:
     yield _cache()
 
 
-def _tensorflow() -> Finding:
+_ENGINES = {
+    "TensorFlow": ("tensorflow", "pip install fne[tensorflow], or set FNE_TENSORFLOW to the library"),
+    "ONNX Runtime": ("onnxruntime", "pip install fne[onnx], or set FNE_ONNXRUNTIME to the library"),
+}
+
+
+def _engine(what: str) -> Finding:
+    engine, way_out = _ENGINES[what]
     try:
-        fne.load_backend()
+        fne.load_backend(engine=engine)
     except fne.FNEError as failure:
-        return Finding(
-            "TensorFlow",
-            f"cannot be loaded: {failure}",
-            "pip install fne[tensorflow], or set FNE_TENSORFLOW to the library",
-        )
-    version, path = fne.backend_info()
-    return Finding("TensorFlow", f"{version} from {path}")
+        return Finding(what, f"cannot be loaded: {failure}", way_out)
+    version, path = fne.backend_info(engine)
+    return Finding(what, f"{version} from {path}")
 
 
 def _processor() -> Finding:

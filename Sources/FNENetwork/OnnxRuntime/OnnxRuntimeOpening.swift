@@ -1,0 +1,34 @@
+import FNESupport
+
+extension OnnxRuntimeEngine {
+    /// Rows per run of the network. On one thread a small batch stays in the caches (docs/architecture.md).
+    static let batchSize = 2
+
+    /// Loads ONNX Runtime if it is not loaded, makes the choices that the options leave open, and opens an engine.
+    ///
+    /// - Throws: `.invalidArgument` for an option that ONNX Runtime cannot follow; as `OnnxRuntimeLibrary.load`;
+    ///   `.backendError`, `.outOfMemory`.
+    package static func open(_ network: OnnxRuntimeNetwork, _ options: EngineOptions) throws -> PreparedNetwork {
+        try check(options)
+        let library = try OnnxRuntimeLibrary.load()
+        var arithmetic = Arithmetic()
+        arithmetic.engineThreads = options.engineThreads ?? 1
+        let batchSize = options.batchSize ?? network.batch ?? Self.batchSize
+        var network = network
+        if options.padsBatches { network.batch = batchSize }
+        return PreparedNetwork(
+            engine: try OnnxRuntimeEngine(library, network, threads: arithmetic.engineThreads),
+            layers: network.layers, arithmetic: arithmetic, batchSize: batchSize,
+            streams: options.streams ?? EngineDefaults.streams(engineThreads: arithmetic.engineThreads))
+    }
+
+    private static func check(_ options: EngineOptions) throws {
+        func refuse(_ option: String, _ wayOut: String) throws {
+            throw FNEError(.invalidArgument, "\(option), which networks on ONNX Runtime do not have. \(wayOut)")
+        }
+        if options.precision == .bfloat16 { try refuse("precision is bfloat16", "Use float32") }
+        if options.float32Layers != nil { try refuse("float32_layers is set", "Leave it out") }
+        if case .gpu(let number) = options.device { try refuse("device is 'gpu:\(number)'", "Use 'cpu'") }
+        if options.growsGPUMemory { try refuse("gpu_memory_growth is set", "Leave it out") }
+    }
+}
