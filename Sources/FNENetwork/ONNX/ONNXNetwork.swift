@@ -74,7 +74,7 @@ final class ONNXNetwork: Sendable {
                 kind: layer?.kind ?? (isInput ? .input : .other), rank: layer?.rank ?? shape?.count,
                 channels: layer?.channels, isDefault: isOutput && layer?.isClassifier == false,
                 isClassifier: isOutput && layer?.isClassifier == true,
-                isClassifierInput: analysis.classifierInputs.contains(value))
+                isClassifierInput: analysis.classifierInputs.contains(value), isPenultimate: false)
         }
     }
 }
