@@ -800,8 +800,8 @@ FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t
 /** Imports the model's graph into TensorFlow, and loads TensorFlow if it is not loaded yet. Pooling and concatenation
  * are added to the graph, so that one run for a batch gives one float32 [n, F] matrix. A tensor [n, H, W, C] is
  * averaged over H and W. A tensor [n, C] is taken as it is. Of a tensor [n, tokens, C], token_pooling says what is
- * taken. Other tensors [n, .., C] are averaged over all axes in between. Tensors of float64, float16 and bfloat16 become
- * float32 before they are summed. float32 is fed, and cast to the type of the graph's input.
+ * taken. Other tensors [n, .., C] are averaged over all axes in between. Tensors of float64, float16 and bfloat16 are
+ * cast to float32 before they are summed. float32 is fed, and cast to the type of the graph's input.
  *
  * A layer may have several rows per image, as [n * tokens, C] and [n * windows, tokens, C] do in transformers. The
  * features of an image are the mean of its rows. Rows of [n * tokens, C] are tokens, for which token_pooling holds.

@@ -137,7 +137,8 @@ final class OnnxRuntimeEngineTests: XCTestCase {
         content.withNumbers(of: Float.self) { $0.update(repeating: .nan, count: 6) } // no pointer is kept
         try assertNear(rows(engine, images), expected(images))
         network.weights = []
-        assertFails(.backendError, saying: "opening the network") { try OnnxRuntimeEngine.open(network, EngineOptions()) }
+        let options = EngineOptions()
+        assertFails(.backendError, saying: "opening the network") { try OnnxRuntimeEngine.open(network, options) }
     }
 
     func testFilesThatOnnxRuntimeRefuses() throws {
