@@ -406,7 +406,7 @@ extension Extractor {
         let isBFloat16 = arithmetic.precision == .bfloat16
         return .object([
             "model": .object([
-                "sha256": .text(model.source.withBytes(sha256)), "bytes": .integer(model.source.count),
+                "sha256": .text(model.checksum), "bytes": .integer(model.byteCount),
                 "feeds": .array(model.feeds.map(JSON.text)),
             ]),
             "input": .object([

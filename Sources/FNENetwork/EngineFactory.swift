@@ -57,7 +57,7 @@ package struct PreparedNetwork {
     /// Batches that are in the network at once.
     package let streams: Int
     /// What makes a row depend on the other images of its batch; nil where nothing does.
-    package fileprivate(set) var batchStatistics: BatchStatistics?
+    package internal(set) var batchStatistics: BatchStatistics?
 }
 
 /// Chooses and opens the engine that runs a model.
@@ -75,17 +75,7 @@ package enum EngineFactory {
         _ model: Model, input: Model.Input, layers selected: [LayerSelection.Selected], height: Int, width: Int,
         channels: Int, _ options: EngineOptions
     ) throws -> PreparedNetwork {
-        let checks = GraphChecks(
-            model, input: input, taps: selected.map(\.name), size: [height, width, channels])
-        try checks.run()
-        let outputs = try checks.checkShapes()
-        let needed = model.topology.needed(for: selected.map(\.name), input: input.name)
-        let guards = RankGuards.needed(in: model, needed: needed, outputs)
-        let rewritten = try RankGuards.apply(guards, to: DepthwiseRewrite.apply(to: model, outputs))
-        var network = try TensorFlowEngine.open(
-            rewritten, input: input, layers: selected, shapes: checks.layerShapes(outputs), height: height,
-            width: width, channels: channels, options)
-        if network.batchSize > 1 { network.batchStatistics = try checks.batchStatistics() }
-        return network
+        try model.network.open(
+            input: input, layers: selected, height: height, width: width, channels: channels, options)
     }
 }

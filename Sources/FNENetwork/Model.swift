@@ -1,13 +1,14 @@
 import FNESupport
 
-/// A network: a frozen TensorFlow GraphDef, whose weights are constants of the graph, and a table of its tensors.
-/// Reading it needs no TensorFlow. A model never changes, so any number of threads may use it at once.
-public final class Model: @unchecked Sendable {
+/// A network and a table of its tensors. It is a frozen TensorFlow GraphDef, whose weights are constants of the graph,
+/// or an ONNX file. Reading it needs neither TensorFlow nor ONNX Runtime. A model never changes, so any number of
+/// threads may use it at once.
+public final class Model: Sendable {
     /// An entry of the table of tensors.
     public struct Tensor: Sendable {
         /// The name, without "import/" and ":0".
         public let name: String
-        /// TensorFlow's operation that computes the tensor, such as "Conv2D".
+        /// The operation that computes the tensor, such as TensorFlow's "Conv2D" and ONNX's "Conv".
         public let operation: String
         /// The kind of the layer whose output or operation this tensor is. Else `input` for a placeholder, or `other`.
         public let kind: TensorKind
@@ -24,56 +25,97 @@ public final class Model: @unchecked Sendable {
         public let isClassifierInput: Bool
         /// Whether the selector "penultimate" selects this tensor.
         public let isPenultimate: Bool
+        /// The path of the layer's module in PyTorch, such as "features.0", where the exporter of an ONNX file kept it.
+        public var module: String?
     }
 
+    /// The tensor that images are fed to, with what the graph fixes.
+    package struct Input {
+        /// The tensor's name.
+        package let name: TensorName
+        /// The type of the numbers that the graph reads. float32 is fed, and cast to it.
+        let type: DataType
+        /// The only batch size that the graph takes; nil where it takes any.
+        package var batch: Int?
+        /// The only height in pixels that the graph takes; nil where it takes any.
+        package var height: Int?
+        /// The only width in pixels that the graph takes; nil where it takes any.
+        package var width: Int?
+        /// The only number of channels that the graph takes, which is 1 or 3; nil where it takes any.
+        package var channels: Int?
+
+        /// The name of the type.
+        package var typeName: String { "\(type)" }
+        /// The numbers that can be fed where the graph reads whole numbers; nil where it reads real numbers.
+        package var wholeNumbers: ClosedRange<Float>? { type.wholeNumbers }
+
+        init(name: TensorName, type: DataType) {
+            self.name = name
+            self.type = type
+        }
+    }
+
+    /// The network.
+    let network: any Network
+
     /// The first output of every node that is no constant, in an order in which they can be computed.
-    public let tensors: [Tensor]
+    public var tensors: [Tensor] { network.tensors }
 
     /// What a user should know about the network, in sentences: which layers cannot be taken.
-    public let notes: [String]
+    public var notes: [String] { network.notes }
 
-    /// The GraphDef as it was read.
-    package let source: Bytes
+    /// The library that runs the network.
+    public var engine: Backend.Kind { network.engine }
+
     /// The values that were given to inputs beside the image, as "name=value".
-    package let feeds: [String]
-    /// The GraphDef as it is run, after `GraphSimplification`.
-    let serialized: Bytes
-    /// The size of the GraphDef without its constants (see `GraphDefinition.structureSize`).
-    package let structureSize: Int
-    let graph: GraphDefinition
-    let topology: GraphTopology
-    let analysis: LayerAnalysis
-    /// What the selector "penultimate" selects.
-    let penultimate: [TensorName]
-    /// The names of tensors that are gone, with those that hold their values.
-    private let aliases: [TensorName: TensorName]
-    /// The values that each image of a batch is given, by the names of their placeholders.
-    let perImage: [String: GraphSimplification.PerImage]
-    /// Whether operations may run that are not on the list of allowed ones.
-    let allowsUnsafe: Bool
+    package var feeds: [String] { network.feeds }
 
-    /// Reads a GraphDef file. What a graph does is checked when an extractor is opened, for the layers that it takes.
+    /// The size of the network without its constants. What is built of it takes memory by this size.
+    package var structureSize: Int { network.structureSize }
+
+    /// The reserve for reading a network, and for preparing one, in bytes per byte of its structure. Networks take 5 to
+    /// 15, and graphs that were made to take much took 34.
+    package static let reservePerByte = 128
+
+    init(_ network: any Network) { self.network = network }
+
+    /// Reads a file: a GraphDef, or an ONNX model with the files beside it that hold its weights. Which one it is, its
+    /// content says. What a GraphDef does is checked when an extractor is opened, for the layers that it takes.
     ///
-    /// - Parameter allowUnsafe: whether operations may run that are not on the list of allowed ones. A graph is a
-    ///   program. With such operations it may read and write files.
-    /// - Parameter feeds: values for inputs beside the image (see `feeding`)
-    /// - Throws: `.fileError`, `.ioError`, `.invalidGraph`; as `feeding`. The errors name the file.
+    /// - Parameters:
+    ///   - allowUnsafe: whether operations of a GraphDef may run that are not on the list of allowed ones. A graph is a
+    ///     program. With such operations it may read and write files.
+    ///   - feeds: values for inputs beside the image (see `feeding`)
+    /// - Throws: `.fileError`, `.ioError`, `.invalidGraph`, `.unsafeGraph`; as `feeding`. The errors name the file.
     public convenience init(file path: FilePath, allowUnsafe: Bool = false, feeds: [String] = []) throws {
         do {
-            try self.init(Patience().trying { try Bytes(file: path) }, allowUnsafe: allowUnsafe, feeds: feeds)
+            let bytes = try Patience().trying { try Bytes(file: path) }
+            try self.init(bytes, ONNXExternalData(beside: path), allowUnsafe: allowUnsafe, feeds: feeds)
         } catch let error as FNEError {
             throw WrongFile.explain(error, file: path).about(path.description)
         }
     }
 
-    /// Reads a serialized GraphDef in memory. The bytes are copied.
+    /// Reads a serialized GraphDef or ONNX model in memory. The bytes are copied. The weights must be in them.
     ///
-    /// - Throws: as `init(file:allowUnsafe:)`, without the file's name.
+    /// - Throws: as `init(file:allowUnsafe:feeds:)`, without the file's name.
     public convenience init(
         copying bytes: UnsafeRawBufferPointer, allowUnsafe: Bool = false, feeds: [String] = []
     ) throws {
         guard bytes.count > 0 else { throw FNEError(.invalidGraph, "the GraphDef is empty") }
-        try self.init(Bytes(copying: bytes), allowUnsafe: allowUnsafe, feeds: feeds)
+        try self.init(
+            Bytes(copying: bytes), ONNXExternalData(beside: nil), allowUnsafe: allowUnsafe, feeds: feeds)
+    }
+
+    /// - Parameter outside: the files beside the model
+    private convenience init(
+        _ bytes: Bytes, _ outside: ONNXExternalData, allowUnsafe: Bool, feeds: [String]
+    ) throws {
+        if bytes.withBytes(ONNXDefinition.isONNX) {
+            self.init(try ONNXNetwork(bytes, outside).feeding(feeds))
+        } else {
+            self.init(try TensorFlowNetwork(bytes, allowUnsafe: allowUnsafe, feeds: feeds))
+        }
     }
 
     /// The same network with values for inputs beside the image. The inputs become constants, and what follows from
@@ -81,103 +123,61 @@ public final class Model: @unchecked Sendable {
     ///
     /// - Parameter feeds: values as "name=value", such as "phase_train=false" (see `Feed`). They come in addition to
     ///   those that the model was given before.
-    /// - Throws: `.invalidArgument`, `.unknownTensor`, `.unsupportedTensor`; as `init(file:allowUnsafe:)`.
+    /// - Throws: `.invalidArgument`, `.unknownTensor`, `.unsupportedTensor`; as `init(file:allowUnsafe:feeds:)`.
     public func feeding(_ feeds: [String]) throws -> Model {
-        feeds.isEmpty ? self : try Model(source, allowUnsafe: allowsUnsafe, feeds: self.feeds + feeds)
+        feeds.isEmpty ? self : Model(try network.feeding(feeds))
     }
 
-    private convenience init(_ bytes: Bytes, allowUnsafe: Bool, feeds: [String]) throws {
-        let structureSize = bytes.withBytes(GraphDefinition.structureSize)
-        try Reserve.prepare(structureSize * Self.reservePerByte)
-        let read = try bytes.withBytes { try GraphDefinition($0) }
-        if !read.functions.isEmpty { try GraphExpansion.check(read, GraphTopology(read)) }
-        try self.init(
-            GraphSimplification.apply(to: read, bytes, feeds: feeds.map(Feed.init)), source: bytes, feeds: feeds,
-            structureSize: structureSize, allowsUnsafe: allowUnsafe)
+    /// The SHA-256 of the network's bytes, in hexadecimal digits. Those of the files beside an ONNX model follow its
+    /// own, in the order of their names.
+    package var checksum: String {
+        var sum = SHA256()
+        for part in network.contents { part.withBytes { sum.update($0) } }
+        return sum.digest
     }
 
-    /// The same network as another graph, in which some operations stand for others.
-    func rewritten(_ draft: GraphDraft) throws -> Model {
-        let graph = GraphSimplification.Result(
-            try draft.read(), aliases: aliases, perImage: perImage)
-        return try Model(
-            graph, source: source, feeds: feeds, structureSize: structureSize, allowsUnsafe: allowsUnsafe)
+    /// The number of bytes that `checksum` is of.
+    package var byteCount: Int { network.contents.reduce(0) { $0 + $1.count } }
+
+    /// The input tensor.
+    ///
+    /// - Parameter name: the name as a user writes it; nil for the only input that can take images
+    /// - Throws: `.unknownTensor`, `.unsupportedTensor`.
+    package func input(named name: String?) throws -> Input { try network.input(named: name) }
+
+    /// The shapes of the tensors of the table `tensors` for an image's size; nil where a shape does not follow from the
+    /// network without running it.
+    ///
+    /// - Parameters:
+    ///   - name: the tensor that images are fed to; nil for the only input that can take images
+    ///   - height, width: the image's size in pixels; nil for what the input fixes
+    /// - Throws: `.unknownTensor`, `.unsupportedTensor`, `.invalidArgument` where the size is not known or not the
+    ///   graph's.
+    package func shapes(input name: String?, height: Int?, width: Int?) throws -> [LayerShape?] {
+        try network.shapes(input: name, height: height, width: width)
+    }
+}
+
+extension Model.Input {
+    /// The size of the images in pixels, which the graph may fix.
+    ///
+    /// - Throws: `.invalidArgument`.
+    package func size(height: Int?, width: Int?) throws -> (height: Int, width: Int) {
+        (try side("height", height, self.height), try side("width", width, self.width))
     }
 
-    private init(
-        _ simplified: GraphSimplification.Result, source: Bytes, feeds: [String], structureSize: Int, allowsUnsafe: Bool
-    ) throws {
-        self.source = source
-        self.feeds = feeds.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-        self.allowsUnsafe = allowsUnsafe
-        self.structureSize = structureSize
-        graph = simplified.graph
-        serialized = simplified.serialized
-        aliases = simplified.aliases
-        perImage = simplified.perImage
-        topology = try GraphTopology(graph)
-        let controlFlow = ControlFlow(graph.nodes, order: topology.order) { [graph] in graph.index[$0.name] }
-        analysis = LayerAnalysis(graph, topology, controlFlow)
-        notes = [HiddenLayers(graph, topology, controlFlow).note].compactMap { $0 }
-        penultimate = Penultimate(graph, topology, analysis).tensors
-        tensors = Self.table(graph, topology, analysis, penultimate)
-    }
-
-    /// The reserve for reading a graph, and for preparing one, in bytes per byte of its structure. Networks take 5 to
-    /// 15, and graphs that were made to take much took 34.
-    package static let reservePerByte = 128
-
-    private static func table(
-        _ graph: GraphDefinition, _ topology: GraphTopology, _ analysis: LayerAnalysis, _ penultimate: [TensorName]
-    ) -> [Tensor] {
-        let penultimate = Set(penultimate)
-        var layerOf: [Int: LayerAnalysis.Layer] = [:]
-        for layer in analysis.layers {
-            layerOf[layer.output] = layer
-            for part in layer.parts where layerOf[part] == nil { layerOf[part] = layer }
+    private func side(_ name: String, _ wanted: Int?, _ fixed: Int?) throws -> Int {
+        if let wanted, let fixed, wanted != fixed {
+            throw FNEError(
+                .invalidArgument, "\(name) is \(wanted), but the graph's input has a fixed \(name) of \(fixed)")
         }
-        return topology.order.filter { !topology.isConstant[$0] }.map { number in
-            let node = graph.nodes[number]
-            let layer = layerOf[number]
-            let isOutput = layer?.output == number
-            let placeholder = node.isAny(.placeholder) ? node.shape("shape") : nil
-            let kind = layer?.kind ?? (node.isAny(.placeholder) ? .input : .other)
-            let rank = layer.map { isOutput ? $0.rank : analysis.operationRank($0.operation) } ?? placeholder?.count
-            let channels = layer?.channels ?? placeholder?.last.flatMap { $0 > 0 ? $0 : nil }
-            return Tensor(
-                name: node.name, operation: node.operation, kind: kind, rank: rank, channels: channels,
-                isDefault: isOutput && layer?.isClassifier == false,
-                isClassifier: isOutput && layer?.isClassifier == true,
-                isClassifierInput: analysis.classifierInputs.contains(number),
-                isPenultimate: penultimate.contains(TensorName(node: node.name, output: 0)))
+        guard let size = wanted ?? fixed else {
+            throw FNEError(.invalidArgument, "the graph does not fix the input's \(name); pass it as an option")
         }
-    }
-
-    /// The outputs of the default layers, in the order of `tensors`.
-    var defaultLayers: [Tensor] { tensors.filter(\.isDefault) }
-
-    /// The tensor that a user names. It is the graph's tensor of exactly that name, else the one without "import/".
-    func tensorName(_ text: String) -> TensorName {
-        let names = [TensorName(text), TensorName(userWritten: text)]
-        for name in names {
-            if graph.number(of: name.node) != nil { return name }
-            if name.node.utf8.allSatisfy({ $0 < 0x80 }), let alias = aliases[name] { return alias }
+        guard size >= 1, size <= 16_384 else {
+            throw FNEError(.invalidArgument, "\(name) is \(size); it must be 1 to 16384")
         }
-        return names[1]
-    }
-
-    /// The node of a tensor. The error for a missing one lists the nearest names.
-    func node(_ tensor: TensorName, writtenAs text: String) throws -> GraphDefinition.Node {
-        guard let number = graph.number(of: tensor.node) else { throw unknownTensor(text) }
-        return graph.nodes[number]
-    }
-
-    /// The error for a name that no tensor has.
-    func unknownTensor(_ text: String) -> FNEError {
-        FNEError(
-            .unknownTensor,
-            "the graph has no tensor '\(text)'. "
-                + nearestNamesSentence(to: tensorName(text).node, among: tensors.map(\.name)))
+        return size
     }
 }
 

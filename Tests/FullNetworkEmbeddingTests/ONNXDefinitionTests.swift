@@ -9,7 +9,7 @@ final class ONNXDefinitionTests: XCTestCase {
     }
 
     private func network(_ bytes: [UInt8]) throws -> ONNXNetwork {
-        try bytes.withUnsafeBytes { try ONNXNetwork(copying: $0) }
+        try bytes.withUnsafeBytes { try ONNXNetwork(Bytes(copying: $0), ONNXExternalData(beside: nil)) }
     }
 
     /// A file with a constant, attributes, a subgraph and metadata.

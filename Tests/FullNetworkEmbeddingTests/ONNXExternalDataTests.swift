@@ -29,7 +29,11 @@ final class ONNXExternalDataTests: XCTestCase {
         file.output("y")
         let path = folder.appendingPathComponent(name)
         try Data(file.bytes).write(to: path)
-        return try ONNXNetwork(file: FilePath(path.path))
+        return try Self.network(FilePath(path.path))
+    }
+
+    private static func network(_ path: FilePath) throws -> ONNXNetwork {
+        try XCTUnwrap(Model(file: path).network as? ONNXNetwork)
     }
 
     private func values(_ entries: KeyValuePairs<String, String>) throws -> [Double]? {
@@ -71,7 +75,7 @@ final class ONNXExternalDataTests: XCTestCase {
             try FileManager.default.createSymbolicLink(
                 atPath: cache.appendingPathComponent(name).path, withDestinationPath: target)
         }
-        let network = try ONNXNetwork(file: FilePath(cache.appendingPathComponent("m.onnx").path))
+        let network = try Self.network(FilePath(cache.appendingPathComponent("m.onnx").path))
         XCTAssertEqual(network.definition.graph.constants.first?.numbers, [1, 2])
     }
 

@@ -26,25 +26,26 @@ public enum LayerSelection {
     /// - Returns: at least one tensor, none twice.
     /// - Throws: `.unknownTensor`, `.invalidArgument`; `.invalidGraph` for a graph without a layer that is not frozen.
     package static func resolve(_ selectors: [String], in model: Model) throws -> [Selected] {
-        let layers = model.tensors.filter { $0.isDefault || $0.isClassifier }
+        try resolve(selectors, in: model.network)
+    }
+
+    static func resolve(_ selectors: [String], in network: any Network) throws -> [Selected] {
+        let layers = network.tensors.filter { $0.isDefault || $0.isClassifier }
         let choices = Choices<TensorName>(
-            layers: layers.map { ($0.name, TensorName(node: $0.name, output: 0), $0.isDefault) },
-            exact: { text in
-                let name = model.tensorName(text)
-                return model.graph.number(of: name.node) == nil ? nil : name
+            layers: layers.map {
+                (name: $0.name, otherName: $0.module, layer: TensorName(node: $0.name, output: 0), isDefault: $0.isDefault)
             },
+            exact: network.knownTensor,
             penultimate: {
-                guard !model.penultimate.isEmpty else {
+                guard !network.penultimate.isEmpty else {
                     throw FNEError(
                         .unknownTensor,
                         "the graph has no classifier whose input 'penultimate' could select. Name the tensors to take")
                 }
-                return model.penultimate
+                return network.penultimate
             },
-            unknown: model.unknownTensor, whole: "graph",
-            // Weights that are no constants are why a graph that is not frozen has no layer.
-            checkNone: { try GraphSafety.checkFrozen(model.graph) })
-        let tensors = Dictionary(model.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+            unknown: network.unknownTensor, whole: "graph", checkNone: network.checkForLayers)
+        let tensors = Dictionary(network.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         return try choices.resolve(selectors).map { name in
             let tensor = tensors[name.node]
             return Selected(
@@ -74,7 +75,9 @@ public enum LayerSelection {
         let numbers = Dictionary(
             names.enumerated().map { (key(TensorName($1)), $0) }, uniquingKeysWith: { first, _ in first })
         let choices = Choices<Int>(
-            layers: names.enumerated().map { ($1, $0, isDefault?[$0] ?? true) },
+            layers: names.enumerated().map {
+                (name: $1, otherName: nil, layer: $0, isDefault: isDefault?[$0] ?? true)
+            },
             exact: { numbers[key(TensorName($0))] ?? numbers[key(TensorName(userWritten: $0))] },
             penultimate: {
                 let numbers = names.indices.filter { isPenultimate?[$0] ?? false }
@@ -96,8 +99,8 @@ public enum LayerSelection {
 
     /// The layers that selectors choose from.
     private struct Choices<Layer: Hashable> {
-        /// The layers that "all", "last" and globs choose from.
-        let layers: [(name: String, layer: Layer, isDefault: Bool)]
+        /// The layers that "all", "last" and globs choose from. A glob may match the other name, too.
+        let layers: [(name: String, otherName: String?, layer: Layer, isDefault: Bool)]
         /// Gives the layer of exactly that name.
         let exact: (String) -> Layer?
         /// Gives the layers that "penultimate" selects.
@@ -140,6 +143,7 @@ public enum LayerSelection {
             let pattern = selector.hasPrefix("import/") ? String(selector.dropFirst("import/".count)) : selector
             let found = layers.filter {
                 LayerSelection.matches(selector, $0.name) || LayerSelection.matches(pattern, $0.name)
+                    || $0.otherName.map { LayerSelection.matches(selector, $0) } ?? false
             }
             guard !found.isEmpty else {
                 throw FNEError(.unknownTensor, "no layer of the \(whole) matches '\(selector)'")

@@ -38,10 +38,7 @@ struct Pooling {
     private func checkTokens() throws {
         let count = shape.count == 2 ? rows : shape[1]
         guard tokens.pooling.takesRest, takesTokens, count <= tokens.prefix else { return }
-        throw FNEError(
-            .invalidArgument,
-            "the layer '\(layer)' has \(count) tokens, and token_pooling is '\(tokens.pooling.name)' with "
-                + "prefix_tokens \(tokens.prefix), so that none are left. Leave the layer out, or take another pooling")
+        throw Tokens.noneLeft(of: layer, count, tokens)
     }
 
     /// C.

@@ -1,3 +1,5 @@
+import FNESupport
+
 /// What is taken of a layer [n, tokens, C], as transformers have them. The numbers are those of `FNE_TOKENS_*` in
 /// `include/fne.h`.
 public enum TokenPooling: Int32, Sendable, CaseIterable {
@@ -32,4 +34,12 @@ package struct Tokens: Sendable {
 
     /// The mean of all tokens.
     package init() {}
+
+    /// The error for a layer whose tokens are all prefix tokens.
+    static func noneLeft(of layer: String, _ count: Int, _ tokens: Tokens) -> FNEError {
+        FNEError(
+            .invalidArgument,
+            "the layer '\(layer)' has \(count) tokens, and token_pooling is '\(tokens.pooling.name)' with "
+                + "prefix_tokens \(tokens.prefix), so that none are left. Leave the layer out, or take another pooling")
+    }
 }

@@ -27,6 +27,11 @@ final class ONNXExternalData: @unchecked Sendable {
         folders = [model?.parent, model.flatMap(Self.real)?.parent].compactMap { $0.flatMap(Self.real) }
     }
 
+    /// The files that were read, in the order of their names.
+    var contents: [Bytes] {
+        files.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }.map(\.value)
+    }
+
     /// The part of a file that an entry of a tensor's external data names.
     ///
     /// - Parameter size: the bytes that the tensor's values take

@@ -1,10 +1,11 @@
 import FNESupport
 
-/// An ONNX network: the file as it was read and checked, and what is known of it without a runtime. It never changes,
-/// so that any number of threads may use it at once.
-final class ONNXNetwork: Sendable {
+/// An ONNX network: the file as it was read and checked, and what is known of it without a runtime.
+final class ONNXNetwork: Network {
     /// The file.
     let source: Bytes
+    /// The file, and those beside it that hold weights.
+    let contents: [Bytes]
     let definition: ONNXDefinition
     let topology: ONNXTopology
     let shapes: ONNXShapes
@@ -16,26 +17,12 @@ final class ONNXNetwork: Sendable {
 
     var graph: ONNXDefinition.Graph { definition.graph }
 
-    /// Reads an ONNX file, and the files beside it that hold its weights.
-    ///
-    /// - Throws: `.fileError`, `.ioError`, `.invalidGraph`, `.unsafeGraph`, `.outOfMemory`. The errors name the file.
-    convenience init(file path: FilePath) throws {
-        do {
-            try self.init(Patience().trying { try Bytes(file: path) }, ONNXExternalData(beside: path))
-        } catch let error as FNEError {
-            throw error.about(path.description)
-        }
-    }
-
-    /// Reads an ONNX model in memory. The bytes are copied. Its weights must be in it.
-    convenience init(copying bytes: UnsafeRawBufferPointer) throws {
-        try self.init(Bytes(copying: bytes), ONNXExternalData(beside: nil))
-    }
-
-    /// - Parameter outside: the files beside the model
+    /// - Parameter outside: the files beside the model that hold its weights
+    /// - Throws: `.fileError`, `.ioError`, `.invalidGraph`, `.unsafeGraph`, `.outOfMemory`.
     init(_ source: Bytes, _ outside: ONNXExternalData) throws {
         self.source = source
         definition = try source.withBytes { try ONNXDefinition($0, outside) }
+        contents = [source] + outside.contents
         try ONNXSafety.check(definition)
         try ONNXSizes.check(definition.graph)
         topology = try ONNXTopology(definition.graph)
@@ -47,10 +34,63 @@ final class ONNXNetwork: Sendable {
         try Reserve.check()
     }
 
+    var engine: Backend.Kind { .onnxRuntime }
+
+    var feeds: [String] { [] }
+
+    var structureSize: Int { source.withBytes(ONNXStructure.size) }
+
+    /// What classifiers read, before changes of shapes.
+    var penultimate: [TensorName] {
+        analysis.classifierInputs.sorted().map { TensorName(node: topology.names[$0], output: 0) }
+    }
+
+    /// - Throws: `.invalidArgument` for any feed, because the image is the only input of these networks.
+    func feeding(_ feeds: [String]) throws -> any Network {
+        guard let feed = feeds.first else { return self }
+        throw FNEError(
+            .invalidArgument,
+            "the feed '\(feed)' is given, but an ONNX network takes the image alone. Make the value a constant when the "
+                + "network is exported")
+    }
+
+    // MARK: Names
+
+    /// The name is one of the file's values, with or without ":0", or the path of a layer's module.
+    func knownTensor(_ text: String) -> TensorName? {
+        let value = number(of: text) ?? analysis.layers.first { $0.module == text }?.output
+        return value.map { TensorName(node: topology.names[$0], output: 0) }
+    }
+
+    func plainName(_ text: String) -> String { text }
+
+    func checkForLayers() {}
+
     /// The number of the value that a user names, as it is written in the file, or without a trailing ":0".
     func number(of name: String) -> Int? {
         guard name.utf8.allSatisfy({ $0 < 0x80 }) else { return nil }
         return topology.number[name] ?? topology.number[name + ":0"]
+    }
+
+    // MARK: Images
+
+    func input(named name: String?) throws -> Model.Input {
+        let image = try ONNXInput(graph, topology, shapes)
+        if let name, number(of: name) != topology.number[image.name] {
+            throw FNEError(
+                .unknownTensor, "'\(name)' is not the input of this ONNX network, which is '\(image.name)'")
+        }
+        var input = Model.Input(name: TensorName(node: image.name, output: 0), type: image.type.dataType)
+        // A fixed batch of one is freed.
+        input.batch = image.batch == 1 ? nil : image.batch
+        (input.height, input.width, input.channels) = (image.height, image.width, image.channels)
+        return input
+    }
+
+    /// Only a run shows the shapes of an ONNX network.
+    func shapes(input name: String?, height: Int?, width: Int?) throws -> [LayerShape?] {
+        _ = try input(named: name).size(height: height, width: width)
+        return tensors.map { _ in nil }
     }
 
     private static func table(
@@ -74,7 +114,8 @@ final class ONNXNetwork: Sendable {
                 kind: layer?.kind ?? (isInput ? .input : .other), rank: layer?.rank ?? shape?.count,
                 channels: layer?.channels, isDefault: isOutput && layer?.isClassifier == false,
                 isClassifier: isOutput && layer?.isClassifier == true,
-                isClassifierInput: analysis.classifierInputs.contains(value), isPenultimate: false)
+                isClassifierInput: analysis.classifierInputs.contains(value),
+                isPenultimate: analysis.classifierInputs.contains(value), module: layer?.module)
         }
     }
 }

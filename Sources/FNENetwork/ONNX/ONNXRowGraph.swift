@@ -28,20 +28,6 @@ struct ONNXRowGraph {
     ///   - width: their width
     /// - Throws: `.unsupportedTensor`, `.outOfMemory`.
     init(_ network: ONNXNetwork, input: ONNXInput, taps: [Tap], height: Int, width: Int) throws {
-        guard input.batch == nil || input.batch == 1 else {
-            throw FNEError(
-                .unsupportedTensor,
-                "the network takes batches of \(input.batch ?? 0) images alone. Export it with a batch of any size, or "
-                    + "of one")
-        }
-        try Reserve.prepare(saturating(network.source.withBytes(ONNXStructure.size), 16))
-        var builder = Builder(network, input)
-        builder.writeInput()
-        try builder.writeNetwork(taps.map(\.value))
-        let rows = builder.writeRows(taps)
-        weights = try builder.weights.made()
-        self.input = builder.input
-        output = rows
         var count = 0
         for tap in taps {
             guard tap.pooling.featureCount <= Int(Int32.max) - count else {
@@ -49,8 +35,39 @@ struct ONNXRowGraph {
             }
             count += tap.pooling.featureCount
         }
+        let shapes = (image: [-1, height, width, input.channels], result: [-1, count])
+        try self.init(network, input, values: taps.map(\.value), shapes, features: count) { $0.writeRows(taps) }
+    }
+
+    /// A model that gives the shapes of values in place of rows. The result is a list of float32: for each value its
+    /// rank, and then its sizes.
+    ///
+    /// - Throws: as above.
+    init(_ network: ONNXNetwork, input: ONNXInput, shapesOf values: [Int], height: Int, width: Int) throws {
+        let shapes = (image: [-1, height, width, input.channels], result: nil as [Int]?)
+        try self.init(network, input, values: values, shapes, features: 0) { $0.writeShapes(values) }
+    }
+
+    private init(
+        _ network: ONNXNetwork, _ input: ONNXInput, values: [Int], _ shapes: (image: [Int], result: [Int]?),
+        features count: Int, writeResult: (inout Builder) -> String
+    ) throws {
+        guard input.batch == nil || input.batch == 1 else {
+            throw FNEError(
+                .unsupportedTensor,
+                "the network takes batches of \(input.batch ?? 0) images alone. Export it with a batch of any size, or "
+                    + "of one")
+        }
+        try Reserve.prepare(saturating(network.structureSize, 16))
+        var builder = Builder(network, input)
+        builder.writeInput()
+        try builder.writeNetwork(values)
+        let result = writeResult(&builder)
+        weights = try builder.weights.made()
+        self.input = builder.input
+        output = result
         featureCount = count
-        let model = builder.model(rows, shape: [-1, height, width, input.channels], features: count)
+        let model = builder.model(result, image: shapes.image, result: shapes.result)
         serialized = try model.withUnsafeBytes { try Bytes(copying: $0) }
         try Reserve.check()
     }
@@ -193,6 +210,16 @@ struct ONNXRowGraph {
             return writer.node("Concat", parts, ["axis": .integer(1)], output: output)
         }
 
+        /// Writes the ranks and sizes of values, one after the other. Returns the name of the result.
+        mutating func writeShapes(_ values: [Int]) -> String {
+            var parts: [String] = []
+            for value in values {
+                let shape = writer.node("Shape", [topology.names[value]])
+                parts += [writer.node("Shape", [shape]), shape]
+            }
+            return writer.float32(writer.node("Concat", parts, ["axis": .integer(0)]))
+        }
+
         /// The scale and the zero of a value that a quantized operator makes; empty for other values.
         private func scales(_ value: Int) -> [Int] {
             guard let place = topology.producers[value] else { return [] }
@@ -254,7 +281,7 @@ struct ONNXRowGraph {
         // MARK: Model
 
         /// The serialized model.
-        func model(_ rows: String, shape: [Int], features: Int) -> [UInt8] {
+        func model(_ name: String, image: [Int], result: [Int]?) -> [UInt8] {
             var model = ProtobufWriter()
             // Before version 4 of the format, constants had to be named among the inputs.
             model.number(1, max(network.definition.version, 4))
@@ -263,8 +290,8 @@ struct ONNXRowGraph {
                 for node in writer.nodes { graph.bytes(1, node) }
                 graph.text(2, "rows")
                 for constant in writer.constants { graph.bytes(5, constant) }
-                graph.message(11) { Self.write(input, shape, to: &$0) }
-                graph.message(12) { Self.write(rows, [-1, features], to: &$0) }
+                graph.message(11) { Self.write(input, image, to: &$0) }
+                graph.message(12) { Self.write(name, result, to: &$0) }
             }
             for (domain, version) in network.definition.opsets.sorted(by: { $0.key < $1.key }) {
                 model.message(8) {
@@ -276,11 +303,12 @@ struct ONNXRowGraph {
         }
 
         /// A value of float32. -1 stands for the number of images.
-        private static func write(_ name: String, _ shape: [Int], to value: inout ProtobufWriter) {
+        private static func write(_ name: String, _ shape: [Int]?, to value: inout ProtobufWriter) {
             value.text(1, name)
             value.message(2) { type in
                 type.message(1) { tensor in
                     tensor.number(1, ONNXType.float32.rawValue)
+                    guard let shape else { return }
                     tensor.message(2) { sizes in
                         for size in shape {
                             sizes.message(1) { size < 0 ? $0.text(2, "n") : $0.number(1, size) }

@@ -29,10 +29,16 @@ final class OnnxRuntimeEngine: Engine, @unchecked Sendable {
     private let batch: Int?
     private let imageShape: [Int]
 
-    /// - Parameter threads: threads per operation
+    /// - Parameters:
+    ///   - threads: threads per operation
+    ///   - session: a session that is open on the network already; nil: one is opened
     /// - Throws: `.backendError`, with ONNX Runtime's own words; `.outOfMemory`.
-    init(_ library: OnnxRuntimeLibrary, _ network: OnnxRuntimeNetwork, threads: Int) throws {
-        session = try OnnxRuntimeSession(library, model: network.model, weights: network.weights, threads: threads)
+    init(
+        _ library: OnnxRuntimeLibrary, _ network: OnnxRuntimeNetwork, threads: Int, session: OnnxRuntimeSession? = nil
+    ) throws {
+        self.session =
+            try session
+            ?? OnnxRuntimeSession(library, model: network.model, weights: network.weights, threads: threads)
         featureCount = network.layers.last?.features.upperBound ?? 0
         batch = network.batch
         imageShape = [network.height, network.width, network.channels]

@@ -6,9 +6,12 @@ extension OnnxRuntimeEngine {
 
     /// Loads ONNX Runtime if it is not loaded, makes the choices that the options leave open, and opens an engine.
     ///
+    /// - Parameter session: a session that is open on the network already; nil: one is opened
     /// - Throws: `.invalidArgument` for an option that ONNX Runtime cannot follow; as `OnnxRuntimeLibrary.load`;
     ///   `.backendError`, `.outOfMemory`.
-    package static func open(_ network: OnnxRuntimeNetwork, _ options: EngineOptions) throws -> PreparedNetwork {
+    static func open(
+        _ network: OnnxRuntimeNetwork, _ options: EngineOptions, session: OnnxRuntimeSession? = nil
+    ) throws -> PreparedNetwork {
         try check(options)
         let library = try OnnxRuntimeLibrary.load()
         var arithmetic = Arithmetic()
@@ -17,12 +20,13 @@ extension OnnxRuntimeEngine {
         var network = network
         if options.padsBatches { network.batch = batchSize }
         return PreparedNetwork(
-            engine: try OnnxRuntimeEngine(library, network, threads: arithmetic.engineThreads),
+            engine: try OnnxRuntimeEngine(library, network, threads: arithmetic.engineThreads, session: session),
             layers: network.layers, arithmetic: arithmetic, batchSize: batchSize,
             streams: options.streams ?? EngineDefaults.streams(engineThreads: arithmetic.engineThreads))
     }
 
-    private static func check(_ options: EngineOptions) throws {
+    /// - Throws: `.invalidArgument` for an option that ONNX Runtime cannot follow.
+    static func check(_ options: EngineOptions) throws {
         func refuse(_ option: String, _ wayOut: String) throws {
             throw FNEError(.invalidArgument, "\(option), which networks on ONNX Runtime do not have. \(wayOut)")
         }

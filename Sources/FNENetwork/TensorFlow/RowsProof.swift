@@ -16,17 +16,12 @@ struct RowsProof {
     private let tensors: [TF_Output]
     private let setup: TensorFlowEngine.Setup
 
-    /// The images that are told apart.
-    private static let imageCount = 3
-    /// The features of an image may differ from those that it has alone by this part of the images' difference.
-    private static let tolerance: Float = 0.01
-
     /// The shapes of layers.
     ///
     /// - Parameter known: those that follow from the graph
     /// - Throws: `.unsupportedTensor`, with the name of the layer whose rows cannot be told apart; `.backendError`.
     static func shapes(
-        _ library: TensorFlowLibrary, _ model: Model, input: Model.Input, layers: [LayerSelection.Selected],
+        _ library: TensorFlowLibrary, _ model: TensorFlowNetwork, input: Model.Input, layers: [LayerSelection.Selected],
         known: [LayerShape?], _ setup: TensorFlowEngine.Setup
     ) throws -> [LayerShape] {
         var shapes = known
@@ -39,7 +34,7 @@ struct RowsProof {
     }
 
     private init(
-        _ library: TensorFlowLibrary, _ model: Model, input: Model.Input, layers: [LayerSelection.Selected],
+        _ library: TensorFlowLibrary, _ model: TensorFlowNetwork, input: Model.Input, layers: [LayerSelection.Selected],
         _ setup: TensorFlowEngine.Setup
     ) throws {
         let threads = setup.session.threads
@@ -71,7 +66,7 @@ struct RowsProof {
 
     private func shapes() throws -> [LayerShape] {
         let fetched = try tensors.enumerated().map { try builder.shape(of: $1, "fne/shape\($0)") }
-        let (count, furtherCount) = (setup.batch ?? 1, setup.batch ?? Self.imageCount)
+        let (count, furtherCount) = (setup.batch ?? 1, setup.batch ?? ProofImages.count)
         let shapes = try dimensions(fetched, images: count)
         let further = count == furtherCount ? shapes : try dimensions(fetched, images: furtherCount)
         let found = try zip(layers, zip(shapes, further)).map { layer, pair in
@@ -87,7 +82,7 @@ struct RowsProof {
     }
 
     private func dimensions(_ fetched: [TF_Output], images count: Int) throws -> [[Int]] {
-        try run((0..<count).map { $0 % Self.imageCount }, fetching: fetched) { result in
+        try run((0..<count).map { $0 % ProofImages.count }, fetching: fetched) { result in
             (library.api.TensorData(result)?.assumingMemoryBound(to: Int32.self)).map { sizes in
                 (0..<Int(library.api.Dim(result, 0))).map { Int(sizes[$0]) }
             }
@@ -110,29 +105,20 @@ struct RowsProof {
         let pooled = try places.map {
             try builder.pooled(tensors[$0], Pooling(layers[$0], shapes[$0], Tokens()), number: $0)
         }
-        let batch = setup.batch ?? Self.imageCount
-        let images = 0..<min(batch, Self.imageCount)
+        let batch = setup.batch ?? ProofImages.count
+        let images = 0..<min(batch, ProofImages.count)
         let together = try features(pooled, (0..<batch).map { $0 % images.count })
         let alone = try images.map { image in
             try features(pooled, Array(repeating: image, count: setup.batch ?? 1))
                 .map { $0[setup.batch == nil ? 0 : image] }
         }
         for (number, place) in places.enumerated() {
-            let (mixed, single) = (together[number], alone.map { $0[number] })
-            let error = images.map { Self.distance(mixed[$0], single[$0]) }.max() ?? 0
-            let difference = images.dropFirst().map { Self.distance(single[$0], single[$0 - 1]) }.max() ?? 0
-            guard difference > 0, error <= Self.tolerance * difference else {
+            let verdict = ProofImages.verdict(
+                together: Array(together[number].prefix(images.count)), alone: alone.map { $0[number] })
+            guard case .apart = verdict else {
                 throw Self.inseparable(
                     layers[place], "an image has \(shapes[place].rows) rows, and they change with the other images")
             }
-        }
-    }
-
-    /// The largest difference of two rows; NaN where one is not finite.
-    private static func distance(_ a: [Float], _ b: [Float]) -> Float {
-        zip(a, b).reduce(0) { largest, pair in
-            let difference = abs(pair.0 - pair.1)
-            return difference > largest || difference.isNaN ? difference : largest
         }
     }
 
@@ -152,11 +138,8 @@ struct RowsProof {
     private func run<Result>(
         _ images: [Int], fetching outputs: [TF_Output], _ read: (OpaquePointer) throws -> Result?
     ) throws -> [Result] {
-        let size = setup.height * setup.width * setup.channels
-        let batch = try Bytes(
-            count: checkedProduct(images.count, size, MemoryLayout<Float>.size, of: "batch_size x height x width"))
+        let batch = try ProofImages(size: setup.height * setup.width * setup.channels).batch(images)
         return try batch.withNumbers(of: Float.self) { values in
-            for (place, image) in images.enumerated() { fill(values + place * size, size, image) }
             var results: [Result] = []
             do {
                 try session.run(values, images.count, fetching: outputs) { results = try $0.compactMap(read) }
@@ -171,16 +154,6 @@ struct RowsProof {
                 throw FNEError(.backendError, "TensorFlow returned other tensors than the layers")
             }
             return results
-        }
-    }
-
-    /// Writes one of the images: noise of a contrast and a brightness of its own, 0 to 255.
-    private func fill(_ pixels: UnsafeMutablePointer<Float>, _ size: Int, _ image: Int) {
-        var state = UInt64(image + 1) &* 0x9e37_79b9_7f4a_7c15
-        let (darkest, contrast): (Float, Float) = [(0, 255), (20, 60), (150, 100)][image % Self.imageCount]
-        for place in 0..<size {
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            pixels[place] = darkest + contrast * Float(state >> 40) / Float(1 << 24)
         }
     }
 }

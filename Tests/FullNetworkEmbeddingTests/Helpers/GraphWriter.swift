@@ -146,8 +146,10 @@ struct GraphWriter {
         return node(name, operation, input, name + "/constant")
     }
 
-    func model(allowUnsafe: Bool = false) throws -> Model {
-        try serialized.withUnsafeBytes { try Model(copying: $0, allowUnsafe: allowUnsafe) }
+    func model(allowUnsafe: Bool = false) throws -> TensorFlowNetwork {
+        try serialized.withUnsafeBytes {
+            try TensorFlowNetwork(Bytes(copying: $0), allowUnsafe: allowUnsafe, feeds: [])
+        }
     }
 
     /// Checks what a tensor needs, as opening an extractor does, but for the shapes.

@@ -111,7 +111,9 @@ struct ONNXFile {
         Wire.number(1, version) + Wire.bytes(8, Wire.text(1, "") + Wire.number(2, opset)) + Wire.bytes(7, graph) + more
     }
 
-    func network() throws -> ONNXNetwork { try bytes.withUnsafeBytes { try ONNXNetwork(copying: $0) } }
+    func network() throws -> ONNXNetwork {
+        try bytes.withUnsafeBytes { try ONNXNetwork(Bytes(copying: $0), ONNXExternalData(beside: nil)) }
+    }
 
     func definition() throws -> ONNXDefinition {
         try bytes.withUnsafeBytes { try ONNXDefinition($0, ONNXExternalData(beside: nil)) }

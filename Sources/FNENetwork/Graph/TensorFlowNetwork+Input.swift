@@ -1,38 +1,12 @@
 import FNESupport
 
-extension Model {
-    /// The tensor that images are fed to, with what the graph fixes.
-    package struct Input {
-        /// The tensor's name.
-        package let name: TensorName
-        /// The type of the numbers that the graph reads. float32 is fed, and cast to it.
-        let type: DataType
-        /// The only batch size that the graph takes; nil where it takes any.
-        package var batch: Int?
-        /// The only height in pixels that the graph takes; nil where it takes any.
-        package var height: Int?
-        /// The only width in pixels that the graph takes; nil where it takes any.
-        package var width: Int?
-        /// The only number of channels that the graph takes, which is 1 or 3; nil where it takes any.
-        package var channels: Int?
-
-        /// The name of the type.
-        package var typeName: String { "\(type)" }
-        /// The numbers that can be fed where the graph reads whole numbers; nil where it reads real numbers.
-        package var wholeNumbers: ClosedRange<Float>? { type.wholeNumbers }
-
-        init(name: TensorName, type: DataType) {
-            self.name = name
-            self.type = type
-        }
-    }
-
+extension TensorFlowNetwork {
     /// The input tensor.
     ///
     /// - Parameter name: the name as a user writes it; nil for the graph's only placeholder that can take images. A
     ///   placeholder is an operation whose value is fed.
     /// - Throws: `.unknownTensor`, `.unsupportedTensor`.
-    package func input(named name: String?) throws -> Input {
+    func input(named name: String?) throws -> Model.Input {
         guard let name else {
             let image = try imagePlaceholder()
             return try input(image, TensorName(node: image.name, output: 0))
@@ -41,12 +15,12 @@ extension Model {
         return try input(node(tensor, writtenAs: name), tensor)
     }
 
-    private func input(_ node: GraphDefinition.Node, _ name: TensorName) throws -> Input {
+    private func input(_ node: GraphDefinition.Node, _ name: TensorName) throws -> Model.Input {
         let isPlaceholder = node.isAny(.placeholder)
         guard name.output == 0 || !isPlaceholder else {
             throw FNEError(.unknownTensor, "the operation '\(node.name)' has 1 output; there is no '\(name.text)'")
         }
-        var result = Input(name: name, type: node.outputType)
+        var result = Model.Input(name: name, type: node.outputType)
         guard result.type.takesPixels else {
             throw FNEError(
                 .unsupportedTensor,

@@ -1,6 +1,6 @@
 import FNESupport
 
-extension Model {
+extension TensorFlowNetwork {
     /// A second batch size for which shapes are followed. What grows with the batch is seen by the difference.
     private static let severalImages = 3
 
@@ -12,8 +12,8 @@ extension Model {
     ///   - height, width: the image's size in pixels; nil for what the placeholder fixes
     /// - Throws: `.unknownTensor`, `.unsupportedTensor`, `.invalidArgument` where the size is not known or not the
     ///   graph's.
-    package func shapes(input name: String?, height: Int?, width: Int?) throws -> [LayerShape?] {
-        try Reserve.prepare(structureSize * Self.reservePerByte)
+    func shapes(input name: String?, height: Int?, width: Int?) throws -> [LayerShape?] {
+        try Reserve.prepare(structureSize * Model.reservePerByte)
         let input = try input(named: name)
         let size = try input.size(height: height, width: width)
         let all = Set(graph.nodes.indices)
@@ -34,7 +34,7 @@ extension Model {
     ///   - needed: the nodes that run
     ///   - image: [height, width, channels]
     func shapes(
-        of names: [TensorName], _ one: [TensorShapes.Outputs], needed: Set<Int>, input: Input, image: [Int]
+        of names: [TensorName], _ one: [TensorShapes.Outputs], needed: Set<Int>, input: Model.Input, image: [Int]
     ) throws -> [LayerShape?] {
         let shapes = names.map { shape(of: $0, one) }
         if let batch = input.batch {
@@ -49,7 +49,7 @@ extension Model {
     }
 
     private func outputs(
-        of needed: Set<Int>, _ input: Input, _ image: [Int], images: Int
+        of needed: Set<Int>, _ input: Model.Input, _ image: [Int], images: Int
     ) throws -> [TensorShapes.Outputs] {
         try TensorShapes.outputs(
             graph, topology, needed: needed, input: input.name, image: [input.batch ?? images] + image)
@@ -58,28 +58,5 @@ extension Model {
     private func shape(of name: TensorName, _ outputs: [TensorShapes.Outputs]) -> [Int]? {
         let read = GraphDefinition.Input(name: name.node, output: name.output, isControl: false)
         return graph.index[name.node].flatMap { outputs[$0][read].shape }
-    }
-}
-
-extension Model.Input {
-    /// The size of the images in pixels, which the graph may fix.
-    ///
-    /// - Throws: `.invalidArgument`.
-    package func size(height: Int?, width: Int?) throws -> (height: Int, width: Int) {
-        (try side("height", height, self.height), try side("width", width, self.width))
-    }
-
-    private func side(_ name: String, _ wanted: Int?, _ fixed: Int?) throws -> Int {
-        if let wanted, let fixed, wanted != fixed {
-            throw FNEError(
-                .invalidArgument, "\(name) is \(wanted), but the graph's input has a fixed \(name) of \(fixed)")
-        }
-        guard let size = wanted ?? fixed else {
-            throw FNEError(.invalidArgument, "the graph does not fix the input's \(name); pass it as an option")
-        }
-        guard size >= 1, size <= 16_384 else {
-            throw FNEError(.invalidArgument, "\(name) is \(size); it must be 1 to 16384")
-        }
-        return size
     }
 }
