@@ -142,6 +142,10 @@ FNE_API fne_status fne_model_open(const char *path, const fne_model_options *opt
 FNE_API fne_status fne_model_open_memory(const uint8_t *bytes, uint64_t size, const fne_model_options *options,
                                          fne_model **model);
 
+FNE_API fne_status fne_model_engine(const fne_model *model, const char **engine);
+
+FNE_API fne_status fne_model_sha256(const fne_model *model, char *digits);
+
 FNE_API void fne_model_close(fne_model *model);
 
 #define FNE_KIND_OTHER 0
@@ -161,6 +165,7 @@ typedef struct fne_tensor_info {
     int32_t is_classifier;
     int32_t is_classifier_input;
     int32_t is_penultimate;
+    const char *module;
 } fne_tensor_info;
 
 FNE_API void fne_tensor_info_init(fne_tensor_info *info, uint64_t struct_size);

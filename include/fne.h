@@ -292,8 +292,8 @@ FNE_API void fne_set_log_callback(fne_log_fn callback, void *user);
 
 /** \defgroup backend Backend
  * The libraries that run networks, TensorFlow and ONNX Runtime. They are found and loaded at run time. Any number of
- * threads may call these functions at once. Networks are opened for TensorFlow so far. ONNX Runtime can be found and
- * loaded, but fne_model_open() does not take ONNX files yet.
+ * threads may call these functions at once. TensorFlow runs GraphDefs, and ONNX
+ * Runtime runs ONNX files.
  * \{ */
 
 /** Loads TensorFlow's C library, once for the process. Further calls with the same copy do nothing.
@@ -534,24 +534,30 @@ typedef struct fne_model_options {
  * \since 2.0 */
 FNE_API void fne_model_options_init(fne_model_options *options, uint64_t struct_size);
 
-/** Reads a GraphDef file. The bodies of functions are put in place of their calls, a condition that is known is
- * followed, and what only reports is left out. What the graph does is checked when an extractor is opened, for the
- * layers that it takes.
+/** Reads a network: a frozen TensorFlow GraphDef, or an ONNX file. Which one it is, the content of the file says.
+ *
+ * In a GraphDef the bodies of functions are put in place of their calls, a condition that is known is followed, and what
+ * only reports is left out. What it does is checked when an extractor is opened, for the layers that it takes.
+ *
+ * An ONNX file has operator sets 9 to 28, and one input, for images. Its weights may be in files beside it, which are
+ * read from its own folder alone. Its operators are checked here.
  *
  * \param[in] path     the file
  * \param[in] options  NULL stands for the defaults
  * \param[out] model   receives the model, which fne_model_close() frees
  * \return FNE_OK or an error
  * \retval FNE_FILE_ERROR     the file is missing, no regular file, empty, or cannot be read
- * \retval FNE_INVALID_GRAPH      not a GraphDef, or a damaged one
- * \retval FNE_INVALID_ARGUMENT   a feed that cannot be read, or has another shape or type than the input
+ * \retval FNE_INVALID_GRAPH      not a GraphDef and no ONNX file, or a damaged one
+ * \retval FNE_UNSAFE_GRAPH       an ONNX file with an operator that is not on the list. The message names it.
+ * \retval FNE_INVALID_ARGUMENT   a feed that cannot be read, or has another shape or type than the input, or any feed
+ *                                for an ONNX file
  * \retval FNE_UNKNOWN_TENSOR     a feed of an input that the graph lacks
  * \since 2.0 */
 FNE_API fne_status fne_model_open(const char *path, const fne_model_options *options, fne_model **model);
 
-/** As fne_model_open(), for a serialized GraphDef in memory.
+/** As fne_model_open(), for a serialized GraphDef or ONNX model in memory. Its weights must be in it.
  *
- * \param[in] bytes    the GraphDef, which is copied
+ * \param[in] bytes    the network, which is copied
  * \param[in] size     its size in bytes. A size of 0 is FNE_INVALID_GRAPH.
  * \param[in] options  NULL stands for the defaults
  * \param[out] model   receives the model, which fne_model_close() frees
@@ -559,6 +565,22 @@ FNE_API fne_status fne_model_open(const char *path, const fne_model_options *opt
  * \since 2.0 */
 FNE_API fne_status fne_model_open_memory(const uint8_t *bytes, uint64_t size, const fne_model_options *options,
                                          fne_model **model);
+
+/** The library that runs a model.
+ * \param[in] model    the model
+ * \param[out] engine  receives "tensorflow" for a GraphDef and "onnxruntime" for an ONNX file. The text lives until the
+ *                     model is closed.
+ * \return FNE_OK
+ * \since 2.0 */
+FNE_API fne_status fne_model_engine(const fne_model *model, const char **engine);
+
+/** The SHA-256 of a model's bytes, as a job's manifest has it. The bytes of the files beside an ONNX file follow its own,
+ * in the order of their names.
+ * \param[in] model    the model
+ * \param[out] digits  receives 64 hexadecimal digits and a zero: 65 bytes
+ * \return FNE_OK
+ * \since 2.0 */
+FNE_API fne_status fne_model_sha256(const fne_model *model, char *digits);
 
 /** Frees a model. Extractors and jobs that were opened with it stay.
  * \param[in] model  may be NULL
@@ -575,7 +597,7 @@ FNE_API void fne_model_close(fne_model *model);
 typedef struct fne_tensor_info {
     uint64_t struct_size;        /**< set by fne_tensor_info_init() */
     const char *name;            /**< without "import/" and without ":0". The string lives until the model is closed. */
-    const char *operation;       /**< TensorFlow's operation, such as "Conv2D". The string lives as long as name. */
+    const char *operation;       /**< the operation, such as TensorFlow's "Conv2D" or ONNX's "Conv". The string lives as long as name. */
     int32_t kind;                /**< FNE_KIND_OTHER to FNE_KIND_INPUT: the kind of the layer whose output this tensor
                                       is, or else of the operation */
     int32_t rank;                /**< the number of dimensions, or -1 where the graph does not say it outright */
@@ -586,6 +608,9 @@ typedef struct fne_tensor_info {
     int32_t is_classifier_input; /**< 1: a classifier's last layer reads this tensor, perhaps through changes of shape.
                                       It is often the last map, pooled. */
     int32_t is_penultimate;      /**< 1: the selector "penultimate" selects this tensor */
+    const char *module;          /**< the path of the layer's module in PyTorch, such as "features.0", where an ONNX file
+                                      keeps it. Selectors take it as they take the name. NULL for other tensors. It
+                                      lives until the model is closed. */
 } fne_tensor_info;
 
 /** Fills a struct with zeros.

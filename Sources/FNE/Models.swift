@@ -6,12 +6,16 @@ final class ModelObject: Sendable {
     let model: Model
     let names: [CText]
     let operations: [CText]
+    let modules: [CText?]
+    let engine: CText
     let notes: [CText]
 
     init(_ model: Model) {
         self.model = model
         names = model.tensors.map { CText($0.name) }
         operations = model.tensors.map { CText($0.operation) }
+        modules = model.tensors.map { $0.module.map { CText($0) } }
+        engine = CText(model.engine.rawValue)
         notes = model.notes.map { CText($0) }
     }
 }
@@ -56,6 +60,26 @@ private func translated(
     }
 }
 
+@c @implementation public func fne_model_engine(
+    _ model: OpaquePointer?, _ engine: UnsafeMutablePointer<UnsafePointer<CChar>?>?
+) -> fne_status {
+    status {
+        let object: ModelObject = try referenced(model, "model")
+        let engine = try required(engine, "engine")
+        engine.pointee = object.engine.pointer
+    }
+}
+
+@c @implementation public func fne_model_sha256(
+    _ model: OpaquePointer?, _ digits: UnsafeMutablePointer<CChar>?
+) -> fne_status {
+    status {
+        let object: ModelObject = try referenced(model, "model")
+        let digits = try required(digits, "digits")
+        for (place, digit) in object.model.checksum.utf8CString.enumerated() { digits[place] = digit }
+    }
+}
+
 @c @implementation public func fne_model_close(_ model: OpaquePointer?) { close(model, ModelObject.self) }
 
 @c @implementation public func fne_tensor_info_init(
@@ -85,7 +109,8 @@ private func translated(
             struct_size: 0, name: object.names[index].pointer, operation: object.operations[index].pointer,
             kind: tensor.kind.rawValue, rank: Int32(tensor.rank ?? -1), channels: Int64(tensor.channels ?? -1),
             is_default: tensor.isDefault ? 1 : 0, is_classifier: tensor.isClassifier ? 1 : 0,
-            is_classifier_input: tensor.isClassifierInput ? 1 : 0, is_penultimate: tensor.isPenultimate ? 1 : 0)
+            is_classifier_input: tensor.isClassifierInput ? 1 : 0, is_penultimate: tensor.isPenultimate ? 1 : 0,
+            module: object.modules[index]?.pointer)
         try fill(info, with: value, "info")
     }
 }

@@ -161,6 +161,12 @@ int main(int argc, char **argv) {
     EXPECT(fne_model_note(model, count, &note), FNE_INVALID_ARGUMENT);
     EXPECT(fne_model_note(model, 0, NULL), FNE_INVALID_ARGUMENT);
     EXPECT(fne_model_note(NULL, 0, &note), FNE_INVALID_ARGUMENT);
+    const char *engine;
+    char digits[65];
+    EXPECT(fne_model_engine(model, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_engine(NULL, &engine), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_sha256(model, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_sha256(NULL, digits), FNE_INVALID_ARGUMENT);
     HOLDS(strcmp(note, "kept") == 0);
 
     /* Values for inputs beside the image. */

@@ -263,6 +263,10 @@ static void model_facts(const fne_model *model) {
     const char *note;
     CALL(fne_model_note_count(model, &count));
     while (count > 0) CALL(fne_model_note(model, --count, &note));
+    CALL(fne_model_engine(model, &note));
+    char digits[65];
+    CALL(fne_model_sha256(model, digits));
+    record("sha256", digits, sizeof digits);
     int32_t ranks[64];
     int64_t shapes[64][FNE_SHAPE_RANK];
     CALL(fne_model_shapes(model, NULL, 0, 0, ranks, shapes[0], 64));

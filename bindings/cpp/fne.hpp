@@ -365,6 +365,20 @@ public:
             count, [this](std::uint64_t i, tensor_info *info) { return fne_model_tensor_info(get(), i, info); });
     }
 
+    /** The library that runs the network: "tensorflow" or "onnxruntime". */
+    std::string engine() const {
+        const char *engine = nullptr;
+        check(fne_model_engine(get(), &engine));
+        return engine;
+    }
+
+    /** The SHA-256 of the network's bytes, as a job's manifest has it. */
+    std::string sha256() const {
+        char digits[65];
+        check(fne_model_sha256(get(), digits));
+        return digits;
+    }
+
     /** What a user should know about the network, in sentences. */
     std::vector<std::string> notes() const {
         std::uint64_t count = 0;

@@ -231,10 +231,9 @@ struct WrongFile {
         // The graph, and the sets of operations that it uses.
         if numbers.contains(7) || numbers.contains(8) {
             return WrongFile(
-                what: "an ONNX model (.onnx)",
+                what: "an ONNX model (.onnx) that cannot be read",
                 wayOut:
-                    "This version of libfne does not read ONNX. Freeze the TensorFlow or Keras model, or convert the "
-                    + "ONNX model to TensorFlow")
+                    "It is cut off or damaged, or of a form that libfne does not know. Export it again")
         }
         guard numbers == [2] else { return nil }
         return WrongFile(

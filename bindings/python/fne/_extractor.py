@@ -381,7 +381,7 @@ class Extractor:
 def _opened(model: Model, options: ExtractorOptions) -> _ffi.Handle:
     struct = extractor_options(**options)
     struct.on_error = ON_ERROR["skip"]  # a bad image may still be read by Pillow, or is raised here
-    load_backend()
+    load_backend(engine=model.engine)
     handle = _ffi.open_handle(lib.fne_extractor_open, lib.fne_extractor_close, model._handle(), ctypes.byref(struct))
     info = _ffi.sized(_ffi.InputInfo)
     check(lib.fne_extractor_input_info(handle(), ctypes.byref(info)))

@@ -68,6 +68,7 @@ class TensorInfo(ctypes.Structure):
         ("is_classifier", c_int32),
         ("is_classifier_input", c_int32),
         ("is_penultimate", c_int32),
+        ("module", c_char_p),
     ]
 
 
@@ -256,6 +257,8 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_model_open_memory": [c_char_p, c_uint64, POINTER(ModelOptions), _out],
     "fne_model_tensor_count": [_handle, _size_out],
     "fne_model_tensor_info": [_handle, c_uint64, POINTER(TensorInfo)],
+    "fne_model_engine": [_handle, POINTER(c_char_p)],
+    "fne_model_sha256": [_handle, c_char_p],
     "fne_model_note_count": [_handle, _size_out],
     "fne_model_note": [_handle, c_uint64, POINTER(c_char_p)],
     "fne_model_shapes": [_handle, c_char_p, c_uint32, c_uint32, c_void_p, c_void_p, c_uint64],

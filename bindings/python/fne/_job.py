@@ -179,7 +179,7 @@ def embed_dataset(
     if "layers" in extractor:
         extractor["layers"] = model.resolved(extractor["layers"])
     struct = extractor_options(**extractor)
-    load_backend()
+    load_backend(engine=model.engine)
     with _given(options, codes, statistics, lower, upper, rules):
         _run(lib.fne_job_open, output, model._handle(), ctypes.byref(struct), options, progress)
     return Job(output)

@@ -29,7 +29,7 @@ class TensorInfo(NamedTuple):
     """A tensor of a graph.
 
     name: without "import/" and ":0"
-    operation: TensorFlow's, such as "Conv2D"
+    operation: such as TensorFlow's "Conv2D" or ONNX's "Conv"
     kind: "convolution", "depthwise", "dense", "input" or "other"
     rank, channels: None where the graph does not state them. `Model.shapes` gives the shapes for an image size.
     is_default: whether it is taken when no layers are selected
@@ -37,6 +37,7 @@ class TensorInfo(NamedTuple):
     is_classifier_input: whether a classifier's last layer reads it, before changes of shape. In most networks it is the
         globally pooled last map.
     is_penultimate: whether the selector "penultimate" selects it
+    module: the path of the layer's module in PyTorch, such as "features.0", where an ONNX file keeps it; else None
     """
 
     name: str
@@ -48,6 +49,7 @@ class TensorInfo(NamedTuple):
     is_classifier: bool
     is_classifier_input: bool
     is_penultimate: bool = False
+    module: str | None = None
 
 
 class Origin(NamedTuple):
@@ -74,13 +76,15 @@ class Origin(NamedTuple):
 
 
 class Model:
-    """A frozen TensorFlow GraphDef. To open one takes no TensorFlow.
+    """A frozen TensorFlow GraphDef, or an ONNX file. To open one takes neither TensorFlow nor ONNX Runtime.
 
     Models can be copied and pickled. A pickle holds the path of the model's file, which is opened again where it is
     loaded. Of bytes, a GraphDef or a Keras model it holds the frozen graph's bytes.
 
     Args:
-        graph: a path to a .pb file, its bytes, or a `tf.compat.v1.GraphDef`. A `keras.Model`, the path of a model that
+        graph: a path to a .pb or .onnx file, its bytes, or a `tf.compat.v1.GraphDef`. The weights of an ONNX file may be
+            in files beside it. Its layers may be called by the paths of PyTorch's modules, such as "features.0", where
+            the exporter kept them. A `keras.Model`, the path of a model that
             Keras saved (.keras or .h5), and a SavedModel's folder are taken too: the installed tensorflow freezes these
             once, into the cache. Layers of Keras models may be called by their Keras names as well. A layer "conv" in a
             nested model "base" is "base/conv", and also "conv" where no other layer has this name. The outputs of a
@@ -132,7 +136,6 @@ class Model:
             if not is_given and isinstance(graph, (str, os.PathLike)):
                 self._origin = Origin(str(as_path(graph).absolute()), choices, is_cached=True)
         if isinstance(graph, (str, os.PathLike)):
-            self._frozen: Any = graph
             path = path_bytes(graph)
             self._handle = _ffi.open_handle(lib.fne_model_open, close, path, ctypes.byref(options))
             return
@@ -146,7 +149,6 @@ class Model:
         data = bytes(graph)
         if not is_given:
             self._origin = Origin(data, choices)
-        self._frozen = data
         self._handle = _ffi.open_handle(lib.fne_model_open_memory, close, data, len(data), ctypes.byref(options))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -169,6 +171,7 @@ class Model:
                     bool(info.is_classifier),
                     bool(info.is_classifier_input),
                     bool(info.is_penultimate),
+                    None if info.module is None else info.module.decode(),
                 )
             )
         return result
@@ -225,13 +228,21 @@ class Model:
         check(lib.fne_model_shapes(self._handle(), name, height, width, *given))
         return [tuple(row[:rank].tolist()) if rank >= 0 else None for rank, row in zip(ranks, dimensions, strict=True)]
 
-    def sha256(self) -> str:
-        """The SHA-256 of the GraphDef's bytes. A job's manifest holds it too."""
-        import hashlib
+    @property
+    def engine(self) -> str:
+        """The library that runs the network: "tensorflow", or "onnxruntime" for an ONNX file."""
+        engine = ctypes.c_char_p()
+        check(lib.fne_model_engine(self._handle(), ctypes.byref(engine)))
+        return (engine.value or b"").decode()
 
-        source = self._frozen
-        data = content(Path(source)) if isinstance(source, (str, os.PathLike)) else source
-        return hashlib.sha256(data).hexdigest()
+    def sha256(self) -> str:
+        """The SHA-256 of the network's bytes. A job's manifest holds it too.
+
+        The bytes of the files beside an ONNX file follow its own, in the order of their names.
+        """
+        digits = ctypes.create_string_buffer(65)
+        check(lib.fne_model_sha256(self._handle(), digits))
+        return digits.value.decode()
 
     def resolved(self, layers: str | Sequence[str] | None) -> list[str] | None:
         """The same selectors, where tensors stand for names of Keras layers and for globs over these."""

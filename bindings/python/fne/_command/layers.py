@@ -58,7 +58,8 @@ def run(given: argparse.Namespace) -> None:
         raise fne.InvalidArgumentError(f"{failure}; --all lists every tensor") from None
     chosen = [listed[number] for number in numbers]
     width = max(len(printable(tensor.name)) for tensor, _ in chosen)
-    say(f"{'name':{width}}  {'kind':11}  {'shape':18}  {'features':>8}  default")
+    module = "       module" if any(tensor.module for tensor, _ in chosen) else ""
+    say(f"{'name':{width}}  {'kind':11}  {'shape':18}  {'features':>8}  default{module}")
     for tensor, shape in chosen:
         name, features = printable(tensor.name), _features(tensor, shape) or "?"
         say(f"{name:{width}}  {tensor.kind:11}  {_shape(tensor, shape):18}  {features:>8}  {_role(tensor)}".rstrip())
@@ -95,5 +96,5 @@ def _features(tensor: fne.TensorInfo, shape: tuple[int, ...] | None) -> int:
 def _role(tensor: fne.TensorInfo) -> str:
     role = "yes" if tensor.is_default else "classifier" if tensor.is_classifier else ""
     if tensor.is_classifier_input:
-        return f"{role} (the classifier's input)" if role else "the classifier's input"
-    return role
+        role = f"{role} (the classifier's input)" if role else "the classifier's input"
+    return f"{role:12}  {printable(tensor.module)}" if tensor.module else role
