@@ -205,10 +205,11 @@ def test_what_the_few_shot_embedder_reads(graph, paths, tmp_path):
         FewShotEmbedder(graph, fewest_images=-1).fit(paths)
     import keras
 
-    body = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 3), keras.layers.Conv2D(5, 3)])
+    first, second = keras.layers.Conv2D(4, 3), keras.layers.Conv2D(5, 3, name="body_end")
+    body = keras.Sequential([keras.Input((32, 32, 3)), first, second])
     with pytest.raises(fne.UnknownTensorError, match="name a layer with penultimate="):
         FewShotEmbedder(body).fit(paths)
-    assert FewShotEmbedder(body, layers=None, penultimate="*conv2d_1*").fit(paths).n_features_out_ >= 9
+    assert FewShotEmbedder(body, layers=None, penultimate="*body_end*").fit(paths).n_features_out_ >= 9
 
 
 def test_set_output(graph, paths):

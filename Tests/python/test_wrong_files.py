@@ -120,7 +120,7 @@ FILES = {
     "old torch": (lambda t: OLD_TORCH, "PyTorch", "fne.fne_torch"),
     "safetensors": (lambda t: safetensors(), "safetensors", "Keras model"),
     "tflite": (lambda t: tflite(), "TensorFlow Lite", "Freeze"),
-    "onnx": (lambda t: ONNX, "ONNX", "does not read ONNX"),
+    "onnx": (lambda t: ONNX, "the ONNX model is empty", "Export it again"),
     "core ml": (lambda t: CORE_ML, "Core ML", "Freeze"),
     "png": (lambda t: b"\x89PNG\r\n\x1a\n" + bytes(30), "an image", "network's file"),
     "jpeg": (lambda t: b"\xff\xd8\xff\xe0" + bytes(30), "an image", "network's file"),
