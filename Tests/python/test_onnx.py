@@ -118,7 +118,6 @@ def test_weights_beside_the_file(network, tmp_path, place):
     assert fne.Model(links / "a.onnx").sha256() == digest
 
 
-
 def test_the_checksum_is_that_of_the_file(file):
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert fne.Model(file).sha256() == fne.Model(file.read_bytes()).sha256() == digest
@@ -203,7 +202,8 @@ def test_paths_of_modules():
     scopes = ["/features/features.0/Conv", "/features/features.1/conv/Conv", None, None, "/head/Gemm"]
     for node, scope in zip(layers, scopes, strict=False):
         node.name = scope or node.name
-    for node, scope in zip(layers[2:4], ["['', 'features', 'features.2', 'conv']", "['', 'tail', 'conv']"]):
+    scopes = ["['', 'features', 'features.2', 'conv']", "['', 'tail', 'conv']"]
+    for node, scope in zip(layers[2:4], scopes, strict=True):
         node.metadata_props.add(key="pkg.torch.onnx.name_scopes", value=scope)
     opened = fne.Model(model.SerializeToString())
     paths = ["features.0", "features.1.conv", "features.2", "tail", "head"]
@@ -429,7 +429,7 @@ def test_pickles(file):
     for source in (file, file.read_bytes()):
         with fne.Model(source) as model, pickle.loads(pickle.dumps(model)) as again:
             assert again.engine == "onnxruntime" and again.sha256() == model.sha256()
-        with fne.Extractor(source, layers=["features.*"]) as extractor:
-            with pickle.loads(pickle.dumps(extractor)) as again:
-                assert again.layers == extractor.layers
-                np.testing.assert_array_equal(again.extract(batch).features, extractor.extract(batch).features)
+        extractor = fne.Extractor(source, layers=["features.*"])
+        with extractor, pickle.loads(pickle.dumps(extractor)) as again:
+            assert again.layers == extractor.layers
+            np.testing.assert_array_equal(again.extract(batch).features, extractor.extract(batch).features)

@@ -136,7 +136,9 @@ def test_the_replaced_weights_are_not_those_of_the_cache(file, pictures, tmp_pat
     os.utime(tmp_path / "network.data", (1, 1))
     second = transformer.fit_transform(paths)
     assert not np.allclose(first, second)
-    np.testing.assert_array_equal(second, FullNetworkFeatures(tmp_path / "network.onnx", cache=None).fit_transform(paths))
+    np.testing.assert_array_equal(
+        second, FullNetworkFeatures(tmp_path / "network.onnx", cache=None).fit_transform(paths)
+    )
 
 
 # ---- the command line
