@@ -132,15 +132,17 @@ def convolutional(opset=17, image=("n", 3, HEIGHT, WIDTH), kind=TensorProto.FLOA
     return net.model(x), net.taps
 
 
-def patches(net):
+def patches(net, images=0):
     """Patches as tokens: [n, 20, C]."""
     x = net.tap(net.convolution("image", 3, CHANNELS, 8, 8), "nchw")
     x = net.node("Mul", x, net.real_constant(1 / 64))
-    return net.node("Transpose", net.node("Reshape", x, net.integers(0, CHANNELS, -1)), perm=[0, 2, 1])
+    return net.node("Transpose", net.node("Reshape", x, net.integers(images, CHANNELS, -1)), perm=[0, 2, 1])
 
 
-def with_class_token(net, x):
-    token = net.node("Expand", net.weights(1, 1, CHANNELS), net.shape_of(x, 1, CHANNELS))
+def with_class_token(net, x, images=0):
+    token = net.weights(1, 1, CHANNELS)
+    if images == 0:
+        token = net.node("Expand", token, net.shape_of(x, 1, CHANNELS))
     return net.node("Add", net.node("Concat", token, x, axis=1), net.weights(1, 21, CHANNELS, fan=4))
 
 
@@ -155,13 +157,17 @@ def headed(net, x):
     return net.model(net.gemm(x, CHANNELS, CLASSES)), net.taps
 
 
-def transformer():
-    """A vision transformer of one block: tokens are [n, tokens, C]."""
-    net = Network()
-    x = with_class_token(net, patches(net))
+def transformer(images=0):
+    """A vision transformer of one block: tokens are [n, tokens, C].
+
+    Args:
+        images: the number of images that the shapes hold, as exporters write them for a batch of one; 0: any
+    """
+    net = Network(image=(images or "n", 3, HEIGHT, WIDTH))
+    x = with_class_token(net, patches(net, images), images)
     y = net.tap(net.dense(net.layer_norm(x), CHANNELS, 3 * CHANNELS), "ntc")
-    y = net.attention(y, (0, 0, HEADS, -1), [0, 2, 1, 3], [0, 2, 1, 3])
-    y = net.node("Reshape", y, net.integers(0, 0, CHANNELS))
+    y = net.attention(y, (images, 21 * images, HEADS, -1), [0, 2, 1, 3], [0, 2, 1, 3])
+    y = net.node("Reshape", y, net.integers(images, 21 * images, CHANNELS))
     x = net.node("Add", x, net.tap(net.dense(y, CHANNELS, CHANNELS), "ntc"))
     return headed(net, perceptron(net, x, "ntc"))
 
@@ -183,21 +189,46 @@ def tokens_first():
     return headed(net, perceptron(net, net.node("Add", x, y), "ntc"))
 
 
-def windows():
-    """As in Swin: attention in four windows of [2, 2] tokens, [n * windows, tokens, C], over a map [n, h, w, C]."""
-    net = Network(image=("n", 3, 32, 32))
+def windows(images=-1):
+    """As in Swin: attention in four windows of [2, 2] tokens, [n * windows, tokens, C], over a map [n, h, w, C].
+
+    Args:
+        images: the number of images that the shapes hold, as exporters write them for a batch of one; -1: any
+    """
+    net = Network(image=("n" if images < 0 else images, 3, 32, 32))
     x = net.tap(net.convolution("image", 3, CHANNELS, 8, 8), "nchw")
     x = net.node("Transpose", net.node("Mul", x, net.real_constant(1 / 64)), perm=[0, 2, 3, 1])
-    y = net.node("Reshape", net.layer_norm(x), net.integers(-1, 2, 2, 2, 2, CHANNELS))
-    y = net.node("Reshape", net.node("Transpose", y, perm=[0, 1, 3, 2, 4, 5]), net.integers(-1, 4, CHANNELS))
+    whole, split = (images, 4, 4, CHANNELS), (images, 2, 2, 2, 2, CHANNELS)
+    count = max(4 * images, -1)
+    y = net.node("Reshape", net.layer_norm(x), net.integers(*split))
+    y = net.node("Reshape", net.node("Transpose", y, perm=[0, 1, 3, 2, 4, 5]), net.integers(count, 4, CHANNELS))
     y = net.tap(net.dense(y, CHANNELS, 3 * CHANNELS), "n*wtc")
-    y = net.attention(y, (0, 0, HEADS, -1), [0, 2, 1, 3], [0, 2, 1, 3])
-    y = net.tap(net.dense(net.node("Reshape", y, net.integers(0, 0, CHANNELS)), CHANNELS, CHANNELS), "n*wtc")
-    y = net.node("Reshape", y, net.integers(-1, 2, 2, 2, 2, CHANNELS))
-    y = net.node("Reshape", net.node("Transpose", y, perm=[0, 1, 3, 2, 4, 5]), net.integers(-1, 4, 4, CHANNELS))
+    y = net.attention(y, (count, 4, HEADS, CHANNELS // HEADS), [0, 2, 1, 3], [0, 2, 1, 3])
+    y = net.node("Reshape", y, net.integers(count, 4, CHANNELS))
+    y = net.node("Reshape", net.tap(net.dense(y, CHANNELS, CHANNELS), "n*wtc"), net.integers(*split))
+    y = net.node("Reshape", net.node("Transpose", y, perm=[0, 1, 3, 2, 4, 5]), net.integers(*whole))
     x = perceptron(net, net.node("Add", x, y), "nhwc")
     x = net.node("ReduceMean", x, axes=[1, 2], keepdims=0)
     return net.model(net.gemm(x, CHANNELS, CLASSES)), net.taps
+
+
+def quantized():
+    """A convolution of quantized weights, whose output is quantized too, and one that stays whole numbers."""
+    net = Network(13)
+
+    def scale(value, kind=np.uint8, zero=0):
+        return net.constant(np.float32(value)), net.constant(np.array(zero, kind))
+
+    def weights(*shape):
+        values = net.random.integers(-100, 101, shape).astype(np.int8)
+        return net.constant(values), *scale(0.02 / np.sqrt(np.prod(shape[1:])), np.int8)
+
+    x = net.node("Conv", "image", net.node("DequantizeLinear", *weights(8, 3, 3, 3)), strides=[2, 2])
+    x = net.node("QuantizeLinear", net.tap(net.node("Relu", x), "nchw"), *scale(0.4, zero=3))
+    x = net.node("QLinearConv", x, *scale(0.4, zero=3), *weights(12, 8, 3, 3), *scale(0.2, zero=100))
+    x = net.tap(net.node("DequantizeLinear", x, *scale(0.2, zero=100)), "nchw")
+    x = net.node("Flatten", net.node("GlobalAveragePool", x), axis=1)
+    return net.model(net.gemm(x, 12, CLASSES)), net.taps
 
 
 def mixing(how):

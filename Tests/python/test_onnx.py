@@ -146,6 +146,27 @@ def test_rows_do_not_depend_on_the_batch(make):
     np.testing.assert_allclose(rows(data, batch[:1], pad_batches=True), together[:1], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("make", [networks.transformer, networks.windows])
+def test_shapes_that_hold_a_batch_of_one(make):
+    """Exporters write the batch into the shapes of Reshape. The library frees it."""
+    model, taps = make(1)
+    batch = networks.images(5, width=32 if make is networks.windows else networks.WIDTH)
+    close(rows(model.SerializeToString(), batch, batch_size=5), networks.features(model, taps, batch))
+    with pytest.raises(fne.TensorError, match="batches of 4 images alone.*any size"):
+        fne.Extractor(make(4)[0].SerializeToString())
+
+
+def test_quantized_layers():
+    """The features of whole numbers are those after the DequantizeLinear that the file itself has."""
+    model, taps = networks.quantized()
+    opened = fne.Model(model.SerializeToString())
+    assert [layer.channels for layer in opened.layers()] == [8, 12]
+    batch = networks.images(3)
+    expected = networks.features(model, taps, batch)
+    # A step of the quantization is 0.2. Averages of many places differ by less.
+    close(rows(opened, batch), expected, absolute=0.01)
+
+
 @pytest.mark.parametrize("how", ["reshape", "mean"])
 def test_rows_of_mixed_images_are_refused(how):
     model, taps = networks.mixing(how)
