@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import onnx_networks as networks
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 import fne
 
@@ -30,7 +30,7 @@ def rows(model, batch, **options):
         return extractor.extract(batch).features
 
 
-def close(found, expected, relative=1e-4, absolute=1e-5):
+def close(found, expected, relative=2e-5, absolute=1e-5):
     assert found.dtype == np.float32 and np.ptp(expected, axis=0).max() > 0.01
     np.testing.assert_allclose(found, expected, rtol=relative, atol=absolute)
 
@@ -162,9 +162,7 @@ def test_quantized_layers():
     opened = fne.Model(model.SerializeToString())
     assert [layer.channels for layer in opened.layers()] == [8, 12]
     batch = networks.images(3)
-    expected = networks.features(model, taps, batch)
-    # A step of the quantization is 0.2. Averages of many places differ by less.
-    close(rows(opened, batch), expected, absolute=0.01)
+    close(rows(opened, batch), networks.features(model, taps, batch))
 
 
 @pytest.mark.parametrize("how", ["reshape", "mean"])
@@ -233,6 +231,35 @@ def test_paths_of_modules():
         assert [layer.name for layer in extractor.layers] == [opened.layers()[place].name for place in (1, 2, 4)]
 
 
+def test_names_as_tf2onnx_writes_them():
+    """With ":0", which may be left out. A value of exactly the name comes first."""
+    model, taps = networks.convolutional()
+    text = model.SerializeToString().replace(b"node4_Relu", b"stem/Act:0")
+    batch = networks.images(2)
+    expected = networks.features(model, taps[:1], batch)
+    for name in ("stem/Act:0", "stem/Act", "stem/*"):
+        close(rows(text, batch, layers=name), expected)
+
+
+def test_layers_inside_of_conditions():
+    """They are not among the layers, and a note says so."""
+    net = networks.Network()
+    x = net.tap(net.node("Relu", net.convolution("image", 3, 8)), "nchw")
+    branches = {}
+    for branch in ("then_branch", "else_branch"):
+        kernel = numpy_helper.from_array(np.ones((4, 8, 1, 1), np.float32), f"{branch}_kernel")
+        node = helper.make_node("Conv", [x, kernel.name], [f"{branch}_map"])
+        value = helper.make_tensor_value_info(f"{branch}_map", TensorProto.FLOAT, None)
+        branches[branch] = helper.make_graph([node], branch, [], [value], [kernel])
+    x = net.node("If", net.constant(np.array(True)), **branches)
+    x = net.tap(net.node("Relu", net.convolution(x, 4, 6)), "nchw")
+    model = fne.Model(net.model(x, rank=4).SerializeToString())
+    assert [layer.name for layer in model.layers()] == [name for name, _ in net.taps]
+    assert len(model.notes()) == 1 and "2 of its layers are inside of conditions" in model.notes()[0]
+    batch = networks.images(2)
+    close(rows(model, batch), networks.features(net.model(x, rank=4), net.taps, batch))
+
+
 # ---- what is refused
 
 
@@ -286,6 +313,14 @@ def test_files_that_are_not_read(network, file, tmp_path):
         fne.Model(tmp_path / "cut.onnx")
     with pytest.raises(fne.FileError, match="none.onnx"):
         fne.Model(tmp_path / "none.onnx")
+
+
+def test_a_file_that_ends_early(file):
+    """At 100 places from the beginning to the end, so that every part of the structure is cut."""
+    data = file.read_bytes()
+    for end in np.linspace(1, len(data) - 1, 100).astype(int):
+        with pytest.raises(fne.FNEError, match="."):
+            fne.Extractor(data[:end]).close()
 
 
 def test_options_that_are_not_taken(file):
