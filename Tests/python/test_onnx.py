@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -407,6 +408,45 @@ def test_damaged_files(file, tmp_path):
     assert result.returncode == 0, (result.returncode, result.stderr[-2000:])
     opened, refused = map(int, result.stdout.split())
     assert opened + refused == 600 and opened > 100 and refused > 100, result.stdout
+
+
+MEMORY = """
+    import resource, sys
+    import numpy as np
+    import numpy.ma  # what Python loads by itself must not run into the limit
+    import fne
+
+    model = fne.Model(sys.argv[1])
+    fne.load_backend(engine="onnxruntime")
+    batch = np.full((8, 32, 40, 3), 90, np.float32)
+    with open("/proc/self/statm") as file:
+        taken = int(file.read().split()[0]) * resource.getpagesize()
+    unlimited = resource.getrlimit(resource.RLIMIT_AS)
+    for more in [*range(0, 24), 128, 800, 1200]:
+        resource.setrlimit(resource.RLIMIT_AS, (taken + more * 2**18, unlimited[1]))
+        try:
+            fne.Extractor(model, streams=1).extract(batch)
+            outcome = "rows"
+        except MemoryError as error:
+            outcome = f"{type(error).__name__} {error}"
+        resource.setrlimit(resource.RLIMIT_AS, unlimited)
+        print(outcome)
+    print(fne.Extractor(model).extract(batch).features.shape)
+"""
+
+
+def test_limits_of_memory(file):
+    """From nothing to 300 MiB more than the process has: rows or an error, and the process goes on.
+
+    ONNX Runtime 1.32 may end the process where it opens a network with less than 4 MiB.
+    """
+    result = child(MEMORY, file)
+    assert result.returncode == 0, (result.returncode, result.stderr)
+    outcomes = result.stdout.splitlines()
+    assert outcomes.pop() == "(8, 72)" and outcomes[-2:] == ["rows"] * 2, outcomes
+    refused = [outcome for outcome in outcomes if outcome != "rows"]
+    assert len(refused) > 24 and all("MemoryError" in outcome for outcome in refused)
+    assert re.search(r"RLIMIT_AS.*ONNX Runtime needs about 64 MiB.*'ulimit -v unlimited'", refused[-1])
 
 
 # ---- use
