@@ -24,8 +24,7 @@ def batch():
 
 def placeholders(model):
     """The names, types and shapes of the placeholders of a model that was frozen."""
-    source = model._frozen
-    graph = tf.compat.v1.GraphDef.FromString(source if isinstance(source, bytes) else source.read_bytes())
+    graph = tf.compat.v1.GraphDef.FromString(model._origin.portable().graph)
     return {
         node.name: (tf.as_dtype(node.attr["dtype"].type).name, tf.TensorShape(node.attr["shape"].shape).as_list())
         for node in graph.node

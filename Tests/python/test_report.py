@@ -205,7 +205,7 @@ def test_layers(capsys, graph):
     lines = capsys.readouterr().out.splitlines()
     layers = fne.Model(graph).layers()
     assert lines[-1] == f"{len(layers)} default layers, {sum(layer.channels for layer in layers)} features"
-    assert lines[1].split() == ["relu1", "convolution", "[n,", "h,", "w,", "24]", "24", "yes"]
+    assert lines[1].split() == ["relu1", "convolution", "[n,", "24,", "32,", "24]", "24", "yes"]
     assert [line.split()[0] for line in lines[1:-1]] == [*(layer.name for layer in layers), "scores"]
     assert lines[-2].endswith("classifier")
     main(["layers", str(graph), "relu*"])

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import fne
+from fne import _model_source
 from fne._command import main
 
 v1 = tf.compat.v1
@@ -63,7 +64,9 @@ def save_v1(folder, dtype=tf.float32, kind="resource", tags=("serve",), training
 
 def frozen(model):
     """The nodes of a model that was frozen, by their names."""
-    graph = v1.GraphDef.FromString(model._frozen.read_bytes())
+    folder, options, _ = model._origin
+    source = _model_source.frozen(folder, options["signature"], options["tags"])
+    graph = v1.GraphDef.FromString(source.graph.read_bytes())
     return {node.name: node for node in graph.node}
 
 

@@ -32,6 +32,7 @@ final class OnnxRuntimeSession: @unchecked Sendable {
     ///     that called.
     /// - Throws: `.backendError`, `.outOfMemory`.
     init(_ library: OnnxRuntimeLibrary, model: Bytes, weights: [OnnxRuntimeWeights], threads: Int) throws {
+        try AddressSpace.check(forSessionOn: weights.reduce(model.count) { $0 + $1.content.count })
         let api = library.api
         let options = try Self.options(api, threads: threads, weights: weights)
         defer { api.ReleaseSessionOptions(options) }

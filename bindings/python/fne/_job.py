@@ -54,7 +54,12 @@ _MANIFEST = {
     "images": {"sha256": str},
     "codes": (None, {"lower": float, "upper": float, "rules": str, "statistics": str, "formats": [str]}),
     "files": {},
-    "engines": [{"tensorflow": str, "device": str, "processor": str}],
+    "engines": [
+        (
+            {"onnxruntime": str, "device": str, "processor": str},
+            {"tensorflow": str, "device": str, "processor": str},
+        )
+    ],
     "settings": {
         "model": {"sha256": str, "bytes": int},
         "input": {
@@ -136,8 +141,8 @@ def embed_dataset(
         on_error: "skip" marks bad images, which `Job.failures` then names. "raise" ends the run at the first one. Where
             the disk, the network or the memory fails, the run ends, and the same call goes on with it.
         retry_failed: try images again that could not be embedded before, also in a finished job
-        accept_other_engine: resume with another TensorFlow, or on another kind of processor, than those that the job
-            began with. Rows may then differ in their last bits, and the manifest names both.
+        accept_other_engine: resume with another version of TensorFlow or ONNX Runtime, or on another kind of processor,
+            than those that the job began with. Rows may then differ in their last bits, and the manifest names both.
         allow_batch_statistics: take a network whose rows depend on the other images of their batch, as with batch
             normalization in training mode. The manifest then says so.
         checkpoint_seconds: the most work, in seconds, that a kill loses

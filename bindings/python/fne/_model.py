@@ -22,7 +22,7 @@ from fne._saved import content
 from fne._selection import select
 from fne.errors import InvalidTypeError, UnknownTensorError
 
-_KERAS = "keras/"
+_OTHER = "other/"
 
 
 class TensorInfo(NamedTuple):
@@ -82,13 +82,13 @@ class Model:
     loaded. Of bytes, a GraphDef or a Keras model it holds the frozen graph's bytes.
 
     Args:
-        graph: a path to a .pb or .onnx file, its bytes, or a `tf.compat.v1.GraphDef`. The weights of an ONNX file may be
-            in files beside it. Its layers may be called by the paths of PyTorch's modules, such as "features.0", where
-            the exporter kept them. A `keras.Model`, the path of a model that
-            Keras saved (.keras or .h5), and a SavedModel's folder are taken too: the installed tensorflow freezes these
-            once, into the cache. Layers of Keras models may be called by their Keras names as well. A layer "conv" in a
-            nested model "base" is "base/conv", and also "conv" where no other layer has this name. The outputs of a
-            layer that is called twice are "conv#1" and "conv#2", and "conv" stands for both.
+        graph: a path to a .pb or .onnx file, its bytes, or a `tf.compat.v1.GraphDef`. The weights of an ONNX file may
+            be in files beside it. Its layers may be called by the paths of PyTorch's modules, such as "features.0",
+            where the exporter kept them. A `keras.Model`, the path of a model that Keras saved (.keras or .h5), and a
+            SavedModel's folder are taken too: the installed tensorflow freezes these once, into the cache. Layers of
+            Keras models may be called by their Keras names as well. A layer "conv" in a nested model "base" is
+            "base/conv", and also "conv" where no other layer has this name. The outputs of a layer that is called twice
+            are "conv#1" and "conv#2", and "conv" stands for both.
         signature: the signature of a SavedModel; None: "serving_default", or the only one
         tags: the tags of a SavedModel's graph; None: those of the only graph, or "serve"
         allow_unsafe: take a graph whose operations are not all on the list of those that only compute. A graph is a
@@ -245,12 +245,15 @@ class Model:
         return digits.value.decode()
 
     def resolved(self, layers: str | Sequence[str] | None) -> list[str] | None:
-        """The same selectors, where tensors stand for names of Keras layers and for globs over these."""
+        """The same selectors, where tensors stand for other names of layers and for globs over these.
+
+        Other names are those of Keras' layers, and the paths of PyTorch's modules in an ONNX file.
+        """
         if layers is None:
             return None
         selectors = [layers] if isinstance(layers, str) else list(layers)
         if not self.aliases:
-            return selectors
+            return self._without_modules(selectors)
         result: list[str] = []
         by_glob: set[str] = set()
         for selector in selectors:
@@ -266,12 +269,30 @@ class Model:
     def _matching_aliases(self, selector: str) -> list[str]:
         """The tensors of the Keras layers whose names match a glob, each once."""
         names = list(self.aliases)
-        try:
-            # The prefix keeps "all" and "last:25%" from selecting Keras layers: they select layers of the graph.
-            numbers = select(_KERAS + selector, [_KERAS + name for name in names])
-        except UnknownTensorError:
-            return []
-        return list(dict.fromkeys(self.aliases[names[number]] for number in numbers))
+        return list(dict.fromkeys(self.aliases[names[number]] for number in _matching(selector, names)))
+
+    def _without_modules(self, selectors: list[str]) -> list[str]:
+        """The same selectors, where tensors stand for the paths of modules, as the library selects by them.
+
+        What chooses from lists of tensors' names does not know the paths.
+        """
+        tensors = self.tensors()
+        layers = [tensor for tensor in tensors if tensor.is_default or tensor.is_classifier]
+        if not any(layer.module for layer in layers):
+            return selectors
+        names, modules = {tensor.name for tensor in tensors}, [layer.module or "" for layer in layers]
+        result: list[str] = []
+        by_glob: set[str] = set()
+        for selector in selectors:
+            matching = [] if selector in names else _matching(selector, modules)
+            if not matching or selector in modules:
+                found = layers[matching[0]].name if matching else selector
+                result += [] if found in by_glob else [found]
+                continue
+            chosen = sorted({*matching, *_matching(selector, [layer.name for layer in layers])})
+            result += [layers[number].name for number in chosen if layers[number].name not in result]
+            by_glob.update(layers[number].name for number in chosen)
+        return result
 
     def close(self) -> None:
         """Frees the model. Extractors that were opened with it stay usable."""
@@ -282,6 +303,15 @@ class Model:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _matching(selector: str, names: Sequence[str]) -> list[int]:
+    """The numbers of the names that a selector matches, which is a name or a glob."""
+    try:
+        # The prefix keeps "all" and "last:25%" from selecting by these names: they select layers of the graph.
+        return select(_OTHER + selector, [_OTHER + name for name in names])
+    except UnknownTensorError:
+        return []
 
 
 def _reopened(origin: Origin, aliases: dict[str, str]) -> Model:

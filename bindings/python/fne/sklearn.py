@@ -660,9 +660,16 @@ def _model_key(source: Any) -> str | None:
 
 
 def _path_key(path: Path) -> str | None:
-    """Path, size and time of change of a file, or of all files of a folder; None: it cannot be read."""
+    """Path, size and time of change of a file, or of all files of a folder; None: it cannot be read.
+
+    Weights of an ONNX file are in a file beside it, whose name begins as its own.
+    """
     try:
-        files = sorted(part for part in path.rglob("*") if os.path.isfile(part)) if os.path.isdir(path) else [path]
+        files = [path]
+        if os.path.isdir(path):
+            files = sorted(part for part in path.rglob("*") if os.path.isfile(part))
+        elif path.suffix == ".onnx":
+            files = sorted(part for part in path.parent.iterdir() if part.name.startswith(path.stem))
         facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     except OSError:
         return None

@@ -42,7 +42,7 @@ def add_command(commands: Any) -> None:
     command.add_argument("--root", help="the folder that names in a list are relative to (the list's folder)")
     command.add_argument("--shard", type=shard, default=(0, 1), metavar="I/N", help="embed part I, from 0 on, of N")
     command.add_argument(
-        "--accept-other-engine", action="store_true", help="resume with another TensorFlow or processor"
+        "--accept-other-engine", action="store_true", help="resume with another TensorFlow, ONNX Runtime or processor"
     )
     command.add_argument(
         "--allow-batch-statistics", action="store_true", help="take a network whose rows depend on their batch"

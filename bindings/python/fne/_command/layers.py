@@ -62,12 +62,15 @@ def run(given: argparse.Namespace) -> None:
     say(f"{'name':{width}}  {'kind':11}  {'shape':18}  {'features':>8}  default{module}")
     for tensor, shape in chosen:
         name, features = printable(tensor.name), _features(tensor, shape) or "?"
-        say(f"{name:{width}}  {tensor.kind:11}  {_shape(tensor, shape):18}  {features:>8}  {_role(tensor)}".rstrip())
+        described = _shape(tensor, shape, model.engine)
+        say(f"{name:{width}}  {tensor.kind:11}  {described:18}  {features:>8}  {_role(tensor)}".rstrip())
     taken = [_features(tensor, shape) for tensor, shape in chosen if tensor.is_default]
     say(f"{len(taken)} default layers, {sum(taken)} features")
     for note in model.notes():
         say(note)
-    if shapes is None:
+    if model.engine == "onnxruntime":
+        say("only a run shows the shapes of an ONNX network")
+    elif shapes is None:
         say("--size shows the shapes for images of a size, which the graph does not say")
 
 
@@ -81,10 +84,12 @@ def _shapes(model: fne.Model, given: argparse.Namespace) -> list[tuple[int, ...]
         return None
 
 
-def _shape(tensor: fne.TensorInfo, shape: tuple[int, ...] | None) -> str:
+def _shape(tensor: fne.TensorInfo, shape: tuple[int, ...] | None, engine: str) -> str:
     if shape:
         rows = "n" if shape[0] == 1 else f"{shape[0]}n"
         return f"[{', '.join([rows, *map(str, shape[1:])])}]"
+    if engine == "onnxruntime":
+        return "?"  # the rank does not say which axes are the images' and the channels'
     return {4: "[n, h, w, {}]", 2: "[n, {}]"}.get(tensor.rank or 0, "?").format(tensor.channels or "?")
 
 

@@ -120,13 +120,18 @@ def _overview(facts: dict[str, Any]) -> Markup:
         (
             "engine",
             [
-                f"TensorFlow {engine['tensorflow']}, {settings['precision']}, batches of {settings['batch_size']}, "
+                f"{_library(engine)}, {settings['precision']}, batches of {settings['batch_size']}, "
                 f"{engine['device']}, {engine['processor']}"
             ],
         ),
         ("time", [speed]),
     ]
     return element("table", *(element("tr", element("th", name), element("td", *value)) for name, value in rows))
+
+
+def _library(engine: dict[str, Any]) -> str:
+    """The library that computed rows, with its version."""
+    return f"ONNX Runtime {engine['onnxruntime']}" if "onnxruntime" in engine else f"TensorFlow {engine['tensorflow']}"
 
 
 def _number(value: Any) -> Markup:

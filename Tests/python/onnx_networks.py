@@ -1,0 +1,296 @@
+"""Small ONNX networks with random weights, and the features that Python's onnxruntime and NumPy find for them."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+HEIGHT, WIDTH = 32, 40
+CLASSES, CHANNELS, HEADS = 5, 12, 3
+
+
+class Network:
+    """A graph that grows node by node. `taps` holds its layers in order, each with the axes of its value."""
+
+    def __init__(self, opset=17, image=("n", 3, HEIGHT, WIDTH), kind=TensorProto.FLOAT, seed=1):
+        self.opset = opset
+        self.real = np.float16 if kind == TensorProto.FLOAT16 else np.float32
+        self.random = np.random.default_rng(seed)
+        self.nodes, self.constants, self.taps = [], [], []
+        self.input = helper.make_tensor_value_info("image", kind, image)
+
+    def constant(self, value, name=None):
+        name = name or f"constant{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def real_constant(self, value):
+        return self.constant(np.asarray(value, self.real))
+
+    def integers(self, *values):
+        return self.constant(np.array(values, np.int64))
+
+    def weights(self, *shape, name=None, fan=None):
+        values = self.random.normal(0, 1 / np.sqrt(fan or np.prod(shape[1:])), shape)
+        return self.constant(values.astype(self.real), name)
+
+    def node(self, operation, *inputs, name=None, count=1, **attributes):
+        """Adds a node. Returns its output's name, or the names of several."""
+        name = name or f"node{len(self.nodes)}"
+        outputs = [f"{name}_{operation}{place or ''}" for place in range(count)]
+        self.nodes.append(helper.make_node(operation, inputs, outputs, name=name, **attributes))
+        return outputs[0] if count == 1 else outputs
+
+    def tap(self, value, axes):
+        self.taps.append((value, axes))
+        return value
+
+    # ---- layers
+
+    def convolution(self, x, read, channels, size=3, stride=1, groups=1, bias=True, name=None):
+        weights = self.weights(channels, read // groups, size, size, name=name and f"{name}.weight")
+        inputs = [x, weights] + ([self.weights(channels)] if bias else [])
+        sides = [size // 2 if stride == 1 else 0] * 4
+        return self.node("Conv", *inputs, strides=[stride] * 2, pads=sides, group=groups, kernel_shape=[size] * 2)
+
+    def normalized(self, x, channels):
+        values = [self.random.uniform(0.5, 1.5, channels).astype(self.real) for _ in range(4)]
+        return self.node("BatchNormalization", x, *map(self.constant, values))
+
+    def clip(self, x, low, high):
+        if self.opset < 11:
+            return self.node("Clip", x, min=float(low), max=float(high))
+        return self.node("Clip", x, self.real_constant(low), self.real_constant(high))
+
+    def split(self, x, axis, count):
+        if self.opset < 18:
+            return self.node("Split", x, axis=axis, count=count)
+        return self.node("Split", x, axis=axis, num_outputs=count, count=count)
+
+    def gemm(self, x, read, features):
+        return self.node("Gemm", x, self.weights(features, read), self.weights(features), transB=1)
+
+    def dense(self, x, read, features):
+        """A product and a bias, as exporters write it for values of three axes and more."""
+        product = self.node("MatMul", x, self.weights(read, features, fan=read))
+        return self.node("Add", self.weights(features, fan=4), product)
+
+    def shape_of(self, x, *rest):
+        """The number of images, and then further sizes."""
+        images = self.node("Gather", self.node("Shape", x), self.integers(0))
+        return self.node("Concat", images, self.integers(*rest), axis=0)
+
+    def gelu(self, x):
+        half = self.node("Mul", x, self.real_constant(0.5))
+        erf = self.node("Erf", self.node("Div", x, self.real_constant(np.sqrt(2))))
+        return self.node("Mul", half, self.node("Add", erf, self.real_constant(1)))
+
+    def layer_norm(self, x):
+        return self.node("LayerNormalization", x, self.weights(CHANNELS, fan=4), self.weights(CHANNELS, fan=4))
+
+    def attention(self, x, shape, order, back):
+        """Query, key and value of a dense layer's output, split into heads [n, heads, tokens, C / heads]."""
+        parts = [self.node("Reshape", part, self.integers(*shape)) for part in self.split(x, 2, 3)]
+        query, key, value = (self.node("Transpose", part, perm=order) for part in parts)
+        scores = self.node("MatMul", query, self.node("Transpose", key, perm=[0, 1, 3, 2]))
+        mixed = self.node("MatMul", self.node("Softmax", scores, axis=3), value)
+        return self.node("Transpose", mixed, perm=back)
+
+    # ---- the model
+
+    def model(self, output, rank=2):
+        """The model with a value as its output."""
+        kind = TensorProto.FLOAT16 if self.real == np.float16 else TensorProto.FLOAT
+        result = helper.make_tensor_value_info(output, kind, [None] * rank)
+        graph = helper.make_graph(self.nodes, "graph", [self.input], [result], self.constants)
+        opsets = [helper.make_opsetid("", self.opset)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=4 if self.opset < 11 else 10)
+
+
+def convolutional(opset=17, image=("n", 3, HEIGHT, WIDTH), kind=TensorProto.FLOAT, modules=False):
+    """Every kind of layer of convolutional networks. Returns the model, and its layers without the classifier."""
+    net = Network(opset, image, kind)
+    channels_last = image[-1] in (1, 3)
+    colours = image[3] if channels_last else image[1]
+    name = (lambda text: text) if modules else (lambda text: None)
+    x = net.node("Cast", "image", to=TensorProto.FLOAT) if kind == TensorProto.UINT8 else "image"
+    x = net.node("Transpose", x, perm=[0, 3, 1, 2]) if channels_last else x
+    x = net.node("Div", net.node("Sub", x, net.real_constant(120)), net.real_constant(64))
+    x = net.normalized(net.convolution(x, colours, CHANNELS, 5, 2, bias=False, name=name("features.0.0")), CHANNELS)
+    x = shortcut = net.tap(net.node("Relu", x), "nchw")
+    x = net.convolution(x, CHANNELS, CHANNELS, groups=CHANNELS, name=name("features.1.depthwise"))
+    x = net.tap(net.clip(x, 0, 6), "nchw")
+    x = net.convolution(x, CHANNELS, CHANNELS, size=1, bias=False, name=name("features.1.project"))
+    x = net.node("Add", net.tap(net.normalized(x, CHANNELS), "nchw"), shortcut)
+    x = net.convolution(x, CHANNELS, 20, 3, 2, name=name("features.2"))
+    x = net.tap(net.node("Mul", x, net.node("Sigmoid", x)), "nchw")
+    x = net.node("Flatten", net.node("GlobalAveragePool", x), axis=1)
+    x = net.tap(net.node("Relu", net.gemm(x, 20, 16)), "nc")
+    x = net.node("Softmax", net.gemm(x, 16, CLASSES), axis=1)
+    return net.model(x), net.taps
+
+
+def patches(net, images=0):
+    """Patches as tokens: [n, 20, C]."""
+    x = net.tap(net.convolution("image", 3, CHANNELS, 8, 8), "nchw")
+    x = net.node("Mul", x, net.real_constant(1 / 64))
+    return net.node("Transpose", net.node("Reshape", x, net.integers(images, CHANNELS, -1)), perm=[0, 2, 1])
+
+
+def with_class_token(net, x, images=0):
+    token = net.weights(1, 1, CHANNELS)
+    if images == 0:
+        token = net.node("Expand", token, net.shape_of(x, 1, CHANNELS))
+    return net.node("Add", net.node("Concat", token, x, axis=1), net.weights(1, 21, CHANNELS, fan=4))
+
+
+def perceptron(net, x, axes):
+    y = net.tap(net.gelu(net.dense(net.layer_norm(x), CHANNELS, 2 * CHANNELS)), axes)
+    return net.node("Add", x, net.tap(net.dense(y, 2 * CHANNELS, CHANNELS), axes))
+
+
+def headed(net, x):
+    """A classifier on the first token of [n, tokens, C]."""
+    x = net.node("Gather", net.layer_norm(x), net.constant(np.array(0, np.int64)), axis=1)
+    return net.model(net.gemm(x, CHANNELS, CLASSES)), net.taps
+
+
+def transformer(images=0):
+    """A vision transformer of one block: tokens are [n, tokens, C].
+
+    Args:
+        images: the number of images that the shapes hold, as exporters write them for a batch of one; 0: any
+    """
+    net = Network(image=(images or "n", 3, HEIGHT, WIDTH))
+    x = with_class_token(net, patches(net, images), images)
+    y = net.tap(net.dense(net.layer_norm(x), CHANNELS, 3 * CHANNELS), "ntc")
+    y = net.attention(y, (images, 21 * images, HEADS, -1), [0, 2, 1, 3], [0, 2, 1, 3])
+    y = net.node("Reshape", y, net.integers(images, 21 * images, CHANNELS))
+    x = net.node("Add", x, net.tap(net.dense(y, CHANNELS, CHANNELS), "ntc"))
+    return headed(net, perceptron(net, x, "ntc"))
+
+
+def tokens_first():
+    """As PyTorch's attention is exported: [tokens, n, C] is read by one layer, and [tokens * n, C] by the next."""
+    net = Network()
+    x = with_class_token(net, patches(net))
+    y = net.node("Transpose", net.layer_norm(x), perm=[1, 0, 2])
+    y = net.tap(net.dense(y, CHANNELS, 3 * CHANNELS), "tnc")
+    # [tokens, n * heads, C / heads], and from there [n, heads, tokens, C / heads].
+    parts = [net.node("Reshape", part, net.integers(0, 0, HEADS, -1)) for part in net.split(y, 2, 3)]
+    query, key, value = (net.node("Transpose", part, perm=[1, 2, 0, 3]) for part in parts)
+    scores = net.node("Softmax", net.node("MatMul", query, net.node("Transpose", key, perm=[0, 1, 3, 2])), axis=3)
+    y = net.node("Transpose", net.node("MatMul", scores, value), perm=[2, 0, 1, 3])
+    y = net.tap(net.gemm(net.node("Reshape", y, net.integers(-1, CHANNELS)), CHANNELS, CHANNELS), "t*nc")
+    sizes = net.node("Concat", net.integers(21, -1, CHANNELS), axis=0)
+    y = net.node("Transpose", net.node("Reshape", y, sizes), perm=[1, 0, 2])
+    return headed(net, perceptron(net, net.node("Add", x, y), "ntc"))
+
+
+def windows(images=-1):
+    """As in Swin: attention in four windows of [2, 2] tokens, [n * windows, tokens, C], over a map [n, h, w, C].
+
+    Args:
+        images: the number of images that the shapes hold, as exporters write them for a batch of one; -1: any
+    """
+    net = Network(image=("n" if images < 0 else images, 3, 32, 32))
+    x = net.tap(net.convolution("image", 3, CHANNELS, 8, 8), "nchw")
+    x = net.node("Transpose", net.node("Mul", x, net.real_constant(1 / 64)), perm=[0, 2, 3, 1])
+    whole, split = (images, 4, 4, CHANNELS), (images, 2, 2, 2, 2, CHANNELS)
+    count = max(4 * images, -1)
+    y = net.node("Reshape", net.layer_norm(x), net.integers(*split))
+    y = net.node("Reshape", net.node("Transpose", y, perm=[0, 1, 3, 2, 4, 5]), net.integers(count, 4, CHANNELS))
+    y = net.tap(net.dense(y, CHANNELS, 3 * CHANNELS), "n*wtc")
+    y = net.attention(y, (count, 4, HEADS, CHANNELS // HEADS), [0, 2, 1, 3], [0, 2, 1, 3])
+    y = net.node("Reshape", y, net.integers(count, 4, CHANNELS))
+    y = net.node("Reshape", net.tap(net.dense(y, CHANNELS, CHANNELS), "n*wtc"), net.integers(*split))
+    y = net.node("Reshape", net.node("Transpose", y, perm=[0, 1, 3, 2, 4, 5]), net.integers(*whole))
+    x = perceptron(net, net.node("Add", x, y), "nhwc")
+    x = net.node("ReduceMean", x, axes=[1, 2], keepdims=0)
+    return net.model(net.gemm(x, CHANNELS, CLASSES)), net.taps
+
+
+def quantized():
+    """A convolution of quantized weights, whose output is quantized too, and one that stays whole numbers."""
+    net = Network(13)
+
+    def scale(value, kind=np.uint8, zero=0):
+        return net.constant(np.float32(value)), net.constant(np.array(zero, kind))
+
+    def weights(*shape):
+        values = net.random.integers(-100, 101, shape).astype(np.int8)
+        return net.constant(values), *scale(0.02 / np.sqrt(np.prod(shape[1:])), np.int8)
+
+    x = net.node("Conv", "image", net.node("DequantizeLinear", *weights(8, 3, 3, 3)), strides=[2, 2])
+    x = net.node("QuantizeLinear", net.tap(net.node("Relu", x), "nchw"), *scale(0.4, zero=3))
+    x = net.node("QLinearConv", x, *scale(0.4, zero=3), *weights(12, 8, 3, 3), *scale(0.2, zero=100))
+    x = net.tap(net.node("DequantizeLinear", x, *scale(0.2, zero=100)), "nchw")
+    x = net.node("Flatten", net.node("GlobalAveragePool", x), axis=1)
+    return net.model(net.gemm(x, 12, CLASSES)), net.taps
+
+
+def mixing(how):
+    """A network whose second layer's rows depend on the other images of a batch."""
+    net = Network()
+    x = patches(net)
+    if how == "reshape":
+        # The tokens of all images in turn are taken for the tokens of one image each.
+        x = net.node("Reshape", net.node("Transpose", x, perm=[1, 0, 2]), net.integers(-1, 20, CHANNELS))
+    else:
+        x = net.node("Sub", x, net.node("ReduceMean", x, axes=[0], keepdims=1))
+    return net.model(net.dense(x, CHANNELS, 7), rank=3), net.taps
+
+
+# ---- what is expected
+
+
+def values(model, batch, names):
+    """The values of a network for a batch of [n, height, width, channels], by Python's onnxruntime."""
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    image = session.get_inputs()[0]
+    types = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+    fed = batch if image.shape[-1] in (1, 3) else batch.transpose(0, 3, 1, 2)
+    fed = np.ascontiguousarray(fed.astype(types[image.type]))
+    if image.shape[0] != 1:
+        return session.run(names, {image.name: fed})
+    runs = [session.run(names, {image.name: fed[place : place + 1]}) for place in range(len(fed))]
+    return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
+
+
+def tokens(value, axes, count):
+    """A layer's value as [n, tokens, C]; maps have their places for tokens."""
+    channels = value.shape[1] if axes == "nchw" else value.shape[-1]
+    if axes == "tnc":
+        return value.transpose(1, 0, 2)
+    if axes == "t*nc":
+        return value.reshape(-1, count, channels).transpose(1, 0, 2)
+    if axes == "nchw":
+        return value.reshape(count, channels, -1).transpose(0, 2, 1)
+    return value.reshape(count, -1, channels)
+
+
+def part(value, axes, count, pooling, prefix):
+    """The features of a layer. Only values of one axis beside n and C have tokens that can be told apart."""
+    rows = tokens(value.astype(np.float64), axes, count)
+    if pooling == "mean" or axes not in ("ntc", "tnc", "t*nc"):
+        return rows.mean(1)
+    first, rest = rows[:, 0], rows[:, prefix:].mean(1)
+    return {"first": first, "rest": rest, "first+rest": np.concatenate([first, rest], 1)}[pooling]
+
+
+def features(model, taps, batch, pooling="mean", prefix=1):
+    """The rows [n, F] of a batch."""
+    found = values(model, batch, [name for name, _ in taps])
+    parts = [part(value, axes, len(batch), pooling, prefix) for value, (_, axes) in zip(found, taps, strict=True)]
+    return np.concatenate(parts, 1)
+
+
+def images(count, height=HEIGHT, width=WIDTH, channels=3, seed=2):
+    return np.random.default_rng(seed).integers(0, 256, (count, height, width, channels)).astype(np.float32)
