@@ -536,8 +536,8 @@ FNE_API void fne_model_options_init(fne_model_options *options, uint64_t struct_
 
 /** Reads a network: a frozen TensorFlow GraphDef, or an ONNX file. Which one it is, the content of the file says.
  *
- * In a GraphDef the bodies of functions are put in place of their calls, a condition that is known is followed, and what
- * only reports is left out. What it does is checked when an extractor is opened, for the layers that it takes.
+ * In a GraphDef the bodies of functions are put in place of their calls, a condition that is known is followed, and
+ * what only reports is left out. What it does is checked when an extractor is opened, for the layers that it takes.
  *
  * An ONNX file has operator sets 9 to 28, and one input, for images. Its weights may be in files beside it, which are
  * read from its own folder alone. Its operators are checked here.
@@ -574,8 +574,8 @@ FNE_API fne_status fne_model_open_memory(const uint8_t *bytes, uint64_t size, co
  * \since 2.0 */
 FNE_API fne_status fne_model_engine(const fne_model *model, const char **engine);
 
-/** The SHA-256 of a model's bytes, as a job's manifest has it. The bytes of the files beside an ONNX file follow its own,
- * in the order of their names.
+/** The SHA-256 of a model's bytes, as a job's manifest has it. The bytes of the files beside an ONNX file follow its
+ * own, in the order of their names.
  * \param[in] model    the model
  * \param[out] digits  receives 64 hexadecimal digits and a zero: 65 bytes
  * \return FNE_OK
@@ -597,7 +597,8 @@ FNE_API void fne_model_close(fne_model *model);
 typedef struct fne_tensor_info {
     uint64_t struct_size;        /**< set by fne_tensor_info_init() */
     const char *name;            /**< without "import/" and without ":0". The string lives until the model is closed. */
-    const char *operation;       /**< the operation, such as TensorFlow's "Conv2D" or ONNX's "Conv". The string lives as long as name. */
+    const char *operation;       /**< the operation, such as TensorFlow's "Conv2D" or ONNX's "Conv". It lives as long as
+                                      name. */
     int32_t kind;                /**< FNE_KIND_OTHER to FNE_KIND_INPUT: the kind of the layer whose output this tensor
                                       is, or else of the operation */
     int32_t rank;                /**< the number of dimensions, or -1 where the graph does not say it outright */
@@ -608,9 +609,9 @@ typedef struct fne_tensor_info {
     int32_t is_classifier_input; /**< 1: a classifier's last layer reads this tensor, perhaps through changes of shape.
                                       It is often the last map, pooled. */
     int32_t is_penultimate;      /**< 1: the selector "penultimate" selects this tensor */
-    const char *module;          /**< the path of the layer's module in PyTorch, such as "features.0", where an ONNX file
-                                      keeps it. Selectors take it as they take the name. NULL for other tensors. It
-                                      lives until the model is closed. */
+    const char *module; /**< the path of the layer's module in PyTorch, such as "features.0", where an ONNX file
+                             keeps it. Selectors take it as they take the name. NULL for other tensors. It
+                             lives until the model is closed. */
 } fne_tensor_info;
 
 /** Fills a struct with zeros.

@@ -32,8 +32,9 @@ public enum LayerSelection {
     static func resolve(_ selectors: [String], in network: any Network) throws -> [Selected] {
         let layers = network.tensors.filter { $0.isDefault || $0.isClassifier }
         let choices = Choices<TensorName>(
-            layers: layers.map {
-                (name: $0.name, otherName: $0.module, layer: TensorName(node: $0.name, output: 0), isDefault: $0.isDefault)
+            layers: layers.map { tensor in
+                let layer = TensorName(node: tensor.name, output: 0)
+                return (name: tensor.name, otherName: tensor.module, layer: layer, isDefault: tensor.isDefault)
             },
             exact: network.knownTensor,
             penultimate: {

@@ -50,8 +50,8 @@ final class ONNXNetwork: Network {
         guard let feed = feeds.first else { return self }
         throw FNEError(
             .invalidArgument,
-            "the feed '\(feed)' is given, but an ONNX network takes the image alone. Make the value a constant when the "
-                + "network is exported")
+            "the feed '\(feed)' is given, but an ONNX network takes the image alone. Make the value a constant when "
+                + "the network is exported")
     }
 
     // MARK: Names
@@ -66,10 +66,11 @@ final class ONNXNetwork: Network {
 
     func checkForLayers() {}
 
-    /// The number of the value that a user names, as it is written in the file, or without a trailing ":0".
+    /// The number of the value that a user names, as it is written in the file, or with or without a trailing ":0".
     func number(of name: String) -> Int? {
         guard name.utf8.allSatisfy({ $0 < 0x80 }) else { return nil }
-        return topology.number[name] ?? topology.number[name + ":0"]
+        let found = topology.number[name] ?? topology.number[name + ":0"]
+        return found ?? (name.hasSuffix(":0") ? topology.number[String(name.dropLast(2))] : nil)
     }
 
     // MARK: Images

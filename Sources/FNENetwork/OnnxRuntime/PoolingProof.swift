@@ -4,8 +4,8 @@ import FNESupport
 /// [tokens, n, C], [n * windows, tokens, C] or of another form, and its shape alone does not say which.
 ///
 /// The network runs on one image and on several. Exactly one axis of a value must grow with the images. That leaves one
-/// or two plans (`ONNXPooling.plans`). With the right one, the features that an image has in a batch of different images
-/// are those that it has without the others.
+/// or two plans (`ONNXPooling.plans`). With the right one, the features that an image has in a batch of different
+/// images are those that it has without the others.
 struct PoolingProof {
     private let network: ONNXNetwork
     private let input: ONNXInput
@@ -52,7 +52,9 @@ struct PoolingProof {
             let (graph, session) = try rows(open, chosen)
             let verdicts = try verdicts(session, open.map { chosen[$0].featureCount })
             let wrong = zip(open, verdicts).filter { !Self.isProven($0.1, chosen[$0.0]) }.map(\.0)
-            if wrong.isEmpty, open.count == plans.count { return Result(graph: graph, poolings: chosen, session: session) }
+            if wrong.isEmpty, open.count == plans.count {
+                return Result(graph: graph, poolings: chosen, session: session)
+            }
             for place in wrong {
                 guard plans[place].count > 1, chosen[place] == plans[place][0] else {
                     throw inseparable(place, "they change with the other images of a batch")

@@ -15,7 +15,9 @@ enum DepthwiseRewrite {
     }
 
     /// Whether a node is a convolution of several channels, of which each filter reads one.
-    private static func isDepthwise(_ number: Int, _ model: TensorFlowNetwork, _ outputs: [TensorShapes.Outputs]) -> Bool {
+    private static func isDepthwise(_ number: Int, _ model: TensorFlowNetwork, _ outputs: [TensorShapes.Outputs])
+        -> Bool
+    {
         let node = model.graph.nodes[number]
         let inputs = model.topology.inputs[number]
         guard node.operation == "Conv2D", inputs.count == 2, node.dataInputs.allSatisfy({ $0.output == 0 }),

@@ -79,7 +79,8 @@ struct GraphPreparation {
         return fed
     }
 
-    private static func isReadByProductsAlone(_ constant: Int, in model: TensorFlowNetwork, _ needed: Set<Int>) -> Bool {
+    private static func isReadByProductsAlone(_ constant: Int, in model: TensorFlowNetwork, _ needed: Set<Int>) -> Bool
+    {
         var pending = [constant]
         var products = 0
         while let number = pending.popLast() {
