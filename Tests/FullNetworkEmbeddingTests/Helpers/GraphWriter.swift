@@ -1,4 +1,5 @@
 @testable import FNENetwork
+@testable import FNESupport
 
 /// Writes the wire format of protocol buffers, as far as a GraphDef needs it.
 enum Wire {
