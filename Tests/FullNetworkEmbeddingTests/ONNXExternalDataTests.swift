@@ -33,7 +33,8 @@ final class ONNXExternalDataTests: XCTestCase {
     }
 
     private static func network(_ path: FilePath) throws -> ONNXNetwork {
-        try XCTUnwrap(Model(file: path).network as? ONNXNetwork)
+        let model = try Model(file: path)
+        return try XCTUnwrap(model.network as? ONNXNetwork)
     }
 
     private func values(_ entries: KeyValuePairs<String, String>) throws -> [Double]? {
