@@ -114,7 +114,7 @@ public final class Model: Sendable {
         if bytes.withBytes(ONNXDefinition.isONNX) {
             self.init(try ONNXNetwork(bytes, outside).feeding(feeds))
         } else {
-            self.init(try TensorFlowNetwork(bytes, allowUnsafe: allowUnsafe, feeds: feeds))
+            self.init(try GraphDefNetwork(bytes, allowUnsafe: allowUnsafe, feeds: feeds))
         }
     }
 

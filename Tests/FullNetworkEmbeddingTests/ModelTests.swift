@@ -99,7 +99,7 @@ final class ModelTests: XCTestCase {
             case .success(let model):
                 let whole = graph.ends.prefix { $0 <= length }.count
                 XCTAssertEqual(graph.ends[whole - 1], length, "cut inside a node")
-                let network = try XCTUnwrap(model.network as? TensorFlowNetwork)
+                let network = try XCTUnwrap(model.network as? GraphDefNetwork)
                 XCTAssertEqual(network.graph.nodes.map(\.name), Array(names[..<whole]))
             case .failure(let error as FNEError):
                 XCTAssertEqual(error.status, .invalidGraph, error.message)
@@ -154,7 +154,7 @@ final class ModelTests: XCTestCase {
         }
         let model = try Model(file: path("net.pb", GraphWriter.smallNetwork.serialized))
         XCTAssertEqual(model.tensors.count, 11)
-        let network = try XCTUnwrap(model.network as? TensorFlowNetwork)
+        let network = try XCTUnwrap(model.network as? GraphDefNetwork)
         XCTAssertEqual(network.serialized.withBytes { Array($0) }, GraphWriter.smallNetwork.serialized)
         XCTAssertEqual(model.checksum, GraphWriter.smallNetwork.serialized.withUnsafeBytes(sha256))
         assertFails(.fileError, saying: "none.pb", "No such file") {

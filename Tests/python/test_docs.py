@@ -271,16 +271,20 @@ def test_the_rooms_are_those_of_the_package():
     assert table == package
 
 
-def test_tensorflow_stays_in_its_room():
-    """The compiler keeps the arrows between the rooms. Inside FNENetwork, only the factory and the room itself name
-    TensorFlow's types."""
+@pytest.mark.parametrize(
+    ("room", "names"),
+    [
+        ("TensorFlow", r"TensorFlow[A-Z]\w*|CTensorFlow\w*|TF_\w+|ctf_\w+|LoadingLog|GraphBuilder"),
+        ("OnnxRuntime", r"OnnxRuntime[A-Z]\w*|COnnxRuntime\w*|cort_\w+|PoolingProof"),
+    ],
+)
+def test_engines_stay_in_their_rooms(room, names):
+    """The compiler keeps the arrows between the rooms. Inside FNENetwork, an engine's own folder names its types, and
+    Backend, which loads its library, and AddressSpace, which asks how large that is."""
     named = set()
     for path in ROOT.glob("Sources/FNE*/**/*.swift"):
         code = re.sub(r"//.*", "", path.read_text())
-        if re.search(
-            r"\b(TensorFlow[A-Z]\w*|CTensorFlow\w*|TF_\w+|ctf_\w+|LoadingLog|GraphBuilder)\b", re.sub(r'".*"', "", code)
-        ):
-            named.add(str(path.relative_to(ROOT / "Sources").parent))
-    assert named == {"FNENetwork", "FNENetwork/TensorFlow"}
-    outside = [path.name for path in ROOT.glob("Sources/FNENetwork/*.swift") if "TensorFlowE" in path.read_text()]
-    assert outside == ["EngineFactory.swift"]
+        if re.search(rf"\b({names})\b", re.sub(r'".*"', "", code)):
+            named.add(path.relative_to(ROOT / "Sources/FNENetwork"))
+    assert {str(path.parent) for path in named} == {".", room}
+    assert {path.name for path in named if str(path.parent) == "."} <= {"AddressSpace.swift", "Backend.swift"}

@@ -3,7 +3,7 @@ import FNESupport
 /// Checks what is left of a graph for the selected layers, which alone reaches TensorFlow. What stands in front of the
 /// input, or elsewhere in the graph, is no fault.
 struct GraphChecks {
-    private let model: TensorFlowNetwork
+    private let model: GraphDefNetwork
     private let input: Model.Input
     private let taps: [TensorName]
     /// The height and width of the network's input in pixels, and the numbers per pixel.
@@ -13,7 +13,7 @@ struct GraphChecks {
     /// The part of the graph that runs.
     private let part: GraphDefinition
 
-    init(_ model: TensorFlowNetwork, input: Model.Input, taps: [TensorName], size: [Int]) {
+    init(_ model: GraphDefNetwork, input: Model.Input, taps: [TensorName], size: [Int]) {
         self.model = model
         self.input = input
         self.taps = taps

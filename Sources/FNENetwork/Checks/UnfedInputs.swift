@@ -1,6 +1,6 @@
 import FNESupport
 
-extension TensorFlowNetwork {
+extension GraphDefNetwork {
     /// Checks that each input of the nodes that run has a value: the image, a feed, or a default.
     ///
     /// - Throws: `.invalidArgument`, with the name, type and shape of the input, and an example of a feed.

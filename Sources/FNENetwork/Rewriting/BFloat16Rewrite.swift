@@ -10,7 +10,7 @@ import FNESupport
 /// move, compare, add or multiply values take the type of their inputs. All other operations stay float32. Casts stand
 /// where the types meet.
 struct BFloat16Rewrite {
-    private let model: TensorFlowNetwork
+    private let model: GraphDefNetwork
     private let needed: Set<Int>
     /// Nodes of which an output is a layer of the row, and those of them of which it is not the first output.
     private let tapped: Set<Int>
@@ -36,7 +36,7 @@ struct BFloat16Rewrite {
     }
 
     init(
-        _ model: TensorFlowNetwork, needed: Set<Int>, taps: [TensorName], float32Layers: Int, hasOwnOperations: Bool,
+        _ model: GraphDefNetwork, needed: Set<Int>, taps: [TensorName], float32Layers: Int, hasOwnOperations: Bool,
         feedsLargeWeights: Bool, constants: ConstantValues
     ) {
         self.model = model

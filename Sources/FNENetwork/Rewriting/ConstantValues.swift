@@ -16,12 +16,12 @@ struct ConstantValues {
         let values: [Float]
     }
 
-    private let model: TensorFlowNetwork
+    private let model: GraphDefNetwork
     private let evaluator: any ConstantEvaluator
     /// The computed constants that other nodes read; nil until one is asked for.
     private var computed: [Int: Value]?
 
-    init(_ model: TensorFlowNetwork, _ evaluator: any ConstantEvaluator) {
+    init(_ model: GraphDefNetwork, _ evaluator: any ConstantEvaluator) {
         self.model = model
         self.evaluator = evaluator
     }
@@ -70,7 +70,7 @@ struct ConstantValues {
 
     // MARK: Stored
 
-    private static func read(_ number: Int, in model: TensorFlowNetwork) throws -> Value? {
+    private static func read(_ number: Int, in model: GraphDefNetwork) throws -> Value? {
         guard let constant = model.graph.nodes[number].constant("value"), constant.type == .float32,
             let shape = constant.shape, shape.allSatisfy({ $0 >= 0 })
         else { return nil }
@@ -107,7 +107,7 @@ struct ConstantValues {
     }
 
     /// The bytes of a constant's values, where they stand in the graph as one block; else nil.
-    static func content(_ number: Int, in bytes: UnsafeRawBufferPointer, of model: TensorFlowNetwork) throws
+    static func content(_ number: Int, in bytes: UnsafeRawBufferPointer, of model: GraphDefNetwork) throws
         -> UnsafeRawBufferPointer?
     {
         guard let tensor = try tensorProto(of: model.graph.nodes[number], in: bytes) else { return nil }

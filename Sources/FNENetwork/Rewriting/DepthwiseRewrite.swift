@@ -6,7 +6,7 @@
 enum DepthwiseRewrite {
     /// - Parameter outputs: the outputs of the nodes, as far as their shapes are known
     /// - Returns: the model itself where it has no such convolution.
-    static func apply(to model: TensorFlowNetwork, _ outputs: [TensorShapes.Outputs]) throws -> TensorFlowNetwork {
+    static func apply(to model: GraphDefNetwork, _ outputs: [TensorShapes.Outputs]) throws -> GraphDefNetwork {
         var draft = GraphDraft(model.graph, model.serialized)
         for number in model.graph.nodes.indices where isDepthwise(number, model, outputs) {
             try rewrite(number, model, outputs, &draft)
@@ -15,7 +15,7 @@ enum DepthwiseRewrite {
     }
 
     /// Whether a node is a convolution of several channels, of which each filter reads one.
-    private static func isDepthwise(_ number: Int, _ model: TensorFlowNetwork, _ outputs: [TensorShapes.Outputs])
+    private static func isDepthwise(_ number: Int, _ model: GraphDefNetwork, _ outputs: [TensorShapes.Outputs])
         -> Bool
     {
         let node = model.graph.nodes[number]
@@ -42,7 +42,7 @@ enum DepthwiseRewrite {
     /// The filters [height, width, 1, in * multiplier] become [height, width, in, multiplier], which are the same
     /// numbers in the same order.
     private static func rewrite(
-        _ number: Int, _ model: TensorFlowNetwork, _ outputs: [TensorShapes.Outputs], _ draft: inout GraphDraft
+        _ number: Int, _ model: GraphDefNetwork, _ outputs: [TensorShapes.Outputs], _ draft: inout GraphDraft
     ) throws {
         let node = model.graph.nodes[number]
         let inputs = model.topology.inputs[number]

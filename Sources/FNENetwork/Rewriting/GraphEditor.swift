@@ -8,13 +8,13 @@ struct GraphEditor {
     /// Serialized AttrValue messages, by the attributes' names.
     typealias Attributes = [String: [UInt8]]
 
-    private let model: TensorFlowNetwork
+    private let model: GraphDefNetwork
     private var replaced: [Int: [UInt8]] = [:]
     private var dropped = Set<Int>()
     private var added: [[UInt8]] = []
     private var addedNames = Set<String>()
 
-    init(_ model: TensorFlowNetwork) { self.model = model }
+    init(_ model: GraphDefNetwork) { self.model = model }
 
     /// Whether there are no changes.
     var isEmpty: Bool {

@@ -27,7 +27,7 @@ struct GraphPreparation {
     ///   - taps: the tensors of the selected layers
     ///   - float32Layers: with bfloat16, how many first layers stay float32
     init(
-        _ model: TensorFlowNetwork, input: TensorName, taps: [TensorName], precision: Precision, float32Layers: Int,
+        _ model: GraphDefNetwork, input: TensorName, taps: [TensorName], precision: Precision, float32Layers: Int,
         for target: Target
     ) throws {
         let graph = model.graph
@@ -55,7 +55,7 @@ struct GraphPreparation {
 
     /// Makes placeholders of the large constants that only matrix products read.
     private static func feedLargeWeights(
-        of model: TensorFlowNetwork, _ needed: Set<Int>, _ editor: inout GraphEditor
+        of model: GraphDefNetwork, _ needed: Set<Int>, _ editor: inout GraphEditor
     ) throws -> [FedWeights] {
         let graph = model.graph
         var fed: [FedWeights] = []
@@ -79,8 +79,7 @@ struct GraphPreparation {
         return fed
     }
 
-    private static func isReadByProductsAlone(_ constant: Int, in model: TensorFlowNetwork, _ needed: Set<Int>) -> Bool
-    {
+    private static func isReadByProductsAlone(_ constant: Int, in model: GraphDefNetwork, _ needed: Set<Int>) -> Bool {
         var pending = [constant]
         var products = 0
         while let number = pending.popLast() {

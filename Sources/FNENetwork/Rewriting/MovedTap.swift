@@ -7,7 +7,7 @@ struct MovedTap {
     let bias: TensorName
 
     /// Nil where the tap is no convolution's output before a bias, or another node reads it too.
-    init?(_ name: TensorName, in model: TensorFlowNetwork, needed: Set<Int>) {
+    init?(_ name: TensorName, in model: GraphDefNetwork, needed: Set<Int>) {
         let graph = model.graph
         guard name.output == 0, let number = graph.index[name.node],
             ["Conv2D", "DepthwiseConv2dNative"].contains(graph.nodes[number].operation),

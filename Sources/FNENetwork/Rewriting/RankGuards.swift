@@ -31,7 +31,7 @@ enum RankGuards {
     /// - Parameters:
     ///   - needed: the nodes that run
     ///   - outputs: the outputs of the nodes, as far as their shapes are known
-    static func needed(in model: TensorFlowNetwork, needed: Set<Int>, _ outputs: [TensorShapes.Outputs]) -> [Guard] {
+    static func needed(in model: GraphDefNetwork, needed: Set<Int>, _ outputs: [TensorShapes.Outputs]) -> [Guard] {
         needed.sorted().flatMap { number -> [Guard] in
             let node = model.graph.nodes[number]
             let shapes = node.dataInputs.map { input in
@@ -54,13 +54,13 @@ enum RankGuards {
     }
 
     /// Whether a product may sum over the rows of what is computed. A dense layer does not.
-    private static func sumsOverRows(_ node: GraphDefinition.Node, _ model: TensorFlowNetwork) -> Bool {
+    private static func sumsOverRows(_ node: GraphDefinition.Node, _ model: GraphDefNetwork) -> Bool {
         guard node.dataInputs.count == 2 else { return false }
         return node.flag("transpose_a") || node.flag("adj_x") || !isConstant(node.dataInputs[1], model)
     }
 
     /// Whether a tensor is a constant, also where nodes pass it on.
-    private static func isConstant(_ input: GraphDefinition.Input, _ model: TensorFlowNetwork) -> Bool {
+    private static func isConstant(_ input: GraphDefinition.Input, _ model: GraphDefNetwork) -> Bool {
         var input = input
         for _ in 0..<8 {
             guard let number = model.graph.index[input.name] else { return false }
@@ -73,7 +73,7 @@ enum RankGuards {
     }
 
     /// - Returns: the model itself where there are no guards.
-    static func apply(_ guards: [Guard], to model: TensorFlowNetwork) throws -> TensorFlowNetwork {
+    static func apply(_ guards: [Guard], to model: GraphDefNetwork) throws -> GraphDefNetwork {
         guard !guards.isEmpty else { return model }
         var draft = GraphDraft(model.graph, model.serialized)
         for check in guards {

@@ -17,7 +17,7 @@ struct ImportedNetwork {
     private static let prefix = "import"
 
     init(
-        _ builder: GraphBuilder, _ model: TensorFlowNetwork, _ prepared: GraphPreparation, input: Model.Input,
+        _ builder: GraphBuilder, _ model: GraphDefNetwork, _ prepared: GraphPreparation, input: Model.Input,
         _ setup: TensorFlowEngine.Setup
     ) throws {
         let sizes = [setup.batch ?? -1, setup.height, setup.width, setup.channels]

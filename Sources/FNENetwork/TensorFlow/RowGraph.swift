@@ -11,7 +11,7 @@ struct RowGraph {
     let output: TF_Output
 
     init(
-        _ builder: GraphBuilder, _ model: TensorFlowNetwork, _ prepared: GraphPreparation, input: Model.Input,
+        _ builder: GraphBuilder, _ model: GraphDefNetwork, _ prepared: GraphPreparation, input: Model.Input,
         layers selected: [LayerSelection.Selected], shapes: [LayerShape], _ setup: TensorFlowEngine.Setup
     ) throws {
         let network = try ImportedNetwork(builder, model, prepared, input: input, setup)

@@ -21,7 +21,7 @@ struct RowsProof {
     /// - Parameter known: those that follow from the graph
     /// - Throws: `.unsupportedTensor`, with the name of the layer whose rows cannot be told apart; `.backendError`.
     static func shapes(
-        _ library: TensorFlowLibrary, _ model: TensorFlowNetwork, input: Model.Input, layers: [LayerSelection.Selected],
+        _ library: TensorFlowLibrary, _ model: GraphDefNetwork, input: Model.Input, layers: [LayerSelection.Selected],
         known: [LayerShape?], _ setup: TensorFlowEngine.Setup
     ) throws -> [LayerShape] {
         var shapes = known
@@ -34,7 +34,7 @@ struct RowsProof {
     }
 
     private init(
-        _ library: TensorFlowLibrary, _ model: TensorFlowNetwork, input: Model.Input, layers: [LayerSelection.Selected],
+        _ library: TensorFlowLibrary, _ model: GraphDefNetwork, input: Model.Input, layers: [LayerSelection.Selected],
         _ setup: TensorFlowEngine.Setup
     ) throws {
         let threads = setup.session.threads

@@ -40,7 +40,7 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
 
     /// - Parameter shapes: those of the layers
     init(
-        _ library: TensorFlowLibrary, model: TensorFlowNetwork, input: Model.Input,
+        _ library: TensorFlowLibrary, model: GraphDefNetwork, input: Model.Input,
         layers selected: [LayerSelection.Selected], shapes: [LayerShape], _ setup: Setup
     ) throws {
         let usesOwnOperations = library.hasOwnOperations && !setup.runsOnGPU

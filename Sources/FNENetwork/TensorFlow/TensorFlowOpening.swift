@@ -4,7 +4,7 @@ import FNESupport
 extension TensorFlowEngine {
     /// Loads TensorFlow if it is not loaded, makes the choices that the options leave open, and opens an engine.
     static func open(
-        _ model: TensorFlowNetwork, input: Model.Input, layers selected: [LayerSelection.Selected],
+        _ model: GraphDefNetwork, input: Model.Input, layers selected: [LayerSelection.Selected],
         shapes: [LayerShape?], height: Int, width: Int, channels: Int, _ options: EngineOptions
     ) throws -> PreparedNetwork {
         let library = try TensorFlowLibrary.load()

@@ -147,9 +147,9 @@ struct GraphWriter {
         return node(name, operation, input, name + "/constant")
     }
 
-    func model(allowUnsafe: Bool = false) throws -> TensorFlowNetwork {
+    func model(allowUnsafe: Bool = false) throws -> GraphDefNetwork {
         try serialized.withUnsafeBytes {
-            try TensorFlowNetwork(Bytes(copying: $0), allowUnsafe: allowUnsafe, feeds: [])
+            try GraphDefNetwork(Bytes(copying: $0), allowUnsafe: allowUnsafe, feeds: [])
         }
     }
 

@@ -1,6 +1,6 @@
 import FNESupport
 
-extension TensorFlowNetwork {
+extension GraphDefNetwork {
     /// The input tensor.
     ///
     /// - Parameter name: the name as a user writes it; nil for the graph's only placeholder that can take images. A

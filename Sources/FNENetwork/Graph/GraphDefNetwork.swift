@@ -1,7 +1,7 @@
 import FNESupport
 
 /// A frozen TensorFlow GraphDef, whose weights are constants of the graph. Reading it needs no TensorFlow.
-final class TensorFlowNetwork: Network, @unchecked Sendable {
+final class GraphDefNetwork: Network, @unchecked Sendable {
     /// The first output of every node that is no constant, in an order in which they can be computed.
     let tensors: [Model.Tensor]
 
@@ -47,14 +47,14 @@ final class TensorFlowNetwork: Network, @unchecked Sendable {
     var contents: [Bytes] { [source] }
 
     func feeding(_ feeds: [String]) throws -> any Network {
-        feeds.isEmpty ? self : try TensorFlowNetwork(source, allowUnsafe: allowsUnsafe, feeds: self.feeds + feeds)
+        feeds.isEmpty ? self : try GraphDefNetwork(source, allowUnsafe: allowsUnsafe, feeds: self.feeds + feeds)
     }
 
     /// The same network as another graph, in which some operations stand for others.
-    func rewritten(_ draft: GraphDraft) throws -> TensorFlowNetwork {
+    func rewritten(_ draft: GraphDraft) throws -> GraphDefNetwork {
         let graph = GraphSimplification.Result(
             try draft.read(), aliases: aliases, perImage: perImage)
-        return try TensorFlowNetwork(
+        return try GraphDefNetwork(
             graph, source: source, feeds: feeds, structureSize: structureSize, allowsUnsafe: allowsUnsafe)
     }
 
@@ -130,24 +130,5 @@ final class TensorFlowNetwork: Network, @unchecked Sendable {
     func node(_ tensor: TensorName, writtenAs text: String) throws -> GraphDefinition.Node {
         guard let number = graph.number(of: tensor.node) else { throw unknownTensor(text) }
         return graph.nodes[number]
-    }
-}
-
-extension TensorFlowNetwork {
-    func open(
-        input: Model.Input, layers selected: [LayerSelection.Selected], height: Int, width: Int, channels: Int,
-        _ options: EngineOptions
-    ) throws -> PreparedNetwork {
-        let checks = GraphChecks(self, input: input, taps: selected.map(\.name), size: [height, width, channels])
-        try checks.run()
-        let outputs = try checks.checkShapes()
-        let needed = topology.needed(for: selected.map(\.name), input: input.name)
-        let guards = RankGuards.needed(in: self, needed: needed, outputs)
-        let rewritten = try RankGuards.apply(guards, to: DepthwiseRewrite.apply(to: self, outputs))
-        var network = try TensorFlowEngine.open(
-            rewritten, input: input, layers: selected, shapes: checks.layerShapes(outputs), height: height,
-            width: width, channels: channels, options)
-        if network.batchSize > 1 { network.batchStatistics = try checks.batchStatistics() }
-        return network
     }
 }

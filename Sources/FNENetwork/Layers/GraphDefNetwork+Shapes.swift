@@ -1,6 +1,6 @@
 import FNESupport
 
-extension TensorFlowNetwork {
+extension GraphDefNetwork {
     /// A second batch size for which shapes are followed. What grows with the batch is seen by the difference.
     private static let severalImages = 3
 
