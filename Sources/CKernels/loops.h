@@ -45,6 +45,9 @@ typedef struct {
     size_t (*ternarize)(const float *x, size_t rows, size_t features, const float *low, const float *high,
                         int8_t *codes);
 
+    // y = x M, as ck_multiply.
+    void (*multiply)(const double *x, size_t count, const double *matrix, size_t columns, double *y);
+
     // Averages a map [height, width, channels] to mean [channels]. sums is scratch memory of channels + 16 floats.
     void (*map_mean)(const float *map, size_t height, size_t width, size_t channels, float *sums, float *mean);
     void (*map_mean_bf16)(const uint16_t *map, size_t height, size_t width, size_t channels, float *sums, float *mean);
@@ -66,6 +69,13 @@ typedef struct {
 
     // Adds the codes of rows of packed codes to the sums of the features.
     void (*sum_codes)(const uint64_t *packed, size_t rows, size_t words, size_t features, int16_t *sums);
+
+    // As ck_cosines, ck_centred_norms and ck_centred_cosines.
+    void (*cosines)(const int32_t *both, const int32_t *opposite, size_t rows, const double *counts, double count,
+                    double *scores);
+    void (*centred_norms)(double *norms, size_t rows, const double *offsets, const ck_centre *centre);
+    void (*centred_cosines)(const int32_t *both, const int32_t *opposite, size_t rows, const double *norms,
+                            const double *offsets, const ck_centre *centre, double *scores);
 
     // Resizes a row of RGB over its width. The weighted sums, in 1/2048, are divided by 16, so that they fit int16.
     // size is the row's number of pixels.

@@ -127,6 +127,38 @@ static size_t ternarize(const float *x, size_t rows, size_t features, const floa
     return rows * features;
 }
 
+// ---- products
+
+typedef double ck_doubles __attribute__((vector_size(64)));
+
+enum { DOUBLES = 8, SUMS_AT_ONCE = 4 };
+
+// Computes neighbouring columns of a product, a few vectors of them. Their sums stay in registers.
+INLINE void multiply_vectors(const double *restrict x, size_t count, const double *restrict matrix, size_t columns,
+                             double *restrict y, const int vectors) {
+    ck_doubles sums[SUMS_AT_ONCE] = {{0}};
+    for (size_t i = 0; i < count; ++i, matrix += columns) {
+        _Pragma("clang loop unroll(full)") for (int k = 0; k < vectors; ++k) {
+            ck_doubles row;
+            memcpy(&row, matrix + k * DOUBLES, sizeof row);
+            sums[k] += x[i] * row;
+        }
+    }
+    memcpy(y, sums, (size_t)vectors * sizeof *sums);
+}
+
+static void multiply(const double *x, size_t count, const double *matrix, size_t columns, double *y) {
+    enum { WIDE = SUMS_AT_ONCE * DOUBLES };
+    size_t j = 0;
+    for (; j + WIDE <= columns; j += WIDE) multiply_vectors(x, count, matrix + j, columns, y + j, SUMS_AT_ONCE);
+    for (; j + DOUBLES <= columns; j += DOUBLES) multiply_vectors(x, count, matrix + j, columns, y + j, 1);
+    for (; j < columns; ++j) {
+        double sum = 0;
+        for (size_t i = 0; i < count; ++i) sum += x[i] * matrix[i * columns + j];
+        y[j] = sum;
+    }
+}
+
 // ---- activations
 
 // A bfloat16 is the upper half of a float32.
@@ -217,7 +249,9 @@ INLINE ck_bits load_bits(const uint64_t *p, size_t left) {
 }
 INLINE ck_bits both_bits(ck_bits a, ck_bits b) { return _mm512_and_si512(a, b); }
 INLINE ck_bits opposite_bits(ck_bits both, ck_bits s, ck_bits t) { return _mm512_ternarylogic_epi64(both, s, t, 0x60); }
-INLINE int32_t total(ck_bits counts) { return (int32_t)_mm512_reduce_add_epi64(counts); }
+INLINE int64_t total(ck_bits counts) { return _mm512_reduce_add_epi64(counts); }
+INLINE ck_bits raised(ck_bits counts) { return _mm512_slli_epi64(counts, 32); }
+INLINE ck_bits added(ck_bits a, ck_bits b) { return _mm512_add_epi64(a, b); }
 #define NO_BITS _mm512_setzero_si512()
 
 #if CK_POPCOUNT == CK_POPCOUNT_VPOPCNTDQ
@@ -253,10 +287,12 @@ INLINE ck_bits both_bits(ck_bits a, ck_bits b) { return _mm256_and_si256(a, b); 
 INLINE ck_bits opposite_bits(ck_bits both, ck_bits s, ck_bits t) {
     return _mm256_and_si256(both, _mm256_xor_si256(s, t));
 }
-INLINE int32_t total(ck_bits counts) {
+INLINE int64_t total(ck_bits counts) {
     const __m128i sum = _mm_add_epi64(_mm256_castsi256_si128(counts), _mm256_extracti128_si256(counts, 1));
-    return (int32_t)(_mm_cvtsi128_si64(sum) + _mm_extract_epi64(sum, 1));
+    return _mm_cvtsi128_si64(sum) + _mm_extract_epi64(sum, 1);
 }
+INLINE ck_bits raised(ck_bits counts) { return _mm256_slli_epi64(counts, 32); }
+INLINE ck_bits added(ck_bits a, ck_bits b) { return _mm256_add_epi64(a, b); }
 #define NO_BITS _mm256_setzero_si256()
 
 #else
@@ -270,10 +306,19 @@ INLINE ck_bits load_bits(const uint64_t *p, size_t left) {
 INLINE ck_bits count_bits(ck_bits counts, ck_bits x) { return counts + (uint64_t)__builtin_popcountll(x); }
 INLINE ck_bits both_bits(ck_bits a, ck_bits b) { return a & b; }
 INLINE ck_bits opposite_bits(ck_bits both, ck_bits s, ck_bits t) { return both & (s ^ t); }
-INLINE int32_t total(ck_bits counts) { return (int32_t)counts; }
+INLINE int64_t total(ck_bits counts) { return (int64_t)counts; }
+INLINE ck_bits raised(ck_bits counts) { return counts << 32; }
+INLINE ck_bits added(ck_bits a, ck_bits b) { return a + b; }
 #define NO_BITS 0
 
 #endif
+
+// The totals of two counts. Both are below 2^31, so that they are added up at once, as halves of 64 bits.
+INLINE void totals(ck_bits shared, ck_bits differing, int32_t *both, int32_t *opposite) {
+    const int64_t sums = total(added(shared, raised(differing)));
+    *both = (int32_t)(sums & 0x7fffffff);
+    *opposite = (int32_t)(sums >> 32);
+}
 
 // Compares some queries with rows. A row is loaded once for all of them.
 INLINE void packed_counts_of(const uint64_t *queries, const uint64_t *base, size_t rows, size_t words, size_t stride,
@@ -292,8 +337,8 @@ INLINE void packed_counts_of(const uint64_t *queries, const uint64_t *base, size
             }
         }
         for (int q = 0; q < count; ++q) {
-            both[(size_t)q * stride + row] = total(shared[q]);
-            opposite[(size_t)q * stride + row] = total(differing[q]);
+            const size_t at = (size_t)q * stride + row;
+            totals(shared[q], differing[q], both + at, opposite + at);
         }
     }
 }
@@ -321,15 +366,43 @@ static void packed_counts_of_one(const uint64_t *query, const uint64_t *base, si
                                                                 load_bits(query + words + w, end - w)));
             }
         }
-        both[row] = total(shared);
-        opposite[row] = total(differing);
+        totals(shared, differing, both + row, opposite + row);
+    }
+}
+
+enum { SHORT_WORDS = 8, SHORT_PARTS = SHORT_WORDS / BITS_WORDS };
+
+// Does the same with rows of 512 features, such as compact codes. The query stays in registers, and a row is two
+// neighbouring cache lines.
+static void packed_counts_of_short(const uint64_t *query, const uint64_t *base, size_t rows, int32_t *both,
+                                   int32_t *opposite) {
+    ck_bits nonzero[SHORT_PARTS], negative[SHORT_PARTS];
+    for (int k = 0; k < SHORT_PARTS; ++k) {
+        nonzero[k] = load_bits(query + k * BITS_WORDS, BITS_WORDS);
+        negative[k] = load_bits(query + SHORT_WORDS + k * BITS_WORDS, BITS_WORDS);
+    }
+    for (size_t row = 0; row < rows; ++row, base += 2 * SHORT_WORDS) {
+        ck_bits shared = NO_BITS, differing = NO_BITS;
+        _Pragma("clang loop unroll(full)") for (int k = 0; k < SHORT_PARTS; ++k) {
+            const uint64_t *part = base + k * BITS_WORDS;
+            const ck_bits a = both_bits(load_bits(part, BITS_WORDS), nonzero[k]);
+            shared = count_bits(shared, a);
+            differing = count_bits(differing, opposite_bits(a, load_bits(part + SHORT_WORDS, BITS_WORDS), negative[k]));
+        }
+        totals(shared, differing, both + row, opposite + row);
     }
 }
 
 static void packed_counts(const uint64_t *queries, size_t count, const uint64_t *base, size_t rows, size_t words,
                           size_t stride, int32_t *both, int32_t *opposite) {
     switch (count) {
-    case 1: packed_counts_of_one(queries, base, rows, words, both, opposite); break;
+    case 1:
+        if (words == SHORT_WORDS) {
+            packed_counts_of_short(queries, base, rows, both, opposite);
+        } else {
+            packed_counts_of_one(queries, base, rows, words, both, opposite);
+        }
+        break;
     case 2: packed_counts_of(queries, base, rows, words, stride, both, opposite, 2); break;
     case 3: packed_counts_of(queries, base, rows, words, stride, both, opposite, 3); break;
     default: packed_counts_of(queries, base, rows, words, stride, both, opposite, CK_QUERIES);
@@ -340,8 +413,112 @@ static void count_codes(const uint64_t *packed, size_t rows, size_t words, doubl
     for (size_t row = 0; row < rows; ++row, packed += 2 * words) {
         ck_bits bits = NO_BITS;
         for (size_t w = 0; w < words; w += BITS_WORDS) bits = count_bits(bits, load_bits(packed + w, words - w));
-        counts[row] = (uint32_t)total(bits);
+        counts[row] = (double)total(bits);
     }
+}
+
+// Scores. Rows are taken eight at a time. The last ones, which may be fewer, are copied to a place where eight fit.
+
+typedef int32_t ck_integers __attribute__((vector_size(32)));
+typedef int64_t ck_choices __attribute__((vector_size(64)));
+
+INLINE ck_doubles load_f64(const double *p) {
+    ck_doubles v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+INLINE ck_doubles load_dots(const int32_t *both, const int32_t *opposite) {
+    ck_integers b, o;
+    memcpy(&b, both, sizeof b);
+    memcpy(&o, opposite, sizeof o);
+    return __builtin_convertvector(b, ck_doubles) - 2.0 * __builtin_convertvector(o, ck_doubles);
+}
+
+INLINE ck_doubles roots(ck_doubles v) {
+#if CK_POPCOUNT == CK_POPCOUNT_VPOPCNTDQ || CK_POPCOUNT == CK_POPCOUNT_AVX512
+    const __m512d root = _mm512_sqrt_pd((__m512d)v);
+    memcpy(&v, &root, sizeof v);
+#elif CK_POPCOUNT == CK_POPCOUNT_AVX2
+    __m256d halves[2];
+    memcpy(halves, &v, sizeof v);
+    for (int k = 0; k < 2; ++k) halves[k] = _mm256_sqrt_pd(halves[k]);
+    memcpy(&v, halves, sizeof v);
+#else
+    for (int k = 0; k < DOUBLES; ++k) v[k] = sqrt(v[k]);
+#endif
+    return v;
+}
+
+// The values where the choice is true, else 0.
+INLINE ck_doubles chosen(ck_doubles v, ck_choices where) {
+    ck_choices bits;
+    memcpy(&bits, &v, sizeof bits);
+    bits &= where;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+// The quotients; 0 where the divisor is 0.
+INLINE ck_doubles quotients(ck_doubles a, ck_doubles divisor) {
+    const ck_choices zero = divisor == 0;
+    return chosen(a / (divisor - __builtin_convertvector(zero, ck_doubles)), ~zero);
+}
+
+INLINE void cosines_of_some(const int32_t *both, const int32_t *opposite, const size_t left, const double *counts,
+                            double count, double *scores) {
+    int32_t b[DOUBLES] = {0}, o[DOUBLES] = {0};
+    double c[DOUBLES] = {0};
+    memcpy(b, both, left * sizeof *b);
+    memcpy(o, opposite, left * sizeof *o);
+    memcpy(c, counts, left * sizeof *c);
+    const ck_doubles found = quotients(load_dots(b, o), roots(count * load_f64(c)));
+    memcpy(scores, &found, left * sizeof *scores);
+}
+
+static void cosines(const int32_t *both, const int32_t *opposite, size_t rows, const double *counts, double count,
+                    double *scores) {
+    size_t i = 0;
+    for (; i + DOUBLES <= rows; i += DOUBLES)
+        cosines_of_some(both + i, opposite + i, DOUBLES, counts + i, count, scores + i);
+    if (i < rows) cosines_of_some(both + i, opposite + i, rows - i, counts + i, count, scores + i);
+}
+
+INLINE void centred_norms_of_some(double *norms, const size_t left, const double *offsets, const ck_centre *centre) {
+    double n[DOUBLES] = {0}, o[DOUBLES] = {0};
+    memcpy(n, norms, left * sizeof *n);
+    memcpy(o, offsets, left * sizeof *o);
+    const ck_doubles squared = load_f64(n) - load_f64(o) - load_f64(o) + centre->square;
+    const ck_doubles found = roots(chosen(squared, squared > centre->nearest));
+    memcpy(norms, &found, left * sizeof *norms);
+}
+
+static void centred_norms(double *norms, size_t rows, const double *offsets, const ck_centre *centre) {
+    size_t i = 0;
+    for (; i + DOUBLES <= rows; i += DOUBLES) centred_norms_of_some(norms + i, DOUBLES, offsets + i, centre);
+    if (i < rows) centred_norms_of_some(norms + i, rows - i, offsets + i, centre);
+}
+
+INLINE void centred_cosines_of_some(const int32_t *both, const int32_t *opposite, const size_t left,
+                                    const double *norms, const double *offsets, const ck_centre *centre,
+                                    double *scores) {
+    int32_t b[DOUBLES] = {0}, o[DOUBLES] = {0};
+    double n[DOUBLES] = {0}, s[DOUBLES] = {0};
+    memcpy(b, both, left * sizeof *b);
+    memcpy(o, opposite, left * sizeof *o);
+    memcpy(n, norms, left * sizeof *n);
+    memcpy(s, offsets, left * sizeof *s);
+    const ck_doubles dots = load_dots(b, o) - centre->offset - load_f64(s) + centre->square;
+    const ck_doubles found = quotients(dots, centre->norm * load_f64(n));
+    memcpy(scores, &found, left * sizeof *scores);
+}
+
+static void centred_cosines(const int32_t *both, const int32_t *opposite, size_t rows, const double *norms,
+                            const double *offsets, const ck_centre *centre, double *scores) {
+    size_t i = 0;
+    for (; i + DOUBLES <= rows; i += DOUBLES)
+        centred_cosines_of_some(both + i, opposite + i, DOUBLES, norms + i, offsets + i, centre, scores + i);
+    if (i < rows) centred_cosines_of_some(both + i, opposite + i, rows - i, norms + i, offsets + i, centre, scores + i);
 }
 
 // So many rows are counted in bits before their counts are added to the sums.
@@ -484,6 +661,7 @@ const ck_loops CK_VARIANT = {
     .first_not_finite = first_not_finite,
     .first_nan = first_nan,
     .standardize = standardize,
+    .multiply = multiply,
     .ternarize = ternarize,
     .map_mean = map_mean_f32,
     .map_mean_bf16 = map_mean_bf16,
@@ -493,6 +671,9 @@ const ck_loops CK_VARIANT = {
     .packed_counts = packed_counts,
     .count_codes = count_codes,
     .sum_codes = sum_codes,
+    .cosines = cosines,
+    .centred_norms = centred_norms,
+    .centred_cosines = centred_cosines,
     .resize_row = resize_row,
     .blend_rows = blend_rows,
     .halve_row = halve_row,

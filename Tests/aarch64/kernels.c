@@ -370,6 +370,32 @@ static void l2_normalize(void) {
     line("l2-normalize");
 }
 
+static void multiply(void) {
+    static const size_t sizes[][2] = {{1, 1}, {7, 8}, {100, 31}, {64, 512}, {37, 45}};
+    for (size_t i = 0; i < SIZE_OF(sizes); ++i) {
+        const size_t count = sizes[i][0], columns = sizes[i][1];
+        float *numbers = floats_of(1350 + i, count * (columns + 1), 120, 130);
+        double *x = room(8 * count), *matrix = room(8 * count * columns), *y = room(8 * columns);
+        for (size_t k = 0; k < count; ++k) x[k] = numbers[k] / 3.0;
+        for (size_t k = 0; k < count * columns; ++k) matrix[k] = numbers[count + k] / 7.0;
+        ck_multiply(x, count, matrix, columns, y);
+        for (size_t j = 0; j < columns; ++j) {
+            double sum = 0;
+            for (size_t k = 0; k < count; ++k) {
+                const volatile double product = x[k] * matrix[k * columns + j]; // so that it is rounded
+                sum += product;
+            }
+            expect(y[j] == sum, "multiply");
+        }
+        take(y, 8 * columns);
+        free(numbers);
+        free(x);
+        free(matrix);
+        free(y);
+    }
+    line("multiply");
+}
+
 static void ternarize(void) {
     static const size_t sizes[] = {1, 7, 31, 64, 100, 4100, 9001};
     for (size_t i = 0; i < SIZE_OF(sizes); ++i) {
@@ -459,6 +485,34 @@ static void packed(void) {
 }
 
 // ---- exact sums
+
+static void scores(void) {
+    enum { ROWS = 21 };
+    const ck_centre centre = {.square = 1.7, .nearest = 0.5, .norm = 3.1, .offset = 0.3};
+    int32_t both[ROWS], opposite[ROWS];
+    double counts[ROWS], norms[ROWS], offsets[ROWS], plain[ROWS], centred[ROWS];
+    for (size_t i = 0; i < ROWS; ++i) {
+        both[i] = (int32_t)(i % 5 == 0 ? 0 : i), opposite[i] = both[i] / 3;
+        norms[i] = counts[i] = i % 5 == 0 ? 0 : (double)(2 * i);
+        offsets[i] = i % 5 == 0 ? 0.9 : (double)i / 7;
+    }
+    for (size_t rows = 1; rows <= ROWS; rows += 5) {
+        for (size_t i = 0; i < rows; ++i) norms[i] = counts[i];
+        ck_cosines(both, opposite, rows, counts, 11, plain);
+        ck_centred_norms(norms, rows, offsets, &centre);
+        ck_centred_cosines(both, opposite, rows, norms, offsets, &centre, centred);
+        for (size_t i = 0; i < rows; ++i) {
+            const double dot = both[i] - 2.0 * opposite[i], squared = counts[i] - offsets[i] - offsets[i] + 1.7;
+            expect(plain[i] == (counts[i] == 0 ? 0 : dot / sqrt(11 * counts[i])), "cosines");
+            expect(norms[i] == (squared > 0.5 ? sqrt(squared) : 0), "centred-norms");
+            const double score = norms[i] == 0 ? 0 : (dot - 0.3 - offsets[i] + 1.7) / (3.1 * norms[i]);
+            expect(centred[i] == score, "centred-cosines");
+        }
+        take(plain, 8 * rows);
+        take(centred, 8 * rows);
+    }
+    line("scores");
+}
 
 static void exact_sums(void) {
     static const size_t sizes[][2] = {{1, 1}, {64, 3}, {200, 33}, {130, 65}};
@@ -625,8 +679,10 @@ int main(int count, char **arguments) {
     searches();
     standardize();
     l2_normalize();
+    multiply();
     ternarize();
     packed();
+    scores();
     exact_sums();
     hypotenuse();
     float_environment();
