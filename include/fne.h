@@ -192,8 +192,8 @@ typedef int32_t fne_status;
 #define FNE_UNSUPPORTED_IMAGE 5    /**< neither JPEG nor PNG, or a kind of these that the codecs do not read */
 #define FNE_DAMAGED_IMAGE 6        /**< truncated or corrupt image data */
 #define FNE_IMAGE_LIMIT 7          /**< an image beyond the size limits, refused before memory is taken for it */
-#define FNE_INVALID_GRAPH 8        /**< neither a TensorFlow GraphDef nor an ONNX file, or one that is damaged, not frozen
-                                        or of impossible sizes */
+#define FNE_INVALID_GRAPH 8        /**< neither a TensorFlow GraphDef nor an ONNX file, or one that is damaged, not
+                                        frozen or of impossible sizes */
 #define FNE_UNSAFE_GRAPH 9         /**< the graph holds an operation that is not on the list of allowed ones */
 #define FNE_UNKNOWN_TENSOR 10      /**< there is no such tensor. The message lists the nearest names. */
 #define FNE_UNSUPPORTED_TENSOR 11  /**< a tensor of a rank, type or layout that cannot be embedded */

@@ -135,7 +135,7 @@ struct PoolingProof {
         var numbers = try run(session, Array(0..<count)) { numbers, shape in
             Array(UnsafeBufferPointer(start: numbers, count: product(shape)))
         }[...]
-        func next() -> Int { Int(exactly: numbers.popFirst() ?? 0) ?? 0 }
+        func next() -> Int { max(Int(exactly: numbers.popFirst() ?? 0) ?? 0, 0) }
         return values.map { _ in (0..<next()).map { _ in next() } }
     }
 

@@ -94,8 +94,8 @@ class Extractor:
         device: "cpu", "gpu" or "gpu:1"; None: TensorFlow's first GPU where it has one, else the CPU. On a GPU the
             defaults are batch_size 32 and streams 2.
         gpu_memory_growth: take the GPU's memory when it is needed, instead of nearly all of it at the start
-        precision: "float32", or on TensorFlow "bfloat16", where layers multiply bfloat16 and sum float32. That is 1.4 to 1.8 times as
-            fast on processors with AVX-512 BF16 or AMX, and 98.6 to 99.8 % of the ternary values are those of float32
+        precision: "float32", or on TensorFlow "bfloat16", where layers multiply bfloat16 and sum float32. That is 1.4
+            to 1.8 times as fast on processors with AVX-512 BF16 or AMX, and 98.6 to 99.8 % of the ternary values are those of float32
             (docs/numerics.md).
         feeds: values for inputs beside the image, such as `{"phase_train": False}`, in addition to the model's
             (`fne.Model`)
