@@ -27,10 +27,13 @@ package struct LayerShape: Sendable, Equatable {
     /// [n, tokens, heads, features of a head].
     ///
     /// - Parameter channels: the features by the layer's weights; nil where they are not known
-    func featureAxes(channels: Int?) -> Int {
-        guard let channels, dimensions.last != channels else { return 1 }
+    func featureAxes(channels: Int?) -> Int { Self.featureAxes(of: dimensions, channels: channels) }
+
+    /// The same for a shape whose images need not be on the first axis.
+    static func featureAxes(of shape: [Int], channels: Int?) -> Int {
+        guard let channels, shape.last != channels else { return 1 }
         var together = 1
-        for (count, size) in dimensions.dropFirst().reversed().enumerated() {
+        for (count, size) in shape.dropFirst().reversed().enumerated() {
             together = saturating(together, size)
             if together == channels, size > 0 { return count + 1 }
             if together > channels { break }

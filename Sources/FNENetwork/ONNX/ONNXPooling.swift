@@ -65,19 +65,7 @@ struct ONNXPooling: Sendable, Equatable {
     private static func channelAxes(of layer: ONNXLayers.Layer, _ shape: [Int]) -> Range<Int>? {
         guard shape.count >= 2 else { return nil }
         guard layer.channelsLast else { return 1..<2 }
-        let features = layer.kind == .dense ? featureAxes(shape, channels: layer.channels) : 1
+        let features = layer.kind == .dense ? LayerShape.featureAxes(of: shape, channels: layer.channels) : 1
         return shape.count - features..<shape.count
-    }
-
-    /// How many last axes are the features. There are several where a product was split into heads.
-    private static func featureAxes(_ shape: [Int], channels: Int?) -> Int {
-        guard let channels, shape.last != channels else { return 1 }
-        var together = 1
-        for (count, size) in shape.dropFirst().reversed().enumerated() {
-            together = saturating(together, size)
-            if together == channels, size > 0 { return count + 1 }
-            if together > channels { break }
-        }
-        return 1
     }
 }

@@ -88,10 +88,11 @@ struct PoolingProof {
     private func plans(_ tokens: Tokens) throws -> [[ONNXPooling]] {
         let graph = try ONNXRowGraph(network, input: input, shapesOf: values, height: height, width: width)
         let session = try self.session(graph)
+        let known = Dictionary(network.analysis.layers.map { ($0.output, $0) }) { first, _ in first }
         let (shapes, further) = (try shapes(session, images: 1), try shapes(session, images: ProofImages.count))
         return try values.indices.map { place in
             let plans = ONNXPooling.plans(
-                for: layer(place, rank: shapes[place].count), shape: shapes[place], and: further[place],
+                for: known[values[place]] ?? tensor(values[place], rank: shapes[place].count), shape: shapes[place], and: further[place],
                 of: ProofImages.count)
             guard !plans.isEmpty else {
                 throw inseparable(
@@ -103,12 +104,10 @@ struct PoolingProof {
         }
     }
 
-    /// The layer that a value is. A value that is none counts as a map where it has four axes or more, in the layout of
-    /// the input. Else its channels are the last axis.
-    private func layer(_ place: Int, rank: Int) -> ONNXLayers.Layer {
-        let value = values[place]
-        if let layer = network.analysis.layers.first(where: { $0.output == value }) { return layer }
-        return ONNXLayers.Layer(
+    /// A value that is no layer. It counts as a map where it has four axes or more, in the layout of the input. Else its
+    /// channels are the last axis.
+    private func tensor(_ value: Int, rank: Int) -> ONNXLayers.Layer {
+        ONNXLayers.Layer(
             output: value, node: network.topology.producers[value] ?? 0, kind: .other, channels: nil, rank: rank,
             channelsLast: input.channelsLast || rank < 4, isClassifier: false, module: nil, isQuantized: false)
     }
@@ -135,7 +134,7 @@ struct PoolingProof {
         var numbers = try run(session, Array(0..<count)) { numbers, shape in
             Array(UnsafeBufferPointer(start: numbers, count: product(shape)))
         }[...]
-        func next() -> Int { Int(exactly: numbers.popFirst() ?? 0) ?? 0 }
+        func next() -> Int { max(Int(exactly: numbers.popFirst() ?? 0) ?? 0, 0) }
         return values.map { _ in (0..<next()).map { _ in next() } }
     }
 
