@@ -92,8 +92,8 @@ struct PoolingProof {
         let (shapes, further) = (try shapes(session, images: 1), try shapes(session, images: ProofImages.count))
         return try values.indices.map { place in
             let plans = ONNXPooling.plans(
-                for: known[values[place]] ?? tensor(values[place], rank: shapes[place].count), shape: shapes[place], and: further[place],
-                of: ProofImages.count)
+                for: known[values[place]] ?? tensor(values[place], rank: shapes[place].count), shape: shapes[place],
+                and: further[place], of: ProofImages.count)
             guard !plans.isEmpty else {
                 throw inseparable(
                     place,
@@ -104,8 +104,8 @@ struct PoolingProof {
         }
     }
 
-    /// A value that is no layer. It counts as a map where it has four axes or more, in the layout of the input. Else its
-    /// channels are the last axis.
+    /// A value that is no layer. It counts as a map where it has four axes or more, in the layout of the input. Else
+    /// its channels are the last axis.
     private func tensor(_ value: Int, rank: Int) -> ONNXLayers.Layer {
         ONNXLayers.Layer(
             output: value, node: network.topology.producers[value] ?? 0, kind: .other, channels: nil, rank: rank,
