@@ -1476,6 +1476,56 @@ FNE_API fne_status fne_packed_search_centred(const uint64_t *base, uint64_t base
                                              const float *mean, const double *offsets, uint32_t threads,
                                              uint64_t *indices, double *scores, uint64_t capacity);
 
+/** How features become compact codes: their main directions, turned into D dimensions, and three values for each. They
+ * are fitted by the Python package, which saves them in the format of docs/codes.md. Any number of threads may use an
+ * object at once. */
+typedef struct fne_compact fne_compact;
+
+/** Reads saved compact codes.
+ *
+ * \param[in] bytes     what was saved, the whole file. It is copied.
+ * \param[in] size      its size in bytes
+ * \param[out] compact  receives the object, which fne_compact_close() frees
+ * \return FNE_OK or an error
+ * \retval FNE_INVALID_DATA  the bytes are damaged, or of another version
+ * \since 2.0 */
+FNE_API fne_status fne_compact_open_memory(const uint8_t *bytes, uint64_t size, fne_compact **compact);
+
+/** Frees an object. No other thread may be using it.
+ * \param[in] compact  may be NULL
+ * \since 2.0 */
+FNE_API void fne_compact_close(fne_compact *compact);
+
+/** The sizes of rows and of their codes.
+ *
+ * \param[in] compact         the object
+ * \param[out] feature_count  receives F, the number of features of a row. May be NULL.
+ * \param[out] dimensions     receives D, the number of codes that a row gets. May be NULL.
+ * \return FNE_OK
+ * \since 2.0 */
+FNE_API fne_status fne_compact_sizes(const fne_compact *compact, uint64_t *feature_count, uint64_t *dimensions);
+
+/** Makes compact codes of features. They are packed codes of D features, as fne_pack() makes them. Their bits are the
+ * same whatever the number of threads and the processor.
+ *
+ * \param[in] compact        the object
+ * \param[in] rows           float32 [row_count, feature_count]
+ * \param[in] row_count      rows, at least 1
+ * \param[in] feature_count  must be the object's F
+ * \param[in] threads        at most 1024. 0: one per processor, and fewer for little work. They end with the call.
+ * \param[out] packed        receives row_count * 2 W words, where W is (D + 63) / 64. They are unspecified after an
+ *                           error.
+ * \param[in] capacity       of packed in elements
+ * \return FNE_OK or an error
+ * \retval FNE_SHAPE_MISMATCH    feature_count is not F
+ * \retval FNE_NOT_FINITE        NaN or infinity. The message names row and feature.
+ * \retval FNE_BUFFER_TOO_SMALL  the capacity of packed is too small
+ * \retval FNE_OUT_OF_MEMORY     the working memory cannot be had
+ * \since 2.0 */
+FNE_API fne_status fne_compact_transform(const fne_compact *compact, const float *rows, uint64_t row_count,
+                                         uint64_t feature_count, uint32_t threads, uint64_t *packed,
+                                         uint64_t capacity);
+
 /** \} */
 
 /* --------------------------------------------------------------------------------------------------------- jobs */

@@ -17,6 +17,10 @@ size_t ck_ternarize(const float *x, size_t rows, size_t features, const float *l
     return ck_current_loops()->ternarize(x, rows, features, low, high, codes);
 }
 
+void ck_multiply(const double *x, size_t count, const double *matrix, size_t columns, double *y) {
+    ck_current_loops()->multiply(x, count, matrix, columns, y);
+}
+
 void ck_l2_normalize(const float *x, size_t rows, size_t features, float *y) {
     for (size_t row = 0; row < rows; ++row, x += features, y += features) {
         // There are eight sums, so that the additions need not wait for each other.

@@ -45,6 +45,9 @@ typedef struct {
     size_t (*ternarize)(const float *x, size_t rows, size_t features, const float *low, const float *high,
                         int8_t *codes);
 
+    // y = x M, as ck_multiply.
+    void (*multiply)(const double *x, size_t count, const double *matrix, size_t columns, double *y);
+
     // Averages a map [height, width, channels] to mean [channels]. sums is scratch memory of channels + 16 floats.
     void (*map_mean)(const float *map, size_t height, size_t width, size_t channels, float *sums, float *mean);
     void (*map_mean_bf16)(const uint16_t *map, size_t height, size_t width, size_t channels, float *sums, float *mean);

@@ -127,6 +127,38 @@ static size_t ternarize(const float *x, size_t rows, size_t features, const floa
     return rows * features;
 }
 
+// ---- products
+
+typedef double ck_doubles __attribute__((vector_size(64)));
+
+enum { DOUBLES = 8, SUMS_AT_ONCE = 4 };
+
+// Computes neighbouring columns of a product, a few vectors of them. Their sums stay in registers.
+INLINE void multiply_vectors(const double *restrict x, size_t count, const double *restrict matrix, size_t columns,
+                             double *restrict y, const int vectors) {
+    ck_doubles sums[SUMS_AT_ONCE] = {{0}};
+    for (size_t i = 0; i < count; ++i, matrix += columns) {
+        _Pragma("clang loop unroll(full)") for (int k = 0; k < vectors; ++k) {
+            ck_doubles row;
+            memcpy(&row, matrix + k * DOUBLES, sizeof row);
+            sums[k] += x[i] * row;
+        }
+    }
+    memcpy(y, sums, (size_t)vectors * sizeof *sums);
+}
+
+static void multiply(const double *x, size_t count, const double *matrix, size_t columns, double *y) {
+    enum { WIDE = SUMS_AT_ONCE * DOUBLES };
+    size_t j = 0;
+    for (; j + WIDE <= columns; j += WIDE) multiply_vectors(x, count, matrix + j, columns, y + j, SUMS_AT_ONCE);
+    for (; j + DOUBLES <= columns; j += DOUBLES) multiply_vectors(x, count, matrix + j, columns, y + j, 1);
+    for (; j < columns; ++j) {
+        double sum = 0;
+        for (size_t i = 0; i < count; ++i) sum += x[i] * matrix[i * columns + j];
+        y[j] = sum;
+    }
+}
+
 // ---- activations
 
 // A bfloat16 is the upper half of a float32.
@@ -484,6 +516,7 @@ const ck_loops CK_VARIANT = {
     .first_not_finite = first_not_finite,
     .first_nan = first_nan,
     .standardize = standardize,
+    .multiply = multiply,
     .ternarize = ternarize,
     .map_mean = map_mean_f32,
     .map_mean_bf16 = map_mean_bf16,

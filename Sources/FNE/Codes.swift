@@ -2,7 +2,7 @@ import FullNetworkEmbedding
 public import CFNE
 
 /// The number of 64-bit words of so many rows of packed codes.
-private func packedSize(_ rows: UInt64, _ features: UInt64, _ what: String) throws -> Int {
+func packedSize(_ rows: UInt64, _ features: UInt64, _ what: String) throws -> Int {
     try matrixSize(rows, UInt64(PackedCodes.words(features: integer(features, "feature_count"))), what)
 }
 
@@ -145,7 +145,7 @@ private func checkSearch(
 }
 
 /// A number of threads. 0 lets libfne choose.
-private func threadCount(_ threads: UInt32) throws -> Int? {
+func threadCount(_ threads: UInt32) throws -> Int? {
     guard threads <= 1_024 else { throw FNEError(.invalidArgument, "threads is \(threads); it must be 0 to 1024") }
     return threads == 0 ? nil : Int(threads)
 }

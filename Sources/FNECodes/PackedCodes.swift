@@ -264,7 +264,7 @@ public enum PackedCodes {
     }
 
     /// A thread's memory for the counts of one block of the base.
-    final class Counts {
+    final class Counts: @unchecked Sendable {
         private let both: Bytes
         private let opposite: Bytes
 
@@ -300,21 +300,29 @@ public enum PackedCodes {
     /// So many pairs of rows take longer than a thread takes to start.
     private static let rowsWorthAThread = 1 << 14
 
-    /// Divides rows among threads, in whole blocks. The memory of all threads is taken before the first one begins, so
-    /// that no thread can fail.
+    /// Divides rows among threads, in whole blocks, and gives each thread room for the counts of a block.
     static func inParts<Memory: Sendable>(
         of rows: Int, _ queries: Int, _ threads: Int?, memory: (Range<Int>) throws -> Memory,
         _ body: @escaping (Range<Int>, Counts, Memory) -> Void
     ) throws {
-        let blocks = (rows + Counts.rows - 1) / Counts.rows
         let most = threads ?? min(Int(ck_processor_count()), max(1, rows * max(queries, 1) / rowsWorthAThread))
+        try inParts(of: rows, most: most, memory: { (try Counts(queries: queries), try memory($0)) }) {
+            body($0, $1.0, $1.1)
+        }
+    }
+
+    /// Divides rows among threads, in whole blocks. The memory of all threads is taken before the first one begins, so
+    /// that no thread can fail.
+    static func inParts<Memory: Sendable>(
+        of rows: Int, most: Int, memory: (Range<Int>) throws -> Memory, _ body: @escaping (Range<Int>, Memory) -> Void
+    ) throws {
+        let blocks = (rows + Counts.rows - 1) / Counts.rows
         let parts = max(1, min(most, blocks))
-        let counts = try (0..<parts).map { _ in try Counts(queries: queries) }
         func range(_ part: Int) -> Range<Int> {
             blocks * part / parts * Counts.rows..<min(blocks * (part + 1) / parts * Counts.rows, rows)
         }
         let memory = try (0..<parts).map { try memory(range($0)) }
-        func run(_ part: Int) { body(range(part), counts[part], memory[part]) }
+        func run(_ part: Int) { body(range(part), memory[part]) }
         let workers = (1..<parts).map { part in (part, Worker { run(part) }) }
         run(0)
         for (part, worker) in workers {

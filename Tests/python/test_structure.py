@@ -34,11 +34,12 @@ _evaluation.plots
 _evaluation.representations
 _evaluation.classifiers
 _evaluation _evaluation.dataset _evaluation.differences _evaluation.protocol _evaluation.ridge _evaluation.solving
-fne.fne fne_torch ray sklearn spark
+compact fne.fne fne_torch ray sklearn spark
 _torch_features
 zoo
 zoo._efficientnet zoo._keras zoo._samples
 zoo._torch_file
+_job_layers
 _distributed _job
 _extractor
 _options

@@ -116,6 +116,12 @@ void ck_packed_counts(const uint64_t *queries, size_t query_count, const uint64_
 // Counts the codes that are not 0 in each row of packed codes, [rows, 2, words].
 void ck_count_codes(const uint64_t *packed, size_t rows, size_t words, double *counts);
 
+// ---- products
+//
+// y = x M: y[j] is the sum of x[i] * matrix[i * columns + j], with i from 0 on. The order of the additions is part of
+// the result.
+void ck_multiply(const double *x, size_t count, const double *matrix, size_t columns, double *y);
+
 // ---- exact sums
 //
 // A sum is a fixed-point number of 32-bit digits. Digit d weighs 2^(32 d + origin). Each digit is in a 64-bit lane, so
