@@ -19,8 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bindings/python"))
 import numpy as np  # noqa: E402  (reads the variables above)
 
 from fne import PackedCodes  # noqa: E402  (found on the path above)
+from fne.compact import CompactCodes  # noqa: E402  (found on the path above)
 
 FEATURES, BASE, QUERIES, K = 12_416, 100_000, 100, 10  # VGG16's features
+COMPACT_FEATURES = 512
 LAST_FEATURES, LARGE_BASE = 4_096, 1_000_000  # as many as the last tenth of EfficientNet-Lite0's layers has
 
 
@@ -103,6 +105,7 @@ def main(rounds: int) -> None:
     float64, int8 = 8 * FEATURES / packed, FEATURES / packed
     print(f"  bytes per image: {packed:.0f}; float64 {float64:.1f} times, int8 {int8:.2f} times")
     centred(rounds)
+    compact(rounds)
     classifier(rounds)
 
 
@@ -129,6 +132,28 @@ def centred(rounds: int) -> None:
         ratio = statistics.median(a / b for a, b in zip(times["cosine"][1:], times["centred"][1:], strict=True))
         shown = ", ".join(f"{metric} {median:.1f} ms" for metric, median in medians.items())
         print(f"  {count:3d} queries: {shown}; centred has {ratio:.2f} of the cosine's speed")
+
+
+def compact(rounds: int) -> None:
+    """One query among a million codes of 512 features, as compact codes are, and how long it takes to make them."""
+    random = np.random.default_rng(4)
+    base = PackedCodes(random_words(random, LARGE_BASE, COMPACT_FEATURES), COMPACT_FEATURES)
+    query = PackedCodes(random_words(random, 1, COMPACT_FEATURES), COMPACT_FEATURES)
+    base.mean()
+    times: dict[str, list[float]] = {"cosine": [], "centred": []}
+    for _ in range(10 * rounds + 1):
+        for metric, taken in times.items():
+            start = time.perf_counter()
+            base.search(query, K, metric=metric)
+            taken.append(time.perf_counter() - start)
+    shown = ", ".join(f"{metric} {statistics.median(taken[1:]) * 1000:.1f} ms" for metric, taken in times.items())
+    print(f"{LARGE_BASE} compact codes, {base.words.nbytes / 1e6:.0f} MB; one query: {shown}")
+    features = random.standard_normal((4000, 1280)).astype(np.float32)
+    codes = CompactCodes.fit(features)
+    start = time.perf_counter()
+    codes.transform(features, threads=1)
+    taken_each = (time.perf_counter() - start) / len(features)
+    print(f"  a code of 1280 features takes {taken_each * 1e6:.0f} microseconds of one thread")
 
 
 def classifier(rounds: int) -> None:

@@ -426,6 +426,17 @@ FNE_API fne_status fne_packed_search_centred(const uint64_t *base, uint64_t base
                                              const float *mean, const double *offsets, uint32_t threads,
                                              uint64_t *indices, double *scores, uint64_t capacity);
 
+typedef struct fne_compact fne_compact;
+
+FNE_API fne_status fne_compact_open_memory(const uint8_t *bytes, uint64_t size, fne_compact **compact);
+
+FNE_API void fne_compact_close(fne_compact *compact);
+
+FNE_API fne_status fne_compact_sizes(const fne_compact *compact, uint64_t *feature_count, uint64_t *dimensions);
+
+FNE_API fne_status fne_compact_transform(const fne_compact *compact, const float *rows, uint64_t row_count,
+                                         uint64_t feature_count, uint32_t threads, uint64_t *packed, uint64_t capacity);
+
 typedef struct fne_job fne_job;
 
 #define FNE_CODES_INT8 1

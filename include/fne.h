@@ -1523,8 +1523,7 @@ FNE_API fne_status fne_compact_sizes(const fne_compact *compact, uint64_t *featu
  * \retval FNE_OUT_OF_MEMORY     the working memory cannot be had
  * \since 2.0 */
 FNE_API fne_status fne_compact_transform(const fne_compact *compact, const float *rows, uint64_t row_count,
-                                         uint64_t feature_count, uint32_t threads, uint64_t *packed,
-                                         uint64_t capacity);
+                                         uint64_t feature_count, uint32_t threads, uint64_t *packed, uint64_t capacity);
 
 /** \} */
 

@@ -249,7 +249,9 @@ INLINE ck_bits load_bits(const uint64_t *p, size_t left) {
 }
 INLINE ck_bits both_bits(ck_bits a, ck_bits b) { return _mm512_and_si512(a, b); }
 INLINE ck_bits opposite_bits(ck_bits both, ck_bits s, ck_bits t) { return _mm512_ternarylogic_epi64(both, s, t, 0x60); }
-INLINE int32_t total(ck_bits counts) { return (int32_t)_mm512_reduce_add_epi64(counts); }
+INLINE int64_t total(ck_bits counts) { return _mm512_reduce_add_epi64(counts); }
+INLINE ck_bits raised(ck_bits counts) { return _mm512_slli_epi64(counts, 32); }
+INLINE ck_bits added(ck_bits a, ck_bits b) { return _mm512_add_epi64(a, b); }
 #define NO_BITS _mm512_setzero_si512()
 
 #if CK_POPCOUNT == CK_POPCOUNT_VPOPCNTDQ
@@ -285,10 +287,12 @@ INLINE ck_bits both_bits(ck_bits a, ck_bits b) { return _mm256_and_si256(a, b); 
 INLINE ck_bits opposite_bits(ck_bits both, ck_bits s, ck_bits t) {
     return _mm256_and_si256(both, _mm256_xor_si256(s, t));
 }
-INLINE int32_t total(ck_bits counts) {
+INLINE int64_t total(ck_bits counts) {
     const __m128i sum = _mm_add_epi64(_mm256_castsi256_si128(counts), _mm256_extracti128_si256(counts, 1));
-    return (int32_t)(_mm_cvtsi128_si64(sum) + _mm_extract_epi64(sum, 1));
+    return _mm_cvtsi128_si64(sum) + _mm_extract_epi64(sum, 1);
 }
+INLINE ck_bits raised(ck_bits counts) { return _mm256_slli_epi64(counts, 32); }
+INLINE ck_bits added(ck_bits a, ck_bits b) { return _mm256_add_epi64(a, b); }
 #define NO_BITS _mm256_setzero_si256()
 
 #else
@@ -302,10 +306,19 @@ INLINE ck_bits load_bits(const uint64_t *p, size_t left) {
 INLINE ck_bits count_bits(ck_bits counts, ck_bits x) { return counts + (uint64_t)__builtin_popcountll(x); }
 INLINE ck_bits both_bits(ck_bits a, ck_bits b) { return a & b; }
 INLINE ck_bits opposite_bits(ck_bits both, ck_bits s, ck_bits t) { return both & (s ^ t); }
-INLINE int32_t total(ck_bits counts) { return (int32_t)counts; }
+INLINE int64_t total(ck_bits counts) { return (int64_t)counts; }
+INLINE ck_bits raised(ck_bits counts) { return counts << 32; }
+INLINE ck_bits added(ck_bits a, ck_bits b) { return a + b; }
 #define NO_BITS 0
 
 #endif
+
+// The totals of two counts. Both are below 2^31, so that they are added up at once, as halves of 64 bits.
+INLINE void totals(ck_bits shared, ck_bits differing, int32_t *both, int32_t *opposite) {
+    const int64_t sums = total(added(shared, raised(differing)));
+    *both = (int32_t)(sums & 0x7fffffff);
+    *opposite = (int32_t)(sums >> 32);
+}
 
 // Compares some queries with rows. A row is loaded once for all of them.
 INLINE void packed_counts_of(const uint64_t *queries, const uint64_t *base, size_t rows, size_t words, size_t stride,
@@ -324,8 +337,8 @@ INLINE void packed_counts_of(const uint64_t *queries, const uint64_t *base, size
             }
         }
         for (int q = 0; q < count; ++q) {
-            both[(size_t)q * stride + row] = total(shared[q]);
-            opposite[(size_t)q * stride + row] = total(differing[q]);
+            const size_t at = (size_t)q * stride + row;
+            totals(shared[q], differing[q], both + at, opposite + at);
         }
     }
 }
@@ -353,15 +366,43 @@ static void packed_counts_of_one(const uint64_t *query, const uint64_t *base, si
                                                                 load_bits(query + words + w, end - w)));
             }
         }
-        both[row] = total(shared);
-        opposite[row] = total(differing);
+        totals(shared, differing, both + row, opposite + row);
+    }
+}
+
+enum { SHORT_WORDS = 8, SHORT_PARTS = SHORT_WORDS / BITS_WORDS };
+
+// Does the same with rows of 512 features, such as compact codes. The query stays in registers, and a row is two
+// neighbouring cache lines.
+static void packed_counts_of_short(const uint64_t *query, const uint64_t *base, size_t rows, int32_t *both,
+                                   int32_t *opposite) {
+    ck_bits nonzero[SHORT_PARTS], negative[SHORT_PARTS];
+    for (int k = 0; k < SHORT_PARTS; ++k) {
+        nonzero[k] = load_bits(query + k * BITS_WORDS, BITS_WORDS);
+        negative[k] = load_bits(query + SHORT_WORDS + k * BITS_WORDS, BITS_WORDS);
+    }
+    for (size_t row = 0; row < rows; ++row, base += 2 * SHORT_WORDS) {
+        ck_bits shared = NO_BITS, differing = NO_BITS;
+        _Pragma("clang loop unroll(full)") for (int k = 0; k < SHORT_PARTS; ++k) {
+            const uint64_t *part = base + k * BITS_WORDS;
+            const ck_bits a = both_bits(load_bits(part, BITS_WORDS), nonzero[k]);
+            shared = count_bits(shared, a);
+            differing = count_bits(differing, opposite_bits(a, load_bits(part + SHORT_WORDS, BITS_WORDS), negative[k]));
+        }
+        totals(shared, differing, both + row, opposite + row);
     }
 }
 
 static void packed_counts(const uint64_t *queries, size_t count, const uint64_t *base, size_t rows, size_t words,
                           size_t stride, int32_t *both, int32_t *opposite) {
     switch (count) {
-    case 1: packed_counts_of_one(queries, base, rows, words, both, opposite); break;
+    case 1:
+        if (words == SHORT_WORDS) {
+            packed_counts_of_short(queries, base, rows, both, opposite);
+        } else {
+            packed_counts_of_one(queries, base, rows, words, both, opposite);
+        }
+        break;
     case 2: packed_counts_of(queries, base, rows, words, stride, both, opposite, 2); break;
     case 3: packed_counts_of(queries, base, rows, words, stride, both, opposite, 3); break;
     default: packed_counts_of(queries, base, rows, words, stride, both, opposite, CK_QUERIES);
@@ -372,7 +413,7 @@ static void count_codes(const uint64_t *packed, size_t rows, size_t words, doubl
     for (size_t row = 0; row < rows; ++row, packed += 2 * words) {
         ck_bits bits = NO_BITS;
         for (size_t w = 0; w < words; w += BITS_WORDS) bits = count_bits(bits, load_bits(packed + w, words - w));
-        counts[row] = (uint32_t)total(bits);
+        counts[row] = (double)total(bits);
     }
 }
 

@@ -69,8 +69,9 @@ struct ByCosine: Comparison {
     ) {
         let norm = norms.queries[query]
         for i in 0..<rows.count {
-            let product = norm * facts[i]
-            scores[i] = product == 0 ? 0 : dotProduct(both[i], opposite[i]) / product.squareRoot()
+            // A row of zeros has the dot product 0. A loop without branches takes several rows at once.
+            let product = max(norm * facts[i], 1)
+            scores[i] = dotProduct(both[i], opposite[i]) / product.squareRoot()
         }
     }
 }

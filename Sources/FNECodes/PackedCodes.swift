@@ -206,7 +206,7 @@ public enum PackedCodes {
         /// Offers rows to a query.
         func offer(to query: Int, _ rows: Range<Int>, _ scores: UnsafePointer<Double>) {
             withHeap(query) { heap, count in
-                for i in 0..<rows.count {
+                for i in 0..<rows.count where count < limit || scores[i] >= heap[0].score {
                     Self.add(Entry(score: scores[i], index: rows.lowerBound + i), to: heap, &count, limit)
                 }
             }

@@ -87,6 +87,22 @@ final class KernelVariantTests: XCTestCase {
         }
     }
 
+    func testMultiply() {
+        var random = SeededRandom(3)
+        for (count, columns) in [(1, 1), (7, 8), (100, 31), (64, 512), (37, 45)] {
+            let x = (0..<count).map { _ in Double.random(in: -1...1, using: &random) }
+            let matrix = (0..<count * columns).map { _ in Double.random(in: -1...1, using: &random) }
+            let expected = (0..<columns).map { j in
+                (0..<count).reduce(0) { sum, i in sum + x[i] * matrix[i * columns + j] }
+            }
+            forEachVariant { _ in
+                var y = [Double](repeating: .nan, count: columns)
+                ck_multiply(x, count, matrix, columns, &y)
+                assertSameBits(y, expected)
+            }
+        }
+    }
+
     func testPixelsToFloat() {
         var random = SeededRandom(3)
         let (mean, scale): ([Float], [Float]) = ([103.939, 116.779, 123.68], [0.017, 1 / 127.5, 3])

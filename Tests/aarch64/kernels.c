@@ -370,6 +370,32 @@ static void l2_normalize(void) {
     line("l2-normalize");
 }
 
+static void multiply(void) {
+    static const size_t sizes[][2] = {{1, 1}, {7, 8}, {100, 31}, {64, 512}, {37, 45}};
+    for (size_t i = 0; i < SIZE_OF(sizes); ++i) {
+        const size_t count = sizes[i][0], columns = sizes[i][1];
+        float *numbers = floats_of(1350 + i, count * (columns + 1), 120, 130);
+        double *x = room(8 * count), *matrix = room(8 * count * columns), *y = room(8 * columns);
+        for (size_t k = 0; k < count; ++k) x[k] = numbers[k] / 3.0;
+        for (size_t k = 0; k < count * columns; ++k) matrix[k] = numbers[count + k] / 7.0;
+        ck_multiply(x, count, matrix, columns, y);
+        for (size_t j = 0; j < columns; ++j) {
+            double sum = 0;
+            for (size_t k = 0; k < count; ++k) {
+                const volatile double product = x[k] * matrix[k * columns + j]; // so that it is rounded
+                sum += product;
+            }
+            expect(y[j] == sum, "multiply");
+        }
+        take(y, 8 * columns);
+        free(numbers);
+        free(x);
+        free(matrix);
+        free(y);
+    }
+    line("multiply");
+}
+
 static void ternarize(void) {
     static const size_t sizes[] = {1, 7, 31, 64, 100, 4100, 9001};
     for (size_t i = 0; i < SIZE_OF(sizes); ++i) {
@@ -625,6 +651,7 @@ int main(int count, char **arguments) {
     searches();
     standardize();
     l2_normalize();
+    multiply();
     ternarize();
     packed();
     exact_sums();

@@ -2,6 +2,8 @@
  * Prints the number of checks. Argument: a GraphDef file that opens without TensorFlow. */
 #include <fne.h>
 
+#include "compact.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +28,7 @@ int main(int argc, char **argv) {
     fne_model_close(NULL);
     fne_extractor_close(NULL);
     fne_statistics_close(NULL);
+    fne_compact_close(NULL);
     fne_image_options_init(NULL, 64);
     fne_image_info_init(NULL, 64);
     fne_model_options_init(NULL, 64);
@@ -457,6 +460,39 @@ int main(int argc, char **argv) {
     EXPECT(fne_statistics_load(saved, count, &other), FNE_INVALID_DATA);
     HOLDS(other == NULL);
     fne_statistics_close(statistics);
+
+    /* Compact codes. */
+    fne_compact *compact = NULL;
+    uint8_t damaged[sizeof compact_bytes];
+    const float points[4] = {1, 0, 0, 1};
+    uint64_t coded[4] = {9, 9, 9, 9}, dimensions = 0;
+    memcpy(damaged, compact_bytes, sizeof damaged);
+    damaged[60] ^= 1;
+    EXPECT(fne_compact_open_memory(damaged, sizeof damaged, &compact), FNE_INVALID_DATA);
+    EXPECT(fne_compact_open_memory(compact_bytes, sizeof compact_bytes - 1, &compact), FNE_INVALID_DATA);
+    EXPECT(fne_compact_open_memory(compact_bytes, 0, &compact), FNE_INVALID_DATA);
+    EXPECT(fne_compact_open_memory(compact_bytes, UINT64_MAX, &compact), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_compact_open_memory(NULL, 8, &compact), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_compact_open_memory(compact_bytes, sizeof compact_bytes, NULL), FNE_INVALID_ARGUMENT);
+    HOLDS(compact == NULL);
+    EXPECT(fne_compact_open_memory(compact_bytes, sizeof compact_bytes, &compact), FNE_OK);
+    EXPECT(fne_compact_sizes(NULL, &count, &dimensions), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_compact_sizes(compact, NULL, NULL), FNE_OK);
+    EXPECT(fne_compact_sizes(compact, &count, &dimensions), FNE_OK);
+    HOLDS(count == 2 && dimensions == 2);
+    EXPECT(fne_compact_transform(NULL, points, 2, 2, 0, coded, 4), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_compact_transform(compact, NULL, 2, 2, 0, coded, 4), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_compact_transform(compact, points, 2, 2, 0, NULL, 4), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_compact_transform(compact, points, 0, 2, 0, coded, 4), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_compact_transform(compact, points, UINT64_MAX, 2, 0, coded, 4), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_compact_transform(compact, points, 2, 2, 2000, coded, 4), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_compact_transform(compact, points, 4, 1, 0, coded, 4), FNE_SHAPE_MISMATCH);
+    EXPECT(fne_compact_transform(compact, points, 2, 2, 0, coded, 3), FNE_BUFFER_TOO_SMALL);
+    HOLDS(coded[0] == 9 && coded[3] == 9);
+    EXPECT(fne_compact_transform(compact, points, 2, 2, 0, coded, 4), FNE_OK);
+    /* (.9, .2) becomes (.38, .84), and that (-.7, .6). (-.1, 1.2) becomes (-1.02, .64), and that (-.9, -.8). */
+    HOLDS(coded[0] == 3 && coded[1] == 1 && coded[2] == 3 && coded[3] == 3);
+    fne_compact_close(compact);
 
     /* Embedding. */
     double z[4];

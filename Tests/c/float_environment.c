@@ -10,6 +10,8 @@
 #define _GNU_SOURCE
 #include <fne.h>
 
+#include "compact.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -234,6 +236,16 @@ static void embedding(const char *kind, uint32_t exponent, uint32_t exponents) {
                                    ROWS * 7));
     RECORD(indices);
     RECORD(scores);
+
+    enum { PAIRS = ROWS * FEATURES / 2 };
+    static uint64_t compact_codes[PAIRS * 2];
+    fne_compact *compact = NULL;
+    uint64_t compact_features = 0, dimensions = 0;
+    CALL(fne_compact_open_memory(compact_bytes, sizeof compact_bytes, &compact));
+    CALL(fne_compact_sizes(compact, &compact_features, &dimensions));
+    CALL(fne_compact_transform(compact, x, PAIRS, compact_features, 2, compact_codes, PAIRS * 2));
+    RECORD(compact_codes);
+    CLOSE(fne_compact_close(compact));
 }
 
 static void images(const char *path) {

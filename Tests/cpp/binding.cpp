@@ -4,6 +4,8 @@
  * comparison with NumPy. Ends with 1 and the line of the first check that fails. */
 #include <fne.hpp>
 
+#include "../c/compact.h"
+
 #include <cmath>
 #include <array>
 #include <cstdio>
@@ -130,6 +132,13 @@ static void arithmetic() {
     const auto found = fne::packed_search(packed, packed, 2, 2, FNE_METRIC_DOT, 1);
     CHECK((found.indices == std::vector<std::uint64_t>{0, 1, 0, 1, 2, 1}) && found.scores[5] == -1);
     CHECK(thrown([&] { fne::packed_search(packed, packed, 2, 4); }).first == FNE_INVALID_ARGUMENT);
+    const fne::compact_codes compact(compact_bytes);
+    CHECK(compact.feature_count() == 2 && compact.dimensions() == 2);
+    const std::vector<float> points = {1, 0, 0, 1};
+    CHECK((compact.transform(points) == std::vector<std::uint64_t>{3, 1, 3, 3})); // compact.h has the numbers
+    CHECK(thrown([&] { fne::compact_codes damaged(fne::span<const std::uint8_t>(compact_bytes, 100)); }).first ==
+          FNE_INVALID_DATA);
+
     const auto mean_code = fne::packed_mean(packed, 2);
     CHECK(mean_code.size() == 2 && mean_code[0] == 0 && std::abs(mean_code[1] + 1 / 3.0f) < 1e-7f);
     const auto offsets = fne::packed_offsets(packed, 2, mean_code);

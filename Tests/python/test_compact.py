@@ -13,6 +13,7 @@ import pytest
 
 import fne
 from fne import _ffi
+from fne._command import main
 from fne.compact import FEWEST_IMAGES, CompactCodes
 
 HEADER = struct.Struct("<8sIIQQQQQ")
@@ -78,9 +79,7 @@ def whole_words(compact, features):
     """What the library makes of all rows in one call."""
     words = np.empty((len(features), 2, compact.dimensions // 64), np.uint64)
     lib, handle = _ffi.lib, compact._handle()
-    status = lib.fne_compact_transform(
-        handle, features.ctypes.data, *features.shape, 3, words.ctypes.data, words.size
-    )
+    status = lib.fne_compact_transform(handle, features.ctypes.data, *features.shape, 3, words.ctypes.data, words.size)
     assert status == 0
     return words
 
@@ -375,3 +374,33 @@ def test_jobs_that_do_not_fit(job, graph, tmp_path, lite_pictures):
     names_only = json.dumps({"layers": ["elsewhere"], "model_sha256": None}).encode()
     with pytest.raises(fne.UnknownTensorError, match="elsewhere"):
         CompactCodes.from_bytes(forged(saved_numbers(compact), names_only)).transform(job)
+
+
+def test_the_command(job, graph, lite_pictures, tmp_path, capsys):
+    query, file = lite_pictures / "042.png", tmp_path / "compact.fne"
+    command = ["search", str(job.folder), str(query), "--model", str(graph), "-k", "3", "--compact", str(file)]
+    assert main(command) == 1  # the layer has 32 features, and 64 components are wanted
+    assert "differ in" in capsys.readouterr().err and not file.exists()
+    compact = CompactCodes.fit(job, layers="penultimate", model=graph, components=8)
+    compact.save(file)
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "cosine of the codes less their mean of 512 compact features, 210 images" in printed
+    good = np.flatnonzero(job.ok)
+    place = job.names.index("042.png")
+    packed = compact.transform(job)[good]
+    indices, scores = packed.search(packed[good.tolist().index(place)], k=3, metric="centred")
+    lines = [f"  {score:8.4f}  {job.names[good[index]]}" for index, score in zip(indices[0], scores[0], strict=True)]
+    assert printed.splitlines()[-3:] == lines and lines[0].endswith("042.png")
+    assert main([*command, "--layers", "penultimate"]) == 1
+    assert "leave one of the two out" in capsys.readouterr().err
+
+
+def test_the_command_fits(tmp_path, lite_pictures, graph, capsys):
+    wide = fne.embed_dataset(lite_pictures, graph, tmp_path / "job", size=(48, 64))
+    file = tmp_path / "compact.fne"
+    arguments = ["search", str(wide.folder), str(lite_pictures / "007.png"), "--model", str(graph), "-k", "1"]
+    assert main([*arguments, "--compact", str(file), "--layers", "all"]) == 0
+    printed = capsys.readouterr().out
+    assert f"{file}: fitted to 210 images" in printed and printed.splitlines()[-1].endswith("007.png")
+    assert CompactCodes.load(file).layers == [layer.name for layer in wide.layers]

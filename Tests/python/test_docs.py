@@ -133,6 +133,7 @@ def test_python_of_jobs_and_codes(place, lite0):
         "folders": shards,
     }
     names |= {"paths": paths, "mean": mean, "std": std, "SVC": SVC, "OneVsRestClassifier": OneVsRestClassifier}
+    names["features"] = numpy.random.default_rng(0).normal(size=(210, 100)).astype(numpy.float32)
     names |= {"labels": [int(name[0]) for name in job.names], "job": job}
     for block in blocks("docs/codes.md", "python"):
         exec(compile(block, "docs/codes.md", "exec"), names)

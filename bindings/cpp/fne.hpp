@@ -836,6 +836,37 @@ inline found packed_search_centred(span<const std::uint64_t> base, span<const st
 }
 ///@}
 
+/** How features become compact codes, which the Python package fits and saves. Any number of threads may use it. */
+class compact_codes {
+public:
+    /** Reads a saved file's bytes. */
+    explicit compact_codes(span<const std::uint8_t> bytes) {
+        fne_compact *opened = nullptr;
+        check(fne_compact_open_memory(detail::start(bytes), bytes.size(), &opened));
+        handle_.reset(opened);
+        check(fne_compact_sizes(get(), &feature_count_, &dimensions_));
+    }
+
+    std::uint64_t feature_count() const noexcept { return feature_count_; } /**< F, the features of a row */
+    std::uint64_t dimensions() const noexcept { return dimensions_; }       /**< D, the features of its packed code */
+
+    /** The packed codes of rows, float32 [n, F]. threads 0 stands for one per processor. */
+    std::vector<std::uint64_t> transform(span<const float> rows, std::uint32_t threads = 0) const {
+        if (rows.empty()) return {};
+        const auto count = detail::require_whole_rows(rows.size(), feature_count_, "rows");
+        std::vector<std::uint64_t> packed(detail::product(count, packed_words(dimensions_)));
+        check(fne_compact_transform(get(), rows.data(), count, feature_count_, threads, packed.data(), packed.size()));
+        return packed;
+    }
+
+    const fne_compact *get() const noexcept { return handle_.get(); } /**< for fne.h's functions */
+
+private:
+    detail::handle<fne_compact, fne_compact_close> handle_;
+    std::uint64_t feature_count_ = 0;
+    std::uint64_t dimensions_ = 0;
+};
+
 /** The embedding of many images into a folder, restartable (docs/jobs.md). Only one thread at a time may use it. */
 class job {
 public:

@@ -10,7 +10,7 @@ discretized to -1, 0 or 1 (Garcia-Gasulla et al., ICBK 2018, arXiv:1705.07706).
 Importing this package imports neither TensorFlow nor any other framework.
 """
 
-from fne import zoo
+from fne import compact, zoo
 from fne._backend import backend_info, load_backend
 from fne._codes import PackedCodes
 from fne._embedding import SKIPPED_CODE, l2_normalize, standardize, ternarize
@@ -93,6 +93,7 @@ __all__ = [
     "UnsafeGraphError",
     "backend_info",
     "build_info",
+    "compact",
     "embed_dataset",
     "evaluate",
     "evaluate_retrieval",

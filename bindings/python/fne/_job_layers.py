@@ -12,9 +12,7 @@ _PENULTIMATE = "penultimate"
 _LAYERS_PROPER = ("convolution", "depthwise", "dense")
 
 
-def selected(
-    job: Job, selectors: Sequence[str], penultimate: Callable[[], Sequence[str]] | None = None
-) -> list[str]:
+def selected(job: Job, selectors: Sequence[str], penultimate: Callable[[], Sequence[str]] | None = None) -> list[str]:
     """The names of the job's layers that are selected.
 
     Args:

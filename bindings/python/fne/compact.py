@@ -6,7 +6,6 @@ dimensions, in each of which a code is -1, 0 or 1. docs/codes.md says how well t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import struct
@@ -130,18 +129,18 @@ class CompactCodes:
                 f"there are {rows.feature_count} features; compact codes are made of at most {_MOST_FEATURES}. Select "
                 'the layers that the network\'s classifier reads, with layers="penultimate"'
             )
-        if rows.count < FEWEST_IMAGES:
+        if rows.image_count < FEWEST_IMAGES:
             raise InvalidArgumentError(
-                f"there are {rows.count} images, and at least {FEWEST_IMAGES} are needed. The main directions of fewer "
-                "images tell these apart, and no others. Compare their features or their packed codes as they are"
+                f"there are {rows.image_count} images, and at least {FEWEST_IMAGES} are needed. The main directions of "
+                "fewer images tell these apart, and no others. Compare their features or their packed codes as they are"
             )
         mean, moments = _second_moments(rows)
-        basis, variances = _main_directions(moments, rows.count, components)
+        basis, variances = _main_directions(moments, rows.image_count, components)
         rotation = rotation_matrix(components, dimensions)
         cuts = THRESHOLD * numpy.sqrt(variances @ rotation**2)
         numbers = [mean, basis, variances, rotation, cuts]
         about = {"layers": names, "model_sha256": _model_of(source) if isinstance(source, Job) else None}
-        return cls(_as_bytes(numbers, rows.count, about))
+        return cls(_as_bytes(numbers, rows.image_count, about))
 
     def transform(self, source: Any, *, threads: int | None = None) -> PackedCodes:
         """The codes of images.
@@ -164,7 +163,7 @@ class CompactCodes:
                 f"the job in '{source.folder}' was made with another model than the one that these codes were fitted to"
             )
         rows = _rows_of(source, self.layers)
-        words = numpy.zeros((rows.count_of_all, 2, -(-self.dimensions // 64)), numpy.uint64)
+        words = numpy.zeros((rows.row_count, 2, -(-self.dimensions // 64)), numpy.uint64)
         if rows.feature_count != self.feature_count:
             raise ShapeMismatchError(
                 f"the rows have {rows.feature_count} features; these codes were fitted to {self.feature_count}"
@@ -256,8 +255,8 @@ class _Rows(NamedTuple):
     blocks: gives the number of a block's first row, which of its rows are good, and the good rows, float32 [n, F]
     """
 
-    count: int
-    count_of_all: int
+    image_count: int
+    row_count: int
     feature_count: int
     blocks: Callable[[], Iterator[tuple[int, NDArray[numpy.bool_], NDArray[numpy.float32]]]]
 
@@ -383,6 +382,8 @@ def _main_directions(
 
 
 def _as_bytes(numbers: Sequence[NDArray[numpy.float64]], images: int, about: dict[str, Any]) -> bytes:
+    import hashlib  # it is slow to import, and seldom needed
+
     mean, basis, _, rotation, _ = numbers
     text = json.dumps(about).encode()
     header = _HEADER.pack(_MAGIC, _VERSION, 0, len(mean), basis.shape[1], rotation.shape[1], images, len(text))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from fne._job import Job
 from fne._job_layers import selected
+from fne.compact import CompactCodes
 
 #: The layers that are compared where none are asked for. Deep layers tell what an image shows (docs/command.md).
 LAYERS = "last:10%"
@@ -42,12 +43,21 @@ def comparison(
     """
     asked = [LAYERS] if layers is None else [layers] if isinstance(layers, str) else list(layers)
     chosen = selected(job, asked, penultimate)
+    return _described(job, chosen, metric, f"{len(chosen)} of {len(job.layers)} layers ({', '.join(asked)})")
+
+
+def compact_comparison(job: Job, compact: CompactCodes, metric: str | None) -> Comparison:
+    """The comparison of a job's compact codes, by the metric that was asked for, or the one that is usually best."""
+    return _described(job, compact.layers or [], metric, f"{compact.dimensions} compact features")
+
+
+def _described(job: Job, layers: list[str], metric: str | None, what: str) -> Comparison:
     images = int(job.ok.sum())
     found = metric or ("centred" if images >= FEWEST_IMAGES else "cosine")
-    words = f"{_METRIC_WORDS[found]} of {len(chosen)} of {len(job.layers)} layers ({', '.join(asked)}), {images} images"
+    words = f"{_METRIC_WORDS[found]} of {what}, {images} images"
     if metric is None and found == "cosine":
         words += f"; below {FEWEST_IMAGES} their mean is not subtracted"
-    return Comparison(chosen, found, words)
+    return Comparison(layers, found, words)
 
 
 _METRIC_WORDS = {

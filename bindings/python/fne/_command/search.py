@@ -14,10 +14,11 @@ import fne
 from fne._arguments import as_path
 from fne._codes import METRICS
 from fne._command.arguments import DEFAULT_NETWORK, add_saved_model_choice, network, new_command
-from fne._command.comparison import FEWEST_IMAGES, LAYERS, Comparison, comparison
+from fne._command.comparison import FEWEST_IMAGES, LAYERS, Comparison, compact_comparison, comparison
 from fne._command.output import say
 from fne._command.pictures import picture_below, png, square
 from fne._saved import exists, file_errors
+from fne.compact import CompactCodes
 from fne.errors import OutOfMemoryError
 
 _SIDE, _GAP = 128, 6
@@ -35,7 +36,8 @@ def add_command(commands: Any) -> None:
         "examples:\n"
         "  fne search job query.jpg --model network.pb -k 10\n"
         "  fne search job drawing.png --model network.pb --layers all\n"
-        "  fne search job a.jpg b.jpg --model network.pb --images photographs -o sheet.png",
+        "  fne search job a.jpg b.jpg --model network.pb --images photographs -o sheet.png\n"
+        "  fne search job query.jpg --model network.pb --compact compact.fne",
     )
     command.add_argument("job", help="the job's folder")
     command.add_argument("queries", nargs="+", metavar="image", help="the images to look for")
@@ -53,6 +55,12 @@ def add_command(commands: Any) -> None:
         choices=METRICS,
         help=f"what nearest means (centred, or cosine with fewer than {FEWEST_IMAGES} images)",
     )
+    command.add_argument(
+        "--compact",
+        metavar="FILE",
+        help="compare compact codes of 128 bytes instead, which are made of the job's features by FILE. It is fitted to "
+        "them and written where it does not exist, by default to the layers penultimate. That takes 200 images.",
+    )
     command.add_argument("--images", metavar="FOLDER", help="the folder that the job's names are relative to, for -o")
     command.add_argument(
         "-o", "--output", metavar="SHEET.png", help="also draw the images found, with a row for each query"
@@ -63,8 +71,14 @@ def run(given: argparse.Namespace) -> None:
     """Runs `fne search`."""
     job = fne.Job(given.job)
     model = network(given)
-    how = comparison(job, given.layers, given.metric, lambda: [tensor.name for tensor in model.penultimate()])
-    found = search_job(job, model, given.queries, given.k, how)
+    if given.compact:
+        compact = _compact(job, model, given.compact, given.layers)
+        how = compact_comparison(job, compact, given.metric)
+        base, queries = _compact_codes(job, model, given.queries, compact)
+    else:
+        how = comparison(job, given.layers, given.metric, lambda: [tensor.name for tensor in model.penultimate()])
+        base, queries = _codes(job, model, given.queries, how)
+    found = _nearest(job, base, queries, given.k, how.metric)
     say(f"by the {how.words}")
     for query, hits in zip(given.queries, found, strict=True):
         say(query)
@@ -83,18 +97,11 @@ class Hit(NamedTuple):
     score: float
 
 
-def search_job(
-    job: fne.Job, model: Any, queries: Sequence[str | os.PathLike[str]], k: int, how: Comparison
-) -> list[list[Hit]]:
-    """The k images of a job that are nearest to each query, by codes with the job's statistics and thresholds.
-
-    Args:
-        job: a finished job with one row per image
-        model: the job's model
-        queries: images
-    """
-    if job.rows_per_image != 1:
-        raise fne.InvalidArgumentError("the job has ten crops per image; search needs one row per image")
+def _codes(
+    job: fne.Job, model: Any, queries: Sequence[str | os.PathLike[str]], how: Comparison
+) -> tuple[fne.PackedCodes, fne.PackedCodes]:
+    """The codes of a job's images and of queries, with the job's statistics and thresholds."""
+    _check_rows(job)
     codes = job.manifest["codes"]
     if codes is None:
         raise fne.FileError(f"the job in '{job.folder}' has no codes yet")
@@ -110,10 +117,45 @@ def search_job(
         )
     if how.layers != [layer.name for layer in job.layers]:
         base, packed = base.select(how.layers), packed.select(how.layers)
+    return base, packed
+
+
+def _check_rows(job: fne.Job) -> None:
+    if job.rows_per_image != 1:
+        raise fne.InvalidArgumentError("the job has ten crops per image; search needs one row per image")
+
+
+def _compact(job: fne.Job, model: Any, file: str, layers: Sequence[str] | None) -> CompactCodes:
+    """The compact codes of a file. Where there is none, they are fitted to the job, and the file is written."""
+    if exists(as_path(file)):
+        if layers is not None:
+            raise fne.InvalidArgumentError(
+                f"--layers says what new compact codes are fitted to, and '{file}' exists; leave one of the two out"
+            )
+        return CompactCodes.load(file)
+    compact = CompactCodes.fit(job, layers=layers or "penultimate", model=model)
+    compact.save(file)
+    say(f"{file}: fitted to {compact.image_count} images")
+    return compact
+
+
+def _compact_codes(
+    job: fne.Job, model: Any, queries: Sequence[str | os.PathLike[str]], compact: CompactCodes
+) -> tuple[fne.PackedCodes, fne.PackedCodes]:
+    """The compact codes of a job's images and of queries."""
+    _check_rows(job)
+    base = compact.transform(job)
+    with job.extractor(model) as extractor:
+        features = extractor.extract(list(queries)).features
+    return base, compact.transform(features[:, job.columns(compact.layers)])
+
+
+def _nearest(job: fne.Job, base: fne.PackedCodes, queries: fne.PackedCodes, k: int, metric: str) -> list[list[Hit]]:
+    """The k images of a job that are nearest to each query. Images that failed are left out."""
     good = numpy.flatnonzero(job.ok)
     if len(good) < len(job):
         base = base[good]
-    indices, scores = base.search(packed, min(k, len(base)), metric=how.metric)
+    indices, scores = base.search(queries, min(k, len(base)), metric=metric)
     return [
         [Hit(int(good[index]), job.names[good[index]], float(score)) for index, score in zip(row, values, strict=True)]
         for row, values in zip(indices, scores, strict=True)
