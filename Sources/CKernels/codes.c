@@ -78,3 +78,17 @@ void ck_packed_counts(const uint64_t *queries, size_t query_count, const uint64_
 void ck_count_codes(const uint64_t *packed, size_t rows, size_t words, double *counts) {
     ck_current_loops()->count_codes(packed, rows, words, counts);
 }
+
+void ck_cosines(const int32_t *both, const int32_t *opposite, size_t rows, const double *counts, double count,
+                double *scores) {
+    ck_current_loops()->cosines(both, opposite, rows, counts, count, scores);
+}
+
+void ck_centred_norms(double *norms, size_t rows, const double *offsets, const ck_centre *centre) {
+    ck_current_loops()->centred_norms(norms, rows, offsets, centre);
+}
+
+void ck_centred_cosines(const int32_t *both, const int32_t *opposite, size_t rows, const double *norms,
+                        const double *offsets, const ck_centre *centre, double *scores) {
+    ck_current_loops()->centred_cosines(both, opposite, rows, norms, offsets, centre, scores);
+}

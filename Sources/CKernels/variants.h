@@ -417,6 +417,110 @@ static void count_codes(const uint64_t *packed, size_t rows, size_t words, doubl
     }
 }
 
+// Scores. Rows are taken eight at a time. The last ones, which may be fewer, are copied to a place where eight fit.
+
+typedef int32_t ck_integers __attribute__((vector_size(32)));
+typedef int64_t ck_choices __attribute__((vector_size(64)));
+
+INLINE ck_doubles load_f64(const double *p) {
+    ck_doubles v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+INLINE ck_doubles load_dots(const int32_t *both, const int32_t *opposite) {
+    ck_integers b, o;
+    memcpy(&b, both, sizeof b);
+    memcpy(&o, opposite, sizeof o);
+    return __builtin_convertvector(b, ck_doubles) - 2.0 * __builtin_convertvector(o, ck_doubles);
+}
+
+INLINE ck_doubles roots(ck_doubles v) {
+#if CK_POPCOUNT == CK_POPCOUNT_VPOPCNTDQ || CK_POPCOUNT == CK_POPCOUNT_AVX512
+    const __m512d root = _mm512_sqrt_pd((__m512d)v);
+    memcpy(&v, &root, sizeof v);
+#elif CK_POPCOUNT == CK_POPCOUNT_AVX2
+    __m256d halves[2];
+    memcpy(halves, &v, sizeof v);
+    for (int k = 0; k < 2; ++k) halves[k] = _mm256_sqrt_pd(halves[k]);
+    memcpy(&v, halves, sizeof v);
+#else
+    for (int k = 0; k < DOUBLES; ++k) v[k] = sqrt(v[k]);
+#endif
+    return v;
+}
+
+// The values where the choice is true, else 0.
+INLINE ck_doubles chosen(ck_doubles v, ck_choices where) {
+    ck_choices bits;
+    memcpy(&bits, &v, sizeof bits);
+    bits &= where;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+// The quotients; 0 where the divisor is 0.
+INLINE ck_doubles quotients(ck_doubles a, ck_doubles divisor) {
+    const ck_choices zero = divisor == 0;
+    return chosen(a / (divisor - __builtin_convertvector(zero, ck_doubles)), ~zero);
+}
+
+INLINE void cosines_of_some(const int32_t *both, const int32_t *opposite, const size_t left, const double *counts,
+                            double count, double *scores) {
+    int32_t b[DOUBLES] = {0}, o[DOUBLES] = {0};
+    double c[DOUBLES] = {0};
+    memcpy(b, both, left * sizeof *b);
+    memcpy(o, opposite, left * sizeof *o);
+    memcpy(c, counts, left * sizeof *c);
+    const ck_doubles found = quotients(load_dots(b, o), roots(count * load_f64(c)));
+    memcpy(scores, &found, left * sizeof *scores);
+}
+
+static void cosines(const int32_t *both, const int32_t *opposite, size_t rows, const double *counts, double count,
+                    double *scores) {
+    size_t i = 0;
+    for (; i + DOUBLES <= rows; i += DOUBLES)
+        cosines_of_some(both + i, opposite + i, DOUBLES, counts + i, count, scores + i);
+    if (i < rows) cosines_of_some(both + i, opposite + i, rows - i, counts + i, count, scores + i);
+}
+
+INLINE void centred_norms_of_some(double *norms, const size_t left, const double *offsets, const ck_centre *centre) {
+    double n[DOUBLES] = {0}, o[DOUBLES] = {0};
+    memcpy(n, norms, left * sizeof *n);
+    memcpy(o, offsets, left * sizeof *o);
+    const ck_doubles squared = load_f64(n) - load_f64(o) - load_f64(o) + centre->square;
+    const ck_doubles found = roots(chosen(squared, squared > centre->nearest));
+    memcpy(norms, &found, left * sizeof *norms);
+}
+
+static void centred_norms(double *norms, size_t rows, const double *offsets, const ck_centre *centre) {
+    size_t i = 0;
+    for (; i + DOUBLES <= rows; i += DOUBLES) centred_norms_of_some(norms + i, DOUBLES, offsets + i, centre);
+    if (i < rows) centred_norms_of_some(norms + i, rows - i, offsets + i, centre);
+}
+
+INLINE void centred_cosines_of_some(const int32_t *both, const int32_t *opposite, const size_t left,
+                                    const double *norms, const double *offsets, const ck_centre *centre,
+                                    double *scores) {
+    int32_t b[DOUBLES] = {0}, o[DOUBLES] = {0};
+    double n[DOUBLES] = {0}, s[DOUBLES] = {0};
+    memcpy(b, both, left * sizeof *b);
+    memcpy(o, opposite, left * sizeof *o);
+    memcpy(n, norms, left * sizeof *n);
+    memcpy(s, offsets, left * sizeof *s);
+    const ck_doubles dots = load_dots(b, o) - centre->offset - load_f64(s) + centre->square;
+    const ck_doubles found = quotients(dots, centre->norm * load_f64(n));
+    memcpy(scores, &found, left * sizeof *scores);
+}
+
+static void centred_cosines(const int32_t *both, const int32_t *opposite, size_t rows, const double *norms,
+                            const double *offsets, const ck_centre *centre, double *scores) {
+    size_t i = 0;
+    for (; i + DOUBLES <= rows; i += DOUBLES)
+        centred_cosines_of_some(both + i, opposite + i, DOUBLES, norms + i, offsets + i, centre, scores + i);
+    if (i < rows) centred_cosines_of_some(both + i, opposite + i, rows - i, norms + i, offsets + i, centre, scores + i);
+}
+
 // So many rows are counted in bits before their counts are added to the sums.
 enum { COUNTED_ROWS = 15, COUNT_BITS = 4 };
 
@@ -567,6 +671,9 @@ const ck_loops CK_VARIANT = {
     .packed_counts = packed_counts,
     .count_codes = count_codes,
     .sum_codes = sum_codes,
+    .cosines = cosines,
+    .centred_norms = centred_norms,
+    .centred_cosines = centred_cosines,
     .resize_row = resize_row,
     .blend_rows = blend_rows,
     .halve_row = halve_row,

@@ -67,12 +67,7 @@ struct ByCosine: Comparison {
         query: Int, _ rows: Range<Int>, _ facts: UnsafePointer<Double>, _ both: UnsafePointer<Int32>,
         _ opposite: UnsafePointer<Int32>, into scores: UnsafeMutablePointer<Double>
     ) {
-        let norm = norms.queries[query]
-        for i in 0..<rows.count {
-            // A row of zeros has the dot product 0. A loop without branches takes several rows at once.
-            let product = max(norm * facts[i], 1)
-            scores[i] = dotProduct(both[i], opposite[i]) / product.squareRoot()
-        }
+        ck_cosines(both, opposite, rows.count, facts, norms.queries[query], scores)
     }
 }
 
@@ -101,19 +96,19 @@ struct ByCentredCosine: Comparison, @unchecked Sendable {
 
     func facts(of rows: Range<Int>, into facts: UnsafeMutablePointer<Double>) {
         nonzero.count(rows, into: facts)
-        let offsets = offsets.base + rows.lowerBound
-        for i in 0..<rows.count { facts[i] = mean.norm(offsets[i], nonzero: facts[i]) }
+        var centre = centre(norm: 0, offset: 0)
+        ck_centred_norms(facts, rows.count, offsets.base + rows.lowerBound, &centre)
     }
 
     func scores(
         query: Int, _ rows: Range<Int>, _ facts: UnsafePointer<Double>, _ both: UnsafePointer<Int32>,
         _ opposite: UnsafePointer<Int32>, into scores: UnsafeMutablePointer<Double>
     ) {
-        let (norm, offset, offsets) = (norms[query], offsets.queries[query], offsets.base + rows.lowerBound)
-        for i in 0..<rows.count {
-            let product = norm * facts[i]
-            let dot = mean.dot(dotProduct(both[i], opposite[i]), offset, offsets[i])
-            scores[i] = product == 0 ? 0 : dot / product
-        }
+        var centre = centre(norm: norms[query], offset: offsets.queries[query])
+        ck_centred_cosines(both, opposite, rows.count, facts, offsets.base + rows.lowerBound, &centre, scores)
+    }
+
+    private func centre(norm: Double, offset: Double) -> ck_centre {
+        ck_centre(square: mean.square, nearest: mean.nearest, norm: norm, offset: offset)
     }
 }

@@ -486,6 +486,34 @@ static void packed(void) {
 
 // ---- exact sums
 
+static void scores(void) {
+    enum { ROWS = 21 };
+    const ck_centre centre = {.square = 1.7, .nearest = 0.5, .norm = 3.1, .offset = 0.3};
+    int32_t both[ROWS], opposite[ROWS];
+    double counts[ROWS], norms[ROWS], offsets[ROWS], plain[ROWS], centred[ROWS];
+    for (size_t i = 0; i < ROWS; ++i) {
+        both[i] = (int32_t)(i % 5 == 0 ? 0 : i), opposite[i] = both[i] / 3;
+        norms[i] = counts[i] = i % 5 == 0 ? 0 : (double)(2 * i);
+        offsets[i] = i % 5 == 0 ? 0.9 : (double)i / 7;
+    }
+    for (size_t rows = 1; rows <= ROWS; rows += 5) {
+        for (size_t i = 0; i < rows; ++i) norms[i] = counts[i];
+        ck_cosines(both, opposite, rows, counts, 11, plain);
+        ck_centred_norms(norms, rows, offsets, &centre);
+        ck_centred_cosines(both, opposite, rows, norms, offsets, &centre, centred);
+        for (size_t i = 0; i < rows; ++i) {
+            const double dot = both[i] - 2.0 * opposite[i], squared = counts[i] - offsets[i] - offsets[i] + 1.7;
+            expect(plain[i] == (counts[i] == 0 ? 0 : dot / sqrt(11 * counts[i])), "cosines");
+            expect(norms[i] == (squared > 0.5 ? sqrt(squared) : 0), "centred-norms");
+            const double score = norms[i] == 0 ? 0 : (dot - 0.3 - offsets[i] + 1.7) / (3.1 * norms[i]);
+            expect(centred[i] == score, "centred-cosines");
+        }
+        take(plain, 8 * rows);
+        take(centred, 8 * rows);
+    }
+    line("scores");
+}
+
 static void exact_sums(void) {
     static const size_t sizes[][2] = {{1, 1}, {64, 3}, {200, 33}, {130, 65}};
     for (size_t i = 0; i < SIZE_OF(sizes); ++i) {
@@ -654,6 +682,7 @@ int main(int count, char **arguments) {
     multiply();
     ternarize();
     packed();
+    scores();
     exact_sums();
     hypotenuse();
     float_environment();

@@ -116,6 +116,27 @@ void ck_packed_counts(const uint64_t *queries, size_t query_count, const uint64_
 // Counts the codes that are not 0 in each row of packed codes, [rows, 2, words].
 void ck_count_codes(const uint64_t *packed, size_t rows, size_t words, double *counts);
 
+// The scores of rows, by what ck_packed_counts found for a query. The cosine is the dot product over the root of count *
+// counts[i], the numbers of codes that are not 0. It is 0 where one of these is 0.
+void ck_cosines(const int32_t *both, const int32_t *opposite, size_t rows, const double *counts, double count,
+                double *scores);
+
+// What centred scores need of a mean code m, and of a query: its norm less m, and its product with m.
+typedef struct {
+    double square;  // m.m
+    double nearest; // a squared norm that is at most this counts as 0
+    double norm;
+    double offset;
+} ck_centre;
+
+// Makes norms of rows less m of the numbers of codes that are not 0, in their place. offsets are the rows' products
+// with m. norm = sqrt(count - offset - offset + m.m).
+void ck_centred_norms(double *norms, size_t rows, const double *offsets, const ck_centre *centre);
+
+// The cosine of rows less m: (dot - offset - offsets[i] + m.m) / (norm * norms[i]). It is 0 where a norm is 0.
+void ck_centred_cosines(const int32_t *both, const int32_t *opposite, size_t rows, const double *norms,
+                        const double *offsets, const ck_centre *centre, double *scores);
+
 // ---- products
 //
 // y = x M: y[j] is the sum of x[i] * matrix[i * columns + j], with i from 0 on. The order of the additions is part of
