@@ -116,8 +116,8 @@ void ck_packed_counts(const uint64_t *queries, size_t query_count, const uint64_
 // Counts the codes that are not 0 in each row of packed codes, [rows, 2, words].
 void ck_count_codes(const uint64_t *packed, size_t rows, size_t words, double *counts);
 
-// The scores of rows, by what ck_packed_counts found for a query. The cosine is the dot product over the root of count *
-// counts[i], the numbers of codes that are not 0. It is 0 where one of these is 0.
+// The scores of rows, by what ck_packed_counts found for a query. The cosine is the dot product over the root of
+// count * counts[i], the numbers of codes that are not 0. It is 0 where one of these is 0.
 void ck_cosines(const int32_t *both, const int32_t *opposite, size_t rows, const double *counts, double count,
                 double *scores);
 

@@ -58,8 +58,8 @@ def add_command(commands: Any) -> None:
     command.add_argument(
         "--compact",
         metavar="FILE",
-        help="compare compact codes of 128 bytes instead, which are made of the job's features by FILE. It is fitted to "
-        "them and written where it does not exist, by default to the layers penultimate. That takes 200 images.",
+        help="compare compact codes of 128 bytes instead, which are made of the job's features by FILE. It is fitted "
+        "to them and written where it does not exist, by default to the layers penultimate. That takes 200 images.",
     )
     command.add_argument("--images", metavar="FOLDER", help="the folder that the job's names are relative to, for -o")
     command.add_argument(
