@@ -404,3 +404,18 @@ def test_the_command_fits(tmp_path, lite_pictures, graph, capsys):
     printed = capsys.readouterr().out
     assert f"{file}: fitted to 210 images" in printed and printed.splitlines()[-1].endswith("007.png")
     assert CompactCodes.load(file).layers == [layer.name for layer in wide.layers]
+
+
+def test_unfinished_jobs_are_refused(tmp_path, lite_pictures, graph, job):
+    def stop(phase, done, total):
+        if done > 50:
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        fne.embed_dataset(lite_pictures, graph, tmp_path / "job", size=(48, 64), progress=stop)
+    begun, last = fne.Job(tmp_path / "job"), job.layers[-1].name
+    assert begun.state == "running"
+    compact = CompactCodes.fit(job, layers=last, components=2)
+    for call in (lambda: CompactCodes.fit(begun, layers=last), lambda: compact.transform(begun)):
+        with pytest.raises(fne.InvalidArgumentError, match="is not finished"):
+            call()
