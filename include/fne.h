@@ -192,7 +192,8 @@ typedef int32_t fne_status;
 #define FNE_UNSUPPORTED_IMAGE 5    /**< neither JPEG nor PNG, or a kind of these that the codecs do not read */
 #define FNE_DAMAGED_IMAGE 6        /**< truncated or corrupt image data */
 #define FNE_IMAGE_LIMIT 7          /**< an image beyond the size limits, refused before memory is taken for it */
-#define FNE_INVALID_GRAPH 8        /**< not a TensorFlow GraphDef, a damaged one, or one of impossible sizes */
+#define FNE_INVALID_GRAPH 8        /**< neither a TensorFlow GraphDef nor an ONNX file, or one that is damaged, not
+                                        frozen or of impossible sizes */
 #define FNE_UNSAFE_GRAPH 9         /**< the graph holds an operation that is not on the list of allowed ones */
 #define FNE_UNKNOWN_TENSOR 10      /**< there is no such tensor. The message lists the nearest names. */
 #define FNE_UNSUPPORTED_TENSOR 11  /**< a tensor of a rank, type or layout that cannot be embedded */
@@ -511,7 +512,8 @@ FNE_API fne_status fne_image_resize(const uint8_t *rgb, uint32_t height, uint32_
  * A frozen network and the table of its tensors. A model never changes, so any number of threads may use it at once.
  * \{ */
 
-/** A frozen TensorFlow GraphDef: its bytes, and a table of its tensors. Models need no TensorFlow. */
+/** A network, which is a frozen TensorFlow GraphDef or an ONNX file, and a table of its tensors. Models need neither
+ * TensorFlow nor ONNX Runtime. */
 typedef struct fne_model fne_model;
 
 /** Which graphs are let through. */
@@ -776,7 +778,7 @@ typedef struct fne_extractor_options {
                                     4, and fewer where a call has too few images to keep all streams busy. */
     uint32_t loader_threads;   /**< threads that read, decode and resize, at most 1024. 0: one per processor, at most
                                     16. */
-    uint32_t engine_threads;   /**< threads that TensorFlow spreads one operation over, at most 1024. 0: 1. The first
+    uint32_t engine_threads;   /**< threads that the engine spreads one operation over, at most 1024. 0: 1. The first
                                     extractor of a process decides. The log tells where another number is asked for. */
     int32_t on_error;          /**< FNE_ON_ERROR_FAIL or FNE_ON_ERROR_SKIP */
     int32_t resize_mode;       /**< FNE_RESIZE_STRETCH or FNE_RESIZE_SHORTEST_SIDE */
@@ -823,8 +825,9 @@ typedef struct fne_extractor_options {
  * \since 2.0 */
 FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t struct_size);
 
-/** Imports the model's graph into TensorFlow, and loads TensorFlow if it is not loaded yet. Pooling and concatenation
- * are added to the graph, so that one run for a batch gives one float32 [n, F] matrix. A tensor [n, H, W, C] is
+/** Opens the engine that runs the model, and loads its library if it is not loaded yet. That is TensorFlow for a
+ * GraphDef, and ONNX Runtime for an ONNX file. Pooling and concatenation are added to the graph, so that one run for a
+ * batch gives one float32 [n, F] matrix. A tensor [n, H, W, C], or [n, C, H, W] of an ONNX file, is
  * averaged over H and W. A tensor [n, C] is taken as it is. Of a tensor [n, tokens, C], token_pooling says what is
  * taken. Other tensors [n, .., C] are averaged over all axes in between. Tensors of float64, float16 and bfloat16 are
  * cast to float32 before they are summed. float32 is fed, and cast to the type of the graph's input.
@@ -833,7 +836,10 @@ FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t
  * features of an image are the mean of its rows. Rows of [n * tokens, C] are tokens, for which token_pooling holds.
  * Windows have none. Where the graph does not show that a layer has one row per image, this function runs the network
  * on a few images of noise. It must find that the rows of an image follow each other, and do not depend on the other
- * images.
+ * images. An ONNX network is always run so. Its layers may also have the images on another axis, as [tokens, n, C].
+ *
+ * On ONNX Runtime precision is FNE_PRECISION_FLOAT32, the device is the CPU, batch_size is 2 by default, and there are
+ * no feeds.
  *
  * \param[in] model       the model, which may be closed afterwards
  * \param[in] options     NULL stands for the defaults. What it points to is copied.
@@ -842,7 +848,8 @@ FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t
  * \retval FNE_INVALID_ARGUMENT     also where height, width, channels or batch_size differs from the graph's own, where
  *                                  neither says the height or the width, where the input is of whole numbers and mean
  *                                  is not 0 or scale not 1, where an exact name is given twice, where a feed cannot be
- *                                  taken or an input beside the image has no value, or where there is no such GPU
+ *                                  taken or an input beside the image has no value, where there is no such GPU,
+ *                                  or where ONNX Runtime cannot follow an option
  * \retval FNE_UNKNOWN_TENSOR       there is no such input or layer (the message lists the nearest names), or no layer
  *                                  at all, or input_tensor is NULL and not exactly one placeholder can take images (the
  *                                  message lists them)
@@ -853,10 +860,10 @@ FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t
  *                                  or its weights do not fit their shape
  * \retval FNE_UNSAFE_GRAPH         in that part an operation is not on the list. The message names the node and the
  *                                  operation.
- * \retval FNE_BACKEND_UNAVAILABLE  as fne_backend_load()
- * \retval FNE_BACKEND_CONFLICT     as fne_backend_load()
- * \retval FNE_BACKEND_ERROR        TensorFlow refuses the graph or the device
- * \retval FNE_FORKED               as fne_backend_load()
+ * \retval FNE_BACKEND_UNAVAILABLE  as fne_engine_load()
+ * \retval FNE_BACKEND_CONFLICT     as fne_engine_load()
+ * \retval FNE_BACKEND_ERROR        the engine refuses the network or the device
+ * \retval FNE_FORKED               as fne_engine_load()
  * \since 2.0 */
 FNE_API fne_status fne_extractor_open(const fne_model *model, const fne_extractor_options *options,
                                       fne_extractor **extractor);
@@ -1012,7 +1019,7 @@ FNE_API void fne_extract_run_init(fne_extract_run *run, uint64_t struct_size);
  * \retval FNE_NOT_FINITE          the network gave NaN or infinity. The message names image, layer and feature.
  * \retval FNE_UNSUPPORTED_TENSOR  a layer's first dimension turns out not to be that of the images
  * \retval FNE_CANCELLED           the progress function asked for it
- * \retval FNE_BACKEND_ERROR       TensorFlow failed
+ * \retval FNE_BACKEND_ERROR       the engine failed
  * \retval FNE_FORKED              the extractor was opened before this process was forked
  * \since 2.0 */
 FNE_API fne_status fne_extract_files(const fne_extractor *extractor, const char *const *paths, uint64_t count,
@@ -1707,7 +1714,7 @@ FNE_API void fne_job_reports_init(fne_job_reports *reports, uint64_t struct_size
  * \retval FNE_SHAPE_MISMATCH      the given statistics have another number of features
  * \retval FNE_INVALID_DATA        the manifest, the given statistics, or a file of a shard is damaged
  * \retval FNE_CANCELLED           the progress function asked for it
- * \retval FNE_BACKEND_ERROR       TensorFlow failed
+ * \retval FNE_BACKEND_ERROR       the engine failed
  * \retval FNE_UNSUPPORTED_TENSOR  as fne_extract_files()
  * \retval FNE_FORKED              the job was opened with a model before this process was forked
  * \since 2.0 */

@@ -88,15 +88,15 @@ class Extractor:
         loader_threads: the threads that read, decode and resize; None: one per processor, at most 16
         streams: the batches that are in the network at once, each on a thread of its own; None: one per processor, or
             the processors divided by `engine_threads`, at most 64
-        engine_threads: the threads that TensorFlow spreads one operation over; None: 1. The first extractor of a
+        engine_threads: the threads that the engine spreads one operation over; None: 1. The first extractor of a
             process, or the first session of Python's tensorflow, decides for all. One image at a time is fastest with
             streams=1 and as many engine_threads as there are processors.
         device: "cpu", "gpu" or "gpu:1"; None: TensorFlow's first GPU where it has one, else the CPU. On a GPU the
             defaults are batch_size 32 and streams 2.
         gpu_memory_growth: take the GPU's memory when it is needed, instead of nearly all of it at the start
-        precision: "float32", or "bfloat16", where layers multiply bfloat16 and sum float32. That is 1.4 to 1.8 times as
-            fast on processors with AVX-512 BF16 or AMX, and 98.6 to 99.8 % of the ternary values are those of float32
-            (docs/numerics.md).
+        precision: "float32", or on TensorFlow "bfloat16", where layers multiply bfloat16 and sum float32. That is 1.4
+            to 1.8 times as fast on processors with AVX-512 BF16 or AMX, and 98.6 to 99.8 % of the ternary values are
+            those of float32 (docs/numerics.md).
         feeds: values for inputs beside the image, such as `{"phase_train": False}`, in addition to the model's
             (`fne.Model`)
         float32_layers: how many layers stay float32 with bfloat16, counted from the first; None: 2
@@ -110,7 +110,7 @@ class Extractor:
     Raises:
         UnknownTensorError: there is no such layer or input
         TensorError: a tensor cannot be embedded
-        BackendUnavailableError, BackendError: TensorFlow is missing or fails
+        BackendUnavailableError, BackendError: TensorFlow, or ONNX Runtime for an ONNX file, is missing or fails
         InvalidArgumentError: an option is out of its range
 
     Warns:
@@ -368,7 +368,7 @@ class Extractor:
         return run.mixed()
 
     def close(self) -> None:
-        """Frees the extractor and its TensorFlow session."""
+        """Frees the extractor and its session."""
         self._handle.close()
 
     def __enter__(self) -> Extractor:
