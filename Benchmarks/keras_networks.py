@@ -15,6 +15,7 @@ import re
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from typing import Any, NamedTuple
@@ -281,7 +282,10 @@ def main() -> None:
     if len(chosen) > 1:  # a process for each, since Keras does not give all memory back
         options = [*(["--time"] if given.time else []), *(["--double"] if given.double else [])]
         for name in chosen:
-            subprocess.run([sys.executable, __file__, name, *options], check=False)
+            # A frozen network is as large as its weights, and is not asked for again.
+            with tempfile.TemporaryDirectory() as cache:
+                environment = dict(os.environ, FNE_CACHE=cache)
+                subprocess.run([sys.executable, __file__, name, *options], env=environment, check=False)
         return
     started = time.monotonic()
     print(f"{line(compare(chosen[0], given.time, given.double))} ({time.monotonic() - started:.0f} s)", flush=True)
