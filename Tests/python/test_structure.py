@@ -43,7 +43,7 @@ _distributed _job
 _extractor
 _options
 _codes _images _model
-_model_source
+_kept_layers _model_source
 _freeze
 _keras_file _saved_model
 _keras_graph
