@@ -40,15 +40,15 @@ CLASSIFIERS = {"svm": "linear SVM", "ridge": "ridge"}
 
 
 class Network(NamedTuple):
-    """A network's name, what `fne.Model` takes, and options of `fne.Extractor`."""
+    """A network's name, its file, and options of `fne.Extractor`."""
 
     name: str
-    file: Path | bytes
+    file: Path
     options: dict[str, Any]
 
 
 def measured(network: Network, data: DataSet, folder: Path, images: tuple[int, ...], seeds: int) -> dict[str, Any]:
-    """What was found for a pair. What a former run left in the folder is taken as it is.
+    """What was found for a pair. What a former run of the same left in the folder is taken as it is.
 
     Args:
         folder: the pair's own. It receives the job, evaluation.json, retrieval.json and pair.json.
@@ -56,16 +56,25 @@ def measured(network: Network, data: DataSet, folder: Path, images: tuple[int, .
         seeds: the splits for each
 
     Returns:
-        "network", "set" and "kind"; for each classifier by row and number of images the accuracies of the splits;
-        "search": by row and measure a number for each query
+        "network", "set", "kind" and what else was asked for; for each classifier by row and number of images the
+        accuracies of the splits; "search": by row and measure a number for each query
+
+    Raises:
+        InvalidArgumentError: the folder holds what was found for something else
     """
     known = folder / "pair.json"
+    asked = {
+        "network": network.name,
+        "set": data.name,
+        "kind": data.kind,
+        "files": [str(network.file.resolve()), str(data.folder.resolve())],
+        "options": json.loads(json.dumps(network.options)),
+        "splits": [list(images), seeds],
+    }
     if not known.exists():
         model = fne.Model(network.file)
         found = {
-            "network": network.name,
-            "set": data.name,
-            "kind": data.kind,
+            **asked,
             **_accuracies(model, network, data, folder, images, seeds),
             "search": {
                 row: dict(zip(MEASURES, map(_rounded, values), strict=True))
@@ -74,6 +83,12 @@ def measured(network: Network, data: DataSet, folder: Path, images: tuple[int, .
         }
         write_atomically(known, json.dumps(found).encode())
     pair: dict[str, Any] = json.loads(known.read_text())
+    for name, value in asked.items():
+        if pair.get(name) != value:
+            raise fne.InvalidArgumentError(
+                f"'{folder}' was measured with {name} {pair.get(name)}, and {value} is asked for; remove it, or take "
+                "another --out"
+            )
     return pair
 
 

@@ -10,7 +10,7 @@ data sets and networks:
     .venv/bin/python Benchmarks/reproduce.py --set outside mushrooms --network resnet.pb '{"scale": 0.0039}'
 
 The tables are written to OUT/tables.md, and their numbers to OUT/tables.json. A pair of a network and a data set that
-was measured is read from OUT/pairs, so that a run which was interrupted goes on.
+was measured is read from OUT/pairs, so that a run which was interrupted goes on. Remove its folder to measure it again.
 """
 
 from __future__ import annotations

@@ -180,10 +180,20 @@ def test_a_pair_is_what_evaluate_says(pair):
     assert measuring.COMPACT not in found["search"], "forty images are too few"
 
 
-def test_a_pair_is_measured_once(pair):
+def test_a_pair_is_measured_once(pair, monkeypatch):
     network, data, folder, found = pair
-    data = data._replace(folder=folder / "gone")
+    monkeypatch.setattr(fne, "Model", None)  # nothing may run
     assert measuring.measured(network, data, folder / "pair", (1, 2), 2) == found
+    for other, message in (
+        ((network, data, folder / "pair", (1, 2), 3), r"measured with splits \[\[1, 2\], 2\], and \[\[1, 2\], 3\]"),
+        (
+            (network, data._replace(folder=folder), folder / "pair", (1, 2), 2),
+            "with files .*; remove it, or take another",
+        ),
+        ((network._replace(options={}), data, folder / "pair", (1, 2), 2), "with options {'size': .48, 64.}, and {}"),
+    ):
+        with pytest.raises(fne.InvalidArgumentError, match=message):
+            measuring.measured(*other)
 
 
 def test_the_tables(pair):

@@ -588,7 +588,7 @@ class Job:
         """The columns of layers: a slice where they lie together, else their numbers.
 
         Args:
-            layers, model: as in `features`. A share counts the network's layers, and no tensor that is kept beside them.
+            layers, model: as in `features`. A share counts the network's layers, without tensors kept beside them.
 
         Raises: as in `features`
         """

@@ -12,7 +12,7 @@ _ONE_IMAGE_PER_CLASS = "The number of unique classes is greater than 50% of the 
 
 @contextmanager
 def small_problems() -> Iterator[None]:
-    """Runs BLAS on one thread, and leaves out scikit-learn's checks of its input, and a warning that is beside the point.
+    """Runs BLAS on one thread, without scikit-learn's checks of its input, and without a warning that does not apply.
 
     The problems have at most as many rows as there are training rows. On several threads BLAS waits for most of their
     time, and busily. The eigenvalues of 340 rows took 0.5 s of processor time on two cores, and 0.012 s on one. The
