@@ -174,8 +174,9 @@ sanitize-valgrind: fuzz-corpus
 bench: venv ## prints the figures of docs/speed.md; ASSETS=folder adds networks, ONLY=speed is a part
 	$(VENV_PYTHON) Benchmarks/bench.py $(if $(ASSETS),--assets "$(ASSETS)") $(foreach part,$(ONLY),--only $(part))
 
-reproduce: venv ## the evaluation on scikit-learn's digits, which needs no download
-	$(VENV_PYTHON) Benchmarks/reproduce.py
+# Debian's packages are unpacked and not installed. What was measured is in build/reproduce, and is not measured again.
+reproduce: venv ## prints the tables of docs/results.md; ASSETS=folder adds networks and flowers, QUICK=1 is a trial
+	$(VENV_PYTHON) Benchmarks/reproduce.py $(if $(ASSETS),--assets "$(ASSETS)") $(if $(QUICK),--quick)
 
 bench-peers: ## installs what bench compares with, about 6 GB
 	test -x .build/peers/bin/python || $(PYTHON) -m venv .build/peers

@@ -1,6 +1,10 @@
 """Search among packed codes beside faiss and NumPy. bench.py runs it in the peers' Python (make bench-peers). It also
 runs alone in any Python that has numpy, and uses faiss-cpu and scikit-learn where they are. It prints medians of
-interleaved rounds."""
+interleaved rounds.
+
+    .venv/bin/python Benchmarks/codes.py [ROUNDS] [large]
+
+"large" measures only search among a million codes."""
 
 from __future__ import annotations
 
@@ -24,6 +28,7 @@ from fne.compact import CompactCodes  # noqa: E402  (found on the path above)
 FEATURES, BASE, QUERIES, K = 12_416, 100_000, 100, 10  # VGG16's features
 COMPACT_FEATURES = 512
 LAST_FEATURES, LARGE_BASE = 4_096, 1_000_000  # as many as the last tenth of EfficientNet-Lite0's layers has
+PENULTIMATE = 1_280  # as many as its classifier reads
 
 
 def random_words(random: np.random.Generator, rows: int, features: int = FEATURES) -> np.ndarray:
@@ -104,13 +109,14 @@ def main(rounds: int) -> None:
     packed = base.words.nbytes / BASE
     float64, int8 = 8 * FEATURES / packed, FEATURES / packed
     print(f"  bytes per image: {packed:.0f}; float64 {float64:.1f} times, int8 {int8:.2f} times")
-    centred(rounds)
+    large(rounds)
     compact(rounds)
     classifier(rounds)
 
 
-def centred(rounds: int) -> None:
-    """Search by the cosine, and by that of the codes less their mean, among a million codes of the last layers."""
+def large(rounds: int) -> None:
+    """Search among a million codes of the last layers: by the cosine, by that of the codes less their mean, and beside
+    what faiss searches instead, floats of the penultimate or one plane of bits."""
     random = np.random.default_rng(3)
     base = PackedCodes(random_words(random, LARGE_BASE, LAST_FEATURES), LAST_FEATURES)
     queries = PackedCodes(random_words(random, QUERIES, LAST_FEATURES), LAST_FEATURES)
@@ -120,18 +126,51 @@ def centred(rounds: int) -> None:
         f"{LARGE_BASE} codes of {LAST_FEATURES} features, {base.words.nbytes / 1e6:.0f} MB; their mean and one number"
     )
     print(f"  for each of them take {time.perf_counter() - start:.2f} s once")
+    ways: dict[str, Callable[[int], Any]] = {
+        "cosine": lambda count: base.search(queries[:count], K, metric="cosine"),
+        "centred": lambda count: base.search(queries[:count], K, metric="centred"),
+        **large_faiss(random, base, queries),
+    }
     for count in (1, 4, QUERIES):
-        times: dict[str, list[float]] = {"cosine": [], "centred": []}
-        for number in range(2 * rounds + 1):
-            # Each goes first in every other round.
-            for metric in sorted(times, reverse=number % 2 == 1):
-                start = time.perf_counter()
-                base.search(queries[:count], K, metric=metric)
-                times[metric].append(time.perf_counter() - start)
-        medians = {metric: statistics.median(taken[1:]) * 1000 for metric, taken in times.items()}
-        ratio = statistics.median(a / b for a, b in zip(times["cosine"][1:], times["centred"][1:], strict=True))
-        shown = ", ".join(f"{metric} {median:.1f} ms" for metric, median in medians.items())
-        print(f"  {count:3d} queries: {shown}; centred has {ratio:.2f} of the cosine's speed")
+        print(f"  {count} {'query' if count == 1 else 'queries'}, medians, and speed beside the cosine's")
+        times = interleaved(ways, count, 2 * rounds if count < QUERIES else max(3, rounds // 2))
+        for name, taken in times.items():
+            ratio = statistics.median(a / b for a, b in zip(times["cosine"], taken, strict=True))
+            print(f"    {name:52s} {statistics.median(taken) * 1000:9.1f} ms   {ratio:5.2f}")
+
+
+def interleaved(ways: dict[str, Callable[[int], Any]], count: int, rounds: int) -> dict[str, list[float]]:
+    """The seconds of each way in each round. Each way begins as many rounds, and the first round is left out."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    names = list(ways)
+    for number in range(rounds + 1):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            start = time.perf_counter()
+            ways[name](count)
+            times[name].append(time.perf_counter() - start)
+    return {name: taken[1:] for name, taken in times.items()}
+
+
+def large_faiss(
+    random: np.random.Generator, base: PackedCodes, queries: PackedCodes
+) -> dict[str, Callable[[int], Any]]:
+    """What faiss searches for the same images. It takes 5 GB, and while it is made 10."""
+    try:
+        import faiss
+    except ImportError:
+        print("  (incomplete: faiss-cpu is not installed; make bench-peers)")
+        return {}
+    flat = faiss.IndexFlatIP(PENULTIMATE)
+    flat.add(random.random((len(base), PENULTIMATE), np.float32))
+    binary = faiss.IndexBinaryFlat(LAST_FEATURES)
+    binary.add(np.ascontiguousarray(base.words[:, 0]).view(np.uint8))
+    floats = random.random((len(queries), PENULTIMATE), np.float32)
+    bits = np.ascontiguousarray(queries.words[:, 0]).view(np.uint8)
+    return {
+        f"faiss IndexFlatIP, {PENULTIMATE} float32": lambda count: flat.search(floats[:count], K),
+        f"faiss IndexBinaryFlat, {LAST_FEATURES} bits, one plane": lambda count: binary.search(bits[:count], K),
+    }
 
 
 def compact(rounds: int) -> None:
@@ -206,4 +245,6 @@ def classifier(rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    given = sys.argv[1:]
+    numbers = [int(argument) for argument in given if argument != "large"]
+    (large if "large" in given else main)(numbers[0] if numbers else 5)

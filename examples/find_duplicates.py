@@ -4,7 +4,8 @@
 
 FOLDER has one folder of photographs for each class. Two photographs are duplicates if the cosine of their codes is
 above a threshold (--duplicate). Every such pair is listed, however many copies there are. A label is doubtful if most
-of the nearest photographs have another one. Photographs outside of the classes' folders have no label.
+of the nearest photographs have another one. What a photograph shows is compared by the last layers, less their mean.
+Photographs outside of the classes' folders have no label.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ def main() -> None:
                 print(f"  {score:.3f}  {names[image]}  {names[other]}")
     print("doubtful labels: its own label, the one of most neighbours, how many of ten")
     doubts = []
-    for image, others in enumerate(nearest):
+    last = codes.select("last:10%")
+    metric = "centred" if len(codes) >= 50 else "cosine"  # the mean of a few codes is not worth taking away
+    alike, _ = last.search(last, min(11, len(codes)), metric=metric)
+    for image, others in enumerate(alike):
         own = label_of(names[image])
         labels = collections.Counter(label_of(names[other]) for other in [x for x in others if x != image][:10])
         label, votes = labels.most_common(1)[0]

@@ -508,6 +508,14 @@ def test_small_problems_run_on_one_thread():
     assert threads() == before and not get_config()["assume_finite"]
 
 
+def test_one_image_of_many_classes_is_no_cause_for_warnings(recwarn):
+    """scikit-learn takes many labels for numbers that are to be predicted, which they are not."""
+    labels, rows = np.arange(40), np.random.default_rng(3).normal(0, 1, (40, 50)).astype(np.float32)
+    with small_problems():
+        assert (Kernel(rows, labels, rows, 1).predict("svm") == labels).mean() > 0.9
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_unscaled_svm_is_svc_on_the_codes(classes):
     random = np.random.default_rng(8)

@@ -114,6 +114,27 @@ def test_a_job_keeps_it_beside_its_layers(jobs, photographs):
         np.testing.assert_array_equal(extractor.extract(photographs[:3]).features, both.features(images=slice(3)))
 
 
+def test_selectors_of_a_job(jobs):
+    """What a share counts, and "penultimate", are the same in all that reads a job's columns."""
+    graph, plain, both = jobs
+    model, columns = fne.Model(graph), slice(plain.feature_count, both.feature_count)
+    assert both.columns("penultimate", model) == columns
+    np.testing.assert_array_equal(both.features("penultimate", slice(3), model=graph), both.features()[:3, columns])
+    np.testing.assert_array_equal(both.codes("penultimate", model=model), both.codes("last"))
+    np.testing.assert_array_equal(both.ternarize(layers="penultimate", model=model), both.codes("last"))
+    for share in ("last:10%", "last:50%", "last:100%"):
+        np.testing.assert_array_equal(both.features(share), plain.features(share))
+        np.testing.assert_array_equal(both.packed_codes().select(share).unpack(), plain.codes(share))
+    assert both.features(["last:10%", "penultimate"], model=model).shape[1] == 32
+    assert both.features().shape[1] == both.features("all").shape[1] == both.feature_count
+    with pytest.raises(fne.UnknownTensorError, match="'penultimate' needs the job's model.*pass model="):
+        both.features("penultimate")
+    with pytest.raises(fne.UnknownTensorError, match=f"the job in '{plain.folder}' does not keep 'last'"):
+        plain.codes("penultimate", model=model)
+    with pytest.raises(fne.JobMismatchError, match="the model is not the one"):
+        both.features("all", model=graph_of("branches"))
+
+
 def test_what_a_search_compares(jobs):
     _, plain, both = jobs
     assert comparison(plain).layers == comparison(both).layers == ["b"], "the tensor beside the layers is not the last"

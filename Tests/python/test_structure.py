@@ -39,12 +39,11 @@ _torch_features
 zoo
 zoo._efficientnet zoo._keras zoo._samples
 zoo._torch_file
-_job_layers
 _distributed _job
 _extractor
 _options
 _codes _images _model
-_model_source
+_kept_layers _model_source
 _freeze
 _keras_file _saved_model
 _keras_graph

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from fne._arguments import as_array, as_count, as_path, choice, refuse_masked
 from fne._ffi import check, lib
+from fne._kept_layers import selected
 from fne._layer import JSON as LAYER_JSON
 from fne._layer import Layer, from_json, side_by_side, span, to_json
 from fne._saved import content, file_errors, mapped_array, parsed
-from fne._selection import select
 from fne.errors import InvalidArgumentError, SavedDataError, ShapeMismatchError
 
 METRICS = {"dot": 0, "cosine": 1, "hamming": 2, "centred": 3}
@@ -127,7 +127,7 @@ class PackedCodes:
             raise InvalidArgumentError(
                 "these codes do not know their layers; pass layers to pack, or a slice of columns"
             )
-        chosen = [self.layers[number] for number in select(layers, [layer.name for layer in self.layers])]
+        chosen = selected(self.layers, layers)
         kept, columns = side_by_side(chosen), span(chosen)
         if columns is not None:
             return PackedCodes(self._columns(columns), kept[-1].features.stop, kept)

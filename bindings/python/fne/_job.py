@@ -22,17 +22,17 @@ from fne._extractor import ON_ERROR, Extractor
 from fne._ffi import OK, check, lib
 from fne._images import ImageOptions
 from fne._interrupts import Interrupts
+from fne._kept_layers import selected
 from fne._layer import JSON as LAYER_JSON
 from fne._layer import Layer, column_numbers, from_json, side_by_side, span
 from fne._model import Model
 from fne._options import extractor_options
 from fne._progress import JobProgressLine
 from fne._saved import content, exists, file_errors, mapped_array, parsed
-from fne._selection import select
 from fne._statistics import Statistics
 from fne._text import printable
 from fne._thresholds import LOWER, UPPER
-from fne.errors import FileError, InvalidArgumentError, JobMismatchError, JobWarning, SavedDataError
+from fne.errors import FileError, InvalidArgumentError, JobMismatchError, JobWarning, SavedDataError, UnknownTensorError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -450,23 +450,32 @@ class Job:
 
     # ---- what was computed
 
-    def features(self, layers: str | Sequence[str] | None = None, images: Images = None) -> NDArray[numpy.float32]:
+    def features(
+        self, layers: str | Sequence[str] | None = None, images: Images = None, *, model: Any = None
+    ) -> NDArray[numpy.float32]:
         """The pooled features, float32 [rows, F'], memory-mapped. The rows of images that failed are NaN.
 
         Where the layers and the images lie together, the result is a view of the file. Otherwise it is a copy.
 
         Args:
-            layers: names, globs ("block4_*"), "all", "last:25%", or a list of these; None: all
+            layers: names, globs ("block4_*"), "all", "last:25%", "penultimate", or a list of these; None: all
             images: a slice, numbers or a mask of the images; None: all. With ten crops an image has ten rows.
-        """
-        return self._part("features.npy", layers, images)
+            model: the job's model, which "penultimate" needs. The job does not know what a classifier reads.
 
-    def codes(self, layers: str | Sequence[str] | None = None, images: Images = None) -> NDArray[numpy.int8]:
+        Raises:
+            UnknownTensorError: there is no such layer, or the job does not keep what the classifier reads
+            JobMismatchError: the model is not the job's
+        """
+        return self._part("features.npy", self.columns(layers, model), images)
+
+    def codes(
+        self, layers: str | Sequence[str] | None = None, images: Images = None, *, model: Any = None
+    ) -> NDArray[numpy.int8]:
         """The codes, int8 [rows, F'] of -1, 0, 1, memory-mapped. Rows of images that failed are `SKIPPED_CODE` (-128).
 
         Args: as in `features`
         """
-        return self._part("codes.npy", layers, images)
+        return self._part("codes.npy", self.columns(layers, model), images)
 
     def packed_codes(self) -> PackedCodes:
         """The codes with two bits per feature. Those of images that failed are 0.
@@ -489,9 +498,7 @@ class Job:
         """
         settings = self.manifest["settings"]
         source, limits = settings["input"], settings["image_options"]
-        model = model if isinstance(model, Model) else Model(model)
-        if model.sha256() != settings["model"]["sha256"]:
-            raise JobMismatchError(f"the model is not the one that the job in '{self.folder}' was made with")
+        model = self._own(model)
         given = {
             "input_tensor": source["tensor"],
             "layers": [layer.name for layer in self.layers],
@@ -540,6 +547,7 @@ class Job:
         *,
         layers: str | Sequence[str] | None = None,
         images: Images = None,
+        model: Any = None,
         lower: float = LOWER,
         upper: float = UPPER,
         rules: str = "documented",
@@ -551,7 +559,7 @@ class Job:
 
         Args:
             statistics: of all F features; None: the job's own
-            layers, images: as in `features`
+            layers, images, model: as in `features`
             lower, upper, rules: as in `fne.ternarize`
             out: int8 [rows, F'], C-contiguous, that receives the codes, such as a `numpy.memmap`; None: a new array
         """
@@ -559,7 +567,7 @@ class Job:
             mean, std = self.stats
         else:
             mean, std = statistics.mean(), statistics.std()
-        columns = self.columns(layers)
+        columns = self.columns(layers, model)
         numbers = self._numbers(images)
         result: NDArray[numpy.int8] = _ffi.output(
             out, (len(numbers) * self.rows_per_image, len(mean[columns])), numpy.int8
@@ -576,20 +584,33 @@ class Job:
             done += len(rows)
         return result
 
-    def columns(self, layers: str | Sequence[str] | None) -> slice | NDArray[numpy.int64]:
+    def columns(self, layers: str | Sequence[str] | None, model: Any = None) -> slice | NDArray[numpy.int64]:
         """The columns of layers: a slice where they lie together, else their numbers.
 
         Args:
-            layers: names, globs, "all", "last:25%", or a list of these; None: all
+            layers, model: as in `features`. A share counts the network's layers, without tensors kept beside them.
 
-        Raises:
-            UnknownTensorError: there is no layer of that name
+        Raises: as in `features`
         """
-        chosen = [self.layers[number] for number in select(layers, [layer.name for layer in self.layers])]
+        own = None if model is None else self._own(model)
+
+        def read() -> list[str]:
+            if own is None:
+                raise UnknownTensorError("'penultimate' needs the job's model, which knows what is meant; pass model=")
+            return [tensor.name for tensor in own.penultimate()]
+
+        chosen = selected(self.layers, layers, read, f"the job in '{self.folder}'")
         together = span(chosen)
         return column_numbers(chosen) if together is None else together
 
     # ---- the parts
+
+    def _own(self, model: Any) -> Model:
+        """The job's model, opened. Another one is refused."""
+        opened = model if isinstance(model, Model) else Model(model)
+        if opened.sha256() != self.manifest["settings"]["model"]["sha256"]:
+            raise JobMismatchError(f"the model is not the one that the job in '{self.folder}' was made with")
+        return opened
 
     def _numbers(self, images: Images) -> NDArray[numpy.int64]:
         every = numpy.arange(len(self))
@@ -605,8 +626,8 @@ class Job:
                 return slice(first * self.rows_per_image, max(first, stop) * self.rows_per_image)
         return row_numbers(self._numbers(images), self.rows_per_image)
 
-    def _part(self, name: str, layers: str | Sequence[str] | None, images: Images) -> NDArray[Any]:
-        columns, rows = self.columns(layers), self._rows(images)
+    def _part(self, name: str, columns: slice | NDArray[numpy.int64], images: Images) -> NDArray[Any]:
+        rows = self._rows(images)
         matrix = self._load(name, rows=rows)
         together = isinstance(columns, slice) or isinstance(rows, slice)
         part: NDArray[Any] = matrix[rows, columns] if together else matrix[rows][:, columns]

@@ -10,6 +10,7 @@ import json
 import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy
@@ -20,7 +21,7 @@ from fne._arguments import as_array, as_count, as_path
 from fne._codes import PackedCodes
 from fne._ffi import check, lib
 from fne._job import Job
-from fne._job_layers import selected
+from fne._kept_layers import selected
 from fne._model import Model
 from fne._saved import content, file_errors, parsed
 from fne._statistics import Statistics
@@ -278,10 +279,13 @@ def _layers_of(source: Any, layers: str | Sequence[str] | None, model: Any) -> l
     asked = [layers] if isinstance(layers, str) else list(layers)
     if "penultimate" in asked and "penultimate" not in names and model is None:
         raise InvalidArgumentError('layers="penultimate" needs the job\'s model, with model=')
-    if model is None:
-        return selected(source, asked)
-    opened = model if isinstance(model, Model) else Model(model)
-    return selected(source, asked, lambda: [tensor.name for tensor in opened.penultimate()])
+    opened = None if model is None else model if isinstance(model, Model) else Model(model)
+    read = None if opened is None else partial(_penultimate, opened)
+    return [layer.name for layer in selected(source.layers, asked, read, f"the job in '{source.folder}'")]
+
+
+def _penultimate(model: Model) -> list[str]:
+    return [tensor.name for tensor in model.penultimate()]
 
 
 def _rows_of(source: Any, layers: Sequence[str] | None) -> _Rows:

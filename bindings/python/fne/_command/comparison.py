@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from fne._job import Job
-from fne._job_layers import selected
+from fne._kept_layers import selected
 from fne.compact import CompactCodes
 
 #: The layers that are compared where none are asked for. Deep layers tell what an image shows (docs/command.md).
@@ -42,7 +42,7 @@ def comparison(
         penultimate: gives the names of what the network's classifiers read; None: this is not known
     """
     asked = [LAYERS] if layers is None else [layers] if isinstance(layers, str) else list(layers)
-    chosen = selected(job, asked, penultimate)
+    chosen = [layer.name for layer in selected(job.layers, asked, penultimate, f"the job in '{job.folder}'")]
     return _described(job, chosen, metric, f"{len(chosen)} of {len(job.layers)} layers ({', '.join(asked)})")
 
 
