@@ -1522,8 +1522,9 @@ typedef struct fne_job_options {
     const fne_ternarize_options *ternarize_options; /**< NULL stands for the defaults */
     int32_t fail_on_bad_image;   /**< 1: the first bad image ends the run. 0: bad images are marked in status.npy and
                                       images.jsonl. */
-    int32_t accept_other_engine; /**< 1: resume the job with another TensorFlow, or on another kind of processor, than
-                                      it was begun with. The manifest then names both. 0: that is FNE_JOB_MISMATCH. */
+    int32_t accept_other_engine; /**< 1: resume the job with another TensorFlow or ONNX Runtime, or on another kind of
+                                      processor, than it was begun with, or merge shards of such different engines.
+                                      The manifest then names each. 0: that is FNE_JOB_MISMATCH. */
     uint32_t checkpoint_seconds; /**< how many seconds of work a killed job loses at most. 0: 15. */
     int32_t retry_failed;        /**< 1: images that could not be embedded by former runs are tried again, also in a
                                       finished job */
@@ -1576,17 +1577,18 @@ FNE_API fne_status fne_job_open(const char *folder, const fne_model *model,
 
 /** Opens a job that merges shards. These must be all the shards of one list, run with the same model and options. Their
  * order does not matter. The folder gets the same bytes as that of one job over all images. TensorFlow is not needed.
+ * Shards of different engines, as their manifests name these, are merged only where accept_other_engine is set.
  *
  * \param[in] folder       where the job writes, as in fne_job_open()
  * \param[in] shards       shard_count folders of jobs
  * \param[in] shard_count  at least 1
- * \param[in] options      NULL stands for the defaults. drop_features, codes, statistics, ternarize_options and
- *                         checkpoint_seconds are taken.
+ * \param[in] options      NULL stands for the defaults. drop_features, codes, statistics, ternarize_options,
+ *                         accept_other_engine and checkpoint_seconds are taken.
  * \param[out] job         receives the job, which fne_job_close() frees
  * \return FNE_OK or an error
  * \retval FNE_FILE_ERROR    a shard or the statistics cannot be read
- * \retval FNE_JOB_MISMATCH  shards are missing, given twice, unfinished, without features, or differ, or the folder
- *                           holds another job
+ * \retval FNE_JOB_MISMATCH  shards are missing, given twice, unfinished, without features, of different engines, or
+ *                           differ, or the folder holds another job
  * \retval FNE_INVALID_DATA  a manifest, a list or another file of a shard is damaged. fne_job_run() compares the
  *                           features of the shards with their checksums while it reads them.
  * \since 2.0 */

@@ -8,6 +8,7 @@ import re
 import shutil
 
 import cv2
+import forged_jobs
 import job_kills
 import numpy as np
 import onnx
@@ -108,8 +109,24 @@ def test_shards_of_two_engines(file, graph, pictures, tmp_path):
     folders = [tmp_path / "onnx", tmp_path / "tensorflow"]
     for index, (model, folder) in enumerate(zip((file, graph), folders, strict=True)):
         fne.embed_dataset(pictures, model, folder, batch_size=4, shard=(index, 2))
-    with pytest.raises(fne.JobMismatchError, match="model"):
-        fne.merge_shards(folders, tmp_path / "merged")
+    for accepts in (False, True):  # two files are two networks
+        with pytest.raises(fne.JobMismatchError, match="model"):
+            fne.merge_shards(folders, tmp_path / "merged", accept_other_engine=accepts)
+
+
+def test_shards_of_two_versions(file, pictures, tmp_path, capsys):
+    folders = [tmp_path / str(index) for index in range(2)]
+    for index, folder in enumerate(folders):
+        fne.embed_dataset(pictures, file, folder, batch_size=4, shard=(index, 2))
+    manifest = forged_jobs.read_manifest(folders[1])
+    manifest["engines"][0]["onnxruntime"] = "1.19.2"
+    forged_jobs.write_manifest(folders[1], manifest)
+    code, out = command(capsys, "merge", tmp_path / "merged", *folders, "--quiet")
+    assert code == 1 and 'onnxruntime is "1.19.2" there' in out.err, out
+    code, out = command(capsys, "merge", tmp_path / "merged", *folders, "--quiet", "--accept-other-engine")
+    assert code == 0 and "11 images embedded" in out.out, out
+    versions = [engine["onnxruntime"] for engine in fne.Job(tmp_path / "merged").manifest["engines"]]
+    assert versions == [onnxruntime.__version__, "1.19.2"]
 
 
 def test_tokens_of_a_job(pictures, tmp_path):
