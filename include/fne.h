@@ -657,7 +657,9 @@ FNE_API fne_status fne_model_note(const fne_model *model, uint64_t index, const 
 /** The largest rank that fne_model_shapes() gives. */
 #define FNE_SHAPE_RANK 8
 
-/** Gives the shapes of the model's tensors for an image size. They follow from the graph, without TensorFlow.
+/** Gives the shapes of the model's tensors for an image size. They follow from the graph, without TensorFlow. Those of an
+ * ONNX file are computed by ONNX Runtime, on one image and on several, and maps are [n, channels, height, width] where
+ * the file has them so.
  *
  * \param[in] model         the model
  * \param[in] input_tensor  the tensor that images are fed to, with or without "import/" and ":0". NULL: the graph's
@@ -675,6 +677,8 @@ FNE_API fne_status fne_model_note(const fne_model *model, uint64_t index, const 
  * \retval FNE_UNKNOWN_TENSOR      there is no such input, or more than one could be meant
  * \retval FNE_UNSUPPORTED_TENSOR  images cannot be fed to the input
  * \retval FNE_BUFFER_TOO_SMALL    the capacity is too small. Nothing is written.
+ * \retval FNE_BACKEND_UNAVAILABLE  the network is an ONNX file, and ONNX Runtime is not found
+ * \retval FNE_BACKEND_ERROR       ONNX Runtime cannot run the network
  * \since 2.0 */
 FNE_API fne_status fne_model_shapes(const fne_model *model, const char *input_tensor, uint32_t height, uint32_t width,
                                     int32_t *ranks, int64_t *dimensions, uint64_t capacity);

@@ -92,6 +92,29 @@ final class ONNXRowGraphTests: XCTestCase {
             ["Transpose", "Max", "Min", "Add", "Floor", "Cast"])
     }
 
+    /// libfne's own takes the place of ONNX's where it can compute it.
+    func testLocalResponseNormalization() throws {
+        func nodes(size: Int, type: ONNXType = .float32, batch: Int = -1) throws -> ONNXDefinition {
+            var file = ONNXFile(input: [batch, 3, 8, 8], type: type)
+            file.constant("w", [4, 3, 1, 1])
+            file.node("c = Conv x w")
+            file.node("l = LRN c", ["size": .integer(size)])
+            file.output("l")
+            return try read(rows(file, [("l", Self.map)]))
+        }
+        for batch in [-1, 1] {
+            let model = try nodes(size: 5, batch: batch)
+            let node = try XCTUnwrap(model.graph.nodes.first { $0.operation == "FneLRN" })
+            XCTAssertEqual([node.domain, node.inputs[0], node.outputs[0]], ["fne", "c", "l"])
+            XCTAssertEqual(node.integer("size"), 5)
+            XCTAssertEqual(model.opsets, ["": 17, "fne": 1])
+        }
+        for model in try [nodes(size: 4), nodes(size: 0), nodes(size: -3), nodes(size: 5, type: .float16)] {
+            XCTAssertFalse(model.graph.nodes.contains { $0.operation == "FneLRN" })
+            XCTAssertEqual(model.opsets, ["": 17])
+        }
+    }
+
     func testNamesOfTheGraphAreNotTaken() throws {
         var file = ONNXFile()
         file.constant("w", [4, 3, 1, 1])

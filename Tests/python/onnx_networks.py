@@ -231,6 +231,23 @@ def quantized():
     return net.model(net.gemm(x, 12, CLASSES)), net.taps
 
 
+def normalized(images="n", kind=TensorProto.FLOAT):
+    """Local response normalizations of several sizes, as in GoogLeNet and AlexNet. They are taken beside the layers."""
+    net = Network(image=(images, 3, HEIGHT, WIDTH), kind=kind)
+    x, channels = "image", 3
+    for attributes in (
+        {"size": 5},
+        {"size": 5, "alpha": 1e-4, "beta": 0.75, "bias": 1.0},
+        {"size": 3, "alpha": 0.5, "beta": 0.5, "bias": 2.0},
+        {"size": 41, "alpha": 2.0, "beta": 0.75, "bias": 0.5},
+        {"size": 1, "beta": 1.5},
+    ):
+        x = net.tap(net.node("Relu", net.convolution(x, channels, 20)), "nchw")
+        x = net.tap(net.node("LRN", x, **attributes), "nchw")
+        channels = 20
+    return net.model(x, rank=4), net.taps
+
+
 def mixing(how):
     """A network whose second layer's rows depend on the other images of a batch."""
     net = Network()
@@ -244,6 +261,66 @@ def mixing(how):
 
 
 # ---- what is expected
+
+
+def ending(kind, converted=False):
+    """A network that ends as Inception, ResNet or AlexNet do. Returns the model, and the names of what its classifier
+    reads, with their axes. A network that was converted from TensorFlow takes [n, height, width, channels]."""
+    net = Network(image=("n", HEIGHT, WIDTH, 3) if converted else ("n", 3, HEIGHT, WIDTH))
+    x = net.node("Transpose", "image", perm=[0, 3, 1, 2]) if converted else "image"
+    first = net.node("Relu", net.convolution(x, 3, 16, stride=2))
+
+    def branch(x, read, channels):
+        return net.node("Relu", net.convolution(x, read, channels))
+
+    if kind in ("branches", "pooled branches"):
+        parts = [branch(first, 16, 8), branch(first, 16, 8)]
+        pooled = net.node("MaxPool", first, kernel_shape=[3, 3], pads=[1] * 4)
+        parts.append(branch(pooled, 16, 4))
+        taps, features = [(part, "nchw") for part in parts], 20
+        if kind == "pooled branches":
+            averages = [net.node("GlobalAveragePool", part) for part in parts]
+            x = net.node("Concat", *(net.node("Flatten", part) for part in averages), axis=1)
+        else:
+            inner = net.node("Concat", *parts[:2], axis=1)
+            last = net.node("Concat", inner, parts[2], axis=-3)
+            x = net.node("ReduceMean", last, axes=[-1, -2], keepdims=0)
+    elif kind == "residual":
+        last = net.node("Relu", net.node("Add", net.convolution(branch(first, 16, 16), 16, 16), first))
+        taps, features = [(last, "nchw")], 16
+        x = net.node("Squeeze", net.node("GlobalAveragePool", last), net.integers(2, 3))
+    elif kind == "branch and residual":
+        total = net.node("Relu", net.node("Add", branch(first, 16, 16), first))
+        last = net.node("Concat", branch(first, 16, 4), total, axis=1)
+        taps, features = [(last, "nchw")], 20
+        x = net.node("Flatten", net.node("AveragePool", last, kernel_shape=[HEIGHT // 2, WIDTH // 2]))
+    elif kind == "tokens":  # the axis of a concatenation of tokens is none of channels
+        parts = [branch(first, 16, 8), branch(first, 16, 8)]
+        shape = net.shape_of("image", 8, -1)
+        rows = [net.node("Transpose", net.node("Reshape", part, shape), perm=[0, 2, 1]) for part in parts]
+        last = net.node("Concat", *rows, axis=1)
+        taps, features = [(last, "ntc")], 8
+        x = net.node("ReduceMean", last, axes=[1], keepdims=0)
+        taps = [(x, "ntc")]
+    else:
+        hidden = net.node("Relu", net.gemm(net.node("Flatten", net.node("GlobalAveragePool", first)), 16, 12))
+        taps, features, x = [(hidden, "ntc")], 12, net.node("Identity", hidden)
+    return net.model(net.node("Softmax", net.gemm(x, features, 10))), taps
+
+
+def bound_to_one():
+    """A network with attention that was exported for one image, whose sizes cannot be told from the number of images. It
+    is written as torchvision's MultiheadAttention is: [tokens, 1, C] is reshaped to [tokens, heads, C / heads]."""
+    net = Network(image=(1, 3, HEIGHT, WIDTH))
+    x = net.tap(net.convolution("image", 3, CHANNELS, PATCH, PATCH), "nchw")
+    places = (HEIGHT // PATCH) * (WIDTH // PATCH)
+    x = net.node("Transpose", net.node("Reshape", x, net.integers(CHANNELS, places)), perm=[1, 0])
+    x = net.node("Reshape", x, net.integers(places, 1, CHANNELS))
+    x = net.node("Concat", net.weights(1, 1, CHANNELS, fan=4), x, axis=0)
+    x = net.tap(net.dense(x, CHANNELS, CHANNELS), "tnc")
+    x = net.node("Reshape", x, net.integers(-1, CHANNELS))
+    x = net.tap(net.node("Relu", net.dense(x, CHANNELS, 10)), "t*nc")
+    return net.model(net.node("ReduceMean", x, axes=[0], keepdims=0), rank=1), net.taps
 
 
 def values(model, batch, names):

@@ -166,6 +166,24 @@ def test_quantized_layers():
     close(rows(opened, batch), networks.features(model, taps, batch))
 
 
+@pytest.mark.parametrize("images", ["n", 1])
+def test_local_response_normalization(images):
+    """Each LRN against ONNX Runtime's own, which computes powers by exp and log."""
+    model, taps = networks.normalized(images)
+    batch = networks.images(5)
+    names = [name for name, _ in taps]
+    for size in (1, 4):
+        found = rows(model.SerializeToString(), batch, layers=names, batch_size=size)
+        np.testing.assert_allclose(found, networks.features(model, taps, batch), rtol=1e-5, atol=1e-6)
+
+
+def test_local_response_normalization_in_half_precision():
+    model, taps = networks.normalized(kind=TensorProto.FLOAT16)
+    batch = networks.images(2)
+    found = rows(model.SerializeToString(), batch, layers=[name for name, _ in taps])
+    np.testing.assert_allclose(found, networks.features(model, taps, batch), rtol=5e-3, atol=5e-3)
+
+
 @pytest.mark.parametrize("how", ["reshape", "mean"])
 def test_rows_of_mixed_images_are_refused(how):
     model, taps = networks.mixing(how)
@@ -213,6 +231,98 @@ def test_selection(network, file):
         fne.Extractor(model, layers="features.3")
     with pytest.raises(fne.UnknownTensorError, match=f"no tensor '{taps[0]}x'.*{taps[0]}"):
         fne.Extractor(model, layers=taps[0] + "x")
+
+
+KINDS = ["branches", "pooled branches", "residual", "branch and residual", "tokens", "dense"]
+
+
+@pytest.mark.parametrize("converted", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_classifier_reads(kind, converted):
+    """The selector "penultimate", by the rule that networks on TensorFlow have."""
+    model, taps = networks.ending(kind, converted)
+    opened = fne.Model(model.SerializeToString())
+    names = [name for name, _ in taps]
+    assert [tensor.name for tensor in opened.tensors() if tensor.is_penultimate] == names
+    batch = networks.images(4)
+    found = rows(opened, batch, layers="penultimate")
+    close(found, networks.features(model, taps, batch))
+    # It is the vector that the last layer reads.
+    gemm = next(node for node in reversed(model.graph.node) if node.op_type == "Gemm")
+    close(found, networks.values(model, batch, [gemm.input[0]])[0])
+
+
+def test_tensors_of_a_network_that_was_converted():
+    """The channels of a sum are the second axis, although those of the image are the last one."""
+    model, _ = networks.ending("residual", converted=True)
+    batch = networks.images(3)
+    total = next(node.output[0] for node in model.graph.node if node.op_type == "Add")
+    last = next(node.output[0] for node in model.graph.node if node.op_type == "Transpose")
+    close(rows(model.SerializeToString(), batch, layers=total), networks.features(model, [(total, "nchw")], batch))
+    close(rows(model.SerializeToString(), batch, layers=last), networks.features(model, [(last, "nchw")], batch))
+
+
+@pytest.mark.parametrize(
+    "make", [networks.convolutional, networks.transformer, networks.tokens_first, networks.windows, networks.quantized]
+)
+def test_shapes(make):
+    """Those that ONNX Runtime's Python gives for one image and for two."""
+    model, _ = make()
+    size = (networks.HEIGHT, 32 if make is networks.windows else networks.WIDTH)
+    opened = fne.Model(model.SerializeToString())
+    names = [tensor.name for tensor in opened.tensors()]
+    made = [name for name in names if name != "image"]
+    one, two = (networks.values(model, networks.images(count, *size), made) for count in (1, 2))
+    expected = {
+        name: (a.shape if a.shape[1:] == b.shape[1:] and 2 * a.shape[0] == b.shape[0] else None) if a.shape else None
+        for name, a, b in zip(made, one, two, strict=True)
+    }
+    found = dict(zip(names, opened.shapes(size=size), strict=True))
+    assert found.pop("image") == (1, 3, *size)
+    assert found == expected and sum(shape is not None for shape in found.values()) > 5
+
+
+def test_shapes_of_a_size():
+    model = fne.Model(networks.convolutional(image=("n", 3, "h", "w"))[0].SerializeToString())
+    place = [tensor.name for tensor in model.tensors()].index(model.layers()[0].name)
+    assert model.shapes(size=(40, 56))[place] == (1, 12, 18, 26)
+    with pytest.raises(fne.InvalidArgumentError, match="does not fix the input's height"):
+        model.shapes()
+    with pytest.raises(fne.UnknownTensorError, match="not the input"):
+        model.shapes("nothing", (40, 56))
+
+
+def warnings_of(call):
+    """What a call returns, and the warnings that the log gets."""
+    found = []
+    fne.set_log_callback(lambda level, text: found.append(text) if level == "warning" else None)
+    try:
+        return call(), found
+    finally:
+        fne.set_log_callback(None)
+
+
+@pytest.mark.parametrize(("pooling", "prefix"), [("mean", 1), ("first", 1), ("rest", 2), ("first+rest", 1)])
+def test_a_network_that_takes_one_image_at_a_time(pooling, prefix):
+    """Its shapes cannot be changed for several. The rows are those of runs of one image, and a warning says why."""
+    model, taps = networks.bound_to_one()
+    batch = networks.images(5)
+    options = {"token_pooling": pooling, "prefix_tokens": prefix}
+    expected = [networks.features(model, taps, batch[place : place + 1], pooling, prefix) for place in range(5)]
+    for size in (None, 1, 4):
+        data = model.SerializeToString()
+        found, said = warnings_of(lambda data=data, size=size: rows(data, batch, batch_size=size, **options))
+        close(found, np.concatenate(expected))
+        assert len(said) == 1 and re.search("one at a time.*dynamic_axes, or dynamic_shapes", said[0]), said
+    with fne.Extractor(model.SerializeToString()) as extractor:
+        assert extractor.batch_size == 1
+    shapes = fne.Model(model.SerializeToString()).shapes()
+    assert shapes[1] == (1, networks.CHANNELS, 3, 4) or shapes[1][:2] == (1, networks.CHANNELS)
+
+
+def test_a_freed_network_has_no_warning():
+    data = networks.transformer(1)[0].SerializeToString()
+    assert warnings_of(lambda: fne.Extractor(data).close())[1] == []
 
 
 def test_paths_of_modules():

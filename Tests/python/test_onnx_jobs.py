@@ -181,8 +181,10 @@ def test_the_command_lists_layers(onnx_network, file, capsys):
     assert code == 0, out
     lines = out.out.splitlines()
     assert lines[0].split()[:6] == ["name", "kind", "shape", "features", "default", "module"]
-    assert re.fullmatch(r"node4_Relu +convolution +\? +12 +yes +features\.0\.0", lines[1])
-    assert lines[-2:] == ["5 default layers, 72 features", "only a run shows the shapes of an ONNX network"]
+    shape = networks.values(onnx_network[0], networks.images(1), ["node4_Relu"])[0].shape
+    described = re.escape(f"[n, {', '.join(map(str, shape[1:]))}]")
+    assert re.fullmatch(rf"node4_Relu +convolution +{described} +12 +yes +features\.0\.0", lines[1])
+    assert lines[-1] == "5 default layers, 72 features"
     code, out = command(capsys, "layers", file, "features.1.*")
     assert code == 0, out
     assert [line.split()[0] for line in out.out.splitlines()[1:3]] == [name for name, _ in onnx_network[1][1:3]]
