@@ -183,17 +183,18 @@ final class ONNXRowGraphTests: XCTestCase {
 
     func testThePartsOfTokens() throws {
         var tokens = ONNXPooling(shape: [1, 7, 4], imageAxis: 0, rows: .one, channelAxes: 2..<3)
-        func operations(_ part: ONNXPooling.Part) throws -> [String] {
-            tokens.part = part
+        func operations(_ pooling: TokenPooling, prefix: Int = 1) throws -> [String] {
+            tokens.tokens.pooling = pooling
+            tokens.tokens.prefix = prefix
             return try pooled(tokens).map(\.operation)
         }
         XCTAssertEqual(try operations(.first), ["Gather"])
         XCTAssertEqual(tokens.featureCount, 4)
-        XCTAssertEqual(try operations(.rest(prefix: 1)), ["Slice", "ReduceMean"])
-        XCTAssertEqual(try operations(.firstAndRest(prefix: 2)), ["Gather", "Slice", "ReduceMean", "Concat"])
+        XCTAssertEqual(try operations(.rest), ["Slice", "ReduceMean"])
+        XCTAssertEqual(try operations(.firstAndRest, prefix: 2), ["Gather", "Slice", "ReduceMean", "Concat"])
         XCTAssertEqual(tokens.featureCount, 8)
         var map = Self.map
-        map.part = .firstAndRest(prefix: 1)
+        map.tokens.pooling = .firstAndRest
         XCTAssertEqual(map.featureCount, 4, "a map has no tokens")
         XCTAssertEqual(try pooled(map).map(\.operation), ["GlobalAveragePool", "Flatten"])
     }

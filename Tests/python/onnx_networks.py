@@ -293,7 +293,7 @@ def ending(kind, converted=False):
         total = net.node("Relu", net.node("Add", branch(first, 16, 16), first))
         last = net.node("Concat", branch(first, 16, 4), total, axis=1)
         taps, features = [(last, "nchw")], 20
-        x = net.node("Flatten", net.node("AveragePool", last, kernel_shape=[HEIGHT // 2, WIDTH // 2]))
+        x = net.node("Flatten", net.node("GlobalAveragePool", last))
     elif kind == "tokens":  # the axis of a concatenation of tokens is none of channels
         parts = [branch(first, 16, 8), branch(first, 16, 8)]
         shape = net.shape_of("image", 8, -1)
@@ -309,11 +309,11 @@ def ending(kind, converted=False):
 
 
 def bound_to_one():
-    """A network with attention that was exported for one image, whose sizes cannot be told from the number of images. It
-    is written as torchvision's MultiheadAttention is: [tokens, 1, C] is reshaped to [tokens, heads, C / heads]."""
+    """Exported for one image, with shapes that the number of images cannot be told of. As in torchvision's attention,
+    values are [tokens, 1, C] and [tokens, C]."""
     net = Network(image=(1, 3, HEIGHT, WIDTH))
-    x = net.tap(net.convolution("image", 3, CHANNELS, PATCH, PATCH), "nchw")
-    places = (HEIGHT // PATCH) * (WIDTH // PATCH)
+    x = net.tap(net.convolution("image", 3, CHANNELS, 8, 8), "nchw")
+    places = (HEIGHT // 8) * (WIDTH // 8)
     x = net.node("Transpose", net.node("Reshape", x, net.integers(CHANNELS, places)), perm=[1, 0])
     x = net.node("Reshape", x, net.integers(places, 1, CHANNELS))
     x = net.node("Concat", net.weights(1, 1, CHANNELS, fan=4), x, axis=0)

@@ -2,7 +2,7 @@ import FNESupport
 
 /// An ONNX network: the file as it was read and checked, and what is known of it without a runtime.
 final class ONNXNetwork: Network {
-    /// The file.
+    /// The file, with the bodies of its functions in place of their calls.
     let source: Bytes
     /// The file, and those beside it that hold weights.
     let contents: [Bytes]
@@ -21,10 +21,10 @@ final class ONNXNetwork: Network {
 
     /// - Parameter outside: the files beside the model that hold its weights
     /// - Throws: `.fileError`, `.ioError`, `.invalidGraph`, `.unsafeGraph`, `.outOfMemory`.
-    init(_ source: Bytes, _ outside: ONNXExternalData) throws {
-        self.source = source
+    init(_ file: Bytes, _ outside: ONNXExternalData) throws {
+        source = try ONNXInlining.apply(to: file)
         definition = try source.withBytes { try ONNXDefinition($0, outside) }
-        contents = [source] + outside.contents
+        contents = [file] + outside.contents
         try ONNXSafety.check(definition)
         try ONNXSizes.check(definition.graph)
         topology = try ONNXTopology(definition.graph)
