@@ -323,6 +323,84 @@ def bound_to_one():
     return net.model(net.node("ReduceMean", x, axes=[0], keepdims=0), rank=1), net.taps
 
 
+def with_functions(unused=False):
+    """Functions that call functions, with attributes, subgraphs and clashing names.
+
+    Args:
+        unused: whether a function has an output that its calls leave out. ONNX Runtime cannot run it then.
+    """
+    net = Network()
+    opsets = [helper.make_opsetid("", net.opset), helper.make_opsetid("own", 1)]
+
+    def function(name, inputs, outputs, nodes, attributes=(), defaults=()):
+        return helper.make_function(
+            "own", name, inputs, outputs, nodes, opsets, attributes=list(attributes), attribute_protos=list(defaults)
+        )
+
+    def node(operation, inputs, outputs, name=None, domain="", **references):
+        made = helper.make_node(operation, inputs, outputs, name=name, domain=domain)
+        for attribute, (reference, kind) in references.items():
+            made.attribute.add(name=attribute, ref_attr_name=reference, type=kind)
+        return made
+
+    alpha = helper.make_attribute("alpha", 0.2)
+    activated = function(
+        "activated",
+        ["x"],
+        ["y", "unused"][: 1 + unused],
+        [
+            node("LeakyRelu", ["x"], ["y"], "act", alpha=("alpha", onnx.AttributeProto.FLOAT)),
+            helper.make_node("Constant", [], ["unused"], value_float=1.0),
+        ],
+        defaults=[alpha],
+    )
+    double = helper.make_graph(
+        [node("Add", ["y", "y"], ["t"]), node("Identity", ["t"], ["out"])],
+        "then",
+        [],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)],
+    )
+    same = helper.make_graph(
+        [node("activated", ["y"], ["out"], domain="own")],
+        "else",
+        [],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)],
+    )
+    block = function(
+        "block",
+        ["x", "w", "b"],
+        ["y"],
+        [
+            node("Conv", ["x", "w", "b"], ["t"], "conv", strides=("strides", onnx.AttributeProto.INTS)),
+            node("activated", ["t"], ["y"], "inner", domain="own", alpha=("slope", onnx.AttributeProto.FLOAT)),
+        ],
+        attributes=["strides", "slope"],
+    )
+    chosen = function(
+        "chosen",
+        ["x"],
+        ["z"],
+        [
+            helper.make_node("Constant", [], ["yes"], value=numpy_helper.from_array(np.array(True))),
+            node("Identity", ["x"], ["y"]),
+            helper.make_node("If", ["yes"], ["z"], then_branch=double, else_branch=same),
+        ],
+    )
+    net.nodes.append(helper.make_node("block", ["image", net.weights(8, 3, 3, 3), net.weights(8)], ["t__1"],
+                                      domain="own", name="conv__1", strides=[2, 2], slope=0.1))
+    net.tap("t__1", "nchw")
+    for count in range(2):
+        name = f"a{count}"
+        inputs = [net.taps[-1][0], net.weights(8, 8, 3, 3)]
+        net.nodes.append(helper.make_node("block", inputs, [name], domain="own", strides=[1, 1]))
+        net.tap(name, "nchw")
+    net.nodes.append(helper.make_node("chosen", [net.taps[-1][0]], ["last"], domain="own"))
+    model = net.model("last", rank=4)
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    model.functions.extend([activated, block, chosen])
+    return model, net.taps
+
+
 def values(model, batch, names):
     """The values of a network for a batch of [n, height, width, channels], by Python's onnxruntime."""
     model = onnx.ModelProto.FromString(model.SerializeToString())

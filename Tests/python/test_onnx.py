@@ -14,6 +14,7 @@ import threading
 
 import numpy as np
 import onnx
+import onnx.inliner
 import onnx_networks as networks
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -231,6 +232,73 @@ def test_selection(network, file):
         fne.Extractor(model, layers="features.3")
     with pytest.raises(fne.UnknownTensorError, match=f"no tensor '{taps[0]}x'.*{taps[0]}"):
         fne.Extractor(model, layers=taps[0] + "x")
+
+
+# ---- functions of the file
+
+
+def test_functions():
+    """The names are those of onnx.inliner, and the values those of ONNX Runtime's Python with the functions."""
+    for unused in (True, False):
+        model, taps = networks.with_functions(unused)
+        inlined = onnx.inliner.inline_local_functions(model)
+        opened, expected = (fne.Model(file.SerializeToString()) for file in (model, inlined))
+        assert [tensor[:3] for tensor in opened.tensors()] == [tensor[:3] for tensor in expected.tensors()]
+        assert [layer.name for layer in opened.layers()] == [name for name, _ in taps]
+        assert [tensor.operation for tensor in opened.tensors()].count("LeakyRelu") == 3
+    assert opened.sha256() == hashlib.sha256(model.SerializeToString()).hexdigest()
+    batch = networks.images(3)
+    names = [*taps, ("last", "nchw")]
+    found = rows(opened, batch, layers=[name for name, _ in names])
+    close(found, networks.features(model, names, batch))
+
+
+def test_functions_of_weights_beside_the_file(tmp_path):
+    model, taps = networks.with_functions()
+    batch = networks.images(2)
+    expected = networks.features(model, taps, batch)
+    saved(model, tmp_path / "network.onnx", save_as_external_data=True, location="weights", size_threshold=0)
+    assert (tmp_path / "weights").stat().st_size > 0
+    close(rows(tmp_path / "network.onnx", batch), expected)
+
+
+def test_functions_that_are_not_read():
+    def changed(change):
+        return edited(networks.with_functions()[0], change)
+
+    def endless(model):
+        model.functions[0].node[0].op_type, model.functions[0].node[0].domain = "activated", "own"
+
+    def growing(model):
+        for count in range(20):  # each calls the one before twice
+            own = model.functions.add(name=f"f{count}", domain="own", input=["x"], output=["y"])
+            own.opset_import.extend(model.functions[0].opset_import)
+            for place in range(2):
+                node = own.node.add(op_type=f"f{count - 1}" if count else "Relu", domain="own" if count else "")
+                node.input.append("xt"[place])
+                node.output.append("ty"[place])
+        model.graph.node.add(op_type="f19", domain="own", input=["image"], output=["more"])
+
+    def large(model):
+        values = numpy_helper.from_array(np.zeros(5_000_000, np.float32))
+        node = helper.make_node("Constant", [], ["large"], value=values)
+        model.functions[0].node.append(node)
+
+    for change, match in [
+        (endless, "calls itself"),
+        (growing, "calls itself, or functions are called more than"),
+        (large, "take more than 64 MiB"),
+        (lambda model: model.functions.append(model.functions[0]), "'own::activated' twice"),
+        (lambda model: model.graph.node[0].input.extend(["", ""]), "more inputs or outputs than the function"),
+        (lambda model: setattr(model.functions[0].opset_import[0], "version", 13), "has version 13 .*convert_version"),
+    ]:
+        with pytest.raises(fne.GraphError, match=match):
+            fne.Model(changed(change))
+    with pytest.raises(fne.UnsafeGraphError, match="inner__1.*own.activated"):
+        fne.Model(changed(lambda model: model.functions.pop(0)))
+
+
+# ---- what classifiers read
 
 
 KINDS = ["branches", "pooled branches", "residual", "branch and residual", "tokens", "dense"]
