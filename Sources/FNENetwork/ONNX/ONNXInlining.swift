@@ -194,7 +194,10 @@ struct ONNXInlining {
         }
         let given = function.defaults + call.attributes
         let values = Dictionary(given.map { ($0.name, $0) }) { _, last in last }
-        var renamer = ONNXRenamer(suffix: suffix, names: names)
+        // The names are lent, since a copy of them for each call takes long.
+        var renamer = ONNXRenamer(suffix: suffix)
+        swap(&renamer.names, &names)
+        defer { swap(&renamer.names, &names) }
         for (place, formal) in function.inputs.enumerated() {
             renamer.bind(formal, to: place < call.inputs.count ? call.inputs[place] : "")
         }
@@ -215,7 +218,6 @@ struct ONNXInlining {
                         + "\(Self.sizeLimit >> 20) MiB. Save the model with onnx.inliner.inline_local_functions")
             }
         }
-        names = renamer.names
         try Reserve.check()
         return nodes
     }
@@ -271,12 +273,10 @@ struct ONNXNewNames {
 /// Gives the values of a function's body the names that they have in place of a call.
 private struct ONNXRenamer {
     private let suffix: String
-    private(set) var names: ONNXNewNames
+    var names = ONNXNewNames()
     private var scopes: [[String: String]] = [[:]]
 
-    init(suffix: String, names: ONNXNewNames) {
-        (self.suffix, self.names) = (suffix, names)
-    }
+    init(suffix: String) { self.suffix = suffix }
 
     private mutating func define(_ name: String, as other: String) { scopes[scopes.count - 1][name] = other }
 
