@@ -386,8 +386,17 @@ def with_functions(unused=False):
             helper.make_node("If", ["yes"], ["z"], then_branch=double, else_branch=same),
         ],
     )
-    net.nodes.append(helper.make_node("block", ["image", net.weights(8, 3, 3, 3), net.weights(8)], ["t__1"],
-                                      domain="own", name="conv__1", strides=[2, 2], slope=0.1))
+    net.nodes.append(
+        helper.make_node(
+            "block",
+            ["image", net.weights(8, 3, 3, 3), net.weights(8)],
+            ["t__1"],
+            domain="own",
+            name="conv__1",
+            strides=[2, 2],
+            slope=0.1,
+        )
+    )
     net.tap("t__1", "nchw")
     for count in range(2):
         name = f"a{count}"

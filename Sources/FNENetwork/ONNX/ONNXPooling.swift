@@ -58,7 +58,8 @@ struct ONNXPooling: Sendable, Equatable {
             return nil
         }
         let axis = shape[..<channels.lowerBound].firstIndex(of: 1)
-        return ONNXPooling(shape: shape, imageAxis: axis ?? 0, rows: axis == nil ? .together : .one, channelAxes: channels)
+        return ONNXPooling(
+            shape: shape, imageAxis: axis ?? 0, rows: axis == nil ? .together : .one, channelAxes: channels)
     }
 
     private static func channelAxes(of layer: ONNXLayers.Layer, _ shape: [Int]) -> Range<Int>? {

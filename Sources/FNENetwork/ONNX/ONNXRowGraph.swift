@@ -62,7 +62,8 @@ struct ONNXRowGraph {
     }
 
     private init(
-        _ network: ONNXNetwork, _ input: ONNXInput, _ batch: Batch, values: [Int], _ shapes: (image: [Int], result: [Int]?),
+        _ network: ONNXNetwork, _ input: ONNXInput, _ batch: Batch, values: [Int],
+        _ shapes: (image: [Int], result: [Int]?),
         features count: Int, writeResult: (inout Builder) -> String
     ) throws {
         guard input.batch == nil || input.batch == 1 else {

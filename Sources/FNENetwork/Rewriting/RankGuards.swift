@@ -104,7 +104,10 @@ enum RankGuards {
             case .rank(let rank):
                 inputs[places[check.place]] = try draft.add(
                     "EnsureShape", [tensor],
-                    ["T": AttributeValue.type(check.type), "shape": AttributeValue.shape([Int](repeating: -1, count: rank))], before: number)
+                    [
+                        "T": AttributeValue.type(check.type),
+                        "shape": AttributeValue.shape([Int](repeating: -1, count: rank)),
+                    ], before: number)
             case .indexed(let place, let type):
                 guard places.indices.contains(place) else { continue }
                 inputs[places[check.place]] = try compared(
@@ -130,8 +133,11 @@ enum RankGuards {
         let other = try draft.add("Rank", [indices], ["T": AttributeValue.type(indexType)], before: number)
         let least = try draft.add("Sub", [other, one], ["T": AttributeValue.type(.int32)], before: number)
         let most = try draft.add("Maximum", [rank, least], ["T": AttributeValue.type(.int32)], before: number)
-        let axes = try draft.add("Range", [integer(0), most, one], ["Tidx": AttributeValue.type(.int32)], before: number)
-        return try draft.add("Transpose", [updates, axes], ["T": AttributeValue.type(type), "Tperm": AttributeValue.type(.int32)], before: number)
+        let axes = try draft.add(
+            "Range", [integer(0), most, one], ["Tidx": AttributeValue.type(.int32)], before: number)
+        return try draft.add(
+            "Transpose", [updates, axes], ["T": AttributeValue.type(type), "Tperm": AttributeValue.type(.int32)],
+            before: number)
     }
 }
 
