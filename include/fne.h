@@ -657,9 +657,9 @@ FNE_API fne_status fne_model_note(const fne_model *model, uint64_t index, const 
 /** The largest rank that fne_model_shapes() gives. */
 #define FNE_SHAPE_RANK 8
 
-/** Gives the shapes of the model's tensors for an image size. They follow from the graph, without TensorFlow. Those of an
- * ONNX file are computed by ONNX Runtime, on one image and on several, and maps are [n, channels, height, width] where
- * the file has them so.
+/** Gives the shapes of the model's tensors for an image size. They follow from the graph, without TensorFlow. Those of
+ * an ONNX file are computed by ONNX Runtime, on one image and on several, and maps are [n, channels, height, width]
+ * where the file has them so.
  *
  * \param[in] model         the model
  * \param[in] input_tensor  the tensor that images are fed to, with or without "import/" and ":0". NULL: the graph's

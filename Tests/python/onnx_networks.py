@@ -323,6 +323,27 @@ def bound_to_one():
     return net.model(net.node("ReduceMean", x, axes=[0], keepdims=0), rank=1), net.taps
 
 
+def grouped(split, activated=False):
+    """A convolution in two groups that is written out, as in AlexNet.
+
+    Args:
+        split: how the channels are split, by Split or by Slice
+        activated: whether the activation comes before the concatenation
+    """
+    net = Network()
+    first = net.tap(net.node("Relu", net.convolution("image", 3, 12, stride=2)), "nchw")
+    if split == "Split":
+        parts = net.split(first, 1, 2)
+    else:
+        edges = [net.integers(edge) for edge in (0, 6, 2**63 - 1)]
+        parts = [net.node("Slice", first, *edges[place : place + 2], net.integers(1)) for place in range(2)]
+    parts = [net.normalized(net.convolution(part, 6, 8, bias=False), 8) for part in parts]
+    parts = [net.node("Relu", part) for part in parts] if activated else parts
+    x = net.node("Concat", *parts, axis=1)
+    x = net.tap(x if activated else net.node("Relu", net.node("Add", x, net.weights(1, 16, 1, 1, fan=2))), "nchw")
+    return net.model(net.gemm(net.node("Flatten", net.node("GlobalAveragePool", x)), 16, 10)), net.taps
+
+
 def with_functions(unused=False):
     """Functions that call functions, with attributes, subgraphs and clashing names.
 

@@ -234,6 +234,29 @@ def test_selection(network, file):
         fne.Extractor(model, layers=taps[0] + "x")
 
 
+@pytest.mark.parametrize("activated", [False, True])
+@pytest.mark.parametrize("split", ["Split", "Slice"])
+def test_convolutions_in_groups(split, activated):
+    """They are one layer where a graph writes them out, as on TensorFlow."""
+    model, taps = networks.grouped(split, activated)
+    opened = fne.Model(model.SerializeToString())
+    assert [(layer.name, layer.channels) for layer in opened.layers()] == [(taps[0][0], 12), (taps[1][0], 16)]
+    batch = networks.images(3)
+    close(rows(opened, batch), networks.features(model, taps, batch))
+    close(rows(opened, batch, layers="penultimate"), networks.features(model, taps[1:], batch))
+
+
+def test_branches_are_no_groups():
+    """Convolutions of one value that meet in a concatenation, and a part without a convolution."""
+    model, taps = networks.ending("branches")
+    assert [layer.name for layer in fne.Model(model.SerializeToString()).layers()][1:] == [name for name, _ in taps]
+    net = networks.Network()
+    parts = net.split(net.convolution("image", 3, 12), 1, 3)
+    layers = [net.node("Relu", net.convolution(part, 4, 4)) for part in parts[:2]]
+    model = net.model(net.node("Concat", *layers, axis=1), rank=4)
+    assert [layer.name for layer in fne.Model(model.SerializeToString()).layers()][1:] == layers
+
+
 # ---- functions of the file
 
 
