@@ -1,6 +1,7 @@
 """The main job on whatever Python, NumPy, TensorFlow and ONNX Runtime are there, against these themselves and NumPy.
 
-Needs these four and the package, and onnx for the network of ONNX Runtime. `Tests/ranges/run` calls it at both ends of the supported ranges."""
+Needs these four and the package, and onnx for the network of ONNX Runtime. `Tests/ranges/run` calls it at both ends of
+the supported ranges."""
 
 from __future__ import annotations
 
@@ -79,10 +80,16 @@ def onnx_network():
         y = layer(x, read, read, groups=read)
         y = layer(y, read, channels, size=1, activation=False)
         x = node("Add", x, y) if channels == read else y
-    x = node("Concat", layer(x, 64, 48, size=1), layer(node("MaxPool", x, kernel_shape=[3, 3], pads=[1] * 4), 64, 48), axis=1)
+    x = node(
+        "Concat", layer(x, 64, 48, size=1), layer(node("MaxPool", x, kernel_shape=[3, 3], pads=[1] * 4), 64, 48), axis=1
+    )
     x = layer(x, 96, 64, stride=2)
-    shape = node("Concat", node("Slice", node("Shape", x), *(constant(np.array([v])) for v in (0, 1))),
-                 constant(np.array([64, -1])), axis=0)
+    shape = node(
+        "Concat",
+        node("Slice", node("Shape", x), *(constant(np.array([v])) for v in (0, 1))),
+        constant(np.array([64, -1])),
+        axis=0,
+    )
     tokens = node("Transpose", node("Reshape", x, shape), perm=[0, 2, 1])
     query, key, value = (node("Add", node("MatMul", tokens, weights(64, 64)), weights(64)) for _ in range(3))
     layers += [(part, (1,)) for part in (query, key, value)]
@@ -94,8 +101,11 @@ def onnx_network():
     own.node[0].attribute.add(name="alpha", f=0.1, type=AttributeProto.FLOAT)
     sizes = ["n", 3, HEIGHT, WIDTH]
     graph = helper.make_graph(
-        nodes, "network", [helper.make_tensor_value_info("image", TensorProto.FLOAT, sizes)],
-        [helper.make_tensor_value_info(scores, TensorProto.FLOAT, ["n", 10])], constants,
+        nodes,
+        "network",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, sizes)],
+        [helper.make_tensor_value_info(scores, TensorProto.FLOAT, ["n", 10])],
+        constants,
     )
     model = helper.make_model(graph, opset_imports=opsets, functions=[own], ir_version=8)
     model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name, _ in layers)
@@ -111,15 +121,15 @@ def check_onnx() -> str:
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     fed = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
     found = session.run([name for name, _ in layers], {"image": fed})
-    expected = np.concatenate([value.mean(axes) for value, (_, axes) in zip(found, layers)], 1)
+    expected = np.concatenate([value.mean(axes) for value, (_, axes) in zip(found, layers, strict=True)], 1)
     model = fne.Model(data)
     names = [name for name, _ in layers]
     assert [layer.name for layer in model.layers()] == names, [layer.name for layer in model.layers()]
     with fne.Extractor(model, batch_size=3) as extractor:
         rows = extractor.extract(images).features
     np.testing.assert_allclose(rows, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
-    shapes = dict(zip((tensor.name for tensor in model.tensors()), model.shapes()))
-    assert all(shapes[name][1:] == value.shape[1:] for name, value in zip(names, found))
+    shapes = dict(zip((tensor.name for tensor in model.tensors()), model.shapes(), strict=True))
+    assert all(shapes[name][1:] == value.shape[1:] for name, value in zip(names, found, strict=True))
     version = fne.backend_info("onnxruntime")[0]
     assert version == metadata.version("onnxruntime") == onnxruntime.__version__
     return version

@@ -57,7 +57,9 @@ struct ONNXConvolutionGroups {
         var (value, isActivated) = (result, false)
         for _ in 0..<Self.longestWay {
             guard topology.onlyReader(value, graph) != nil, let place = topology.producers[value] else { return nil }
-            if let kind = kinds[place] { return [.convolution, .depthwise].contains(kind) ? (place, isActivated) : nil }
+            if let kind = kinds[place] {
+                return [.convolution, .depthwise].contains(kind) ? (place, isActivated) : nil
+            }
             let node = graph.nodes[place]
             let varying = topology.inputs[place].compactMap { $0 }.filter { !topology.isConstant[$0] }
             guard varying.count == 1, node.isAny([.activation, .affine, .normalizes, .keepsTensor]) else { return nil }

@@ -104,7 +104,8 @@ struct ONNXLayers: Sendable {
     private func channels(_ place: Int) -> Int? {
         guard let group = groups[place] else { return ownChannels(place) }
         let counts = group.convolutions.compactMap(ownChannels)
-        return counts.count == group.convolutions.count ? counts.reduce(0) { $0 > Int.max - $1 ? Int.max : $0 + $1 } : nil
+        return counts.count == group.convolutions.count
+            ? counts.reduce(0) { $0 > Int.max - $1 ? Int.max : $0 + $1 } : nil
     }
 
     private func ownChannels(_ place: Int) -> Int? {

@@ -51,8 +51,8 @@ struct ONNXPooling: Sendable, Equatable {
         return rows.map { ONNXPooling(shape: shape, imageAxis: axis, rows: $0, channelAxes: channels) }
     }
 
-    /// The plan for a value of a network that takes one image, so that all rows are the image's. An axis of one is taken
-    /// for the images'. Nil for a value without features.
+    /// The plan for a value of a network that takes one image, so that all rows are the image's. An axis of one is
+    /// taken for the images'. Nil for a value without features.
     static func plan(for layer: ONNXLayers.Layer, shape: [Int]) -> ONNXPooling? {
         guard !shape.contains(0), let channels = channelAxes(of: layer, shape), channels.lowerBound > 0 else {
             return nil

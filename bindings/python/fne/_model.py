@@ -214,7 +214,8 @@ class Model:
 
         Raises:
             InvalidArgumentError: the size is not known, or is not the graph's
-            BackendUnavailableError: the network is an ONNX file, whose shapes ONNX Runtime computes, and it is not found
+            BackendUnavailableError: the network is an ONNX file, whose shapes ONNX Runtime computes, and that is not
+                found
 
         >>> from fne import zoo
         >>> model = Model(zoo.efficientnet_lite0())
