@@ -33,12 +33,16 @@ let package = Package(
         .target(name: "FNEEmbedding", dependencies: ["FNESupport", "CKernels"]),
         .target(
             name: "FNENetwork",
-            dependencies: ["FNESupport", "CKernels", "CTensorFlow", "CTensorFlowOperations", "COnnxRuntime"]),
+            dependencies: [
+                "FNESupport", "CKernels", "CTensorFlow", "CTensorFlowOperations", "COnnxRuntime",
+                "COnnxRuntimeOperations",
+            ]),
         .target(name: "FNEImage", dependencies: ["FNESupport", "CKernels", "CImageCodecs"]),
         .target(name: "FNESupport", dependencies: ["CMemory", "CKernels"]),
 
         .target(name: "CTensorFlow", linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "COnnxRuntime", linkerSettings: [.linkedLibrary("dl")]),
+        .target(name: "COnnxRuntimeOperations", dependencies: ["COnnxRuntime", "CKernels"]),
         .target(name: "CTensorFlowOperations", dependencies: ["CKernels"], linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png16")]),
         .target(name: "CMemory"),

@@ -659,7 +659,9 @@ FNE_API fne_status fne_model_note(const fne_model *model, uint64_t index, const 
 /** The largest rank that fne_model_shapes() gives. */
 #define FNE_SHAPE_RANK 8
 
-/** Gives the shapes of the model's tensors for an image size. They follow from the graph, without TensorFlow.
+/** Gives the shapes of the model's tensors for an image size. They follow from the graph, without TensorFlow. Those of
+ * an ONNX file are computed by ONNX Runtime, on one image and on several, and maps are [n, channels, height, width]
+ * where the file has them so.
  *
  * \param[in] model         the model
  * \param[in] input_tensor  the tensor that images are fed to, with or without "import/" and ":0". NULL: the graph's
@@ -677,6 +679,8 @@ FNE_API fne_status fne_model_note(const fne_model *model, uint64_t index, const 
  * \retval FNE_UNKNOWN_TENSOR      there is no such input, or more than one could be meant
  * \retval FNE_UNSUPPORTED_TENSOR  images cannot be fed to the input
  * \retval FNE_BUFFER_TOO_SMALL    the capacity is too small. Nothing is written.
+ * \retval FNE_BACKEND_UNAVAILABLE  the network is an ONNX file, and ONNX Runtime is not found
+ * \retval FNE_BACKEND_ERROR       ONNX Runtime cannot run the network
  * \since 2.0 */
 FNE_API fne_status fne_model_shapes(const fne_model *model, const char *input_tensor, uint32_t height, uint32_t width,
                                     int32_t *ranks, int64_t *dimensions, uint64_t capacity);
@@ -1578,8 +1582,9 @@ typedef struct fne_job_options {
     const fne_ternarize_options *ternarize_options; /**< NULL stands for the defaults */
     int32_t fail_on_bad_image;   /**< 1: the first bad image ends the run. 0: bad images are marked in status.npy and
                                       images.jsonl. */
-    int32_t accept_other_engine; /**< 1: resume the job with another TensorFlow, or on another kind of processor, than
-                                      it was begun with. The manifest then names both. 0: that is FNE_JOB_MISMATCH. */
+    int32_t accept_other_engine; /**< 1: resume the job with another TensorFlow or ONNX Runtime, or on another kind of
+                                      processor, than it was begun with, or merge shards of such different engines.
+                                      The manifest then names each. 0: that is FNE_JOB_MISMATCH. */
     uint32_t checkpoint_seconds; /**< how many seconds of work a killed job loses at most. 0: 15. */
     int32_t retry_failed;        /**< 1: images that could not be embedded by former runs are tried again, also in a
                                       finished job */
@@ -1632,17 +1637,18 @@ FNE_API fne_status fne_job_open(const char *folder, const fne_model *model,
 
 /** Opens a job that merges shards. These must be all the shards of one list, run with the same model and options. Their
  * order does not matter. The folder gets the same bytes as that of one job over all images. TensorFlow is not needed.
+ * Shards of different engines, as their manifests name these, are merged only where accept_other_engine is set.
  *
  * \param[in] folder       where the job writes, as in fne_job_open()
  * \param[in] shards       shard_count folders of jobs
  * \param[in] shard_count  at least 1
- * \param[in] options      NULL stands for the defaults. drop_features, codes, statistics, ternarize_options and
- *                         checkpoint_seconds are taken.
+ * \param[in] options      NULL stands for the defaults. drop_features, codes, statistics, ternarize_options,
+ *                         accept_other_engine and checkpoint_seconds are taken.
  * \param[out] job         receives the job, which fne_job_close() frees
  * \return FNE_OK or an error
  * \retval FNE_FILE_ERROR    a shard or the statistics cannot be read
- * \retval FNE_JOB_MISMATCH  shards are missing, given twice, unfinished, without features, or differ, or the folder
- *                           holds another job
+ * \retval FNE_JOB_MISMATCH  shards are missing, given twice, unfinished, without features, of different engines, or
+ *                           differ, or the folder holds another job
  * \retval FNE_INVALID_DATA  a manifest, a list or another file of a shard is damaged. fne_job_run() compares the
  *                           features of the shards with their checksums while it reads them.
  * \since 2.0 */

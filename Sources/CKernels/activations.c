@@ -41,6 +41,13 @@ int ck_lrn_bf16(const uint16_t *x, size_t positions, size_t channels, const ck_l
     return 0;
 }
 
+void ck_lrn_planes(const float *x, size_t maps, size_t channels, size_t positions, const ck_lrn *options, float *y) {
+    const size_t size = channels * positions;
+    for (size_t i = 0; i < maps; ++i, x += size, y += size) {
+        ck_current_loops()->lrn_planes(x, positions, channels, options, y);
+    }
+}
+
 void ck_add_bf16(const uint16_t *a, const uint16_t *b, size_t count, int relu, uint16_t *y) {
     ck_current_loops()->add_bf16(a, b, count, relu, y);
 }

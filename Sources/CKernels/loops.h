@@ -56,6 +56,7 @@ typedef struct {
     void (*lrn)(const float *x, size_t positions, size_t channels, const ck_lrn *options, float *squares, float *y);
     void (*lrn_bf16)(const uint16_t *x, size_t positions, size_t channels, const ck_lrn *options, float *squares,
                      uint16_t *y);
+    void (*lrn_planes)(const float *x, size_t positions, size_t channels, const ck_lrn *options, float *y);
     // y = a + b. With relu it is at least 0. y may be a or b.
     void (*add_bf16)(const uint16_t *a, const uint16_t *b, size_t count, int relu, uint16_t *y);
 

@@ -343,6 +343,39 @@ INLINE void packed_counts_of(const uint64_t *queries, const uint64_t *base, size
     }
 }
 
+// The same as lrn_f32 for [channels, positions], with the same bits. A part of the positions stays in the first-level
+// cache while all channels pass.
+static void lrn_planes(const float *x, size_t positions, size_t channels, const ck_lrn *options, float *y) {
+    enum { PART = 512 };
+    const size_t radius = options->radius;
+    const float bias = options->bias, alpha = options->alpha, beta = options->beta;
+    const int roots = beta == 0.75f;
+    for (size_t start = 0; start < positions; start += PART) {
+        const size_t end = positions - start < PART ? positions : start + PART;
+        for (size_t c = 0; c < channels; ++c) {
+            const size_t first = c < radius ? 0 : c - radius;
+            const size_t window = (channels - c > radius ? c + radius + 1 : channels) - first;
+            const float *plane = x + c * positions;
+            float *result = y + c * positions;
+            size_t i = start;
+            for (; roots && i + LANES <= end; i += LANES) {
+                const float *p = x + first * positions + i;
+                ck_vector sum = {0};
+                for (size_t k = 0; k < window; ++k, p += positions) sum += load_f32(p) * load_f32(p);
+                ck_vector root = __builtin_elementwise_sqrt(bias + alpha * sum);
+                store_f32(result + i, load_f32(plane + i) / (root * __builtin_elementwise_sqrt(root)));
+            }
+            for (; i < end; ++i) {
+                const float *p = x + first * positions + i;
+                float sum = 0;
+                for (size_t k = 0; k < window; ++k, p += positions) sum += *p * *p;
+                const float u = bias + alpha * sum, root = sqrtf(u);
+                result[i] = roots ? plane[i] / (root * sqrtf(root)) : plane[i] * powf(u, -beta);
+            }
+        }
+    }
+}
+
 // Compares one query with rows. Its speed is that of the memory, so the planes of a row are read one after the other.
 // Read side by side, they are two streams in one page, which processors do not foresee, and it has half the speed. The
 // bits that are set in both rows wait in the first-level cache.
@@ -667,6 +700,7 @@ const ck_loops CK_VARIANT = {
     .map_mean_bf16 = map_mean_bf16,
     .lrn = lrn_f32,
     .lrn_bf16 = lrn_bf16,
+    .lrn_planes = lrn_planes,
     .add_bf16 = add_bf16,
     .packed_counts = packed_counts,
     .count_codes = count_codes,

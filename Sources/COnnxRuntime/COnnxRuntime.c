@@ -30,6 +30,7 @@ int cort_bind(void *library, cort_api *api, const char **version) {
     if (table == NULL) return CORT_TOO_OLD;
     // Each entry of the table is a pointer to a function. The number is its place.
 #define BIND(place, member) memcpy(&api->member, table + (place) * sizeof(void *), sizeof(void *))
+    BIND(0, CreateStatus);
     BIND(1, GetErrorCode);
     BIND(2, GetErrorMessage);
     BIND(4, CreateEnvWithCustomLogger);
@@ -41,6 +42,9 @@ int cort_bind(void *library, cort_api *api, const char **version) {
     BIND(23, SetSessionGraphOptimizationLevel);
     BIND(24, SetIntraOpNumThreads);
     BIND(25, SetInterOpNumThreads);
+    BIND(26, CreateCustomOpDomain);
+    BIND(27, CustomOpDomain_Add);
+    BIND(28, AddCustomOpDomain);
     BIND(30, SessionGetInputCount);
     BIND(31, SessionGetOutputCount);
     BIND(36, SessionGetInputName);
@@ -54,12 +58,17 @@ int cort_bind(void *library, cort_api *api, const char **version) {
     BIND(69, CreateCpuMemoryInfo);
     BIND(76, AllocatorFree);
     BIND(78, GetAllocatorWithDefaultOptions);
+    BIND(85, KernelInfoGetAttribute_float);
+    BIND(86, KernelInfoGetAttribute_int64);
+    BIND(90, KernelContext_GetInput);
+    BIND(91, KernelContext_GetOutput);
     BIND(93, ReleaseStatus);
     BIND(94, ReleaseMemoryInfo);
     BIND(95, ReleaseSession);
     BIND(96, ReleaseValue);
     BIND(99, ReleaseTensorTypeAndShapeInfo);
     BIND(100, ReleaseSessionOptions);
+    BIND(101, ReleaseCustomOpDomain);
     BIND(130, AddSessionConfigEntry);
     BIND(279, AddExternalInitializersFromFilesInMemory);
 #undef BIND

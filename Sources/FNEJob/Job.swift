@@ -44,7 +44,8 @@ public final class Job {
         public var discretization: Discretization
         /// Whether the first bad image ends the run. Else bad images are marked.
         public var failsOnBadImage = false
-        /// Whether a job may be resumed with another TensorFlow, or on another processor, than it was begun with.
+        /// Whether a job may be resumed with another TensorFlow or ONNX Runtime, or on another processor, than it was
+        /// begun with, and whether shards of such different engines are merged.
         public var acceptsOtherEngine = false
         /// Whether a job is done with a network whose rows depend on the other images of their batch (see
         /// `Extractor.batchStatistics`). Its manifest then says so.
@@ -150,9 +151,10 @@ public final class Job {
 
     /// Opens a job that merges finished shards. It writes the same bytes as one job over all images.
     ///
-    /// - Throws: `.jobMismatch` where the shards do not fit each other; `.invalidData`; `.fileError`.
+    /// - Throws: `.jobMismatch` where the shards do not fit each other, or are of different engines and
+    ///   `Options.acceptsOtherEngine` is not set; `.invalidData`; `.fileError`.
     public convenience init(merging shards: [FilePath], into folder: FilePath, options: Options) throws {
-        let source = try ShardsSource(shards)
+        let source = try ShardsSource(shards, mixesEngines: options.acceptsOtherEngine)
         let (list, first) = (source.list, source.parts[0].manifest)
         let images = Manifest.Images(
             first: 0, count: list.count, total: list.count, sha256: list.sha256, totalSHA256: list.sha256)

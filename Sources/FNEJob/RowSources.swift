@@ -112,8 +112,9 @@ struct ShardsSource: RowSource {
     let rowSize: Int // floats per image
     let imagesAtOnce: Int
 
+    /// - Parameter mixesEngines: whether the shards may be of different engines
     /// - Throws: `.jobMismatch` unless they are all the shards of one list, made with the same settings.
-    init(_ folders: [FilePath]) throws {
+    init(_ folders: [FilePath], mixesEngines: Bool) throws {
         let parts = try folders.map { folder -> Part in
             let manifest = try Manifest(in: folder)
             guard manifest.state != .running, manifest.keepsFeatures else {
@@ -156,10 +157,29 @@ struct ShardsSource: RowSource {
             throw FNEError(
                 .jobMismatch, "images \(next) to \(start.manifest.images.total - 1) are in none of the shards")
         }
+        if !mixesEngines { try Self.checkEngines(parts) }
         self.parts = parts
         rowSize = try start.manifest.featureCount() * start.manifest.rowsPerImage()
         let perBatch = try start.manifest.imagesPerBatch()
         imagesAtOnce = max(1, (1 << 20) / (rowSize * perBatch)) * perBatch
+    }
+
+    /// Checks that one engine embedded all shards.
+    ///
+    /// - Throws: `.jobMismatch`, with the first difference.
+    private static func checkEngines(_ parts: [Part]) throws {
+        let engines = parts.flatMap { part in part.manifest.engines.map { (part, $0.facts) } }
+        guard let (first, facts) = engines.first, let (second, others) = engines.first(where: { $0.1 != facts }) else {
+            return
+        }
+        let isOne = first.manifest.images == second.manifest.images
+        let shards =
+            isOne ? "the shard '\(first.folder)' was" : "the shards '\(first.folder)' and '\(second.folder)' were"
+        throw FNEError(
+            .jobMismatch,
+            "\(shards) embedded by different engines: \(Manifest.difference(facts, others) ?? ""). Their rows could "
+                + "differ in their last bits. Set accept_other_engine to merge them, and the manifest names each engine"
+        )
     }
 
     /// The names of all shards in one list.

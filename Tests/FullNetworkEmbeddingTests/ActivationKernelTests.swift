@@ -81,6 +81,30 @@ final class ActivationKernelTests: XCTestCase {
         }
     }
 
+    /// Of maps whose channels come first, with the same bits as of the others.
+    func testLocalResponseNormalizationOfPlanes() {
+        var random = SeededRandom(13)
+        for (channels, radius, beta, positions) in [
+            (1, 0, 0.75, 16), (5, 2, 0.75, 1), (16, 2, 0.75, 37), (37, 5, 0.75, 1_100), (20, 2, 0.5, 3),
+            (18, 40, 1.3, 40),
+        ] {
+            var options = ck_lrn(radius: radius, bias: 1.5, alpha: 0.01, beta: Float(beta))
+            let size = channels * positions
+            let planes = (0..<2 * size).map { _ in random.finiteFloat(exponents: 120...131) }
+            let places = (0..<2 * size).map { i in // of [maps, channels, positions] in [maps, positions, channels]
+                i / size * size + i % positions * channels + i % size / positions
+            }
+            var pixels = [Float](repeating: 0, count: 2 * size)
+            for (i, place) in places.enumerated() { pixels[place] = planes[i] }
+            for name in variants where ck_pin_variant(name) == 0 {
+                var (expected, y) = (pixels, [Float](repeating: .nan, count: 2 * size))
+                XCTAssertEqual(ck_lrn_f32(pixels, 2 * positions, channels, &options, &expected), 0)
+                ck_lrn_planes(planes, 2, channels, positions, &options, &y)
+                XCTAssertEqual(y, places.map { expected[$0] }, "\(name) \(channels)")
+            }
+        }
+    }
+
     func testSumsOfHalves() {
         var random = SeededRandom(15)
         for count in [0, 1, 15, 16, 17, 1_000] {

@@ -105,6 +105,10 @@ final class JobTests: JobTestCase {
         var options = try Job.Options()
         options.formats = [.int8, .packed]
         let shards = [0, 1].map { FilePath("\(folder)/shard\($0)") }
+        assertFails(.jobMismatch, saying: "different engines") {
+            try Job(merging: shards, into: FilePath(folder + "/whole"), options: options)
+        }
+        options.acceptsOtherEngine = true
         var reports = 0
         try Job(merging: shards, into: FilePath(folder + "/whole"), options: options).run(
             .init(progress: { _, _, _ in

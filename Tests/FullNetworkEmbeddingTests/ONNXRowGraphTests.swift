@@ -92,6 +92,29 @@ final class ONNXRowGraphTests: XCTestCase {
             ["Transpose", "Max", "Min", "Add", "Floor", "Cast"])
     }
 
+    /// libfne's own takes the place of ONNX's where it can compute it.
+    func testLocalResponseNormalization() throws {
+        func nodes(size: Int, type: ONNXType = .float32, batch: Int = -1) throws -> ONNXDefinition {
+            var file = ONNXFile(input: [batch, 3, 8, 8], type: type)
+            file.constant("w", [4, 3, 1, 1])
+            file.node("c = Conv x w")
+            file.node("l = LRN c", ["size": .integer(size)])
+            file.output("l")
+            return try read(rows(file, [("l", Self.map)]))
+        }
+        for batch in [-1, 1] {
+            let model = try nodes(size: 5, batch: batch)
+            let node = try XCTUnwrap(model.graph.nodes.first { $0.operation == "FneLRN" })
+            XCTAssertEqual([node.domain, node.inputs[0], node.outputs[0]], ["fne", "c", "l"])
+            XCTAssertEqual(node.integer("size"), 5)
+            XCTAssertEqual(model.opsets, ["": 17, "fne": 1])
+        }
+        for model in try [nodes(size: 4), nodes(size: 0), nodes(size: -3), nodes(size: 5, type: .float16)] {
+            XCTAssertFalse(model.graph.nodes.contains { $0.operation == "FneLRN" })
+            XCTAssertEqual(model.opsets, ["": 17])
+        }
+    }
+
     func testNamesOfTheGraphAreNotTaken() throws {
         var file = ONNXFile()
         file.constant("w", [4, 3, 1, 1])
@@ -160,17 +183,18 @@ final class ONNXRowGraphTests: XCTestCase {
 
     func testThePartsOfTokens() throws {
         var tokens = ONNXPooling(shape: [1, 7, 4], imageAxis: 0, rows: .one, channelAxes: 2..<3)
-        func operations(_ part: ONNXPooling.Part) throws -> [String] {
-            tokens.part = part
+        func operations(_ pooling: TokenPooling, prefix: Int = 1) throws -> [String] {
+            tokens.tokens.pooling = pooling
+            tokens.tokens.prefix = prefix
             return try pooled(tokens).map(\.operation)
         }
         XCTAssertEqual(try operations(.first), ["Gather"])
         XCTAssertEqual(tokens.featureCount, 4)
-        XCTAssertEqual(try operations(.rest(prefix: 1)), ["Slice", "ReduceMean"])
-        XCTAssertEqual(try operations(.firstAndRest(prefix: 2)), ["Gather", "Slice", "ReduceMean", "Concat"])
+        XCTAssertEqual(try operations(.rest), ["Slice", "ReduceMean"])
+        XCTAssertEqual(try operations(.firstAndRest, prefix: 2), ["Gather", "Slice", "ReduceMean", "Concat"])
         XCTAssertEqual(tokens.featureCount, 8)
         var map = Self.map
-        map.part = .firstAndRest(prefix: 1)
+        map.tokens.pooling = .firstAndRest
         XCTAssertEqual(map.featureCount, 4, "a map has no tokens")
         XCTAssertEqual(try pooled(map).map(\.operation), ["GlobalAveragePool", "Flatten"])
     }
@@ -293,7 +317,7 @@ final class ONNXRowGraphTests: XCTestCase {
         file.node("c = Conv x w")
         file.node("y = Reshape c windows")
         let pooling = ONNXPooling(shape: [4, 16, 4], imageAxis: 0, rows: .together, channelAxes: 2..<3)
-        assertFails(.unsupportedTensor, saying: "node of y", "dynamic_axes") { try rows(file, [("y", pooling)]) }
+        assertFails(.unsupportedTensor, saying: "node of y", "holds a size") { try rows(file, [("y", pooling)]) }
         assertFails(.unsupportedTensor, saying: "batches of 4") {
             try rows(self.file([4, 3, 8, 8]), [("c", Self.map)])
         }

@@ -47,11 +47,13 @@ final class ONNXSafetyTests: XCTestCase {
         assertFails(.invalidGraph, saying: "version 999") { try network("y = Relu x", opset: 999) }
     }
 
-    func testFunctionsOfTheModelAreRefusedByName() {
+    func testOperatorsOfFunctionsAreCheckedToo() {
         var file = ONNXFile()
-        file.node("y = Relu x")
-        file.more = Wire.bytes(25, Wire.text(1, "my_gelu"))
-        assertFails(.invalidGraph, saying: "'my_gelu'", "inline_local_functions") { try file.network() }
+        file.node("y = own x")
+        let body = Wire.text(1, "a") + Wire.text(2, "b") + Wire.text(4, "Launch")
+        file.more = Wire.bytes(
+            25, Wire.text(1, "own") + Wire.text(4, "a") + Wire.text(5, "b") + Wire.bytes(7, body))
+        assertFails(.unsafeGraph, saying: "node of 'y'", "Launch") { try file.network() }
     }
 
     func testSubgraphsAreCheckedToo() {

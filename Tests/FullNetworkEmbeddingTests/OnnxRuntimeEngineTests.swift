@@ -131,7 +131,7 @@ final class OnnxRuntimeEngineTests: XCTestCase {
         writer.output("row", [nil, 2])
         var network = try network(writer.file)
         let content = try weights.withUnsafeBytes { try Bytes(copying: $0) }
-        network.weights = [OnnxRuntimeWeights(location: "weights of w", content: content)]
+        network.weights = [ONNXWeights.File(location: "weights of w", content: content)]
         let images = images(2)
         let engine = try OnnxRuntimeEngine.open(network, EngineOptions()).engine
         content.withNumbers(of: Float.self) { $0.update(repeating: .nan, count: 6) } // no pointer is kept

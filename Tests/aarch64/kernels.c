@@ -205,6 +205,18 @@ static void map_mean(void) {
     }
 }
 
+// With the channels first, the bits are the same.
+static void lrn_planes(const float *x, size_t positions, size_t channels, const ck_lrn *options, const float *y) {
+    const size_t count = positions * channels;
+    float *planes = room(4 * count), *normalized = room(4 * count);
+    for (size_t i = 0; i < count; ++i) planes[i % channels * positions + i / channels] = x[i];
+    ck_lrn_planes(planes, 1, channels, positions, options, normalized);
+    for (size_t i = 0; i < count; ++i)
+        expect(memcmp(&normalized[i % channels * positions + i / channels], &y[i], 4) == 0, "lrn of planes");
+    free(planes);
+    free(normalized);
+}
+
 static void lrn(const char *name, const char *half_name, const float *betas, size_t beta_count) {
     static const size_t radii[] = {0, 2, 5, 40};
     const size_t positions = 9;
@@ -220,6 +232,7 @@ static void lrn(const char *name, const char *half_name, const float *betas, siz
                                   : ck_lrn_f32(x, positions, channels, &options, y);
                 expect(!failed, "lrn");
                 take(y, (half ? 2 : 4) * count);
+                if (!half) lrn_planes(x, positions, channels, &options, y);
                 free(x);
                 free(y);
             }

@@ -83,11 +83,15 @@ def graphs() -> list[bytes]:
         if node.op == "Const":
             node.attr["value"].tensor.tensor_content = b""
     files.append(graph.SerializeToString())
-    return [*files, onnx_network()]
+    return [*files, onnx_network(), onnx_network(calls=True)]
 
 
-def onnx_network() -> bytes:
-    """A convolution with an activation, as an ONNX file."""
+def onnx_network(*, calls: bool = False) -> bytes:
+    """A convolution with an activation, as an ONNX file.
+
+    Args:
+        calls: whether the activation is a function of the file
+    """
     from test_wrong_files import message
 
     def value(name: bytes, *sizes: int) -> bytes:
@@ -99,8 +103,16 @@ def onnx_network() -> bytes:
     conv = message((1, b"x"), (1, b"w"), (2, b"c"), (3, b"/conv/Conv"), (4, b"Conv"), (5, stride))
     relu = message((1, b"c"), (2, b"r"), (3, b"/relu/Relu"), (4, b"Relu"))
     ends = ((11, value(b"x", 1, 3, 8, 8)), (12, value(b"r", 1, 4, 4, 4)))
-    graph = message((1, conv), (1, relu), (2, b"g"), (5, weights), *ends)
-    return message((1, 8), (8, message((1, b""), (2, 17))), (7, graph))
+    opset = message((1, b""), (2, 17))
+    if not calls:
+        graph = message((1, conv), (1, relu), (2, b"g"), (5, weights), *ends)
+        return message((1, 8), (8, opset), (7, graph))
+    call = message((1, b"c"), (2, b"r"), (3, b"call"), (4, b"act"), (7, b"own"))
+    own = message((1, b"x"), (2, b"y"), (4, b"LeakyRelu"), (5, message((1, b"alpha"), (21, b"alpha"), (20, 1))))
+    function = message((1, b"act"), (4, b"x"), (5, b"y"), (6, b"alpha"), (7, own), (9, opset), (10, b"own"))
+    graph = message((1, conv), (1, call), (2, b"g"), (5, weights), *ends)
+    further = message((1, b"own"), (2, 1))
+    return message((1, 8), (8, opset), (8, further), (25, function), (7, graph))
 
 
 def options() -> list[bytes]:

@@ -231,6 +231,23 @@ def quantized():
     return net.model(net.gemm(x, 12, CLASSES)), net.taps
 
 
+def normalized(images="n", kind=TensorProto.FLOAT):
+    """Local response normalizations of several sizes, as in GoogLeNet and AlexNet. They are taken beside the layers."""
+    net = Network(image=(images, 3, HEIGHT, WIDTH), kind=kind)
+    x, channels = "image", 3
+    for attributes in (
+        {"size": 5},
+        {"size": 5, "alpha": 1e-4, "beta": 0.75, "bias": 1.0},
+        {"size": 3, "alpha": 0.5, "beta": 0.5, "bias": 2.0},
+        {"size": 41, "alpha": 2.0, "beta": 0.75, "bias": 0.5},
+        {"size": 1, "beta": 1.5},
+    ):
+        x = net.tap(net.node("Relu", net.convolution(x, channels, 20)), "nchw")
+        x = net.tap(net.node("LRN", x, **attributes), "nchw")
+        channels = 20
+    return net.model(x, rank=4), net.taps
+
+
 def mixing(how):
     """A network whose second layer's rows depend on the other images of a batch."""
     net = Network()
@@ -244,6 +261,174 @@ def mixing(how):
 
 
 # ---- what is expected
+
+
+def ending(kind, converted=False):
+    """A network that ends as Inception, ResNet or AlexNet do. Returns the model, and the names of what its classifier
+    reads, with their axes. A network that was converted from TensorFlow takes [n, height, width, channels]."""
+    net = Network(image=("n", HEIGHT, WIDTH, 3) if converted else ("n", 3, HEIGHT, WIDTH))
+    x = net.node("Transpose", "image", perm=[0, 3, 1, 2]) if converted else "image"
+    first = net.node("Relu", net.convolution(x, 3, 16, stride=2))
+
+    def branch(x, read, channels):
+        return net.node("Relu", net.convolution(x, read, channels))
+
+    if kind in ("branches", "pooled branches"):
+        parts = [branch(first, 16, 8), branch(first, 16, 8)]
+        pooled = net.node("MaxPool", first, kernel_shape=[3, 3], pads=[1] * 4)
+        parts.append(branch(pooled, 16, 4))
+        taps, features = [(part, "nchw") for part in parts], 20
+        if kind == "pooled branches":
+            averages = [net.node("GlobalAveragePool", part) for part in parts]
+            x = net.node("Concat", *(net.node("Flatten", part) for part in averages), axis=1)
+        else:
+            inner = net.node("Concat", *parts[:2], axis=1)
+            last = net.node("Concat", inner, parts[2], axis=-3)
+            x = net.node("ReduceMean", last, axes=[-1, -2], keepdims=0)
+    elif kind == "residual":
+        last = net.node("Relu", net.node("Add", net.convolution(branch(first, 16, 16), 16, 16), first))
+        taps, features = [(last, "nchw")], 16
+        x = net.node("Squeeze", net.node("GlobalAveragePool", last), net.integers(2, 3))
+    elif kind == "branch and residual":
+        total = net.node("Relu", net.node("Add", branch(first, 16, 16), first))
+        last = net.node("Concat", branch(first, 16, 4), total, axis=1)
+        taps, features = [(last, "nchw")], 20
+        x = net.node("Flatten", net.node("GlobalAveragePool", last))
+    elif kind == "tokens":  # the axis of a concatenation of tokens is none of channels
+        parts = [branch(first, 16, 8), branch(first, 16, 8)]
+        shape = net.shape_of("image", 8, -1)
+        rows = [net.node("Transpose", net.node("Reshape", part, shape), perm=[0, 2, 1]) for part in parts]
+        last = net.node("Concat", *rows, axis=1)
+        taps, features = [(last, "ntc")], 8
+        x = net.node("ReduceMean", last, axes=[1], keepdims=0)
+        taps = [(x, "ntc")]
+    else:
+        hidden = net.node("Relu", net.gemm(net.node("Flatten", net.node("GlobalAveragePool", first)), 16, 12))
+        taps, features, x = [(hidden, "ntc")], 12, net.node("Identity", hidden)
+    return net.model(net.node("Softmax", net.gemm(x, features, 10))), taps
+
+
+def bound_to_one():
+    """Exported for one image, with shapes that the number of images cannot be told of. As in torchvision's attention,
+    values are [tokens, 1, C] and [tokens, C]."""
+    net = Network(image=(1, 3, HEIGHT, WIDTH))
+    x = net.tap(net.convolution("image", 3, CHANNELS, 8, 8), "nchw")
+    places = (HEIGHT // 8) * (WIDTH // 8)
+    x = net.node("Transpose", net.node("Reshape", x, net.integers(CHANNELS, places)), perm=[1, 0])
+    x = net.node("Reshape", x, net.integers(places, 1, CHANNELS))
+    x = net.node("Concat", net.weights(1, 1, CHANNELS, fan=4), x, axis=0)
+    x = net.tap(net.dense(x, CHANNELS, CHANNELS), "tnc")
+    x = net.node("Reshape", x, net.integers(-1, CHANNELS))
+    x = net.tap(net.node("Relu", net.dense(x, CHANNELS, 10)), "t*nc")
+    return net.model(net.node("ReduceMean", x, axes=[0], keepdims=0), rank=1), net.taps
+
+
+def grouped(split, activated=False):
+    """A convolution in two groups that is written out, as in AlexNet.
+
+    Args:
+        split: how the channels are split, by Split or by Slice
+        activated: whether the activation comes before the concatenation
+    """
+    net = Network()
+    first = net.tap(net.node("Relu", net.convolution("image", 3, 12, stride=2)), "nchw")
+    if split == "Split":
+        parts = net.split(first, 1, 2)
+    else:
+        edges = [net.integers(edge) for edge in (0, 6, 2**63 - 1)]
+        parts = [net.node("Slice", first, *edges[place : place + 2], net.integers(1)) for place in range(2)]
+    parts = [net.normalized(net.convolution(part, 6, 8, bias=False), 8) for part in parts]
+    parts = [net.node("Relu", part) for part in parts] if activated else parts
+    x = net.node("Concat", *parts, axis=1)
+    x = net.tap(x if activated else net.node("Relu", net.node("Add", x, net.weights(1, 16, 1, 1, fan=2))), "nchw")
+    return net.model(net.gemm(net.node("Flatten", net.node("GlobalAveragePool", x)), 16, 10)), net.taps
+
+
+def with_functions(unused=False):
+    """Functions that call functions, with attributes, subgraphs and clashing names.
+
+    Args:
+        unused: whether a function has an output that its calls leave out. ONNX Runtime cannot run it then.
+    """
+    net = Network()
+    opsets = [helper.make_opsetid("", net.opset), helper.make_opsetid("own", 1)]
+
+    def function(name, inputs, outputs, nodes, attributes=(), defaults=()):
+        return helper.make_function(
+            "own", name, inputs, outputs, nodes, opsets, attributes=list(attributes), attribute_protos=list(defaults)
+        )
+
+    def node(operation, inputs, outputs, name=None, domain="", **references):
+        made = helper.make_node(operation, inputs, outputs, name=name, domain=domain)
+        for attribute, (reference, kind) in references.items():
+            made.attribute.add(name=attribute, ref_attr_name=reference, type=kind)
+        return made
+
+    alpha = helper.make_attribute("alpha", 0.2)
+    activated = function(
+        "activated",
+        ["x"],
+        ["y", "unused"][: 1 + unused],
+        [
+            node("LeakyRelu", ["x"], ["y"], "act", alpha=("alpha", onnx.AttributeProto.FLOAT)),
+            helper.make_node("Constant", [], ["unused"], value_float=1.0),
+        ],
+        defaults=[alpha],
+    )
+    double = helper.make_graph(
+        [node("Add", ["y", "y"], ["t"]), node("Identity", ["t"], ["out"])],
+        "then",
+        [],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)],
+    )
+    same = helper.make_graph(
+        [node("activated", ["y"], ["out"], domain="own")],
+        "else",
+        [],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)],
+    )
+    block = function(
+        "block",
+        ["x", "w", "b"],
+        ["y"],
+        [
+            node("Conv", ["x", "w", "b"], ["t"], "conv", strides=("strides", onnx.AttributeProto.INTS)),
+            node("activated", ["t"], ["y"], "inner", domain="own", alpha=("slope", onnx.AttributeProto.FLOAT)),
+        ],
+        attributes=["strides", "slope"],
+    )
+    chosen = function(
+        "chosen",
+        ["x"],
+        ["z"],
+        [
+            helper.make_node("Constant", [], ["yes"], value=numpy_helper.from_array(np.array(True))),
+            node("Identity", ["x"], ["y"]),
+            helper.make_node("If", ["yes"], ["z"], then_branch=double, else_branch=same),
+        ],
+    )
+    net.nodes.append(
+        helper.make_node(
+            "block",
+            ["image", net.weights(8, 3, 3, 3), net.weights(8)],
+            ["t__1"],
+            domain="own",
+            name="conv__1",
+            strides=[2, 2],
+            slope=0.1,
+        )
+    )
+    net.tap("t__1", "nchw")
+    for count in range(2):
+        name = f"a{count}"
+        inputs = [net.taps[-1][0], net.weights(8, 8, 3, 3)]
+        net.nodes.append(helper.make_node("block", inputs, [name], domain="own", strides=[1, 1]))
+        net.tap(name, "nchw")
+    net.nodes.append(helper.make_node("chosen", [net.taps[-1][0]], ["last"], domain="own"))
+    model = net.model("last", rank=4)
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    model.functions.extend([activated, block, chosen])
+    return model, net.taps
 
 
 def values(model, batch, names):

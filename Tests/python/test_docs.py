@@ -276,7 +276,7 @@ def test_the_rooms_are_those_of_the_package():
     ("room", "names"),
     [
         ("TensorFlow", r"TensorFlow[A-Z]\w*|CTensorFlow\w*|TF_\w+|ctf_\w+|LoadingLog|GraphBuilder"),
-        ("OnnxRuntime", r"OnnxRuntime[A-Z]\w*|COnnxRuntime\w*|cort_\w+|PoolingProof"),
+        ("OnnxRuntime", r"OnnxRuntime[A-Z]\w*|COnnxRuntime\w*|corto?_\w+|PoolingProof|ProofRuns"),
     ],
 )
 def test_engines_stay_in_their_rooms(room, names):

@@ -100,6 +100,42 @@ def test_convolutions_that_read_no_map(tmp_path, operation):
     assert run(tmp_path, graphs) == [*["BackendError"] * 4, "result"] * 2
 
 
+SCATTERS = ["Update", "Add", "Sub", "Min", "Max"]
+
+
+def scattered(x, kind, updates, indices=None):
+    """A TensorScatter whose ranks TensorFlow knows only when it runs."""
+    indices = np.zeros((2, 2, 2, 1), np.int32) if indices is None else indices
+    operation = getattr(tf.raw_ops, f"TensorScatter{kind}")
+    made = operation(tensor=x, indices=hidden(tf.constant(indices), x), updates=hidden(updates, x), name="scatter")
+    return convolution(tf.reshape(made, [-1, 16, 16, 3]), "Conv2D")
+
+
+@pytest.mark.parametrize("kind", SCATTERS)
+def test_updates_of_too_few_dimensions(tmp_path, kind):
+    """TensorFlow's kernels end the process where updates have fewer dimensions than the indices need."""
+    shapes = [[], [2], [2, 2], [2, 2, 2], [2, 2, 2, 16, 16, 3]]
+    graphs = [graph_of(lambda x, shape=shape: scattered(x, kind, tf.zeros(shape))) for shape in shapes]
+    assert run(tmp_path, graphs) == [*["BackendError"] * 4, "result"]
+
+
+@pytest.mark.parametrize("kind", SCATTERS)
+def test_guarded_updates_compute_the_same(kind):
+    def network(x):
+        indices = np.array([[0, 1, 2], [0, 3, 4]], np.int32)
+        made = scattered(x, kind, tf.constant([[1.0, 2, 300], [4, -5, 6]]), indices)
+        return tf.identity(made, "top")
+
+    graph = graph_of(network)
+    images = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3)).astype(np.float32)
+    with tf.Graph().as_default() as loaded:
+        tf.import_graph_def(graph, name="")
+        with v1.Session(graph=loaded) as session:
+            expected = session.run("top:0", {"input:0": images}).mean((1, 2))
+    with fne.Extractor(graph, size=(16, 16), batch_size=1) as extractor:
+        np.testing.assert_allclose(extractor.extract(images).features, expected, rtol=1e-5)
+
+
 def test_a_guarded_convolution_computes_the_same():
     graph = graph_of(lambda x: tf.nn.relu(convolution(odd_map(x, 4, "Merge"), "Conv2D"), "relu"))
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)

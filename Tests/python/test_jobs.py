@@ -506,6 +506,53 @@ def test_shards_that_do_not_go_together(tmp_path, pictures, graph, names):
             embed(pictures, graph, tmp_path / "bad", shard=(index, count))
 
 
+def with_engine(folder, copy, changed):
+    """A copy of a shard whose manifest names another engine."""
+    shutil.copytree(folder, copy)
+    manifest = read_manifest(copy)
+    manifest["engines"][0] = {"first_image": manifest["engines"][0]["first_image"], **changed}
+    write_manifest(copy, manifest)
+    return copy
+
+
+def test_shards_of_different_engines(tmp_path, pictures, graph, whole):
+    first, second = (embed(pictures, graph, tmp_path / str(index), shard=(index, 2)).folder for index in range(2))
+    here = {name: value for name, value in read_manifest(first)["engines"][0].items() if name != "first_image"}
+    onnx = {"onnxruntime": "1.32.0", **{name: value for name, value in here.items() if name != "tensorflow"}}
+    others = {
+        "tensorflow": ({**here, "tensorflow": "2.16.1"}, r"tensorflow is \"2.16.1\" there and \""),
+        "processor": ({**here, "processor": "x86_64 sse4.1"}, r"processor is \"x86_64 sse4.1\" there"),
+        "onnxruntime": (onnx, r"tensorflow is null there and \""),
+    }
+    for name, (engine, difference) in others.items():
+        other = with_engine(second, tmp_path / name, engine)
+        refused = f"shards '.*0' and '.*{name}' were embedded by different engines: {difference}.*accept_other_engine"
+        merged = tmp_path / f"merged {name}"
+        with pytest.raises(fne.JobMismatchError, match=refused):
+            fne.merge_shards([other, first], merged)
+        assert not merged.exists()
+        with pytest.raises(StopError):
+            fne.merge_shards([other, first], merged, accept_other_engine=True, progress=stopping("embedding", 1))
+        with pytest.raises(fne.JobMismatchError, match="different engines"):
+            fne.merge_shards([other, first], merged)
+        job = fne.merge_shards([other, first], merged, accept_other_engine=True)
+        assert job.manifest["engines"] == [{"first_image": 0, **here}, {"first_image": len(fne.Job(first)), **engine}]
+        np.testing.assert_array_equal(job.features(), whole.features())
+        np.testing.assert_array_equal(job.codes(), whole.codes())
+
+
+def test_a_shard_of_two_engines(tmp_path, pictures, graph):
+    """As a job that was resumed with another engine."""
+    first, second = (embed(pictures, graph, tmp_path / str(index), shard=(index, 2)).folder for index in range(2))
+    manifest = read_manifest(first)
+    manifest["engines"].append({**manifest["engines"][0], "first_image": 8, "processor": "x86_64 sse4.1"})
+    write_manifest(first, manifest)
+    with pytest.raises(fne.JobMismatchError, match=r"the shard '.*0' was embedded by different engines: processor"):
+        fne.merge_shards([first, second], tmp_path / "merged")
+    job = fne.merge_shards([first, second], tmp_path / "merged", accept_other_engine=True)
+    assert [engine["first_image"] for engine in job.manifest["engines"]] == [0, 8, len(fne.Job(first))]
+
+
 # ---- afterwards
 
 

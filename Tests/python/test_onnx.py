@@ -14,6 +14,7 @@ import threading
 
 import numpy as np
 import onnx
+import onnx.inliner
 import onnx_networks as networks
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -166,6 +167,24 @@ def test_quantized_layers():
     close(rows(opened, batch), networks.features(model, taps, batch))
 
 
+@pytest.mark.parametrize("images", ["n", 1])
+def test_local_response_normalization(images):
+    """Each LRN against ONNX Runtime's own, which computes powers by exp and log."""
+    model, taps = networks.normalized(images)
+    batch = networks.images(5)
+    names = [name for name, _ in taps]
+    for size in (1, 4):
+        found = rows(model.SerializeToString(), batch, layers=names, batch_size=size)
+        np.testing.assert_allclose(found, networks.features(model, taps, batch), rtol=1e-5, atol=1e-6)
+
+
+def test_local_response_normalization_in_half_precision():
+    model, taps = networks.normalized(kind=TensorProto.FLOAT16)
+    batch = networks.images(2)
+    found = rows(model.SerializeToString(), batch, layers=[name for name, _ in taps])
+    np.testing.assert_allclose(found, networks.features(model, taps, batch), rtol=5e-3, atol=5e-3)
+
+
 @pytest.mark.parametrize("how", ["reshape", "mean"])
 def test_rows_of_mixed_images_are_refused(how):
     model, taps = networks.mixing(how)
@@ -213,6 +232,188 @@ def test_selection(network, file):
         fne.Extractor(model, layers="features.3")
     with pytest.raises(fne.UnknownTensorError, match=f"no tensor '{taps[0]}x'.*{taps[0]}"):
         fne.Extractor(model, layers=taps[0] + "x")
+
+
+@pytest.mark.parametrize("activated", [False, True])
+@pytest.mark.parametrize("split", ["Split", "Slice"])
+def test_convolutions_in_groups(split, activated):
+    """They are one layer where a graph writes them out, as on TensorFlow."""
+    model, taps = networks.grouped(split, activated)
+    opened = fne.Model(model.SerializeToString())
+    assert [(layer.name, layer.channels) for layer in opened.layers()] == [(taps[0][0], 12), (taps[1][0], 16)]
+    batch = networks.images(3)
+    close(rows(opened, batch), networks.features(model, taps, batch))
+    close(rows(opened, batch, layers="penultimate"), networks.features(model, taps[1:], batch))
+
+
+def test_branches_are_no_groups():
+    """Convolutions of one value that meet in a concatenation, and a part without a convolution."""
+    model, taps = networks.ending("branches")
+    assert [layer.name for layer in fne.Model(model.SerializeToString()).layers()][1:] == [name for name, _ in taps]
+    net = networks.Network()
+    parts = net.split(net.convolution("image", 3, 12), 1, 3)
+    layers = [net.node("Relu", net.convolution(part, 4, 4)) for part in parts[:2]]
+    model = net.model(net.node("Concat", *layers, axis=1), rank=4)
+    assert [layer.name for layer in fne.Model(model.SerializeToString()).layers()][1:] == layers
+
+
+# ---- functions of the file
+
+
+def test_functions():
+    """The names are those of onnx.inliner, and the values those of ONNX Runtime's Python with the functions."""
+    for unused in (True, False):
+        model, taps = networks.with_functions(unused)
+        inlined = onnx.inliner.inline_local_functions(model)
+        opened, expected = (fne.Model(file.SerializeToString()) for file in (model, inlined))
+        assert [tensor[:3] for tensor in opened.tensors()] == [tensor[:3] for tensor in expected.tensors()]
+        assert [layer.name for layer in opened.layers()] == [name for name, _ in taps]
+        assert [tensor.operation for tensor in opened.tensors()].count("LeakyRelu") == 3
+    assert opened.sha256() == hashlib.sha256(model.SerializeToString()).hexdigest()
+    batch = networks.images(3)
+    names = [*taps, ("last", "nchw")]
+    found = rows(opened, batch, layers=[name for name, _ in names])
+    close(found, networks.features(model, names, batch))
+
+
+def test_functions_of_weights_beside_the_file(tmp_path):
+    model, taps = networks.with_functions()
+    batch = networks.images(2)
+    expected = networks.features(model, taps, batch)
+    saved(model, tmp_path / "network.onnx", save_as_external_data=True, location="weights", size_threshold=0)
+    assert (tmp_path / "weights").stat().st_size > 0
+    close(rows(tmp_path / "network.onnx", batch), expected)
+
+
+def test_functions_that_are_not_read():
+    def changed(change):
+        return edited(networks.with_functions()[0], change)
+
+    def endless(model):
+        model.functions[0].node[0].op_type, model.functions[0].node[0].domain = "activated", "own"
+
+    def growing(model):
+        for count in range(20):  # each calls the one before twice
+            own = model.functions.add(name=f"f{count}", domain="own", input=["x"], output=["y"])
+            own.opset_import.extend(model.functions[0].opset_import)
+            for place in range(2):
+                node = own.node.add(op_type=f"f{count - 1}" if count else "Relu", domain="own" if count else "")
+                node.input.append("xt"[place])
+                node.output.append("ty"[place])
+        model.graph.node.add(op_type="f19", domain="own", input=["image"], output=["more"])
+
+    def large(model):
+        values = numpy_helper.from_array(np.zeros(5_000_000, np.float32))
+        node = helper.make_node("Constant", [], ["large"], value=values)
+        model.functions[0].node.append(node)
+
+    for change, match in [
+        (endless, "calls itself"),
+        (growing, "calls itself, or functions are called more than"),
+        (large, "take more than 64 MiB"),
+        (lambda model: model.functions.append(model.functions[0]), "'own::activated' twice"),
+        (lambda model: model.graph.node[0].input.extend(["", ""]), "more inputs or outputs than the function"),
+        (lambda model: setattr(model.functions[0].opset_import[0], "version", 13), "has version 13 .*convert_version"),
+    ]:
+        with pytest.raises(fne.GraphError, match=match):
+            fne.Model(changed(change))
+    with pytest.raises(fne.UnsafeGraphError, match="inner__1.*own.activated"):
+        fne.Model(changed(lambda model: model.functions.pop(0)))
+
+
+# ---- what classifiers read
+
+
+KINDS = ["branches", "pooled branches", "residual", "branch and residual", "tokens", "dense"]
+
+
+@pytest.mark.parametrize("converted", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_classifier_reads(kind, converted):
+    """The selector "penultimate", by the rule that networks on TensorFlow have."""
+    model, taps = networks.ending(kind, converted)
+    opened = fne.Model(model.SerializeToString())
+    names = [name for name, _ in taps]
+    assert [tensor.name for tensor in opened.tensors() if tensor.is_penultimate] == names
+    batch = networks.images(4)
+    found = rows(opened, batch, layers="penultimate")
+    close(found, networks.features(model, taps, batch))
+    # It is the vector that the last layer reads.
+    gemm = next(node for node in reversed(model.graph.node) if node.op_type == "Gemm")
+    close(found, networks.values(model, batch, [gemm.input[0]])[0])
+
+
+def test_tensors_of_a_network_that_was_converted():
+    """The channels of a sum are the second axis, although those of the image are the last one."""
+    model, _ = networks.ending("residual", converted=True)
+    batch = networks.images(3)
+    total = next(node.output[0] for node in model.graph.node if node.op_type == "Add")
+    last = next(node.output[0] for node in model.graph.node if node.op_type == "Transpose")
+    close(rows(model.SerializeToString(), batch, layers=total), networks.features(model, [(total, "nchw")], batch))
+    close(rows(model.SerializeToString(), batch, layers=last), networks.features(model, [(last, "nchw")], batch))
+
+
+@pytest.mark.parametrize(
+    "make", [networks.convolutional, networks.transformer, networks.tokens_first, networks.windows, networks.quantized]
+)
+def test_shapes(make):
+    """Those that ONNX Runtime's Python gives for one image and for two."""
+    model, _ = make()
+    size = (networks.HEIGHT, 32 if make is networks.windows else networks.WIDTH)
+    opened = fne.Model(model.SerializeToString())
+    names = [tensor.name for tensor in opened.tensors()]
+    made = [name for name in names if name != "image"]
+    one, two = (networks.values(model, networks.images(count, *size), made) for count in (1, 2))
+    expected = {
+        name: (a.shape if a.shape[1:] == b.shape[1:] and 2 * a.shape[0] == b.shape[0] else None) if a.shape else None
+        for name, a, b in zip(made, one, two, strict=True)
+    }
+    found = dict(zip(names, opened.shapes(size=size), strict=True))
+    assert found.pop("image") == (1, 3, *size)
+    assert found == expected and sum(shape is not None for shape in found.values()) > 5
+
+
+def test_shapes_of_a_size():
+    model = fne.Model(networks.convolutional(image=("n", 3, "h", "w"))[0].SerializeToString())
+    place = [tensor.name for tensor in model.tensors()].index(model.layers()[0].name)
+    assert model.shapes(size=(40, 56))[place] == (1, 12, 18, 26)
+    with pytest.raises(fne.InvalidArgumentError, match="does not fix the input's height"):
+        model.shapes()
+    with pytest.raises(fne.UnknownTensorError, match="not the input"):
+        model.shapes("nothing", (40, 56))
+
+
+def warnings_of(call):
+    """What a call returns, and the warnings that the log gets."""
+    found = []
+    fne.set_log_callback(lambda level, text: found.append(text) if level == "warning" else None)
+    try:
+        return call(), found
+    finally:
+        fne.set_log_callback(None)
+
+
+@pytest.mark.parametrize(("pooling", "prefix"), [("mean", 1), ("first", 1), ("rest", 2), ("first+rest", 1)])
+def test_a_network_that_takes_one_image_at_a_time(pooling, prefix):
+    """Its shapes cannot be changed for several. The rows are those of runs of one image, and a warning says why."""
+    model, taps = networks.bound_to_one()
+    batch = networks.images(5)
+    options = {"token_pooling": pooling, "prefix_tokens": prefix}
+    expected = [networks.features(model, taps, batch[place : place + 1], pooling, prefix) for place in range(5)]
+    for size in (None, 1, 4):
+        data = model.SerializeToString()
+        found, said = warnings_of(lambda data=data, size=size: rows(data, batch, batch_size=size, **options))
+        close(found, np.concatenate(expected))
+        assert len(said) == 1 and re.search("one at a time.*dynamic_axes, or dynamic_shapes", said[0]), said
+    with fne.Extractor(model.SerializeToString()) as extractor:
+        assert extractor.batch_size == 1
+    shapes = fne.Model(model.SerializeToString()).shapes()
+    assert shapes[1] == (1, networks.CHANNELS, 4, 5)
+
+
+def test_a_freed_network_has_no_warning():
+    data = networks.transformer(1)[0].SerializeToString()
+    assert warnings_of(lambda: fne.Extractor(data).close())[1] == []
 
 
 def test_paths_of_modules():

@@ -8,6 +8,7 @@ import re
 import shutil
 
 import cv2
+import forged_jobs
 import job_kills
 import numpy as np
 import onnx
@@ -108,8 +109,24 @@ def test_shards_of_two_engines(file, graph, pictures, tmp_path):
     folders = [tmp_path / "onnx", tmp_path / "tensorflow"]
     for index, (model, folder) in enumerate(zip((file, graph), folders, strict=True)):
         fne.embed_dataset(pictures, model, folder, batch_size=4, shard=(index, 2))
-    with pytest.raises(fne.JobMismatchError, match="model"):
-        fne.merge_shards(folders, tmp_path / "merged")
+    for accepts in (False, True):  # two files are two networks
+        with pytest.raises(fne.JobMismatchError, match="model"):
+            fne.merge_shards(folders, tmp_path / "merged", accept_other_engine=accepts)
+
+
+def test_shards_of_two_versions(file, pictures, tmp_path, capsys):
+    folders = [tmp_path / str(index) for index in range(2)]
+    for index, folder in enumerate(folders):
+        fne.embed_dataset(pictures, file, folder, batch_size=4, shard=(index, 2))
+    manifest = forged_jobs.read_manifest(folders[1])
+    manifest["engines"][0]["onnxruntime"] = "1.19.2"
+    forged_jobs.write_manifest(folders[1], manifest)
+    code, out = command(capsys, "merge", tmp_path / "merged", *folders, "--quiet")
+    assert code == 1 and 'onnxruntime is "1.19.2" there' in out.err, out
+    code, out = command(capsys, "merge", tmp_path / "merged", *folders, "--quiet", "--accept-other-engine")
+    assert code == 0 and "11 images embedded" in out.out, out
+    versions = [engine["onnxruntime"] for engine in fne.Job(tmp_path / "merged").manifest["engines"]]
+    assert versions == [onnxruntime.__version__, "1.19.2"]
 
 
 def test_tokens_of_a_job(pictures, tmp_path):
@@ -164,8 +181,10 @@ def test_the_command_lists_layers(onnx_network, file, capsys):
     assert code == 0, out
     lines = out.out.splitlines()
     assert lines[0].split()[:6] == ["name", "kind", "shape", "features", "default", "module"]
-    assert re.fullmatch(r"node4_Relu +convolution +\? +12 +yes +features\.0\.0", lines[1])
-    assert lines[-2:] == ["5 default layers, 72 features", "only a run shows the shapes of an ONNX network"]
+    shape = networks.values(onnx_network[0], networks.images(1), ["node4_Relu"])[0].shape
+    described = re.escape(f"[n, {', '.join(map(str, shape[1:]))}]")
+    assert re.fullmatch(rf"node4_Relu +convolution +{described} +12 +yes +features\.0\.0", lines[1])
+    assert lines[-1] == "5 default layers, 72 features"
     code, out = command(capsys, "layers", file, "features.1.*")
     assert code == 0, out
     assert [line.split()[0] for line in out.out.splitlines()[1:3]] == [name for name, _ in onnx_network[1][1:3]]

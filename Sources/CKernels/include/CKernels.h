@@ -59,6 +59,9 @@ typedef struct {
 int ck_lrn_f32(const float *x, size_t positions, size_t channels, const ck_lrn *options, float *y);
 int ck_lrn_bf16(const uint16_t *x, size_t positions, size_t channels, const ck_lrn *options, uint16_t *y);
 
+// Does the same for maps [maps, channels, positions], with the same bits. y must not be x.
+void ck_lrn_planes(const float *x, size_t maps, size_t channels, size_t positions, const ck_lrn *options, float *y);
+
 // y = a + b, computed in float32 and rounded to nearest. With relu it is at least 0. y may be a or b.
 void ck_add_bf16(const uint16_t *a, const uint16_t *b, size_t count, int relu, uint16_t *y);
 

@@ -19,12 +19,17 @@ typedef struct OrtMemoryInfo OrtMemoryInfo;
 typedef struct OrtValue OrtValue;
 typedef struct OrtTensorTypeAndShapeInfo OrtTensorTypeAndShapeInfo;
 typedef struct OrtAllocator OrtAllocator;
+typedef struct OrtCustomOp OrtCustomOp;
+typedef struct OrtCustomOpDomain OrtCustomOpDomain;
+typedef struct OrtKernelInfo OrtKernelInfo;
+typedef struct OrtKernelContext OrtKernelContext;
 
 // The version of the API that is asked for. ONNX Runtime 1.18 was the first to have it.
 enum { CORT_API_VERSION = 18 };
 
 // ONNX Runtime's enums have the size of an int. These are the values that are used here.
 enum { CORT_FLOAT = 1 };
+enum { CORT_FAIL = 1, CORT_INVALID_ARGUMENT = 2 };
 enum { CORT_LOG_INFO = 1, CORT_LOG_WARNING = 2 };
 enum { CORT_SEQUENTIAL = 0 };
 enum { CORT_ALL_OPTIMIZATIONS = 99 };
@@ -35,6 +40,7 @@ typedef void (*cort_log)(void *argument, int severity, const char *category, con
 
 // A function that returns a status returns NULL on success.
 typedef struct cort_api {
+    OrtStatus *(*CreateStatus)(int code, const char *message);
     int (*GetErrorCode)(const OrtStatus *);
     const char *(*GetErrorMessage)(const OrtStatus *);
     void (*ReleaseStatus)(OrtStatus *);
@@ -51,6 +57,16 @@ typedef struct cort_api {
     OrtStatus *(*AddSessionConfigEntry)(OrtSessionOptions *, const char *key, const char *value);
     OrtStatus *(*AddExternalInitializersFromFilesInMemory)(OrtSessionOptions *, const char *const *names,
                                                            char *const *contents, const size_t *sizes, size_t count);
+
+    OrtStatus *(*CreateCustomOpDomain)(const char *name, OrtCustomOpDomain **);
+    OrtStatus *(*CustomOpDomain_Add)(OrtCustomOpDomain *, const OrtCustomOp *);
+    void (*ReleaseCustomOpDomain)(OrtCustomOpDomain *);
+    OrtStatus *(*AddCustomOpDomain)(OrtSessionOptions *, OrtCustomOpDomain *);
+    OrtStatus *(*KernelInfoGetAttribute_float)(const OrtKernelInfo *, const char *name, float *);
+    OrtStatus *(*KernelInfoGetAttribute_int64)(const OrtKernelInfo *, const char *name, int64_t *);
+    OrtStatus *(*KernelContext_GetInput)(const OrtKernelContext *, size_t index, const OrtValue **);
+    OrtStatus *(*KernelContext_GetOutput)(OrtKernelContext *, size_t index, const int64_t *dims, size_t dim_count,
+                                          OrtValue **);
 
     OrtStatus *(*CreateSessionFromArray)(const OrtEnv *, const void *model, size_t size, const OrtSessionOptions *,
                                          OrtSession **);

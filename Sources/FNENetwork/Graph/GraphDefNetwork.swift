@@ -73,7 +73,7 @@ final class GraphDefNetwork: Network, @unchecked Sendable {
         let controlFlow = ControlFlow(graph.nodes, order: topology.order) { [graph] in graph.index[$0.name] }
         analysis = LayerAnalysis(graph, topology, controlFlow)
         notes = [HiddenLayers(graph, topology, controlFlow).note].compactMap { $0 }
-        penultimate = Penultimate(graph, topology, analysis).tensors
+        penultimate = GraphDefPenultimate.tensors(graph, topology, analysis)
         tensors = Self.table(graph, topology, analysis, penultimate)
     }
 

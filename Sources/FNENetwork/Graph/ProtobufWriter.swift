@@ -37,6 +37,9 @@ struct ProtobufWriter {
         }
     }
 
+    /// Writes the fields that another writer has written.
+    mutating func append(_ other: ProtobufWriter) { bytes += other.bytes }
+
     /// Writes the key and the length of a field. The caller writes the content elsewhere, in so many bytes.
     mutating func header(_ field: Int, length: Int) {
         varint(UInt64(field) << 3 | 2)

@@ -27,7 +27,7 @@ public enum TokenPooling: Int32, Sendable, CaseIterable {
 }
 
 /// How tokens become features.
-package struct Tokens: Sendable {
+package struct Tokens: Sendable, Equatable {
     package var pooling = TokenPooling.mean
     /// The number of tokens that stand before the image's own. They are class and register tokens.
     package var prefix = 1

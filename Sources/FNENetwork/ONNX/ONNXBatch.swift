@@ -93,18 +93,19 @@ struct ONNXBatch {
     private static func fixed(_ node: ONNXDefinition.Node) -> FNEError {
         FNEError(
             .unsupportedTensor,
-            "the network was exported for one image, and \(node.title) cannot be changed for several. Export it with a "
-                + "batch of any size: dynamic_axes, or dynamic_shapes, of torch.onnx.export")
+            "\(node.title) holds a size that cannot be told from the number of images")
     }
 }
 
 extension ONNXNetwork {
     /// A serialized node, with other names for some of its inputs.
-    func node(_ place: Int, replacing inputs: [Int: String]) throws -> [UInt8] {
+    ///
+    /// - Parameter operation: an operator of libfne's that takes the place of the node's own
+    func node(_ place: Int, replacing inputs: [Int: String] = [:], as operation: String? = nil) throws -> [UInt8] {
         let range = graph.nodes[place].range
         return try source.withBytes { file in
             let bytes = UnsafeRawBufferPointer(rebasing: file[range])
-            guard !inputs.isEmpty else { return Array(bytes) }
+            guard !inputs.isEmpty || operation != nil else { return Array(bytes) }
             var writer = ProtobufWriter()
             var reader = ProtobufReader(bytes, of: "ONNX model")
             var number = 0
@@ -112,10 +113,13 @@ extension ONNXNetwork {
                 if field == 1 {
                     if let name = inputs[number] { writer.text(1, name) } else { writer.field(field, value) }
                     number += 1
+                } else if let operation, field == 4 || field == 7 {
+                    if field == 4 { writer.text(4, operation) }
                 } else {
                     writer.field(field, value)
                 }
             }
+            if operation != nil { writer.text(7, ONNXOwnOperators.domain) }
             return writer.bytes
         }
     }

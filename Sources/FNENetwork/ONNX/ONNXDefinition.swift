@@ -61,8 +61,6 @@ struct ONNXDefinition: Sendable {
     /// The versions of the sets of operations, by domain. That of ONNX itself has the name "".
     fileprivate(set) var opsets: [String: Int] = [:]
     fileprivate(set) var graph = Graph()
-    /// The names of the model's own functions.
-    fileprivate(set) var functions: [String] = []
     /// What the exporter wrote about the model.
     fileprivate(set) var metadata: [String: String] = [:]
 
@@ -147,7 +145,6 @@ private struct ONNXReader {
             case 14:
                 let (key, value) = try ONNXDefinition.entry(field.bytes(), "the metadata")
                 model.metadata[key] = value
-            case 25: model.functions.append(try Self.functionName(field.bytes()))
             default: break
             }
         }
@@ -173,15 +170,6 @@ private struct ONNXReader {
     private static func domain(_ field: ONNXMessage.Field) throws -> String {
         let name = try field.name(of: "a domain")
         return name == "ai.onnx" ? "" : name
-    }
-
-    private static func functionName(_ bytes: UnsafeRawBufferPointer) throws -> String {
-        var name = ""
-        var message = ONNXMessage(bytes, "a function", repeated: [4, 5, 6, 7, 9, 11, 12, 14])
-        while let field = try message.next() {
-            if field.number == 1 { name = try field.name(of: "a function") }
-        }
-        return name
     }
 
     // MARK: Graphs

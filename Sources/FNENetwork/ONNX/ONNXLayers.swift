@@ -34,13 +34,15 @@ struct ONNXLayers: Sendable {
     private let topology: ONNXTopology
     private let shapes: ONNXShapes
     private let activations: ONNXActivations
+    private let groups: ONNXConvolutionGroups
 
     init(_ graph: ONNXDefinition.Graph, _ topology: ONNXTopology, _ shapes: ONNXShapes) {
         self.graph = graph
         self.topology = topology
         self.shapes = shapes
         activations = ONNXActivations(graph, topology, shapes)
-        let kinds = graph.nodes.indices.map(kind)
+        let kinds = graph.nodes.indices.map { Self.kind($0, graph, topology, shapes) }
+        groups = ONNXConvolutionGroups(graph, topology, shapes, kinds: kinds)
         let classifiers = ONNXClassifiers(graph, topology, kinds)
         var seen = Set<Int>() // two products whose sum is one output are one layer
         for place in topology.order {
@@ -66,16 +68,19 @@ struct ONNXLayers: Sendable {
     // MARK: Operators
 
     /// The kind of layer that a node is; nil where it is none.
-    private func kind(_ place: Int) -> TensorKind? {
+    private static func kind(
+        _ place: Int, _ graph: ONNXDefinition.Graph, _ topology: ONNXTopology, _ shapes: ONNXShapes
+    ) -> TensorKind? {
         let node = graph.nodes[place]
-        guard let number = node.facts?.weights, let weights = input(place, number), topology.isConstant[weights],
-            let data = input(place, 0), !topology.isSize[data]
+        let inputs = topology.inputs[place]
+        guard let number = node.facts?.weights, number < inputs.count, let weights = inputs[number],
+            topology.isConstant[weights], let data = inputs.first ?? nil, !topology.isSize[data]
         else { return nil }
         let shape = shapes.constant(weights)
         if node.operation == "Einsum" {
             return node.inputs.count == 2 && node.text("equation").flatMap(ONNXEinsum.channelAxis) != nil ? .dense : nil
         }
-        guard Self.isConvolution(node) else {
+        guard isConvolution(node) else {
             // A product of more matrices than one is no layer.
             return shape.map { $0.count >= 2 && product($0.dropLast(2)) == 1 } ?? true ? .dense : nil
         }
@@ -97,6 +102,13 @@ struct ONNXLayers: Sendable {
 
     /// The number of channels that a layer's weights give.
     private func channels(_ place: Int) -> Int? {
+        guard let group = groups[place] else { return ownChannels(place) }
+        let counts = group.convolutions.compactMap(ownChannels)
+        return counts.count == group.convolutions.count
+            ? counts.reduce(0) { $0 > Int.max - $1 ? Int.max : $0 + $1 } : nil
+    }
+
+    private func ownChannels(_ place: Int) -> Int? {
         guard let shape = weights(place).flatMap({ shapes.constant($0) }), shape.count >= 2 else { return nil }
         let node = graph.nodes[place]
         switch node.operation {
@@ -150,8 +162,9 @@ struct ONNXLayers: Sendable {
     }
 
     private func walk(from place: Int, _ kind: TensorKind) -> Walk? {
-        guard let first = topology.outputs[place].first ?? nil else { return nil }
+        guard let first = groups[place]?.result ?? topology.outputs[place].first ?? nil else { return nil }
         var walk = Walk(output: first, current: first, channelsLast: kind == .dense, currentLast: kind == .dense)
+        walk.isActivated = groups[place]?.isActivated ?? false
         while !walk.isActivated, step(&walk, place, kind) {}
         return walk
     }

@@ -2,7 +2,7 @@ import FNESupport
 
 /// An ONNX network: the file as it was read and checked, and what is known of it without a runtime.
 final class ONNXNetwork: Network {
-    /// The file.
+    /// The file, with the bodies of its functions in place of their calls.
     let source: Bytes
     /// The file, and those beside it that hold weights.
     let contents: [Bytes]
@@ -12,6 +12,8 @@ final class ONNXNetwork: Network {
     let analysis: ONNXLayers
     /// The first output of every node that is no constant, in an order in which they can be computed, after the inputs.
     let tensors: [Model.Tensor]
+    /// What the selector "penultimate" selects.
+    let penultimate: [TensorName]
     /// What a user should know about the network, in sentences: which layers cannot be taken.
     let notes: [String]
 
@@ -19,10 +21,10 @@ final class ONNXNetwork: Network {
 
     /// - Parameter outside: the files beside the model that hold its weights
     /// - Throws: `.fileError`, `.ioError`, `.invalidGraph`, `.unsafeGraph`, `.outOfMemory`.
-    init(_ source: Bytes, _ outside: ONNXExternalData) throws {
-        self.source = source
+    init(_ file: Bytes, _ outside: ONNXExternalData) throws {
+        source = try ONNXInlining.apply(to: file)
         definition = try source.withBytes { try ONNXDefinition($0, outside) }
-        contents = [source] + outside.contents
+        contents = [file] + outside.contents
         try ONNXSafety.check(definition)
         try ONNXSizes.check(definition.graph)
         topology = try ONNXTopology(definition.graph)
@@ -30,7 +32,9 @@ final class ONNXNetwork: Network {
         try ONNXTraining.check(definition.graph, topology, shapes)
         notes = [ONNXHiddenLayers.note(definition.graph)].compactMap { $0 }
         analysis = ONNXLayers(definition.graph, topology, shapes)
-        tensors = Self.table(definition.graph, topology, shapes, analysis)
+        let read = ONNXPenultimate.values(definition.graph, topology, shapes, analysis)
+        penultimate = read.map { [topology] in TensorName(node: topology.names[$0], output: 0) }
+        tensors = Self.table(definition.graph, topology, shapes, analysis, penultimate: Set(read))
         try Reserve.check()
     }
 
@@ -39,11 +43,6 @@ final class ONNXNetwork: Network {
     var feeds: [String] { [] }
 
     var structureSize: Int { source.withBytes(ONNXStructure.size) }
-
-    /// What classifiers read, before changes of shapes.
-    var penultimate: [TensorName] {
-        analysis.classifierInputs.sorted().map { TensorName(node: topology.names[$0], output: 0) }
-    }
 
     /// - Throws: `.invalidArgument` for any feed, because the image is the only input of these networks.
     func feeding(_ feeds: [String]) throws -> any Network {
@@ -88,14 +87,9 @@ final class ONNXNetwork: Network {
         return input
     }
 
-    /// Only a run shows the shapes of an ONNX network.
-    func shapes(input name: String?, height: Int?, width: Int?) throws -> [LayerShape?] {
-        _ = try input(named: name).size(height: height, width: width)
-        return tensors.map { _ in nil }
-    }
-
     private static func table(
-        _ graph: ONNXDefinition.Graph, _ topology: ONNXTopology, _ shapes: ONNXShapes, _ analysis: ONNXLayers
+        _ graph: ONNXDefinition.Graph, _ topology: ONNXTopology, _ shapes: ONNXShapes, _ analysis: ONNXLayers,
+        penultimate: Set<Int>
     ) -> [Model.Tensor] {
         var layers: [Int: ONNXLayers.Layer] = [:]
         for layer in analysis.layers {
@@ -116,7 +110,7 @@ final class ONNXNetwork: Network {
                 channels: layer?.channels, isDefault: isOutput && layer?.isClassifier == false,
                 isClassifier: isOutput && layer?.isClassifier == true,
                 isClassifierInput: analysis.classifierInputs.contains(value),
-                isPenultimate: analysis.classifierInputs.contains(value), module: layer?.module)
+                isPenultimate: penultimate.contains(value), module: layer?.module)
         }
     }
 }

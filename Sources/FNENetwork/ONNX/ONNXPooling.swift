@@ -12,16 +12,6 @@ struct ONNXPooling: Sendable, Equatable {
         case interleaved
     }
 
-    /// What is taken of tokens. The numbers of features are C, and 2 C for the last one.
-    enum Part: Sendable, Equatable {
-        case mean
-        case first
-        /// The mean of the tokens after so many prefix tokens.
-        case rest(prefix: Int)
-        /// The first token, and then the mean of the tokens after the prefix.
-        case firstAndRest(prefix: Int)
-    }
-
     /// The shape for one image.
     let shape: [Int]
     /// The axis that grows with the images.
@@ -29,13 +19,13 @@ struct ONNXPooling: Sendable, Equatable {
     let rows: Rows
     /// The axes that are the features. They come after the images' axis.
     let channelAxes: Range<Int>
-    var part = Part.mean
+    var tokens = Tokens()
 
     /// The axes that are neither the images' nor the features'. With several rows per image, the rows are one more.
     private var restCount: Int { shape.count - 1 - channelAxes.count + (rows == .one ? 0 : 1) }
 
     /// Whether the value has tokens: one axis beside those of the images and the features. Maps and windows have more,
-    /// which are averaged, whatever the part is.
+    /// which are averaged, whatever `tokens` says.
     var takesTokens: Bool { restCount == 1 }
 
     /// The number of tokens; 1 where there are none.
@@ -44,8 +34,7 @@ struct ONNXPooling: Sendable, Equatable {
     /// F, the number of features.
     var featureCount: Int {
         let channels = product(Array(shape[channelAxes]))
-        if takesTokens, case .firstAndRest = part { return saturating(2, channels) }
-        return channels
+        return takesTokens && tokens.pooling == .firstAndRest ? saturating(2, channels) : channels
     }
 
     /// The plans that fit the shapes of a layer's value for one image and for several. There is none where no axis, or
@@ -60,6 +49,17 @@ struct ONNXPooling: Sendable, Equatable {
         else { return [] }
         let rows: [Rows] = shape[axis] == 1 ? [.one] : [.together, .interleaved]
         return rows.map { ONNXPooling(shape: shape, imageAxis: axis, rows: $0, channelAxes: channels) }
+    }
+
+    /// The plan for a value of a network that takes one image, so that all rows are the image's. An axis of one is
+    /// taken for the images'. Nil for a value without features.
+    static func plan(for layer: ONNXLayers.Layer, shape: [Int]) -> ONNXPooling? {
+        guard !shape.contains(0), let channels = channelAxes(of: layer, shape), channels.lowerBound > 0 else {
+            return nil
+        }
+        let axis = shape[..<channels.lowerBound].firstIndex(of: 1)
+        return ONNXPooling(
+            shape: shape, imageAxis: axis ?? 0, rows: axis == nil ? .together : .one, channelAxes: channels)
     }
 
     private static func channelAxes(of layer: ONNXLayers.Layer, _ shape: [Int]) -> Range<Int>? {

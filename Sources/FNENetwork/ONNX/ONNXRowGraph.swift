@@ -10,6 +10,14 @@ struct ONNXRowGraph {
         let pooling: ONNXPooling
     }
 
+    /// How many images a model takes at once.
+    enum Batch {
+        /// Any number. A batch of one that the file fixes is freed.
+        case free
+        /// One, as the file fixes it.
+        case one
+    }
+
     /// The serialized ModelProto.
     let serialized: Bytes
     /// The files in memory that hold the large constants.
@@ -27,7 +35,9 @@ struct ONNXRowGraph {
     ///   - height: the height of the images
     ///   - width: their width
     /// - Throws: `.unsupportedTensor`, `.outOfMemory`.
-    init(_ network: ONNXNetwork, input: ONNXInput, taps: [Tap], height: Int, width: Int) throws {
+    init(
+        _ network: ONNXNetwork, input: ONNXInput, taps: [Tap], height: Int, width: Int, batch: Batch = .free
+    ) throws {
         var count = 0
         for tap in taps {
             guard tap.pooling.featureCount <= Int(Int32.max) - count else {
@@ -35,21 +45,25 @@ struct ONNXRowGraph {
             }
             count += tap.pooling.featureCount
         }
-        let shapes = (image: [-1, height, width, input.channels], result: [-1, count])
-        try self.init(network, input, values: taps.map(\.value), shapes, features: count) { $0.writeRows(taps) }
+        let images = batch == .free ? -1 : 1
+        let shapes = (image: [images, height, width, input.channels], result: [images, count])
+        try self.init(network, input, batch, values: taps.map(\.value), shapes, features: count) { $0.writeRows(taps) }
     }
 
     /// A model that gives the shapes of values in place of rows. The result is a list of float32: for each value its
     /// rank, and then its sizes.
     ///
     /// - Throws: as above.
-    init(_ network: ONNXNetwork, input: ONNXInput, shapesOf values: [Int], height: Int, width: Int) throws {
-        let shapes = (image: [-1, height, width, input.channels], result: nil as [Int]?)
-        try self.init(network, input, values: values, shapes, features: 0) { $0.writeShapes(values) }
+    init(
+        _ network: ONNXNetwork, input: ONNXInput, shapesOf values: [Int], height: Int, width: Int, batch: Batch
+    ) throws {
+        let shapes = (image: [batch == .free ? -1 : 1, height, width, input.channels], result: nil as [Int]?)
+        try self.init(network, input, batch, values: values, shapes, features: 0) { $0.writeShapes(values) }
     }
 
     private init(
-        _ network: ONNXNetwork, _ input: ONNXInput, values: [Int], _ shapes: (image: [Int], result: [Int]?),
+        _ network: ONNXNetwork, _ input: ONNXInput, _ batch: Batch, values: [Int],
+        _ shapes: (image: [Int], result: [Int]?),
         features count: Int, writeResult: (inout Builder) -> String
     ) throws {
         guard input.batch == nil || input.batch == 1 else {
@@ -59,7 +73,7 @@ struct ONNXRowGraph {
                     + "of one")
         }
         try Reserve.prepare(saturating(network.structureSize, 16))
-        var builder = Builder(network, input)
+        var builder = Builder(network, input, batch)
         builder.writeInput()
         try builder.writeNetwork(values)
         let result = writeResult(&builder)
@@ -77,18 +91,23 @@ struct ONNXRowGraph {
     private struct Builder {
         let network: ONNXNetwork
         let image: ONNXInput
+        /// Whether a batch of one that the file fixes is freed.
+        let frees: Bool
         var writer: ONNXWriter
         var weights = ONNXWeights()
         /// Whether values may be of types of real numbers other than float32.
         let casts: Bool
+        /// Whether the model has operators of libfne's.
+        var usesOwnOperators = false
 
         var input: String { writer.prefix + "input" }
         private var topology: ONNXTopology { network.topology }
         private var images: String { writer.prefix + "images" }
 
-        init(_ network: ONNXNetwork, _ image: ONNXInput) {
+        init(_ network: ONNXNetwork, _ image: ONNXInput, _ batch: Batch) {
             self.network = network
             self.image = image
+            frees = image.batch != nil && batch == .free
             writer = ONNXWriter(opset: network.definition.opset, prefix: Self.prefix(network.topology.names))
             casts = Self.holdsOtherReals(network, image)
         }
@@ -121,7 +140,7 @@ struct ONNXRowGraph {
             } else {
                 writer.node("Cast", [value], ["to": .integer(image.type.rawValue)], output: image.name)
             }
-            if image.batch != nil {
+            if frees {
                 let shape = writer.node("Shape", [input])
                 writer.node("Gather", [shape, writer.integers([0])], ["axis": .integer(0)], output: images)
             }
@@ -139,14 +158,17 @@ struct ONNXRowGraph {
         /// Writes the nodes and the constants that some values need.
         mutating func writeNetwork(_ values: [Int]) throws {
             let needed = needed(values)
-            let batch = image.batch.map { _ in ONNXBatch(network, images: images) }
+            let batch = frees ? ONNXBatch(network, images: images) : nil
             for value in needed.constants.sorted() { writeConstant(value) }
             for place in topology.order where needed.nodes.contains(place) {
                 if let output = topology.outputs[place].first ?? nil, isOutside(output) { continue }
-                if let batch {
+                if ONNXOwnOperators.replaces(network.graph.nodes[place]), !casts {
+                    usesOwnOperators = true
+                    writer.copy(try network.node(place, as: ONNXOwnOperators.normalization))
+                } else if let batch {
                     try batch.write(place, to: &writer)
                 } else {
-                    writer.copy(try network.node(place, replacing: [:]))
+                    writer.copy(try network.node(place))
                 }
             }
         }
@@ -245,13 +267,12 @@ struct ONNXRowGraph {
             let axes = Axes(pooling)
             var value = value
             if pooling.rows != .one { value = writer.node("Reshape", [value, writer.integers(axes.split(pooling))]) }
-            guard let token = axes.rest.first, axes.rest.count == 1, pooling.part != .mean else {
-                return features(mean(value, axes), axes)
-            }
-            switch pooling.part {
+            guard let token = axes.rest.first, axes.rest.count == 1 else { return features(mean(value, axes), axes) }
+            let prefix = pooling.tokens.prefix
+            switch pooling.tokens.pooling {
             case .first: return features(first(value, token), axes)
-            case .rest(let prefix): return features(rest(value, token, prefix), axes)
-            case .firstAndRest(let prefix):
+            case .rest: return features(rest(value, token, prefix), axes)
+            case .firstAndRest:
                 let parts = [features(first(value, token), axes), features(rest(value, token, prefix), axes)]
                 return writer.node("Concat", parts, ["axis": .integer(1)])
             case .mean: return features(mean(value, axes), axes)
@@ -293,7 +314,9 @@ struct ONNXRowGraph {
                 graph.message(11) { Self.write(input, image, to: &$0) }
                 graph.message(12) { Self.write(name, result, to: &$0) }
             }
-            for (domain, version) in network.definition.opsets.sorted(by: { $0.key < $1.key }) {
+            var opsets = network.definition.opsets
+            if usesOwnOperators { opsets[ONNXOwnOperators.domain] = ONNXOwnOperators.version }
+            for (domain, version) in opsets.sorted(by: { $0.key < $1.key }) {
                 model.message(8) {
                     $0.text(1, domain)
                     $0.number(2, version)

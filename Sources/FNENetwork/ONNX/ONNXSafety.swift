@@ -6,16 +6,10 @@ enum ONNXSafety {
     /// The versions of ONNX's operators that are read. Those after the newest one may mean something else.
     static let opsets = 9...28
 
-    /// - Throws: `.unsafeGraph` for an operator that is not allowed, and `.invalidGraph` for a file of another version
-    ///   or with functions of its own. The errors name node and operator.
+    /// - Throws: `.unsafeGraph` for an operator that is not allowed, and `.invalidGraph` for a file of another version.
+    ///   The errors name node and operator.
     static func check(_ model: ONNXDefinition) throws {
         try checkVersions(model)
-        if let function = model.functions.first {
-            throw FNEError(
-                .invalidGraph,
-                "the ONNX model has functions of its own, such as '\(function)', which libfne does not read. Put their "
-                    + "bodies in place of their calls with onnx.inliner.inline_local_functions, and save the model")
-        }
         try forEachNode(model.graph, check)
         for node in model.graph.nodes { for subgraph in node.subgraphs { try checkConstants(subgraph) } }
     }

@@ -1,13 +1,20 @@
 import FNESupport
 
 /// The large constants of a model that is written. The model only says in which file and at which place they are, and
-/// the runtime gets the files in memory (`AddExternalInitializersFromFilesInMemory` of its C API). They must live until
-/// the session is open.
-struct ONNXWeights {
+/// the runtime gets the files in memory (`AddExternalInitializersFromFilesInMemory` of its C API). It reads them into
+/// its own form when a session is opened. So they need not be copied into the ONNX file first, which may also not grow
+/// beyond 2 GiB. They must live until the session is open.
+package struct ONNXWeights {
     /// A file in memory, by the name that the model has for it.
-    struct File: Sendable {
-        let location: String
-        let content: Bytes
+    package struct File: Sendable {
+        /// The location that the model names. Offsets in it are offsets in `content`.
+        package let location: String
+        package let content: Bytes
+
+        package init(location: String, content: Bytes) {
+            self.location = location
+            self.content = content
+        }
     }
 
     /// The runtime reads constants where they are. So they begin at multiples of this.

@@ -9,7 +9,7 @@ package struct OnnxRuntimeNetwork: Sendable {
     /// The ONNX file.
     package var model: Bytes
     /// What the file names as external data.
-    package var weights: [OnnxRuntimeWeights] = []
+    package var weights: [ONNXWeights.File] = []
     /// The layers of the row, in the order of its columns. The last one's features end with F.
     package var layers: [Layer]
     /// The only batch size that the network takes; nil where it takes any.

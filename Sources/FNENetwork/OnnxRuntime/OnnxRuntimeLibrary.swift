@@ -1,4 +1,5 @@
 import COnnxRuntime
+import COnnxRuntimeOperations
 import FNESupport
 import Glibc
 
@@ -15,6 +16,8 @@ final class OnnxRuntimeLibrary: @unchecked Sendable {
     let environment: OpaquePointer
     /// Says that a tensor's memory is the caller's own.
     let callersMemory: OpaquePointer
+    /// libfne's own operators.
+    let operators: OpaquePointer
     private let process = getpid()
     /// Whether the process that loaded the library is this one. A forked child has no threads of ONNX Runtime's, and
     /// locks may be held there for ever.
@@ -157,6 +160,7 @@ final class OnnxRuntimeLibrary: @unchecked Sendable {
         callersMemory = try api.made("starting", "memory information") {
             api.CreateCpuMemoryInfo(Int32(CORT_DEVICE_ALLOCATOR), Int32(CORT_DEFAULT_MEMORY), $0)
         }
+        operators = try api.made("adding operators", "domain") { corto_make_domain(&api, $0) }
         self.environment = environment
         self.api = api
     }

@@ -16,7 +16,8 @@ extension OnnxRuntimeEngine {
         let library = try OnnxRuntimeLibrary.load()
         var arithmetic = Arithmetic()
         arithmetic.engineThreads = options.engineThreads ?? 1
-        let batchSize = options.batchSize ?? network.batch ?? Self.batchSize
+        // A network that takes one image at a time does so whatever is asked for. The log has a warning.
+        let batchSize = network.batch ?? options.batchSize ?? Self.batchSize
         var network = network
         if options.padsBatches { network.batch = batchSize }
         return PreparedNetwork(

@@ -1,21 +1,6 @@
 import COnnxRuntime
 import FNESupport
 
-/// Numbers that a network names as external data. ONNX Runtime reads them in place when a session is opened, into its
-/// own form, and keeps no pointer to them. So they need not be copied into the ONNX file first, which may also not grow
-/// beyond 2 GiB.
-package struct OnnxRuntimeWeights: Sendable {
-    /// The location that the external data of the network name. Offsets in it are offsets in `content`.
-    package let location: String
-    /// The numbers.
-    package let content: Bytes
-
-    package init(location: String, content: Bytes) {
-        self.location = location
-        self.content = content
-    }
-}
-
 /// An ONNX Runtime session on a network that has one input and one output. Several threads may use it at once.
 final class OnnxRuntimeSession: @unchecked Sendable {
     private let session: OpaquePointer
@@ -31,10 +16,10 @@ final class OnnxRuntimeSession: @unchecked Sendable {
     ///   - threads: threads per operation. With 1, the session has no threads of its own, and a run stays on the thread
     ///     that called.
     /// - Throws: `.backendError`, `.outOfMemory`.
-    init(_ library: OnnxRuntimeLibrary, model: Bytes, weights: [OnnxRuntimeWeights], threads: Int) throws {
+    init(_ library: OnnxRuntimeLibrary, model: Bytes, weights: [ONNXWeights.File], threads: Int) throws {
         try AddressSpace.check(forSessionOn: weights.reduce(model.count) { $0 + $1.content.count })
         let api = library.api
-        let options = try Self.options(api, threads: threads, weights: weights)
+        let options = try Self.options(library, threads: threads, weights: weights)
         defer { api.ReleaseSessionOptions(options) }
         let session = try withExtendedLifetime(weights) {
             try model.withBytes { bytes in
@@ -57,8 +42,9 @@ final class OnnxRuntimeSession: @unchecked Sendable {
     deinit { if library.isOfThisProcess { library.api.ReleaseSession(session) } }
 
     private static func options(
-        _ api: cort_api, threads: Int, weights: [OnnxRuntimeWeights]
+        _ library: OnnxRuntimeLibrary, threads: Int, weights: [ONNXWeights.File]
     ) throws -> OpaquePointer {
+        let api = library.api
         let options = try api.made("making options", "session options") { api.CreateSessionOptions($0) }
         var isComplete = false
         defer { if !isComplete { api.ReleaseSessionOptions(options) } }
@@ -72,12 +58,13 @@ final class OnnxRuntimeSession: @unchecked Sendable {
         try set { api.SetInterOpNumThreads(options, 1) }
         // Threads that spin while they wait take the processor from the other streams and from the loaders.
         try set { api.AddSessionConfigEntry(options, "session.intra_op.allow_spinning", "0") }
+        try set { api.AddCustomOpDomain(options, library.operators) }
         try add(weights, to: options, api)
         isComplete = true
         return options
     }
 
-    private static func add(_ weights: [OnnxRuntimeWeights], to options: OpaquePointer, _ api: cort_api) throws {
+    private static func add(_ weights: [ONNXWeights.File], to options: OpaquePointer, _ api: cort_api) throws {
         for weight in weights {
             try weight.content.withNumbers(of: CChar.self) { content in
                 try weight.location.withCString { location in

@@ -7,53 +7,60 @@ import FNESupport
 /// or two plans (`ONNXPooling.plans`). With the right one, the features that an image has in a batch of different
 /// images are those that it has without the others.
 struct PoolingProof {
-    private let network: ONNXNetwork
-    private let input: ONNXInput
+    private let runs: ProofRuns
     private let layers: [LayerSelection.Selected]
     private let values: [Int]
-    private let library: OnnxRuntimeLibrary
-    private let height: Int
-    private let width: Int
-    private let threads: Int
 
     /// What is proven: a model for rows, and a session on it.
     struct Result {
         let graph: ONNXRowGraph
         let poolings: [ONNXPooling]
         let session: OnnxRuntimeSession
+        /// The only batch size that the model takes; nil where it takes any.
+        let batch: Int?
     }
 
     /// - Throws: `.unknownTensor`.
-    init(
-        _ library: OnnxRuntimeLibrary, _ network: ONNXNetwork, _ input: ONNXInput,
-        layers: [LayerSelection.Selected], height: Int, width: Int, threads: Int
-    ) throws {
-        self.library = library
-        self.network = network
-        self.input = input
+    init(_ runs: ProofRuns, layers: [LayerSelection.Selected]) throws {
+        self.runs = runs
         self.layers = layers
-        self.threads = threads
-        (self.height, self.width) = (height, width)
+        let network = runs.network
         values = try layers.map { layer in
             guard let value = network.number(of: layer.name.text) else { throw network.unknownTensor(layer.name.text) }
             return value
         }
     }
 
-    /// Finds the plans.
+    /// Finds the plans. A file that was exported for one image, and that cannot be changed for several, is run on one
+    /// image at a time. The log says so.
     ///
     /// - Throws: `.unsupportedTensor`, with the name of the layer whose rows cannot be told apart; `.backendError`;
     ///   `.outOfMemory`.
     func proven(_ tokens: Tokens) throws -> Result {
+        guard runs.input.batch == 1 else { return try provenForSeveral(tokens) }
+        do {
+            return try provenForSeveral(tokens)
+        } catch let error as FNEError where [.unsupportedTensor, .backendError].contains(error.status) {
+            let result = try forOne(tokens)
+            Log.write(
+                .warning,
+                "The network was exported for one image and is run on one at a time, since it cannot be changed for "
+                    + "several: \(error.message). Export it with a batch of any size (dynamic_axes, or "
+                    + "dynamic_shapes, of torch.onnx.export)")
+            return result
+        }
+    }
+
+    private func provenForSeveral(_ tokens: Tokens) throws -> Result {
         let plans = try self.plans(tokens)
         var chosen = plans.map { $0[0] }
         var open = Array(plans.indices)
         while true {
-            let (graph, session) = try rows(open, chosen)
+            let (graph, session) = try rows(open, chosen, .free)
             let verdicts = try verdicts(session, open.map { chosen[$0].featureCount })
             let wrong = zip(open, verdicts).filter { !Self.isProven($0.1, chosen[$0.0]) }.map(\.0)
             if wrong.isEmpty, open.count == plans.count {
-                return Result(graph: graph, poolings: chosen, session: session)
+                return Result(graph: graph, poolings: chosen, session: session, batch: nil)
             }
             for place in wrong {
                 guard plans[place].count > 1, chosen[place] == plans[place][0] else {
@@ -86,14 +93,11 @@ struct PoolingProof {
 
     /// The plans that fit the shapes of each layer, at least one.
     private func plans(_ tokens: Tokens) throws -> [[ONNXPooling]] {
-        let graph = try ONNXRowGraph(network, input: input, shapesOf: values, height: height, width: width)
-        let session = try self.session(graph)
-        let known = Dictionary(network.analysis.layers.map { ($0.output, $0) }) { first, _ in first }
-        let (shapes, further) = (try shapes(session, images: 1), try shapes(session, images: ProofImages.count))
+        let (shapes, further) = try runs.shapes(of: values)
         return try values.indices.map { place in
             let plans = ONNXPooling.plans(
-                for: known[values[place]] ?? tensor(values[place], rank: shapes[place].count), shape: shapes[place],
-                and: further[place], of: ProofImages.count)
+                for: layer(place, rank: shapes[place].count), shape: shapes[place], and: further[place],
+                of: ProofImages.count)
             guard !plans.isEmpty else {
                 throw inseparable(
                     place,
@@ -104,12 +108,35 @@ struct PoolingProof {
         }
     }
 
-    /// A value that is no layer. It counts as a map where it has four axes or more, in the layout of the input. Else
-    /// its channels are the last axis.
-    private func tensor(_ value: Int, rank: Int) -> ONNXLayers.Layer {
-        ONNXLayers.Layer(
+    /// The layer of a value. A value that is no layer counts as a map where it has four axes or more, in the layout of
+    /// the layers before it. Else its channels are the last axis.
+    private func layer(_ place: Int, rank: Int) -> ONNXLayers.Layer {
+        let (value, network) = (values[place], runs.network)
+        if let known = network.analysis.layers.first(where: { $0.output == value }) { return known }
+        let image = runs.input.channelsLast
+        let layout = ONNXLayout(network.graph, network.topology, network.analysis.layers)
+        return ONNXLayers.Layer(
             output: value, node: network.topology.producers[value] ?? 0, kind: .other, channels: nil, rank: rank,
-            channelsLast: input.channelsLast || rank < 4, isClassifier: false, module: nil, isQuantized: false)
+            channelsLast: rank < 4 || layout.channelsLast(value, imageIsLast: image) ?? image, isClassifier: false,
+            module: nil, isQuantized: false)
+    }
+
+    // MARK: One image
+
+    /// A model for batches of one image, in which all rows are the image's.
+    private func forOne(_ tokens: Tokens) throws -> Result {
+        let shapes = try runs.shapesOfOne(values)
+        let poolings = try values.indices.map { place -> ONNXPooling in
+            guard let plan = ONNXPooling.plan(for: layer(place, rank: shapes[place].count), shape: shapes[place]) else {
+                throw FNEError(
+                    .unsupportedTensor,
+                    "the layer '\(layers[place].name.text)' has the shape \(describe(shapes[place])), which is of no "
+                        + "features. Leave the layer out")
+            }
+            return try with(tokens, plan, of: place)
+        }
+        let (graph, session) = try rows(Array(values.indices), poolings, .one)
+        return Result(graph: graph, poolings: poolings, session: session, batch: 1)
     }
 
     /// A plan with what is taken of tokens.
@@ -119,38 +146,19 @@ struct PoolingProof {
         if tokens.pooling.takesRest, plan.tokenCount <= tokens.prefix {
             throw Tokens.noneLeft(of: layers[place].name.text, plan.tokenCount, tokens)
         }
-        plan.part =
-            switch tokens.pooling {
-            case .mean: .mean
-            case .first: .first
-            case .rest: .rest(prefix: tokens.prefix)
-            case .firstAndRest: .firstAndRest(prefix: tokens.prefix)
-            }
+        plan.tokens = tokens
         return plan
-    }
-
-    /// The shapes of the values for a number of images.
-    private func shapes(_ session: OnnxRuntimeSession, images count: Int) throws -> [[Int]] {
-        var numbers = try run(session, Array(0..<count)) { numbers, shape in
-            Array(UnsafeBufferPointer(start: numbers, count: product(shape)))
-        }[...]
-        func next() -> Int { max(Int(exactly: numbers.popFirst() ?? 0) ?? 0, 0) }
-        return values.map { _ in (0..<next()).map { _ in next() } }
     }
 
     // MARK: Runs
 
-    private func session(_ graph: ONNXRowGraph) throws -> OnnxRuntimeSession {
-        try OnnxRuntimeSession(
-            library, model: graph.serialized,
-            weights: graph.weights.map { OnnxRuntimeWeights(location: $0.location, content: $0.content) },
-            threads: threads)
-    }
-
-    private func rows(_ places: [Int], _ poolings: [ONNXPooling]) throws -> (ONNXRowGraph, OnnxRuntimeSession) {
+    private func rows(
+        _ places: [Int], _ poolings: [ONNXPooling], _ batch: ONNXRowGraph.Batch
+    ) throws -> (ONNXRowGraph, OnnxRuntimeSession) {
         let taps = places.map { ONNXRowGraph.Tap(value: values[$0], pooling: poolings[$0]) }
-        let graph = try ONNXRowGraph(network, input: input, taps: taps, height: height, width: width)
-        return (graph, try session(graph))
+        let graph = try ONNXRowGraph(
+            runs.network, input: runs.input, taps: taps, height: runs.height, width: runs.width, batch: batch)
+        return (graph, try runs.session(graph))
     }
 
     /// What the features of each layer show.
@@ -160,7 +168,7 @@ struct PoolingProof {
         let images = Array(0..<ProofImages.count)
         let columns = counts.reduce(0, +)
         func features(_ images: [Int]) throws -> [[Float]] {
-            try run(session, images) { numbers, shape in
+            try runs.run(session, images) { numbers, shape in
                 guard shape == [images.count, columns] else {
                     throw FNEError(.backendError, "ONNX Runtime returned rows of shape \(shape)")
                 }
@@ -177,27 +185,5 @@ struct PoolingProof {
             func part(_ row: [Float]) -> [Float] { Array(row[first..<first + count]) }
             return ProofImages.verdict(together: together.map(part), alone: alone.map(part))
         }
-    }
-
-    private func run<Found>(
-        _ session: OnnxRuntimeSession, _ images: [Int],
-        _ read: (UnsafePointer<Float>, [Int]) throws -> Found
-    ) throws -> Found {
-        let batch = try ProofImages(size: height * width * input.channels).batch(images)
-        var found: Found?
-        do {
-            try batch.withNumbers(of: Float.self) { values in
-                try session.run(values, shape: [images.count, height, width, input.channels]) {
-                    found = try read($0, $1)
-                }
-            }
-        } catch let error as FNEError where error.status == .backendError && images.count > 1 {
-            throw FNEError(
-                .backendError,
-                "\(error.message). It ran \(images.count) images to find out which rows belong to an image. If the "
-                    + "network takes one image alone, export it with a batch of any size")
-        }
-        guard let found else { throw FNEError(.internalError, "a run gave nothing") }
-        return found
     }
 }

@@ -3,16 +3,24 @@
 ///
 /// - A kernel of a convolution ends the process where it is not given a map, and one of a list where its number is not
 ///   one. Where the shape is only known once the network runs, as after a condition, nothing tells before.
+/// - A kernel of a TensorScatter ends it where its updates have fewer dimensions than its indices need. EnsureShape
+///   cannot compare two ranks. A Transpose that keeps all axes can, since it refuses an order of too many axes.
 /// - TensorFlow's optimizer ends the process over a product with a bias that sums over the images of a batch. It takes
 ///   the product's inputs for tensors of unknown rank.
 enum RankGuards {
-    /// A tensor that is checked: the name of the node that reads it, the place among its data inputs, its rank and its
-    /// type.
+    /// A tensor that is checked: the name of the node that reads it, the place among its data inputs, what it must have
+    /// and its type.
     struct Guard {
         let node: String
         let place: Int
-        let rank: Int
+        let demand: Demand
         let type: DataType
+    }
+
+    enum Demand {
+        case rank(Int)
+        /// At least as many dimensions as another data input of the node, less one.
+        case indexed(by: Int, ofType: DataType)
     }
 
     /// The convolutions that read maps of two sides.
@@ -40,17 +48,26 @@ enum RankGuards {
             if let known = ranks[node.operation] {
                 return known.filter { shapes.indices.contains($0.place) && shapes[$0.place]?.count != $0.rank }.map {
                     Guard(
-                        node: node.name, place: $0.place, rank: $0.rank,
+                        node: node.name, place: $0.place, demand: .rank($0.rank),
                         type: node.type($0.type) ?? ($0.rank < 2 ? .int32 : .float32))
                 }
             }
+            if node.operation.hasPrefix("TensorScatter") { return scattering(node, shapes) }
             guard node.facts.layer == .dense, sumsOverRows(node, model) else { return [] }
             return shapes.indices.compactMap { place in
                 let isMatrix = node.operation == "MatMul" || shapes[place]?.count == 2
                 guard isMatrix, !isConstant(node.dataInputs[place], model) else { return nil }
-                return Guard(node: node.name, place: place, rank: 2, type: node.type("T") ?? .float32)
+                return Guard(node: node.name, place: place, demand: .rank(2), type: node.type("T") ?? .float32)
             }
         }
+    }
+
+    /// The guard of the updates, unless their rank is known to fit that of the indices.
+    private static func scattering(_ node: GraphDefinition.Node, _ shapes: [[Int]?]) -> [Guard] {
+        guard shapes.count == 3 else { return [] }
+        if let indices = shapes[1]?.count, let updates = shapes[2]?.count, updates >= indices - 1 { return [] }
+        let demand = Demand.indexed(by: 1, ofType: node.type("Tindices") ?? .int32)
+        return [Guard(node: node.name, place: 2, demand: demand, type: node.type("T") ?? .float32)]
     }
 
     /// Whether a product may sum over the rows of what is computed. A dense layer does not.
@@ -81,17 +98,59 @@ enum RankGuards {
             let node = draft.nodes[number]
             let places = node.inputs.indices.filter { !node.inputs[$0].isControl }
             guard places.indices.contains(check.place) else { continue }
-            let name = draft.free("fne/rank/\(node.name)")
-            try draft.add(
-                name, operation: "EnsureShape", inputs: [node.inputs[places[check.place]]],
-                attributes: [
-                    "T": AttributeValue.type(check.type),
-                    "shape": AttributeValue.shape([Int](repeating: -1, count: check.rank)),
-                ], before: number)
+            let tensor = node.inputs[places[check.place]]
             var inputs = node.inputs
-            inputs[places[check.place]] = GraphDefinition.Input(TensorName(node: name, output: 0))
+            switch check.demand {
+            case .rank(let rank):
+                inputs[places[check.place]] = try draft.add(
+                    "EnsureShape", [tensor],
+                    [
+                        "T": AttributeValue.type(check.type),
+                        "shape": AttributeValue.shape([Int](repeating: -1, count: rank)),
+                    ], before: number)
+            case .indexed(let place, let type):
+                guard places.indices.contains(place) else { continue }
+                inputs[places[check.place]] = try compared(
+                    tensor, check.type, node.inputs[places[place]], type, &draft, before: number)
+            }
             draft.setInputs(number, inputs)
         }
         return draft.isUnchanged ? model : try model.rewritten(draft)
+    }
+
+    /// Adds the nodes that refuse updates of too few dimensions. Returns the updates as they pass them.
+    private static func compared(
+        _ updates: GraphDefinition.Input, _ type: DataType, _ indices: GraphDefinition.Input, _ indexType: DataType,
+        _ draft: inout GraphDraft, before number: Int
+    ) throws -> GraphDefinition.Input {
+        func integer(_ value: Int) throws -> GraphDefinition.Input {
+            GraphDefinition.Input(
+                try draft.add(
+                    integers: [value], shape: [], named: "fne/rank/\(draft.nodes[number].name)", before: number))
+        }
+        let one = try integer(1)
+        let rank = try draft.add("Rank", [updates], ["T": AttributeValue.type(type)], before: number)
+        let other = try draft.add("Rank", [indices], ["T": AttributeValue.type(indexType)], before: number)
+        let least = try draft.add("Sub", [other, one], ["T": AttributeValue.type(.int32)], before: number)
+        let most = try draft.add("Maximum", [rank, least], ["T": AttributeValue.type(.int32)], before: number)
+        let axes = try draft.add(
+            "Range", [integer(0), most, one], ["Tidx": AttributeValue.type(.int32)], before: number)
+        return try draft.add(
+            "Transpose", [updates, axes], ["T": AttributeValue.type(type), "Tperm": AttributeValue.type(.int32)],
+            before: number)
+    }
+}
+
+extension GraphDraft {
+    /// Adds a node of a guard, with one output.
+    fileprivate mutating func add(
+        _ operation: String, _ inputs: [GraphDefinition.Input], _ attributes: KeyValuePairs<String, [UInt8]>,
+        before number: Int
+    ) throws -> GraphDefinition.Input {
+        let name = free("fne/rank/\(nodes[number].name)")
+        var given: GraphEditor.Attributes = [:]
+        for (key, value) in attributes { given[key] = value }
+        try add(name, operation: operation, inputs: inputs, attributes: given, before: number)
+        return GraphDefinition.Input(TensorName(node: name, output: 0))
     }
 }

@@ -200,6 +200,7 @@ def merge_shards(
     lower: float = LOWER,
     upper: float = UPPER,
     rules: str = "documented",
+    accept_other_engine: bool = False,
     progress: bool | JobProgress = False,
 ) -> Job:
     """Puts finished shards together. The result has the same bytes as one job over all the images.
@@ -210,12 +211,15 @@ def merge_shards(
         shards: the folders of all shards, in any order
         output: the folder of the whole
         codes, statistics, keep_features, lower, upper, rules, progress: as in `embed_dataset`
+        accept_other_engine: merge shards of different versions of TensorFlow or ONNX Runtime, or of different kinds of
+            processors. Rows may then differ in their last bits, and the manifest names each engine.
 
     Raises:
-        JobMismatchError: a shard is missing or unfinished, or the shards belong to different jobs
+        JobMismatchError: a shard is missing or unfinished, or the shards belong to different jobs or engines
     """
     options = _ffi.defaults(_ffi.JobOptions, lib.fne_job_options_init)
     options.drop_features = int(not keep_features)
+    options.accept_other_engine = int(accept_other_engine)
     folders = [path_bytes(shard) for shard in as_list("shards", shards)]
     with _given(options, codes, statistics, lower, upper, rules):
         _run(lib.fne_job_open_merge, output, _ffi.strings(folders), len(folders), options, progress)

@@ -14,6 +14,7 @@ import numpy
 
 from fne import _ffi
 from fne._arguments import as_path, path_bytes
+from fne._backend import load_backend
 from fne._feeds import Feeds, set_feeds
 from fne._ffi import check, lib
 from fne._layer_names import several
@@ -213,6 +214,8 @@ class Model:
 
         Raises:
             InvalidArgumentError: the size is not known, or is not the graph's
+            BackendUnavailableError: the network is an ONNX file, whose shapes ONNX Runtime computes, and that is not
+                found
 
         >>> from fne import zoo
         >>> model = Model(zoo.efficientnet_lite0())
@@ -225,6 +228,8 @@ class Model:
         height, width = size or (0, 0)
         name = None if input_tensor is None else _ffi.text(input_tensor)
         given = ranks.ctypes.data, dimensions.ctypes.data, count
+        if self.engine == "onnxruntime":
+            load_backend(engine=self.engine)
         check(lib.fne_model_shapes(self._handle(), name, height, width, *given))
         return [tuple(row[:rank].tolist()) if rank >= 0 else None for rank, row in zip(ranks, dimensions, strict=True)]
 

@@ -90,12 +90,18 @@ def add_merge_command(commands: Any) -> None:
     )
     command.add_argument("output", help="the folder of the whole")
     command.add_argument("shards", nargs="+", help="the folders of all shards, in any order")
+    command.add_argument(
+        "--accept-other-engine",
+        action="store_true",
+        help="merge shards of different versions of TensorFlow or ONNX Runtime, or of different processors",
+    )
     add_code_options(command)
 
 
 def run_merge(given: argparse.Namespace) -> None:
     """Runs `fne merge`."""
-    _tell(fne.merge_shards(given.shards, given.output, **code_options(given)))
+    accepts = given.accept_other_engine
+    _tell(fne.merge_shards(given.shards, given.output, accept_other_engine=accepts, **code_options(given)))
 
 
 def _tell(job: fne.Job) -> None:

@@ -40,7 +40,7 @@ def run(given: argparse.Namespace) -> None:
     """Runs `fne layers`."""
     model = network(given, given.feeds)
     pattern = model.resolved(given.pattern)
-    shapes = _shapes(model, given)
+    shapes, why = _shapes(model, given)
     listed = [
         (tensor, shape)
         for tensor, shape in zip(model.tensors(), shapes or repeat(None), strict=False)
@@ -61,27 +61,28 @@ def run(given: argparse.Namespace) -> None:
     module = "       module" if any(tensor.module for tensor, _ in chosen) else ""
     say(f"{'name':{width}}  {'kind':11}  {'shape':18}  {'features':>8}  default{module}")
     for tensor, shape in chosen:
-        name, features = printable(tensor.name), _features(tensor, shape) or "?"
+        name, features = printable(tensor.name), _features(tensor, shape, model.engine) or "?"
         described = _shape(tensor, shape, model.engine)
         say(f"{name:{width}}  {tensor.kind:11}  {described:18}  {features:>8}  {_role(tensor)}".rstrip())
-    taken = [_features(tensor, shape) for tensor, shape in chosen if tensor.is_default]
+    taken = [_features(tensor, shape, model.engine) for tensor, shape in chosen if tensor.is_default]
     say(f"{len(taken)} default layers, {sum(taken)} features")
     for note in model.notes():
         say(note)
-    if model.engine == "onnxruntime":
-        say("only a run shows the shapes of an ONNX network")
-    elif shapes is None:
-        say("--size shows the shapes for images of a size, which the graph does not say")
+    if shapes is None:
+        say(why)
 
 
-def _shapes(model: fne.Model, given: argparse.Namespace) -> list[tuple[int, ...] | None] | None:
-    """The shapes of the model's tensors; None where the graph does not say the images' size, nor was it given."""
+def _shapes(model: fne.Model, given: argparse.Namespace) -> tuple[list[tuple[int, ...] | None] | None, str]:
+    """The shapes of the model's tensors, or None and how to see them. The graph may not say the images' size, and those
+    of an ONNX file are computed by ONNX Runtime."""
     try:
-        return model.shapes(given.input_tensor, given.size)
+        return model.shapes(given.input_tensor, given.size), ""
+    except fne.BackendError as error:
+        return None, f"the shapes are not known: {error}"
     except (fne.InvalidArgumentError, fne.TensorError):
         if given.size is not None or given.input_tensor is not None:
             raise
-        return None
+        return None, "--size shows the shapes for images of a size, which the graph does not say"
 
 
 def _shape(tensor: fne.TensorInfo, shape: tuple[int, ...] | None, engine: str) -> str:
@@ -93,9 +94,12 @@ def _shape(tensor: fne.TensorInfo, shape: tuple[int, ...] | None, engine: str) -
     return {4: "[n, h, w, {}]", 2: "[n, {}]"}.get(tensor.rank or 0, "?").format(tensor.channels or "?")
 
 
-def _features(tensor: fne.TensorInfo, shape: tuple[int, ...] | None) -> int:
+def _features(tensor: fne.TensorInfo, shape: tuple[int, ...] | None, engine: str) -> int:
     """The features of a tensor; 0 where they are not known."""
-    return tensor.channels or (shape[-1] if shape and len(shape) > 1 else 0)
+    if tensor.channels or not shape or len(shape) < 2:
+        return tensor.channels or 0
+    # Of a map of an ONNX network that is no layer, the shape does not say which axis has the channels.
+    return 0 if engine == "onnxruntime" and len(shape) > 3 else shape[-1]
 
 
 def _role(tensor: fne.TensorInfo) -> str:
