@@ -40,7 +40,9 @@ let package = Package(
         .target(name: "CTensorFlow", linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "COnnxRuntime", linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "CTensorFlowOperations", dependencies: ["CKernels"], linkerSettings: [.linkedLibrary("dl")]),
-        .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png16")]),
+        .target(
+            name: "CImageCodecs",
+            linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png16"), .linkedLibrary("dl")]),
         .target(name: "CMemory"),
         .target(name: "CKernels", linkerSettings: [.linkedLibrary("m")]),
 

@@ -20,9 +20,10 @@ from typing import Any
 import numpy
 from numpy.typing import DTypeLike, NDArray
 
-from fne._arguments import as_array, as_count, as_list, as_path, refuse_masked
+from fne._arguments import as_array, as_count, as_path, refuse_masked
 from fne._embedding import Discretization, ternarize
 from fne._extractor import Extractor
+from fne._kinds import as_images, kind
 from fne._progress import ProgressLine
 from fne._statistics import Statistics
 from fne.errors import InvalidArgumentError, ShapeMismatchError, SkippedImagesWarning, from_status
@@ -54,7 +55,8 @@ def full_network_embedding(
     Args:
         model: a `tf.compat.v1.GraphDef`, its bytes, a path to it, a Keras model or its file, a SavedModel's folder, or
             a `fne.Model`
-        image_paths: JPEG or PNG files
+        image_paths: image files, or a folder of these (`fne.list_images`); also the other kinds of images that
+            `fne.Extractor.extract` takes, but bytes are a path here, as in the original
         batch_size: the most images per run of the network. Several runs of 4 at once are fastest on a CPU, so numbers
             above 4 make no difference.
         input_tensor: such as "import/input:0"; None: the graph's only placeholder that can take images
@@ -81,10 +83,7 @@ def full_network_embedding(
     Raises:
         FNEError: see `fne.errors`. Each class is also the built-in exception of its case (ValueError, OSError, ...).
     """
-    listed = (
-        [image_paths] if isinstance(image_paths, (str, bytes, os.PathLike)) else as_list("image_paths", image_paths)
-    )
-    paths = [as_path(path) if isinstance(path, bytes) else path for path in listed]
+    paths = _images(image_paths)
     if not paths:
         raise InvalidArgumentError("image_paths is empty: there are no images to embed")
     given = None if stats is None else as_array("stats", stats, numpy.float64)
@@ -119,7 +118,7 @@ def full_network_embedding(
             kept, skipped = _with_given_statistics(extractor, paths, features, given, show)
     if skipped:
         warnings.warn(
-            SkippedImagesWarning(list(skipped), [os.fspath(paths[i]) for i in skipped], list(skipped.values())),
+            SkippedImagesWarning(list(skipped), [_name(paths[i], i) for i in skipped], list(skipped.values())),
             stacklevel=2,
         )
         features = features[:kept]
@@ -129,6 +128,17 @@ def full_network_embedding(
         numpy.save(folder / "fne.npy", features)
         numpy.save(folder / "stats.npy", given)
     return features, given
+
+
+def _images(given: Any) -> list[Any]:
+    """The images of a call. Unlike elsewhere, one path alone is taken, and bytes are a path."""
+    if isinstance(given, bytes) or (isinstance(given, (str, os.PathLike)) and not os.path.isdir(given)):
+        given = [given]
+    return [as_path(path) if isinstance(path, bytes) else path for path in as_images("image_paths", given)]
+
+
+def _name(image: Any, number: int) -> str:
+    return os.fspath(image) if isinstance(image, (str, os.PathLike)) else f"image {number}"
 
 
 # The images whose codes are made at a time, so that memory does not grow with the number of all images.
@@ -146,8 +156,8 @@ def _with_own_statistics(
     show: Callable[[int, int], Any] | None,
 ) -> tuple[int, NDArray[numpy.float64], dict[int, str]]:
     """Writes the features. Returns the number of their rows, the statistics, and why images were skipped."""
-    if rows is None and (embedded := extractor._embed_files(paths, show)):
-        embedding, stats = embedded
+    if rows is None and all(kind(path, number) == "path" for number, path in enumerate(paths)):
+        embedding, stats = extractor._embed_files(paths, show)
         codes = embedding.codes[embedding.ok] if embedding.reasons else embedding.codes
         features[: len(codes)] = codes
         return len(codes), stats, dict(sorted(embedding.reasons.items()))

@@ -30,8 +30,10 @@ from fne._cache import write_atomically
 from fne._centring import FEWEST_ROWS, centred_l2, mean_row
 from fne._embedding import ternarize
 from fne._extractor import Extractor
+from fne._images import read_image
 from fne._keras_graph import identity as keras_identity
 from fne._keras_graph import keras_of
+from fne._kinds import as_images, kind
 from fne._layer import Layer, column_numbers, side_by_side
 from fne._model import Model, TensorInfo
 from fne._selection import select
@@ -195,8 +197,8 @@ class _NetworkTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc
 class FullNetworkFeatures(_NetworkTransformer):
     """Turns images into pooled float32 features.
 
-    X is a sequence of paths, of encoded images as bytes, or of RGB pixels as uint8 [height, width, 3]; or one array of
-    such pixels.
+    X is a folder, or a sequence of paths, of encoded images as bytes, of RGB pixels as uint8 [height, width, 3] or of
+    `PIL.Image.Image`; or one array of such pixels.
 
     Args:
         model: what `fne.Extractor` takes, such as a path, a Keras model or a `fne.Model`; None: the default network,
@@ -259,7 +261,7 @@ class FullNetworkFeatures(_NetworkTransformer):
         """The features, float32 [n, F]."""
         check_is_fitted(self)
         network = _network(self, self._further)
-        items = list(X)
+        items = as_images("X", X)
         if not items:
             return numpy.empty((0, self.n_features_out_), numpy.float32)
         rows: NDArray[numpy.float32] = network.features(items, self.cache)[:, self._columns]
@@ -522,7 +524,7 @@ class _Network:
         if cache is None:
             return self._extractor.extract(items).features
         store = _memory if cache == "memory" else _Folder(as_path(cache))
-        keys = [f"{self._identity}-{_image_key(item)}" for item in items]
+        keys = [f"{self._identity}-{_image_key(item, number)}" for number, item in enumerate(items)]
         rows: dict[str, NDArray[numpy.float32]] = {}
         missing: dict[str, Any] = {}
         for key, item in zip(keys, items, strict=True):
@@ -695,10 +697,16 @@ def _further_tensors(model: Model, selectors: Sequence[str] | None) -> list[str]
     return list(found)
 
 
-def _image_key(item: Any) -> str:
+def _image_key(item: Any, number: int) -> str:
     """What names an image in the cache: of a file its path, size and time of change, else a checksum of its bytes."""
-    if isinstance(item, (str, os.PathLike)):
-        facts = os.stat(item)
+    found = kind(item, number)
+    if found == "pillow":
+        item = read_image(item)
+    if found == "path":
+        try:
+            facts = os.stat(item)
+        except (OSError, ValueError):
+            return hashlib.sha256(os.fsencode(item)).hexdigest()[:40]  # the extractor says what is wrong
         text = f"{os.path.abspath(item)} {facts.st_size} {facts.st_mtime_ns}".encode("utf-8", "surrogateescape")
         return hashlib.sha256(text).hexdigest()[:40]
     if isinstance(item, numpy.ndarray):
