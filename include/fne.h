@@ -1181,6 +1181,8 @@ FNE_API fne_status fne_extractor_preprocess(const fne_extractor *extractor, cons
  * inside.
  * \{ */
 
+#define FNE_FEW_IMAGES 10 /**< The log warns of codes by statistics of fewer images: of two, codes are opposites. */
+
 /** The count, the sum and the sum of squares of each of F features, kept without rounding. Mean and standard deviation
  * are therefore the same bits whatever the order of the rows, the batches, the merges and the machine. An object takes
  * 216 bytes per feature, and at most 2^40 rows. */

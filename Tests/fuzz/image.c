@@ -1,5 +1,5 @@
 /* Decodes the input through the C interface, strictly and taking what can be had, into memory of the very size. FORMAT
- * is FNE_FORMAT_JPEG or FNE_FORMAT_PNG. The input starts with that format's signature, whatever the fuzzer does. */
+ * is FNE_FORMAT_JPEG, FNE_FORMAT_PNG or FNE_FORMAT_WEBP. The input starts with that format's signature, whatever the fuzzer does. */
 #include <fne.h>
 
 #include <stdlib.h>
@@ -7,6 +7,8 @@
 
 #if FORMAT == FNE_FORMAT_PNG
 static const uint8_t signature[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+#elif FORMAT == FNE_FORMAT_WEBP
+static const uint8_t signature[] = {'R', 'I', 'F', 'F', 0xff, 0x7f, 0, 0, 'W', 'E', 'B', 'P'};
 #else
 static const uint8_t signature[] = {0xff, 0xd8, 0xff};
 #endif

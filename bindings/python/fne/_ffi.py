@@ -14,6 +14,8 @@ from fne._libpath import library_candidates
 from fne._text import printable
 
 OK = 0
+#: FNE_FEW_IMAGES
+FEW_IMAGES = 10
 #: FNE_SHAPE_RANK
 SHAPE_RANK = 8
 

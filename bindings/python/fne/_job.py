@@ -34,7 +34,7 @@ from fne._selection import select
 from fne._statistics import Statistics
 from fne._text import printable
 from fne._thresholds import LOWER, UPPER
-from fne.errors import FileError, InvalidArgumentError, JobMismatchError, JobWarning, SavedDataError
+from fne.errors import FewImagesWarning, FileError, InvalidArgumentError, JobMismatchError, JobWarning, SavedDataError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -191,6 +191,7 @@ def embed_dataset(
         intake = _run(lib.fne_job_open, output, model._handle(), ctypes.byref(struct), options, progress)
     job = Job(output)
     job.intake = intake
+    _warn_of_few(job, intake.taken)
     return job
 
 
@@ -223,7 +224,19 @@ def merge_shards(
     folders = [path_bytes(shard) for shard in as_list("shards", shards)]
     with _given(options, codes, statistics, lower, upper, rules):
         _run(lib.fne_job_open_merge, output, _ffi.strings(folders), len(folders), options, progress)
-    return Job(output)
+    job = Job(output)
+    _warn_of_few(job, len(job))
+    return job
+
+
+def _warn_of_few(job: Job, is_new: Any) -> None:
+    """Warns of a new job whose own statistics, by which its codes are made, are of too few images."""
+    codes = job.manifest["codes"]
+    if not is_new or codes is None or codes.get("statistics", "own") != "own":
+        return
+    count = int(job.ok.sum())
+    if count < _ffi.FEW_IMAGES:
+        warnings.warn(FewImagesWarning(count), stacklevel=3)
 
 
 @contextmanager

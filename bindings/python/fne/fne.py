@@ -23,10 +23,18 @@ from numpy.typing import DTypeLike, NDArray
 from fne._arguments import as_array, as_count, as_path, refuse_masked
 from fne._embedding import Discretization, ternarize
 from fne._extractor import Extractor
+from fne._ffi import FEW_IMAGES
+from fne._images import read_image
 from fne._kinds import as_images, kind
 from fne._progress import ProgressLine
 from fne._statistics import Statistics
-from fne.errors import InvalidArgumentError, ShapeMismatchError, SkippedImagesWarning, from_status
+from fne.errors import (
+    FewImagesWarning,
+    InvalidArgumentError,
+    ShapeMismatchError,
+    SkippedImagesWarning,
+    from_status,
+)
 
 
 def full_network_embedding(
@@ -114,6 +122,8 @@ def full_network_embedding(
         features = numpy.empty(shape, dtype) if out is None else out
         if given is None:
             kept, given, skipped = _with_own_statistics(extractor, paths, features, rows, show)
+            if kept < FEW_IMAGES:
+                warnings.warn(FewImagesWarning(kept), stacklevel=2)
         else:
             kept, skipped = _with_given_statistics(extractor, paths, features, given, show)
     if skipped:
@@ -214,15 +224,27 @@ def _some_must_be_good(statuses: NDArray[numpy.int32], reasons: dict[int, str]) 
         raise from_status(int(statuses[0]), f"none of the {len(statuses)} images could be embedded: {reasons[0]}")
 
 
+def _sides(centre: int) -> tuple[slice, slice]:
+    return slice(None, centre), slice(centre, None)
+
+
 def _example() -> None:
-    """Embeds the sample photographs with the default network; writes ../outputs/fne.npy and ../outputs/stats.npy."""
+    """Embeds parts of the sample photographs with the default network.
+
+    There are four of each, because statistics of a handful of images say little. It writes ../outputs/fne.npy and
+    ../outputs/stats.npy.
+    """
     from fne import zoo
 
-    paths = zoo.sample_images()
+    pictures = []
+    for path in zoo.sample_images():
+        pixels = read_image(path)
+        middle, centre = pixels.shape[0] // 2, pixels.shape[1] // 2
+        pictures += [half[:, side] for half in (pixels[:middle], pixels[middle:]) for side in _sides(centre)]
     features, stats = full_network_embedding(
-        zoo.efficientnet_lite0(), paths, 8, "input:0", None, (224, 224), output_dir=os.path.join("..", "outputs")
+        zoo.efficientnet_lite0(), pictures, 8, "input:0", None, (224, 224), output_dir=os.path.join("..", "outputs")
     )
-    print(f"{len(paths)} images, {features.shape[1]} features, statistics {stats.shape}")
+    print(f"{len(pictures)} images, {features.shape[1]} features, statistics {stats.shape}")
     for value in (-1, 0, 1):
         print(f"share of {value:2d}: {numpy.mean(features == value):.3f}")
     print("written to ../outputs/fne.npy and ../outputs/stats.npy")

@@ -15,6 +15,7 @@ import hashlib
 import io
 import os
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ from fne._cache import write_atomically
 from fne._centring import FEWEST_ROWS, centred_l2, mean_row
 from fne._embedding import ternarize
 from fne._extractor import Extractor
+from fne._ffi import FEW_IMAGES
 from fne._images import read_image
 from fne._keras_graph import identity as keras_identity
 from fne._keras_graph import keras_of
@@ -39,7 +41,7 @@ from fne._model import Model, TensorInfo
 from fne._selection import select
 from fne._statistics import Statistics
 from fne._thresholds import LOWER, UPPER
-from fne.errors import NotFiniteError, UnknownTensorError
+from fne.errors import FewImagesWarning, NotFiniteError, UnknownTensorError
 from fne.zoo import efficientnet_lite0
 
 __all__ = [
@@ -338,6 +340,8 @@ class FullNetworkEmbedder(_NetworkTransformer):
         self.features_ = FullNetworkFeatures(**own).fit(X)
         self.layers_, self.n_features_out_ = self.features_.layers_, self.features_.n_features_out_
         rows: NDArray[numpy.float32] = self.features_.transform(X)
+        if len(rows) < FEW_IMAGES:
+            warnings.warn(FewImagesWarning(len(rows)), stacklevel=3)
         self.discretizer_ = TernaryDiscretizer(lower=self.lower, upper=self.upper, rules=self.rules).fit(rows)
         return rows
 
