@@ -1799,6 +1799,8 @@ typedef struct fne_intake_info {
     uint64_t taken[16];    /**< images that this object's runs have embedded, by FNE_FORMAT_*. Those of former runs do
                                 not count. */
     uint64_t left_out[16]; /**< what was left out of the folder, by FNE_LEFT_OUT_* */
+    uint64_t taken_count;    /**< the sum of taken */
+    uint64_t left_out_count; /**< the sum of left_out */
 } fne_intake_info;
 
 /** Fills a struct with zeros.

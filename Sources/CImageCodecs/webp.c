@@ -89,18 +89,21 @@ typedef struct {
     uint32_t canvas_height;            // of the picture
     int is_part;                       // whether the frame may leave some of the picture empty
     int is_lossless;
+    int is_cut; // whether the file is shorter than it says
 } webp_reader;
 
 enum { FILE_HEADER = 12, CHUNK_HEADER = 8, EXTENDED_SIZE = 10, FRAME_HEADER = 16, IS_ANIMATED = 2 };
 
 static uint32_t number24(const uint8_t *at) { return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16; }
 
+static size_t number32(const uint8_t *at) { return number24(at) | (size_t)at[3] << 24; }
+
 // The content of the first chunk of that name, as far as it is there. NULL where there is none.
 static const uint8_t *find_chunk(const uint8_t *bytes, size_t size, const char *name, size_t *length) {
     size_t at = 0;
     while (size - at >= CHUNK_HEADER) {
         const uint8_t *chunk = bytes + at;
-        size_t stated = number24(chunk + 4) | (size_t)chunk[7] << 24, there = size - at - CHUNK_HEADER;
+        size_t stated = number32(chunk + 4), there = size - at - CHUNK_HEADER;
         if (memcmp(chunk, name, 4) == 0) {
             *length = stated < there ? stated : there;
             return chunk + CHUNK_HEADER;
@@ -138,6 +141,7 @@ static int find_frame(webp_reader *reader, uint32_t *width, uint32_t *height) {
 }
 
 static int read_header(webp_reader *reader, uint32_t *width, uint32_t *height) {
+    if (reader->size >= FILE_HEADER) reader->is_cut = number32(reader->bytes + 4) > reader->size - CHUNK_HEADER;
     if (reader->size < FILE_HEADER || !find_frame(reader, width, height)) {
         return reader->base.code != CIC_OK ? 0 : damaged(reader, "the header is truncated");
     }
@@ -174,6 +178,10 @@ static int code_of(int status) {
 
 static int read_rows(cic_reader *base, uint8_t *rgb, size_t stride) {
     webp_reader *reader = (webp_reader *)base;
+    if (reader->is_cut && !base->tolerant) { // a byte too few may not be missed, but the rest of the file is gone too
+        damaged(reader, "the file ends too early");
+        return base->code;
+    }
     if (stride > INT_MAX) {
         base->code = CIC_LIMIT;
         snprintf(base->message, CIC_MESSAGE_SIZE, "the rows are longer than libwebp writes them");

@@ -75,6 +75,8 @@ private func write(_ intake: Intake, to info: UnsafeMutablePointer<fne_intake_in
     var value = fne_intake_info()
     copy(intake.taken, to: &value.taken)
     copy(intake.leftOut, to: &value.left_out)
+    value.taken_count = UInt64(intake.taken.reduce(0, +))
+    value.left_out_count = UInt64(intake.leftOut.reduce(0, +))
     try fill(info, with: value, "info")
 }
 

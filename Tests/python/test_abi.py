@@ -24,7 +24,7 @@ abi = importlib.util.module_from_spec(
 )
 abi.__spec__.loader.exec_module(abi)
 HEADER = abi.HEADER.read_text()
-FIRST = {"first.h": "76beecf203f7b529", "first.abi": "15145f04a0972294"}
+FIRST = {"first.h": "2a5cd29f0d3bee6a", "first.abi": "3f43fa17189c4f06"}
 
 
 # ---- the record
@@ -129,7 +129,7 @@ OPTIONS = {
     "job_options",
     "job_reports",
 }
-INFOS = {"image_info", "tensor_info", "layer_info", "input_info", "progress_info"}
+INFOS = {"image_info", "tensor_info", "layer_info", "input_info", "progress_info", "intake_info"}
 
 
 def test_every_struct_is_tried():
@@ -200,6 +200,7 @@ def calls(network, tmp_path_factory):
         "job_options": job,
         "job_reports": lambda p: lib.fne_job_run(run_job, p),
         "progress_info": lambda p: lib.fne_job_progress_info(run_job, p),
+        "intake_info": lambda p: lib.fne_job_intake_info(run_job, p),
     }
     lib.fne_job_close(run_job)
 

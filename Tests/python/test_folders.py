@@ -14,13 +14,14 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
+from conftest import ROOT
 from test_c import built, run
 from test_images import photograph
 from test_preprocessing import extractor
 
 import fne
-
-from conftest import ROOT
+from fne import _distributed, _pillow
+from fne._libpath import tensorflow_library
 
 SIZE = (48, 64)
 
@@ -153,7 +154,7 @@ def test_orientation_palette_alpha_and_depth_of_a_job_are_those_of_read_image(gr
 
 def test_bad_images_of_other_formats_are_rows_with_a_reason(graph, tmp_path):
     (tmp_path / "in").mkdir()
-    (tmp_path / "in/half.gif").write_bytes(PICTURES["six.gif"][1][:200])
+    (tmp_path / "in/half.gif").write_bytes(PICTURES["six.gif"][1][:1500])
     (tmp_path / "in/text.jpg").write_bytes(b"no picture")
     (tmp_path / "in/good.png").write_bytes(PICTURES["two.PNG"][1])
     (tmp_path / "in/large.bmp").write_bytes(saved("BMP", PIL.Image.new("RGB", (200, 200))))
@@ -178,8 +179,6 @@ def test_a_decoder_in_c(graph, tmp_path):
     (tmp_path / "in/a.tif").write_bytes(b"II*\0")
     (tmp_path / "in/b.webp").write_bytes(PICTURES["three.webp"][1])
     (tmp_path / "in/c.txt").write_text("no image")
-    from fne._libpath import tensorflow_library
-
     environment = dict(os.environ, FNE_TENSORFLOW=str(tensorflow_library()))
     result = run(program, graph, tmp_path / "in", tmp_path / "job", env=environment)
     assert result.returncode == 0, result.stderr
@@ -225,16 +224,9 @@ def test_the_command_says_what_it_took(folder, graph, tmp_path):
 # ---- WebP by libwebp
 
 
-def webp(**options):
-    encoded = cv2.imencode(".webp", photograph(61, 83), [cv2.IMWRITE_WEBP_QUALITY, options.pop("quality")])[1]
-    return encoded.tobytes()
-
-
 @pytest.mark.parametrize("quality", [5, 50, 80, 100, 101])  # beyond 100 it is lossless
 @pytest.mark.parametrize("channels", [3, 4])
 def test_webp_has_the_pixels_of_opencv(quality, channels, monkeypatch):
-    from fne import _pillow
-
     monkeypatch.setattr(_pillow, "read", None)  # libwebp alone
     for height, width in [(61, 83), (1, 1), (16, 33), (200, 7)]:
         image = np.resize(photograph(), (height, width, channels))
@@ -266,18 +258,18 @@ def test_the_first_frame_of_an_animated_webp(lossless):
             fne.read_image(data[:end])
         except fne.ImageError:
             continue
-        assert end > len(data) // 4  # the first frame is whole
+        raise AssertionError(f"{end} bytes were taken")
 
 
 def test_webp_that_is_truncated_or_damaged():
     whole = PICTURES["three.webp"][1]
-    for end in range(12, len(whole) - 1, 7):
+    for end in range(12, len(whole)):
         with pytest.raises(fne.ImageError):
             fne.read_image(whole[:end])
     partial = fne.read_image(whole[: len(whole) // 2], options=fne.ImageOptions(tolerate_truncation=True))
     expected = fne.read_image(whole)
     same = (partial == expected).all((1, 2))
-    assert 8 <= same.argmin() and same[: same.argmin()].all() and not partial[-1].any()
+    assert 4 <= same.argmin() and same[: same.argmin()].all() and not partial[-1].any()
     for seed in range(300):
         random = np.random.default_rng(seed)
         mutant = bytearray(PICTURES["thumb.jpg?w=300" if seed % 2 else "three.webp"][1])
@@ -304,8 +296,6 @@ def test_limits_of_webp():
 
 def test_where_libwebp_is_looked_for(tmp_path):
     """FNE_LIBWEBP names a file or its folder. Without libwebp the message says what was tried, and Pillow reads it."""
-    from fne import _ffi
-
     (tmp_path / "x.webp").write_bytes(PICTURES["three.webp"][1])
     (tmp_path / "libwebp.so.7").write_bytes(b"no library")
     program = (
@@ -329,7 +319,6 @@ def test_where_libwebp_is_looked_for(tmp_path):
         assert lines[0] == "5 0 (61, 83, 3) True"
         assert "this is a WebP image, and libwebp was not found" in lines[1] and words in lines[1]
         assert "set FNE_LIBWEBP to the file or its folder" in lines[1]
-    assert _ffi.FORMATS[3] == "WEBP"
 
 
 # ---- one rule for every entry point
@@ -337,8 +326,6 @@ def test_where_libwebp_is_looked_for(tmp_path):
 
 def test_every_entry_point_takes_the_same_kinds(folder, graph, tmp_path):
     sklearn = pytest.importorskip("fne.sklearn")
-    from fne import _distributed
-
     pixels = fne.read_image(folder / "six.gif")
     kinds = [
         str(folder / "six.gif"),
@@ -346,7 +333,7 @@ def test_every_entry_point_takes_the_same_kinds(folder, graph, tmp_path):
         (folder / "six.gif").read_bytes(),
         bytearray((folder / "six.gif").read_bytes()),
         pixels,
-        PIL.Image.open(folder / "six.gif"),
+        PIL.Image.open(io.BytesIO((folder / "six.gif").read_bytes())),
     ]
     with fne.Extractor(graph, size=SIZE, batch_size=4, pad_batches=True) as network:
         row = network.extract([pixels]).features
@@ -392,8 +379,6 @@ def test_every_entry_point_refuses_one_image_and_names_it(graph, what):
 @pytest.mark.parametrize("item", [5, None, 2.5, {}])
 def test_every_entry_point_refuses_the_same_items_and_names_them(graph, tmp_path, item):
     sklearn = pytest.importorskip("fne.sklearn")
-    from fne import _distributed
-
     message = f"image 1 is a {type(item).__name__}; images are paths, encoded images as bytes, uint8 arrays"
     images = [PICTURES["one.jpg"][1], item]
     with fne.Extractor(graph, size=SIZE) as network, pytest.raises(TypeError, match=message):

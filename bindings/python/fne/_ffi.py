@@ -252,7 +252,13 @@ class ProgressInfo(ctypes.Structure):
 
 
 class IntakeInfo(ctypes.Structure):
-    _fields_ = [("struct_size", c_uint64), ("taken", c_uint64 * 16), ("left_out", c_uint64 * 16)]
+    _fields_ = [
+        ("struct_size", c_uint64),
+        ("taken", c_uint64 * 16),
+        ("left_out", c_uint64 * 16),
+        ("taken_count", c_uint64),
+        ("left_out_count", c_uint64),
+    ]
 
 
 class EncodedImage(ctypes.Structure):
