@@ -367,11 +367,11 @@ FNE_API fne_status fne_engine_info(const char *engine, const char **version, con
 /* ------------------------------------------------------------------------------------------------------- images */
 
 /** \defgroup images Images
- * JPEG, PNG and WebP, read as OpenCV's imread reads them, and resized. Any number of threads may call these functions at
- * once.
+ * JPEG, PNG and WebP, read as OpenCV's imread reads them, and resized. Any number of threads may call these functions
+ * at once.
  *
- * WebP is read by libwebp, which is looked for when the first WebP is read: libwebp.so.7 or libwebp.so.6 on the system's
- * library path, or what the environment variable FNE_LIBWEBP names, a file or its folder. Without it a WebP is
+ * WebP is read by libwebp, which is looked for when the first WebP is read: libwebp.so.7 or libwebp.so.6 on the
+ * system's library path, or what the environment variable FNE_LIBWEBP names, a file or its folder. Without it a WebP is
  * FNE_UNSUPPORTED_IMAGE. Of an animation, the first frame is taken.
  * \{ */
 
@@ -1795,10 +1795,10 @@ FNE_API fne_status fne_job_progress_info(const fne_job *job, fne_progress_info *
 
 /** What was taken of a data set, and what was left out. */
 typedef struct fne_intake_info {
-    uint64_t struct_size;  /**< set by fne_intake_info_init() */
-    uint64_t taken[16];    /**< images that this object's runs have embedded, by FNE_FORMAT_*. Those of former runs do
-                                not count. */
-    uint64_t left_out[16]; /**< what was left out of the folder, by FNE_LEFT_OUT_* */
+    uint64_t struct_size;    /**< set by fne_intake_info_init() */
+    uint64_t taken[16];      /**< images that this object's runs have embedded, by FNE_FORMAT_*. Those of former runs do
+                                  not count. */
+    uint64_t left_out[16];   /**< what was left out of the folder, by FNE_LEFT_OUT_* */
     uint64_t taken_count;    /**< the sum of taken */
     uint64_t left_out_count; /**< the sum of left_out */
 } fne_intake_info;
@@ -1821,8 +1821,8 @@ FNE_API fne_status fne_job_intake_info(const fne_job *job, fne_intake_info *info
 typedef struct fne_listing fne_listing;
 
 /** Lists the images below a folder, in the order of their paths' bytes. A file is taken by its name, where that has the
- * ending of an image (jpg, jpeg, jpe, jfif, png, webp, gif, bmp, dib, tif, tiff, avif, avifs, heic, heif, hif, jp2, j2k,
- * jpx). Of any other file the first bytes decide. Names that begin with a dot and cameras' raw files are left out. Each
+ * ending of an image (jpg, jpeg, jpe, jfif, png, webp, gif, bmp, dib, tif, tiff, avif, avifs, heic, heif, hif, jp2,
+ * j2k, jpx). Of any other file the first bytes decide. Names that begin with a dot and cameras' raw files are left out. Each
  * real folder is listed once, however many links lead to it. The list does not depend on what can be decoded.
  *
  * \param[in] folder              the folder
@@ -1855,7 +1855,8 @@ FNE_API fne_status fne_listing_count(const fne_listing *listing, uint64_t *count
  *
  * \param[in] listing  the listing
  * \param[in] index    0 to count - 1
- * \param[out] name    receives the path below the folder, which need not be UTF-8. It lives until the listing is closed.
+ * \param[out] name    receives the path below the folder, which need not be UTF-8. It lives until the listing is
+ *                     closed.
  * \return FNE_OK, or FNE_INVALID_ARGUMENT for an index beyond the images
  * \since 2.0 */
 FNE_API fne_status fne_listing_name(const fne_listing *listing, uint64_t index, const char **name);

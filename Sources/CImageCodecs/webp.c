@@ -29,11 +29,11 @@ static char why[CIC_MESSAGE_SIZE]; // libwebp is missing
 
 static int bind_all(void *library) {
     // POSIX lets a void * from dlsym become a function pointer. memcpy does it without a compiler's warning.
-#define BIND(member)                                    \
-    do {                                                \
-        void *symbol = dlsym(library, "WebP" #member);  \
-        if (symbol == NULL) return 0;                   \
-        memcpy(&api.member, &symbol, sizeof symbol);    \
+#define BIND(member)                                   \
+    do {                                               \
+        void *symbol = dlsym(library, "WebP" #member); \
+        if (symbol == NULL) return 0;                  \
+        memcpy(&api.member, &symbol, sizeof symbol);   \
     } while (0)
     BIND(GetDecoderVersion);
     BIND(GetInfo);

@@ -24,7 +24,6 @@ public final class Statistics {
                 + "opposites, of one all are 0. Embed more images, or give statistics of others")
     }
 
-
     private let lanes: Bytes
     private var rowsSinceCarry = 0
 

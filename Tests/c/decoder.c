@@ -19,8 +19,8 @@ static fne_status decode(void *user, const uint8_t *bytes, uint64_t size, const 
         return FNE_DAMAGED_IMAGE;
     }
     if (bytes[6] == 255) return fne_decoding_rows(decoding, 1 << 20, 1, &rgb); /* beyond max_side */
-    if (bytes[6] == 254) return FNE_OK;                                       /* without pixels */
-    if (bytes[6] == 253) return 12345;                                        /* no status of an image */
+    if (bytes[6] == 254) return FNE_OK;                                        /* without pixels */
+    if (bytes[6] == 253) return 12345;                                         /* no status of an image */
     fne_status status = fne_decoding_rows(decoding, 48, 64, &rgb);
     if (status != FNE_OK) return status;
     if (fne_decoding_rows(decoding, 48, 64, &rgb) != FNE_INVALID_ARGUMENT) return FNE_IO_ERROR;

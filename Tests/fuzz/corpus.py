@@ -1,5 +1,5 @@
-"""Writes what the fuzzers start from: `corpus.py FOLDER` fills FOLDER/jpeg, png, webp, statistics, graph, options, job, and
-FOLDER/graph.pb."""
+"""Writes what the fuzzers start from: `corpus.py FOLDER` fills FOLDER/jpeg, png, webp, statistics, graph, options, job,
+and FOLDER/graph.pb."""
 
 from __future__ import annotations
 
@@ -165,7 +165,15 @@ def jobs() -> list[bytes]:
 
 
 def main(folder: Path) -> None:
-    makers = {"jpeg": jpegs, "png": pngs, "webp": webps, "statistics": statistics, "graph": graphs, "options": options, "job": jobs}
+    makers = {
+        "jpeg": jpegs,
+        "png": pngs,
+        "webp": webps,
+        "statistics": statistics,
+        "graph": graphs,
+        "options": options,
+        "job": jobs,
+    }
     for name, make in makers.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         for number, content in enumerate(make()):

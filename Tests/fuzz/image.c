@@ -1,5 +1,6 @@
 /* Decodes the input through the C interface, strictly and taking what can be had, into memory of the very size. FORMAT
- * is FNE_FORMAT_JPEG, FNE_FORMAT_PNG or FNE_FORMAT_WEBP. The input starts with that format's signature, whatever the fuzzer does. */
+ * is FNE_FORMAT_JPEG, FNE_FORMAT_PNG or FNE_FORMAT_WEBP. The input starts with that format's signature, whatever the
+ * fuzzer does. */
 #include <fne.h>
 
 #include <stdlib.h>

@@ -101,7 +101,7 @@ def test_a_link_to_nothing_is_an_image_that_is_missing(tmp_path, photographs, gr
         fne.set_log_callback(None)
     assert job.names == ["gone.jpg", "good.jpg", "loop.png"] and job.ok.tolist() == [False, True, False]
     assert "No such file" in job.failures[0] and "symbolic links" in job.failures[2]
-    assert [message for level, message in logged if level == "warning"] == [
+    assert [message for level, message in logged if level == "warning" and "statistics of" not in message] == [
         f"cannot follow the link '{folder / 'gone'}': No such file or directory. It is left out"
     ]
 
@@ -113,13 +113,14 @@ def test_folders_that_cannot_be_read_are_left_out_or_an_error(tmp_path, shim, ph
     program = """
         source, graph, output = sys.argv[1:]
         fail("locked", "open", errno.EACCES)
+        import warnings
         options = {"size": (48, 64), "on_error": "raise"}
         message = raised(fne.FileError, fne.embed_dataset, source, Path(graph), output, **options)
         assert "pictures/locked': Permission denied. Make it readable, or pass a list" in message, message
         with warnings.catch_warnings(record=True) as told:
             job = fne.embed_dataset(source, Path(graph), output + "without", size=(48, 64))
         assert job.names == ["1.jpg"] and job.intake == fne.Intake({"JPEG": 1}, {"unreadable folder": 1})
-        assert [str(warning.message) for warning in told] == [
+        assert [str(warning.message) for warning in told if warning.category is fne.JobWarning] == [
             f"cannot list '{source}/locked': Permission denied. The folder is left out"
         ]
         fail("pictures", "open", errno.EACCES)

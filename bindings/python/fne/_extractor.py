@@ -34,7 +34,6 @@ from fne.errors import (
     FileSystemError,
     FNEError,
     InvalidArgumentError,
-    InvalidTypeError,
     OutOfMemoryError,
     UnsupportedImageError,
     from_status,

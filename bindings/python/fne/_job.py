@@ -141,7 +141,8 @@ def embed_dataset(
         keep_features: False keeps the codes only, and needs statistics
         lower, upper, rules: as in `fne.ternarize`
         on_error: "skip" marks bad images, which `Job.failures` then names, and leaves folders out that cannot be read,
-            with a `JobWarning`. "raise" ends the run at the first of either. Where the disk, the network or the memory fails, the run ends, and the same call goes on with it.
+            with a `JobWarning`. "raise" ends the run at the first of either. Where the disk, the network or the memory
+            fails, the run ends, and the same call goes on with it.
         retry_failed: try images again that could not be embedded before, also in a finished job
         accept_other_engine: resume with another version of TensorFlow or ONNX Runtime, or on another kind of processor,
             than those that the job began with. Rows may then differ in their last bits, and the manifest names both.
@@ -298,7 +299,11 @@ def _run(open_job: Any, output: str | os.PathLike[str], first: Any, second: Any,
 
 
 def _reported(function: Any, handle: Any, progress: Any, close: bool = True) -> None:
-    """Calls a function of the library that reports, and closes the job unless it is used further. What the reports raise is raised again."""
+    """Calls a function of the library that reports. What the reports raise is raised again.
+
+    Args:
+        close: whether the job is closed afterwards
+    """
     show = JobProgressLine() if progress is True else progress or None
     raised: list[BaseException] = []
     interrupts = Interrupts()

@@ -13,13 +13,14 @@ from fne._intake import list_images
 from fne._saved import content
 from fne.errors import InvalidArgumentError
 
+
 def classes_of(source: str | os.PathLike[str]) -> tuple[list[str], NDArray[numpy.int64], list[str], Path]:
     """The images of a data set, and the class of each.
 
     Args:
         source: a folder that holds a folder for each class, or a list whose lines are a name, a tab and a class.
-            Of a folder, the images of `fne.list_images` are taken. A list is UTF-8, with or without a byte order mark. Bytes in it that are not UTF-8
-            are taken as `os.fsdecode` takes them.
+            Of a folder, the images of `fne.list_images` are taken. A list is UTF-8, with or without a byte order mark.
+            Bytes in it that are not UTF-8 are taken as `os.fsdecode` takes them.
 
     Returns:
         the names, the labels int64 [N], the names of the classes, and the folder that the names are relative to
