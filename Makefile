@@ -104,7 +104,7 @@ test-swift: venv ## the Swift tests; those of ONNX Runtime use the library in .v
 # PyTorch and TensorFlow in one process abort unless PyTorch comes first, as both carry LLVM. So PyTorch's tests are a
 # process of their own. Status 5: they were left out.
 test-python: venv ## the Python tests; they run the C, C++ and other programs too
-	@SWIFT="$(SWIFT)" scripts/system-packages cmake abidiff dpkg-dev
+	@SWIFT="$(SWIFT)" scripts/system-packages cmake abidiff dpkg-dev libwebp
 	$(VENV_PYTHON) -m pytest Tests/python --ignore=Tests/python/test_fne_torch.py
 	$(VENV_PYTHON) -m pytest Tests/python/test_fne_torch.py || test $$? = 5
 
@@ -125,6 +125,7 @@ FUZZ := .build/fuzz
 CORPUS := $(CURDIR)/$(FUZZ)/corpus
 
 fuzz-corpus: venv
+	@SWIFT="$(SWIFT)" scripts/system-packages libwebp
 	@mkdir -p $(FUZZ)
 	$(VENV_PYTHON) Tests/fuzz/corpus.py $(CORPUS)
 

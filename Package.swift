@@ -44,7 +44,9 @@ let package = Package(
         .target(name: "COnnxRuntime", linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "COnnxRuntimeOperations", dependencies: ["COnnxRuntime", "CKernels"]),
         .target(name: "CTensorFlowOperations", dependencies: ["CKernels"], linkerSettings: [.linkedLibrary("dl")]),
-        .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png16")]),
+        .target(
+            name: "CImageCodecs",
+            linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png16"), .linkedLibrary("dl")]),
         .target(name: "CMemory"),
         .target(name: "CKernels", linkerSettings: [.linkedLibrary("m")]),
 

@@ -79,8 +79,16 @@ FNE_API fne_status fne_engine_load(const char *engine, const char *path);
 
 FNE_API fne_status fne_engine_info(const char *engine, const char **version, const char **path);
 
+#define FNE_FORMAT_OTHER 0
 #define FNE_FORMAT_JPEG 1
 #define FNE_FORMAT_PNG 2
+#define FNE_FORMAT_WEBP 3
+#define FNE_FORMAT_GIF 4
+#define FNE_FORMAT_BMP 5
+#define FNE_FORMAT_TIFF 6
+#define FNE_FORMAT_AVIF 7
+#define FNE_FORMAT_HEIF 8
+#define FNE_FORMAT_JPEG2000 9
 
 typedef struct fne_image_options {
     uint64_t struct_size;
@@ -117,6 +125,15 @@ FNE_API fne_status fne_image_decode(const char *path, const fne_image_options *o
 
 FNE_API fne_status fne_image_decode_memory(const uint8_t *bytes, uint64_t size, const fne_image_options *options,
                                            uint8_t *rgb, uint64_t capacity, fne_image_info *info);
+
+typedef struct fne_decoding fne_decoding;
+
+typedef fne_status (*fne_image_decoder_fn)(void *user, const uint8_t *bytes, uint64_t size, const char *refusal,
+                                           fne_decoding *decoding);
+
+FNE_API fne_status fne_decoding_rows(fne_decoding *decoding, uint32_t height, uint32_t width, uint8_t **rgb);
+
+FNE_API fne_status fne_decoding_message(fne_decoding *decoding, const char *message);
 
 #define FNE_INTERPOLATION_BILINEAR 0
 
@@ -242,6 +259,8 @@ typedef struct fne_extractor_options {
     uint32_t reserved;
     int32_t token_pooling;
     uint32_t prefix_tokens;
+    fne_image_decoder_fn decoder;
+    void *decoder_user;
 } fne_extractor_options;
 
 FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t struct_size);
@@ -342,6 +361,8 @@ FNE_API fne_status fne_extract_tensor(const fne_extractor *extractor, const floa
 
 FNE_API fne_status fne_extractor_preprocess(const fne_extractor *extractor, const fne_pixel_image *image, float *fed,
                                             uint64_t capacity);
+
+#define FNE_FEW_IMAGES 10
 
 typedef struct fne_statistics fne_statistics;
 
@@ -524,6 +545,39 @@ typedef struct fne_progress_info {
 FNE_API void fne_progress_info_init(fne_progress_info *info, uint64_t struct_size);
 
 FNE_API fne_status fne_job_progress_info(const fne_job *job, fne_progress_info *info);
+
+#define FNE_LEFT_OUT_HIDDEN 0
+#define FNE_LEFT_OUT_NO_IMAGE 1
+#define FNE_LEFT_OUT_RAW 2
+#define FNE_LEFT_OUT_UNREADABLE_FILE 3
+#define FNE_LEFT_OUT_UNREADABLE_FOLDER 4
+#define FNE_LEFT_OUT_SPECIAL 5
+#define FNE_LEFT_OUT_BROKEN_LINK 6
+
+typedef struct fne_intake_info {
+    uint64_t struct_size;
+    uint64_t taken[16];
+    uint64_t left_out[16];
+    uint64_t taken_count;
+    uint64_t left_out_count;
+} fne_intake_info;
+
+FNE_API void fne_intake_info_init(fne_intake_info *info, uint64_t struct_size);
+
+FNE_API fne_status fne_job_intake_info(const fne_job *job, fne_intake_info *info);
+
+typedef struct fne_listing fne_listing;
+
+FNE_API fne_status fne_listing_open(const char *folder, int32_t fail_on_unreadable, fne_listing_fn progress, void *user,
+                                    fne_listing **listing);
+
+FNE_API void fne_listing_close(fne_listing *listing);
+
+FNE_API fne_status fne_listing_count(const fne_listing *listing, uint64_t *count);
+
+FNE_API fne_status fne_listing_name(const fne_listing *listing, uint64_t index, const char **name);
+
+FNE_API fne_status fne_listing_intake_info(const fne_listing *listing, fne_intake_info *info);
 
 FNE_API fne_status fne_job_layer_info(const fne_job *job, uint64_t index, fne_layer_info *info);
 

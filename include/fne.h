@@ -189,7 +189,7 @@ typedef int32_t fne_status;
 #define FNE_BUFFER_TOO_SMALL 2     /**< a capacity is smaller than the result. The message says what is needed. */
 #define FNE_OUT_OF_MEMORY 3        /**< the system gave no memory */
 #define FNE_FILE_ERROR 4           /**< a file is missing, is a folder, is empty, or cannot be read or written */
-#define FNE_UNSUPPORTED_IMAGE 5    /**< neither JPEG nor PNG, or a kind of these that the codecs do not read */
+#define FNE_UNSUPPORTED_IMAGE 5    /**< no JPEG, PNG or WebP, or a kind of these that the codecs do not read */
 #define FNE_DAMAGED_IMAGE 6        /**< truncated or corrupt image data */
 #define FNE_IMAGE_LIMIT 7          /**< an image beyond the size limits, refused before memory is taken for it */
 #define FNE_INVALID_GRAPH 8        /**< neither a TensorFlow GraphDef nor an ONNX file, or one that is damaged, not
@@ -368,12 +368,24 @@ FNE_API fne_status fne_engine_info(const char *engine, const char **version, con
 /* ------------------------------------------------------------------------------------------------------- images */
 
 /** \defgroup images Images
- * JPEG and PNG, read as OpenCV's imread reads them, and resized. Any number of threads may call these functions at
- * once.
+ * JPEG, PNG and WebP, read as OpenCV's imread reads them, and resized. Any number of threads may call these functions
+ * at once.
+ *
+ * WebP is read by libwebp, which is looked for when the first WebP is read: libwebp.so.7 or libwebp.so.6 on the
+ * system's library path, or what the environment variable FNE_LIBWEBP names, a file or its folder. Without it a WebP is
+ * FNE_UNSUPPORTED_IMAGE. Of an animation, the first frame is taken.
  * \{ */
 
-#define FNE_FORMAT_JPEG 1 /**< a JPEG */
-#define FNE_FORMAT_PNG 2  /**< a PNG */
+#define FNE_FORMAT_OTHER 0    /**< none of the following */
+#define FNE_FORMAT_JPEG 1     /**< a JPEG */
+#define FNE_FORMAT_PNG 2      /**< a PNG */
+#define FNE_FORMAT_WEBP 3     /**< a WebP */
+#define FNE_FORMAT_GIF 4      /**< a GIF, which needs a decoder of the host (fne_image_decoder_fn), as all below */
+#define FNE_FORMAT_BMP 5      /**< a BMP */
+#define FNE_FORMAT_TIFF 6     /**< a TIFF */
+#define FNE_FORMAT_AVIF 7     /**< an AVIF */
+#define FNE_FORMAT_HEIF 8     /**< a HEIF, such as the HEIC of telephones */
+#define FNE_FORMAT_JPEG2000 9 /**< a JPEG 2000 */
 
 /** Which images are refused before memory is taken for them (FNE_IMAGE_LIMIT), and what happens to damaged ones. 0
  * stands for the default of a limit. The message of a refusal names the number, the limit and the option.
@@ -385,6 +397,7 @@ FNE_API fne_status fne_engine_info(const char *engine, const char **version, con
  * - of a JPEG, for each scan, 8 for each block of 64 coefficients, and 1 for every two coefficients in it, four times
  *   as many with arithmetic coding
  * - of a JPEG in several scans, which a progressive one is, 2 for each coefficient, since these wait in memory
+ * - of a lossless WebP, 4 for each pixel
  *
  * Large pages that are all but blank can be beyond it. docs/numerics.md says which sizes are read. */
 typedef struct fne_image_options {
@@ -417,7 +430,7 @@ typedef struct fne_image_info {
     uint64_t struct_size; /**< set by fne_image_info_init() */
     uint32_t height;      /**< in pixels, after the orientation was applied */
     uint32_t width;       /**< in pixels, after the orientation was applied */
-    int32_t format;       /**< FNE_FORMAT_JPEG or FNE_FORMAT_PNG */
+    int32_t format;       /**< FNE_FORMAT_JPEG, FNE_FORMAT_PNG or FNE_FORMAT_WEBP */
     int32_t orientation;  /**< the EXIF orientation, 1 to 8. It is 1 where the file has none or a broken one. */
     int32_t is_partial;   /**< of a decoded image: 1 where it is damaged and tolerate_truncation let it pass */
     int32_t reserved;     /**< 0 */
@@ -436,7 +449,7 @@ FNE_API void fne_image_info_init(fne_image_info *info, uint64_t struct_size);
  * \param[in,out] info  receives the facts, with an is_partial of 0. Its struct_size must be set.
  * \return FNE_OK or an error
  * \retval FNE_FILE_ERROR         the file is missing, no regular file, empty, or cannot be read
- * \retval FNE_UNSUPPORTED_IMAGE  neither JPEG nor PNG, or a kind that the codecs do not read
+ * \retval FNE_UNSUPPORTED_IMAGE  neither JPEG nor PNG nor WebP, or a kind that the codecs do not read
  * \retval FNE_DAMAGED_IMAGE      the header is truncated or corrupt
  * \retval FNE_IMAGE_LIMIT        the image is beyond max_bytes, max_pixels, max_side, max_expansion or max_chunk_bytes
  * \since 2.0 */
@@ -453,7 +466,7 @@ FNE_API fne_status fne_image_probe(const char *path, const fne_image_options *op
 FNE_API fne_status fne_image_probe_memory(const uint8_t *bytes, uint64_t size, const fne_image_options *options,
                                           fne_image_info *info);
 
-/** Decodes a JPEG or PNG to RGB, uint8 [height, width, 3], oriented as its EXIF data ask. The pixels are those of
+/** Decodes a JPEG, PNG or WebP to RGB, uint8 [height, width, 3], oriented as its EXIF data ask. The pixels are those of
  * OpenCV's imread(IMREAD_COLOR), in RGB order. Alpha is dropped, samples of 16 bits are cut to 8, and gamma is ignored.
  *
  * \param[in] path      the file
@@ -481,6 +494,44 @@ FNE_API fne_status fne_image_decode(const char *path, const fne_image_options *o
  * \since 2.0 */
 FNE_API fne_status fne_image_decode_memory(const uint8_t *bytes, uint64_t size, const fne_image_options *options,
                                            uint8_t *rgb, uint64_t capacity, fne_image_info *info);
+
+/** What a decoder of the host gives an image to. It lives while the decoder is called. */
+typedef struct fne_decoding fne_decoding;
+
+/** Decodes an image that libfne does not read itself, such as a GIF, for an extractor or a job
+ * (fne_extractor_options::decoder). It is called on the threads that load images, several at once, beside the network.
+ * It takes memory for the pixels with fne_decoding_rows(), and fills it.
+ *
+ * \param[in] user      the options' decoder_user
+ * \param[in] bytes     the encoded image, which lives during the call
+ * \param[in] size      its size in bytes
+ * \param[in] refusal   why libfne does not read it. The string lives during the call.
+ * \param[in] decoding  receives the pixels, or the words of an error
+ * \return FNE_OK; FNE_UNSUPPORTED_IMAGE, FNE_DAMAGED_IMAGE or FNE_IMAGE_LIMIT for a bad image; FNE_IO_ERROR or
+ *         FNE_OUT_OF_MEMORY where the machine failed, which ends the call or the run. Any other number is taken for
+ *         FNE_UNSUPPORTED_IMAGE. The message is that of fne_decoding_message(), else the refusal. */
+typedef fne_status (*fne_image_decoder_fn)(void *user, const uint8_t *bytes, uint64_t size, const char *refusal,
+                                           fne_decoding *decoding);
+
+/** Takes memory for a decoded image, which belongs to the library. Call it once, inside of a decoder. The decoder has
+ * applied the orientation.
+ *
+ * \param[in] decoding  what the decoder was given
+ * \param[in] height    in pixels, at least 1
+ * \param[in] width     in pixels, at least 1
+ * \param[out] rgb      receives the memory, uint8 [height, width, 3] in RGB order without gaps. It is not cleared, and
+ *                      must not be used after the decoder has returned.
+ * \return FNE_OK, or FNE_IMAGE_LIMIT beyond max_side or max_pixels. The decoder may return the error.
+ * \since 2.0 */
+FNE_API fne_status fne_decoding_rows(fne_decoding *decoding, uint32_t height, uint32_t width, uint8_t **rgb);
+
+/** Says what is wrong with an image that a decoder cannot read. Call it inside of a decoder.
+ *
+ * \param[in] decoding  what the decoder was given
+ * \param[in] message   a sentence in UTF-8, which is copied. It need not name the file.
+ * \return FNE_OK or FNE_INVALID_ARGUMENT
+ * \since 2.0 */
+FNE_API fne_status fne_decoding_message(fne_decoding *decoding, const char *message);
 
 /** The sampling positions and the fixed-point rounding of OpenCV's resize(INTER_LINEAR). For an exact halving, that is
  * the mean of 2x2 pixels. Strong shrinking leaves most pixels out. */
@@ -821,6 +872,9 @@ typedef struct fne_extractor_options {
     uint32_t prefix_tokens; /**< tokens that stand before the image's own, such as class and register tokens, at most
                                  65536. FNE_TOKENS_REST and FNE_TOKENS_FIRST_AND_REST leave them out of the mean.
                                  0: 1. */
+    fne_image_decoder_fn decoder; /**< decodes what libfne does not read itself. It must be callable until the extractor
+                                       or the job is closed. NULL (default): such images are FNE_UNSUPPORTED_IMAGE. */
+    void *decoder_user;           /**< handed to decoder */
 } fne_extractor_options;
 
 /** Fills a struct with the defaults.
@@ -1137,6 +1191,8 @@ FNE_API fne_status fne_extractor_preprocess(const fne_extractor *extractor, cons
  * Exact sums. Only one thread at a time may use an object, also by functions that take it const, as they tidy it up
  * inside.
  * \{ */
+
+#define FNE_FEW_IMAGES 10 /**< The log warns of codes by statistics of fewer images: of two, codes are opposites. */
 
 /** The count, the sum and the sum of squares of each of F features, kept without rounding. Mean and standard deviation
  * are therefore the same bits whatever the order of the rows, the batches, the merges and the machine. An object takes
@@ -1563,8 +1619,8 @@ typedef int32_t (*fne_listing_fn)(void *user, uint64_t found);
 /** What is embedded, and what is kept. */
 typedef struct fne_job_options {
     uint64_t struct_size;     /**< set by fne_job_options_init() */
-    const char *source;       /**< a folder or a list file. Of a folder, the JPEG and PNG files are taken, in the
-                                   order of their paths' bytes. A list file holds names, one per line, or each ended
+    const char *source;       /**< a folder or a list file. Of a folder, the images are taken that
+                                   fne_listing_open() finds. A list file holds names, one per line, or each ended
                                    by a zero byte. NULL: paths are taken. */
     const char *const *paths; /**< path_count files, none of them "". There must be none where source is given. */
     uint64_t path_count;      /**< number of paths */
@@ -1580,8 +1636,9 @@ typedef struct fne_job_options {
     const char *statistics;   /**< a file of saved statistics that codes are made with, such as a training set's
                                    statistics.fne. NULL: the job's own. */
     const fne_ternarize_options *ternarize_options; /**< NULL stands for the defaults */
-    int32_t fail_on_bad_image;   /**< 1: the first bad image ends the run. 0: bad images are marked in status.npy and
-                                      images.jsonl. */
+    int32_t fail_on_bad_image;   /**< 1: the first bad image ends the run, and a folder below the source that cannot be
+                                      read is an error of fne_job_open(). 0: bad images are marked in status.npy and
+                                      images.jsonl, and such folders are left out with a notice. */
     int32_t accept_other_engine; /**< 1: resume the job with another TensorFlow or ONNX Runtime, or on another kind of
                                       processor, than it was begun with, or merge shards of such different engines.
                                       The manifest then names each. 0: that is FNE_JOB_MISMATCH. */
@@ -1789,6 +1846,90 @@ FNE_API void fne_progress_info_init(fne_progress_info *info, uint64_t struct_siz
  * \retval FNE_INVALID_DATA  the manifest is damaged
  * \since 2.0 */
 FNE_API fne_status fne_job_progress_info(const fne_job *job, fne_progress_info *info);
+
+#define FNE_LEFT_OUT_HIDDEN 0            /**< files and folders whose names begin with a dot */
+#define FNE_LEFT_OUT_NO_IMAGE 1          /**< files whose first bytes are those of no image */
+#define FNE_LEFT_OUT_RAW 2               /**< cameras' raw files, by the endings of their names */
+#define FNE_LEFT_OUT_UNREADABLE_FILE 3   /**< files that cannot be read and have no image's name */
+#define FNE_LEFT_OUT_UNREADABLE_FOLDER 4 /**< folders that cannot be read, with all that is in them */
+#define FNE_LEFT_OUT_SPECIAL 5           /**< pipes, sockets and devices */
+#define FNE_LEFT_OUT_BROKEN_LINK 6       /**< links that lead nowhere and have no image's name */
+
+/** What was taken of a data set, and what was left out. */
+typedef struct fne_intake_info {
+    uint64_t struct_size;    /**< set by fne_intake_info_init() */
+    uint64_t taken[16];      /**< images that this object's runs have embedded, by FNE_FORMAT_*. Those of former runs do
+                                  not count. */
+    uint64_t left_out[16];   /**< what was left out of the folder, by FNE_LEFT_OUT_* */
+    uint64_t taken_count;    /**< the sum of taken */
+    uint64_t left_out_count; /**< the sum of left_out */
+} fne_intake_info;
+
+/** Fills a struct with zeros.
+ * \param[out] info        the struct, whose struct_size is set
+ * \param[in] struct_size  sizeof(fne_intake_info)
+ * \since 2.0 */
+FNE_API void fne_intake_info_init(fne_intake_info *info, uint64_t struct_size);
+
+/** Counts what the job has taken, and what it left out of its folder of images.
+ *
+ * \param[in] job       the job
+ * \param[in,out] info  receives the counts. Its struct_size must be set.
+ * \return FNE_OK
+ * \since 2.0 */
+FNE_API fne_status fne_job_intake_info(const fne_job *job, fne_intake_info *info);
+
+/** The images below a folder. A listing never changes, so any number of threads may use it at once. */
+typedef struct fne_listing fne_listing;
+
+/** Lists the images below a folder, in the order of their paths' bytes. A file is taken by its name, where that has the
+ * ending of an image (jpg, jpeg, jpe, jfif, png, webp, gif, bmp, dib, tif, tiff, avif, avifs, heic, heif, hif, jp2,
+ * j2k, jpx). Of any other file the first bytes decide. Names that begin with a dot and cameras' raw files are left out. Each
+ * real folder is listed once, however many links lead to it. The list does not depend on what can be decoded.
+ *
+ * \param[in] folder              the folder
+ * \param[in] fail_on_unreadable  1: a folder or a file below it that cannot be read is an error. 0: it is left out, and
+ *                                the log names it.
+ * \param[in] progress            called while the folder is listed. May be NULL.
+ * \param[in] user                handed to progress
+ * \param[out] listing            receives the listing, which fne_listing_close() frees
+ * \return FNE_OK or an error
+ * \retval FNE_FILE_ERROR  the folder cannot be read
+ * \retval FNE_CANCELLED   the progress function asked for it
+ * \since 2.0 */
+FNE_API fne_status fne_listing_open(const char *folder, int32_t fail_on_unreadable, fne_listing_fn progress, void *user,
+                                    fne_listing **listing);
+
+/** Frees a listing.
+ * \param[in] listing  may be NULL
+ * \since 2.0 */
+FNE_API void fne_listing_close(fne_listing *listing);
+
+/** The number of images.
+ *
+ * \param[in] listing  the listing
+ * \param[out] count   receives it
+ * \return FNE_OK
+ * \since 2.0 */
+FNE_API fne_status fne_listing_count(const fne_listing *listing, uint64_t *count);
+
+/** The name of an image.
+ *
+ * \param[in] listing  the listing
+ * \param[in] index    0 to count - 1
+ * \param[out] name    receives the path below the folder, which need not be UTF-8. It lives until the listing is
+ *                     closed.
+ * \return FNE_OK, or FNE_INVALID_ARGUMENT for an index beyond the images
+ * \since 2.0 */
+FNE_API fne_status fne_listing_name(const fne_listing *listing, uint64_t index, const char **name);
+
+/** Counts what was left out of the folder.
+ *
+ * \param[in] listing   the listing
+ * \param[in,out] info  receives the counts. All of taken is 0. Its struct_size must be set.
+ * \return FNE_OK
+ * \since 2.0 */
+FNE_API fne_status fne_listing_intake_info(const fne_listing *listing, fne_intake_info *info);
 
 /** Describes a layer, as fne_extractor_layer_info() does.
  *

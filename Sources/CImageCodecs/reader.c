@@ -1,5 +1,6 @@
 #include "reader.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,8 +45,9 @@ static int is_allowed(cic_reader *reader, const cic_options *options, uint32_t w
 int cic_open(int kind, const uint8_t *bytes, size_t size, const cic_options *options, cic_reader **reader,
              uint32_t *width, uint32_t *height, char message[CIC_MESSAGE_SIZE]) {
     *reader = NULL;
-    cic_reader *opened = kind == CIC_JPEG ? cic_jpeg_open(bytes, size, options, width, height)
-                                          : cic_png_open(bytes, size, options, width, height);
+    cic_reader *opened = kind == CIC_JPEG  ? cic_jpeg_open(bytes, size, options, width, height)
+                         : kind == CIC_PNG ? cic_png_open(bytes, size, options, width, height)
+                                           : cic_webp_open(bytes, size, options, width, height);
     if (opened == NULL) {
         snprintf(message, CIC_MESSAGE_SIZE, "out of memory");
         return CIC_NO_MEMORY;
@@ -78,10 +80,25 @@ void cic_close(cic_reader *reader) {
 #define TEXT(value) #value
 #define TEXT_OF(macro) TEXT(macro)
 
-const char *cic_versions(void) {
 #ifdef LIBJPEG_TURBO_VERSION
-    return "libjpeg-turbo " TEXT_OF(LIBJPEG_TURBO_VERSION) ", libpng " PNG_LIBPNG_VER_STRING;
+#define LINKED "libjpeg-turbo " TEXT_OF(LIBJPEG_TURBO_VERSION) ", libpng " PNG_LIBPNG_VER_STRING
 #else
-    return "libjpeg " TEXT_OF(JPEG_LIB_VERSION) ", libpng " PNG_LIBPNG_VER_STRING;
+#define LINKED "libjpeg " TEXT_OF(JPEG_LIB_VERSION) ", libpng " PNG_LIBPNG_VER_STRING
 #endif
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static char versions[128];
+
+static void write_versions(void) {
+    int webp = cic_webp_version();
+    if (webp != 0) {
+        snprintf(versions, sizeof versions, LINKED ", libwebp %d.%d.%d", webp >> 16, webp >> 8 & 255, webp & 255);
+    } else {
+        snprintf(versions, sizeof versions, LINKED ", without libwebp");
+    }
+}
+
+const char *cic_versions(void) {
+    pthread_once(&once, write_versions);
+    return versions;
 }

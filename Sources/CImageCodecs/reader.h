@@ -23,11 +23,16 @@ static const uint64_t CIC_RGB = 3; // bytes of a pixel
 // the limit. Small files can ask for much work, so the limit grows with the file.
 int cic_count_work(cic_reader *reader, uint64_t bytes);
 
-// Both make a reader whose code and message say whether the header could be read. They return NULL when memory is
+// Each makes a reader whose code and message say whether the header could be read. It returns NULL when memory is
 // short.
 cic_reader *cic_jpeg_open(const uint8_t *bytes, size_t size, const cic_options *options, uint32_t *width,
                           uint32_t *height);
 cic_reader *cic_png_open(const uint8_t *bytes, size_t size, const cic_options *options, uint32_t *width,
                          uint32_t *height);
+cic_reader *cic_webp_open(const uint8_t *bytes, size_t size, const cic_options *options, uint32_t *width,
+                          uint32_t *height);
+
+// libwebp's version as 0xMMmmrr, or 0 where it was not found. The first call looks for it.
+int cic_webp_version(void);
 
 #endif

@@ -80,6 +80,7 @@ func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extr
     result.resizeHeight = optional(given.resize_height)
     result.resizeWidth = optional(given.resize_width)
     result.imageOptions = try translated(given.image_options)
+    result.decoder = given.decoder.map { hostDecoder($0, given.decoder_user) }
     result.tokenPooling = try choice(given.token_pooling, "token_pooling")
     result.prefixTokens = max(Int(given.prefix_tokens), 1)
     return result

@@ -22,8 +22,8 @@ final class JobObject {
     initialize(options, fne_job_options(), struct_size)
 }
 
-/// A caller's pointer for its own callback, which is called on the thread of the call alone.
-private struct UncheckedUser: @unchecked Sendable {
+/// A caller's pointer for its own callback, whose comment in the header says which threads call it.
+struct UncheckedUser: @unchecked Sendable {
     let pointer: UnsafeMutableRawPointer?
     init(_ pointer: UnsafeMutableRawPointer?) { self.pointer = pointer }
 }

@@ -12,6 +12,18 @@ public final class Statistics {
     /// The number of rows that were added.
     public private(set) var count = 0
 
+    /// Codes by statistics of fewer images say little. It is `FNE_FEW_IMAGES` in `include/fne.h`.
+    package static let fewImages = 10
+
+    /// Writes a warning to the log where codes are made by statistics of too few images.
+    package static func warn(ofImages images: Int) {
+        guard images < fewImages else { return }
+        Log.write(
+            .warning,
+            "the codes are made by statistics of \(images) images only, and say little: of two images they are "
+                + "opposites, of one all are 0. Embed more images, or give statistics of others")
+    }
+
     private let lanes: Bytes
     private var rowsSinceCarry = 0
 

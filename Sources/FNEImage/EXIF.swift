@@ -4,10 +4,12 @@ enum EXIF {
     /// The orientation that a file asks for. Missing or broken EXIF data mean `asStored`, so that no picture is lost
     /// for its metadata.
     static func orientation(in file: UnsafeRawBufferPointer, format: ImageFormat) -> Orientation {
-        let value =
+        let value: Int? =
             switch format {
             case .jpeg: jpegOrientation(file)
             case .png: pngBlock(file).flatMap(orientationValue)
+            case .webp: webpBlock(file).flatMap(orientationValue)
+            default: nil
             }
         return value.flatMap(Orientation.init(rawValue:)) ?? .asStored
     }
@@ -63,6 +65,22 @@ enum EXIF {
             }
             if kind == 0x4945_4e44 { return nil } // IEND
             position = end + 4 // and the CRC
+        }
+        return nil
+    }
+
+    /// The first EXIF chunk of a WebP. Some writers put the mark of a JPEG's segment before the data.
+    private static func webpBlock(_ file: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+        var position = 12 // after "RIFF", the size and "WEBP"
+        while let kind = file.bigEndian32(at: position), let swapped = file.bigEndian32(at: position + 4) {
+            let (start, length) = (position + 8, Int(UInt32(swapped).byteSwapped))
+            guard length <= file.count - start else { return nil }
+            if kind == 0x4558_4946 { // EXIF
+                let block = file[start..<start + length]
+                let isMarked = block.starts(with: [0x45, 0x78, 0x69, 0x66, 0, 0])
+                return UnsafeRawBufferPointer(rebasing: isMarked ? block.dropFirst(6) : block)
+            }
+            position = start + length + length % 2
         }
         return nil
     }

@@ -1,12 +1,6 @@
 import CImageCodecs
 import FNESupport
 
-/// The image formats that libfne reads. The numbers are those of `FNE_FORMAT_*` in `include/fne.h`.
-public enum ImageFormat: Int32, Sendable {
-    case jpeg = 1
-    case png = 2
-}
-
 /// Facts about an image, from its header.
 public struct ImageInfo: Equatable, Sendable {
     /// The height in pixels, after the EXIF orientation is applied.
@@ -25,7 +19,7 @@ public struct ImageInfo: Equatable, Sendable {
 /// The names and the versions of the libraries that decode images.
 public func imageCodecVersions() -> String { String(cString: cic_versions()) }
 
-/// A JPEG or PNG image in memory whose header has been read. It can be decoded once.
+/// A JPEG, PNG or WebP image in memory whose header has been read. It can be decoded once.
 ///
 /// The pixels are those of OpenCV's `imread(IMREAD_COLOR)`, in RGB order. The errors are `.unsupportedImage`,
 /// `.damagedImage`, `.imageLimit` and `.outOfMemory`. They do not name the file.
@@ -40,7 +34,7 @@ final class EncodedImage {
     ///
     /// - Parameter name: what the image is called in the log
     init(_ bytes: UnsafeRawBufferPointer, _ options: ImageOptions, name: String = "an image in memory") throws {
-        let format = try Self.format(of: bytes)
+        let (kind, format) = try Self.codec(of: bytes)
         guard let start = bytes.baseAddress else { throw FNEError(.damagedImage, "the image has no bytes") }
         let orientation = EXIF.orientation(in: bytes, format: format)
         var codecOptions = cic_options(
@@ -54,8 +48,8 @@ final class EncodedImage {
         var message = Message()
         let code = message.filled { text in
             cic_open(
-                format == .jpeg ? Int32(CIC_JPEG) : Int32(CIC_PNG), start.assumingMemoryBound(to: UInt8.self),
-                bytes.count, &codecOptions, &reader, &width, &height, text)
+                kind, start.assumingMemoryBound(to: UInt8.self), bytes.count, &codecOptions, &reader, &width, &height,
+                text)
         }
         guard code == CIC_OK, let reader else { throw Self.error(code, message.text) }
         self.reader = reader
@@ -112,32 +106,28 @@ final class EncodedImage {
             FNEError(
                 .unsupportedImage,
                 "libfne cannot read this kind of image (\(message)). Convert it to a plain JPEG or PNG")
+        case CIC_NO_CODEC:
+            FNEError(
+                .unsupportedImage,
+                "this is a WebP image, and \(message). Install libwebp, or set FNE_LIBWEBP to the file or its folder, "
+                    + "or convert the image to JPEG or PNG")
         case CIC_LIMIT: FNEError(.imageLimit, "the image is refused: \(message). The image options set the limits")
         case CIC_NO_MEMORY: FNEError(.outOfMemory, "there is not enough memory to decode the image")
         default: FNEError(.damagedImage, "the image is truncated or damaged (\(message))")
         }
     }
 
-    private static func format(of bytes: UnsafeRawBufferPointer) throws -> ImageFormat {
-        func starts(_ signature: [UInt8], at offset: Int = 0) -> Bool {
-            bytes.count >= offset + signature.count && bytes[offset..<offset + signature.count].elementsEqual(signature)
+    /// Which codec reads the bytes, and the format.
+    private static func codec(of bytes: UnsafeRawBufferPointer) throws -> (kind: Int32, format: ImageFormat) {
+        let format = ImageFormat(of: bytes)
+        switch format {
+        case .jpeg: return (Int32(CIC_JPEG), format)
+        case .png: return (Int32(CIC_PNG), format)
+        case .webp: return (Int32(CIC_WEBP), format)
+        default:
+            let found = format.words.map { "this is \($0) image" } ?? "this is neither a JPEG nor a PNG image"
+            throw FNEError(.unsupportedImage, found + ". Convert it to JPEG or PNG")
         }
-        if starts([0xff, 0xd8, 0xff]) { return .jpeg }
-        if starts([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]) { return .png }
-        let other: String? =
-            starts(Array("GIF8".utf8))
-            ? "a GIF"
-            : starts(Array("BM".utf8))
-                ? "a BMP"
-                : starts(Array("RIFF".utf8)) && starts(Array("WEBP".utf8), at: 8)
-                    ? "a WebP"
-                    : starts([0x49, 0x49, 42, 0]) || starts([0x4d, 0x4d, 0, 42])
-                        ? "a TIFF"
-                        : starts(Array("ftyp".utf8), at: 4) ? "a HEIF or AVIF" : nil
-        if let other {
-            throw FNEError(.unsupportedImage, "this is \(other) image. Convert it to JPEG or PNG")
-        }
-        throw FNEError(.unsupportedImage, "this is neither a JPEG nor a PNG image. Convert it to JPEG or PNG")
     }
 }
 

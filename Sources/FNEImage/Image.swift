@@ -11,7 +11,7 @@ public final class Image: @unchecked Sendable {
     public var width: Int { info.width }
     private let bytes: Bytes
 
-    /// Decodes a JPEG or PNG file.
+    /// Decodes a JPEG, PNG or WebP file.
     ///
     /// - Throws: `.fileError`, `.ioError`, `.unsupportedImage`, `.damagedImage`, `.imageLimit` or `.outOfMemory`. These
     ///   errors name the file. `.invalidArgument` for options out of their range.
@@ -20,15 +20,32 @@ public final class Image: @unchecked Sendable {
     }
 
     /// Decodes a file, as `init(file:options:)` does, with the caller's patience.
-    package convenience init(file path: FilePath, options: ImageOptions, _ patience: Patience) throws {
-        try self.init(Self.open(path, options, patience, Self.pixels))
+    ///
+    /// - Parameter decoder: reads what libfne does not read itself
+    package convenience init(
+        file path: FilePath, options: ImageOptions, _ patience: Patience, decoder: ImageDecoder? = nil
+    ) throws {
+        try self.init(
+            Self.lend(path, options, patience) {
+                try Self.pixels($0, options, decoder, name: path.description)
+            })
     }
 
-    /// Decodes a JPEG or PNG in memory. The bytes are not needed afterwards.
+    /// Decodes a JPEG, PNG or WebP in memory. The bytes are not needed afterwards.
     ///
     /// - Throws: as `init(file:)`, without the file's name.
     public convenience init(encoded: UnsafeRawBufferPointer, options: ImageOptions = ImageOptions()) throws {
         try self.init(Self.open(encoded, options, Self.pixels))
+    }
+
+    /// Decodes an image in memory, as `init(encoded:options:)` does.
+    ///
+    /// - Parameter decoder: reads what libfne does not read itself
+    package convenience init(
+        encoded: UnsafeRawBufferPointer, options: ImageOptions, decoder: ImageDecoder?
+    ) throws {
+        try Self.check(encoded, options)
+        try self.init(Self.pixels(encoded, options, decoder))
     }
 
     private init(_ decoded: (bytes: Bytes, info: ImageInfo)) { (bytes, info) = decoded }
@@ -36,6 +53,18 @@ public final class Image: @unchecked Sendable {
     private static func pixels(_ image: EncodedImage) throws -> (bytes: Bytes, info: ImageInfo) {
         let bytes = try Bytes(count: image.byteCount)
         return (bytes, try bytes.withNumbers(of: UInt8.self) { try image.decode(to: $0) })
+    }
+
+    private static func pixels(
+        _ encoded: UnsafeRawBufferPointer, _ options: ImageOptions, _ decoder: ImageDecoder?,
+        name: String = "an image in memory"
+    ) throws -> (bytes: Bytes, info: ImageInfo) {
+        do {
+            return try pixels(EncodedImage(encoded, options, name: name))
+        } catch let refusal as FNEError where refusal.status == .unsupportedImage {
+            guard let decoder else { throw refusal }
+            return try decoder.pixels(of: encoded, refusal, options)
+        }
     }
 
     /// Lends the pixels to the body, as height * width * 3 bytes.
@@ -101,11 +130,17 @@ public final class Image: @unchecked Sendable {
         _ path: FilePath, _ options: ImageOptions, _ patience: Patience = Patience(),
         _ body: (EncodedImage) throws -> Result
     ) throws -> Result {
+        try lend(path, options, patience) { try body(EncodedImage($0, options, name: path.description)) }
+    }
+
+    /// Lends a file's bytes to the body. Errors name the file.
+    private static func lend<Result>(
+        _ path: FilePath, _ options: ImageOptions, _ patience: Patience,
+        _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) throws -> Result {
         try options.check()
         do {
-            return try bytes(of: path, options, patience).withBytes {
-                try body(EncodedImage($0, options, name: path.description))
-            }
+            return try bytes(of: path, options, patience).withBytes(body)
         } catch let error as FNEError {
             throw error.about(path.description)
         }
@@ -122,11 +157,15 @@ public final class Image: @unchecked Sendable {
     private static func open<Result>(
         _ encoded: UnsafeRawBufferPointer, _ options: ImageOptions, _ body: (EncodedImage) throws -> Result
     ) throws -> Result {
+        try check(encoded, options)
+        return try body(EncodedImage(encoded, options))
+    }
+
+    private static func check(_ encoded: UnsafeRawBufferPointer, _ options: ImageOptions) throws {
         try options.check()
         guard encoded.count <= options.maxBytes else {
             throw FNEError(
                 .imageLimit, "\(encoded.count) bytes are more than the limit of \(options.maxBytes) (max_bytes)")
         }
-        return try body(EncodedImage(encoded, options))
     }
 }

@@ -47,9 +47,11 @@ struct ImageList {
 
     /// Reads the images' source that a user names, which is a folder or a list file.
     ///
-    /// - Parameter report: see `FolderListing`
+    /// - Parameter failsOnUnreadable, report: see `FolderListing`
     /// - Throws: `.fileError`; `.ioError`; `.cancelled`; `.invalidArgument` for a source without images.
-    static func read(_ source: FilePath, root: FilePath?, report: ((Int) -> Bool)?) throws -> ImageSource {
+    static func read(
+        _ source: FilePath, root: FilePath?, failsOnUnreadable: Bool, report: ((Int) -> Bool)?
+    ) throws -> ImageSource {
         var facts = stat()
         guard source.systemCall({ stat($0, &facts) }) == 0 else { throw File.error("cannot read", source) }
         if facts.st_mode & S_IFMT == S_IFDIR {
@@ -58,13 +60,17 @@ struct ImageList {
                     .invalidArgument,
                     "root is given, but the names of a folder's images are relative to that folder. Omit root")
             }
-            let listing = try FolderListing(of: source, report: report)
+            let listing = try FolderListing(of: source, failsOnUnreadable: failsOnUnreadable, report: report)
             guard !listing.names.isEmpty else {
+                let leftOut = listing.intake.leftOut.reduce(0, +)
                 throw FNEError(
                     .invalidArgument,
-                    "the folder '\(source)' holds no JPEG or PNG files (.jpg, .jpeg, .jpe, .jfif, .png)")
+                    "the folder '\(source)' holds no images, such as JPEG, PNG or WebP files. \(leftOut) files and "
+                        + "folders were left out" + (listing.unreadable.first.map { ". \($0)" } ?? ""))
             }
-            return ImageSource(list: ImageList(listing.names), root: source, mounts: listing.mounts)
+            return ImageSource(
+                list: ImageList(listing.names), root: source, mounts: listing.mounts, intake: listing.intake,
+                unreadable: listing.unreadable)
         }
         let list = try file(source)
         guard list.count > 0 else {
@@ -98,6 +104,10 @@ struct ImageSource {
     let root: FilePath
     /// The folders below the root where another file system begins.
     var mounts: [FilePath] = []
+    /// What was left out of the folder.
+    var intake = Intake()
+    /// A sentence about each folder and file that cannot be read and is left out.
+    var unreadable: [String] = []
 }
 
 /// A part of a list of images, for jobs that several machines share. It has whole batches, so that the batches of all

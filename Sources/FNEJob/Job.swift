@@ -107,6 +107,9 @@ public final class Job {
     private let source: (any RowSource)?
     private let list: ImageList?
     private var manifest: Manifest
+    /// What was left out of the folder of images.
+    private var leftOut = Intake()
+    private var unreadable: [String] = []
 
     /// Opens a job that embeds images. If the folder already holds this job, it is resumed. Nothing is written before
     /// `run`.
@@ -147,6 +150,7 @@ public final class Job {
             first: range.lowerBound, count: list.count, total: whole.count, sha256: list.sha256,
             totalSHA256: options.shard == .whole ? list.sha256 : whole.sha256)
         try self.init(folder: folder, options, source, list, part, settings)
+        (leftOut, unreadable) = (images.intake, images.unreadable)
     }
 
     /// Opens a job that merges finished shards. It writes the same bytes as one job over all images.
@@ -219,7 +223,8 @@ public final class Job {
         guard options.paths.isEmpty else {
             throw FNEError(.invalidArgument, "both a source and paths are given. Pass only one of them")
         }
-        return try ImageList.read(source, root: options.root, report: options.listing)
+        return try ImageList.read(
+            source, root: options.root, failsOnUnreadable: options.failsOnBadImage, report: options.listing)
     }
 
     private static func codes(_ options: Options, _ images: Manifest.Images) throws -> Manifest.Codes? {
@@ -284,6 +289,14 @@ public final class Job {
         return try Checkpoint.latest(files, images: imageCount, features: featureCount())?.imagesDone ?? 0
     }
 
+    /// What this object has taken of the images, and what it left out of their folder. Images that were embedded by
+    /// former runs do not count.
+    public var intake: Intake {
+        var result = leftOut
+        if let source = source as? ExtractorSource { result.taken = source.taken }
+        return result
+    }
+
     /// F, the number of features in a row. Throws `.invalidData` for a damaged manifest.
     public func featureCount() throws -> Int { try manifest.featureCount() }
     /// Rows per image. There is 1, or 10 with ten crops. Throws `.invalidData` for a damaged manifest.
@@ -322,6 +335,7 @@ public final class Job {
         } else {
             manifest = try Manifest(in: folder) // another process may have continued the job since
         }
+        sayWhatIsUnreadable(reports)
         let damage = try damageOfFinished(reports)
         if !isNew { try compareImages(reports) }
         let addsCodes = try manifest.state == .features ? Self.codes(options, manifest.images) : nil
@@ -348,6 +362,16 @@ public final class Job {
             outcome = (error as? FNEError)?.message ?? "\(error)"
             throw error
         }
+    }
+
+    /// Names what could not be read while the folder was listed. The log gets all of it.
+    private func sayWhatIsUnreadable(_ reports: Reports) {
+        let mostNamed = 5
+        for sentence in unreadable.prefix(mostNamed) { reports.say(sentence) }
+        let more = unreadable.dropFirst(mostNamed)
+        guard !more.isEmpty else { return }
+        for sentence in more { Log.write(.warning, sentence) }
+        reports.say("\(more.count) more files and folders cannot be read and are left out")
     }
 
     /// What is wrong with the files of a finished job; nil for a job that is not finished.

@@ -339,6 +339,7 @@ final class JobRun {
                 UnsafeRawBufferPointer(start: mean, count: moments.count))
         }
         try report(.statistics, 1, 1)
+        if manifest.codes != nil { Statistics.warn(ofImages: list.count - failures.count) }
         if discretizer == nil { discretizer = try Self.discretizer(statistics, manifest) }
     }
 

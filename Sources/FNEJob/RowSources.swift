@@ -1,3 +1,4 @@
+import FNEImage
 import FNEPipeline
 import FNESupport
 
@@ -37,6 +38,11 @@ final class ExtractorSource: RowSource {
     private let firstImage: Int
     /// The facts of the files that were read, int64 [N, 2]. Each image's are written by the thread that loads it.
     private let read: Bytes
+    /// The formats of the images that were read, uint8 [N], written by the same threads. `unknown` where one failed.
+    private let formats: Bytes
+    private static let unknown: UInt8 = 255
+    /// How many images were embedded, by `ImageFormat.rawValue`.
+    private(set) var taken = Intake().taken
 
     init(
         extractor: Extractor, list: ImageList, root: FilePath, watched: WatchedFolders, firstImage: Int
@@ -47,6 +53,7 @@ final class ExtractorSource: RowSource {
         self.watched = watched
         self.firstImage = firstImage
         read = try Bytes(zeros: checkedProduct(list.count, MemoryLayout<ImageFiles.Facts>.stride, of: "images"))
+        formats = try Bytes(zeros: list.count)
     }
 
     private func file(_ image: Int) -> FilePath { root.appending(list.name(image)) }
@@ -68,9 +75,10 @@ final class ExtractorSource: RowSource {
         let first = images.lowerBound
         var stopped: (any Error)?
         var output = Extractor.Output()
-        output.sink = { images, rows in
+        output.sink = { [self] images, rows in
             if let stopped { throw stopped }
             try sink(images.lowerBound + first..<images.upperBound + first, rows)
+            count(images.lowerBound + first..<images.upperBound + first)
         }
         var rowsDone = 0
         let total = list.count
@@ -85,6 +93,7 @@ final class ExtractorSource: RowSource {
             reports: Extractor.Reports(
                 progress: { done, _ in progress(first + done) },
                 imageError: { [self] image, error in
+                    formats.withNumbers(of: UInt8.self) { $0[first + image] = Self.unknown }
                     // The results must not depend on the folder, and the list names the file already.
                     let (prefix, words) = ("\(file(first + image)): ".utf8, error.message.utf8)
                     let message =
@@ -95,7 +104,16 @@ final class ExtractorSource: RowSource {
                     } catch {
                         stopped = stopped ?? error
                     }
-                }), place: { "image \(first + $0) of \(total)" }, judge: watched.judge)
+                }), place: { "image \(first + $0) of \(total)" }, judge: watched.judge,
+            decoded: { [self] image, format in
+                formats.withNumbers(of: UInt8.self) { $0[first + image] = UInt8(clamping: format.rawValue) }
+            })
+    }
+
+    private func count(_ images: Range<Int>) {
+        formats.withNumbers(of: UInt8.self) { formats in
+            for image in images where Int(formats[image]) < taken.count { taken[Int(formats[image])] += 1 }
+        }
     }
 }
 

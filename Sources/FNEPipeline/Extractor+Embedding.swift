@@ -40,6 +40,7 @@ extension Extractor {
             if statistics.count == 0, let first = bad[0] {
                 throw first.about("none of the \(paths.count) images could be embedded")
             }
+            Statistics.warn(ofImages: paths.count - bad.count)
             try statistics.moments(mean: mean, std: std)
             let discretizer = try Discretizer(discretization, features: featureCount, mean: mean, std: std)
             for image in paths.indices {

@@ -69,25 +69,30 @@ extension Extractor {
     ///   - file: gives the path of the image of that number; several threads call it at once
     ///   - place: gives the words for an image in errors; nil for words such as "image 3 of 7"
     ///   - judge: sees each error of reading a file, and may turn it into an `.ioError`; several threads call it
+    ///   - decoded: is called with the number and the format of each image that was decoded; several threads call it
     package func extract(
         fileCount: Int, file: @escaping (Int) -> FilePath, to output: Output, rowsDone: inout Int, reports: Reports,
-        place: ((Int) -> String)? = nil, judge: @escaping (FNEError) -> FNEError = { $0 }
+        place: ((Int) -> String)? = nil, judge: @escaping (FNEError) -> FNEError = { $0 },
+        decoded: @escaping (Int, ImageFormat) -> Void = { _, _ in }
     ) throws {
         let patience = Patience(judge: judge)
         try extract(
             fileCount, to: output, &rowsDone, reports, name: { file($0).description }, place: place, patience: patience
-        ) { [preprocessing] i, fed in
-            try preprocessing.feed(Image(file: file(i), options: preprocessing.imageOptions, patience), to: fed)
+        ) { [preprocessing, decoder] i, fed in
+            let image = try Image(file: file(i), options: preprocessing.imageOptions, patience, decoder: decoder)
+            decoded(i, image.info.format)
+            try preprocessing.feed(image, to: fed)
         }
     }
 
-    /// Embeds JPEG or PNG images in memory, as `extract(files:to:rowsDone:reports:)` does. The bytes must last until
+    /// Embeds encoded images in memory, as `extract(files:to:rowsDone:reports:)` does. The bytes must last until
     /// the call returns.
     public func extract(
         encoded images: [UnsafeRawBufferPointer], to output: Output, rowsDone: inout Int, reports: Reports = Reports()
     ) throws {
-        try extract(images.count, to: output, &rowsDone, reports) { [preprocessing] i, fed in
-            try preprocessing.feed(Image(encoded: images[i], options: preprocessing.imageOptions), to: fed)
+        try extract(images.count, to: output, &rowsDone, reports) { [preprocessing, decoder] i, fed in
+            try preprocessing.feed(
+                Image(encoded: images[i], options: preprocessing.imageOptions, decoder: decoder), to: fed)
         }
     }
 

@@ -1,4 +1,5 @@
 import CKernels
+import FNEImage
 import FNENetwork
 import FNESupport
 import Glibc
@@ -45,6 +46,7 @@ public final class Extractor: @unchecked Sendable {
     /// Whether a batch may be smaller than `batchSize`, so that each stream has one.
     let mayShrinkBatches: Bool
     let onError: OnError
+    let decoder: ImageDecoder?
     let process = getpid()
 
     /// Opens the engine that runs the model. Its library is loaded if it is not loaded yet. The log warns of a network
@@ -86,6 +88,7 @@ public final class Extractor: @unchecked Sendable {
         inputName = input.name.text
         tokens = options.tokens
         onError = options.onError
+        decoder = options.decoder
         if let batchStatistics { Log.write(.warning, batchStatistics.sentence) }
     }
 
@@ -112,5 +115,6 @@ public final class Extractor: @unchecked Sendable {
         streams = options.streams ?? 1
         loaderThreads = options.loaderThreads ?? Self.defaultLoaderThreads
         onError = options.onError
+        decoder = options.decoder
     }
 }

@@ -38,6 +38,8 @@ extension Extractor {
         public var crops = Crops.centre
         /// The limits for images.
         public var imageOptions = ImageOptions()
+        /// Decodes images that libfne does not read itself, on the threads that load images; nil for none.
+        public var decoder: ImageDecoder?
         /// The order of the channels that the network is fed with.
         public var channelOrder = ChannelOrder.rgb
         /// The numbers per pixel that the network is fed with: 3, or 1 for grey. Nil means what the graph's placeholder

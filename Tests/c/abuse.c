@@ -42,6 +42,8 @@ int main(int argc, char **argv) {
     fne_job_options_init(NULL, 64);
     fne_job_reports_init(NULL, 64);
     fne_progress_info_init(NULL, 64);
+    fne_intake_info_init(NULL, 64);
+    fne_listing_close(NULL);
 
     /* Images. */
     uint8_t pixels[12] = {0};
@@ -409,10 +411,26 @@ int main(int argc, char **argv) {
     EXPECT(fne_job_verify(NULL, NULL), FNE_INVALID_ARGUMENT);
     EXPECT(fne_job_verify_file(NULL, NULL, UINT64_MAX, UINT64_MAX), FNE_INVALID_ARGUMENT);
     EXPECT(fne_job_progress_info(NULL, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_job_intake_info(NULL, NULL), FNE_INVALID_ARGUMENT);
     EXPECT(fne_job_layer_info(NULL, 0, NULL), FNE_INVALID_ARGUMENT);
     EXPECT(fne_job_statistics(NULL, NULL), FNE_INVALID_ARGUMENT);
     HOLDS(job == NULL);
     fne_model_close(model);
+
+    /* Listings and decoders. */
+    fne_listing *listing = NULL;
+    EXPECT(fne_listing_open(NULL, 0, NULL, NULL, &listing), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_listing_open("/nowhere", 0, NULL, NULL, &listing), FNE_FILE_ERROR);
+    EXPECT(fne_listing_open("/nowhere", 0, NULL, NULL, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_listing_open("/nowhere", 2, NULL, NULL, &listing), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_listing_count(NULL, &count), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_listing_name(NULL, 0, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_listing_intake_info(NULL, NULL), FNE_INVALID_ARGUMENT);
+    HOLDS(listing == NULL);
+    uint8_t *rows = NULL;
+    EXPECT(fne_decoding_rows(NULL, 1, 1, &rows), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_decoding_message(NULL, "words"), FNE_INVALID_ARGUMENT);
+    HOLDS(rows == NULL);
 
     /* Statistics. */
     fne_statistics *statistics = NULL, *other = NULL;

@@ -117,6 +117,19 @@ static int32_t on_job_progress(void *user, int32_t phase, uint64_t done, uint64_
     return on_progress(user, done, total);
 }
 
+/* It paints all that libfne does not read grey, but not texts. It runs on threads of the library's own. */
+static fne_status on_decoding(void *user, const uint8_t *bytes, uint64_t size, const char *refusal,
+                              fne_decoding *decoding) {
+    (void)user, (void)refusal;
+    if (size == 0 || bytes[0] != 'G') {
+        return fne_decoding_message(decoding, "no GIF") == FNE_OK ? FNE_UNSUPPORTED_IMAGE : FNE_IO_ERROR;
+    }
+    uint8_t *rgb = NULL;
+    fne_status status = fne_decoding_rows(decoding, 48, 64, &rgb);
+    if (status == FNE_OK) memset(rgb, 128, 48 * 64 * 3);
+    return status;
+}
+
 static void on_image_error(void *user, uint64_t index, fne_status status, const char *message) {
     (void)user, (void)index, (void)status, (void)message;
     expect_host("an image error function");
@@ -308,6 +321,7 @@ static void network(const char *kind, const char *path, uint32_t streams, const 
     options.batch_size = 2;
     options.streams = streams;
     options.engine_threads = 1;
+    options.decoder = on_decoding;
     options.loader_threads = 2;
     options.on_error = FNE_ON_ERROR_SKIP;
     CALL(fne_extractor_open(model, &options, &extractor));
@@ -371,6 +385,9 @@ static void job_facts(fne_job *job, const fne_job_reports *reports) {
     fne_progress_info info;
     fne_progress_info_init(&info, sizeof info);
     CALL(fne_job_progress_info(job, &info));
+    fne_intake_info intake;
+    fne_intake_info_init(&intake, sizeof intake);
+    CALL(fne_job_intake_info(job, &intake));
     fne_layer_info layer;
     fne_layer_info_init(&layer, sizeof layer);
     CALL(fne_job_layer_info(job, 0, &layer));
@@ -389,6 +406,7 @@ static void jobs(const char *path, const char *out, const char *const *files, ui
     options.width = 64;
     options.batch_size = 2;
     options.engine_threads = 1;
+    options.decoder = on_decoding;
     fne_job_options job_options;
     fne_job_options_init(&job_options, sizeof job_options);
     job_options.paths = files;
@@ -419,6 +437,21 @@ static void jobs(const char *path, const char *out, const char *const *files, ui
     }
     static const char *const names[] = {"features.npy", "codes.npy", "codes_packed.npy", "stats.npy", "statistics.fne"};
     for (size_t i = 0; i < sizeof names / sizeof *names; ++i) record_file(folders[2], names[i]);
+}
+
+static int32_t on_listing(void *user, uint64_t found) { return on_progress(user, found, found); }
+
+static void listing(const char *folder) {
+    fne_listing *listed = NULL;
+    CALL(fne_listing_open(folder, 0, on_listing, NULL, &listed));
+    uint64_t count = 0;
+    CALL(fne_listing_count(listed, &count));
+    const char *name = NULL;
+    if (count > 0) CALL(fne_listing_name(listed, 0, &name));
+    fne_intake_info intake;
+    fne_intake_info_init(&intake, sizeof intake);
+    CALL(fne_listing_intake_info(listed, &intake));
+    CLOSE(fne_listing_close(listed));
 }
 
 int main(int argc, char **argv) {
@@ -454,6 +487,7 @@ int main(int argc, char **argv) {
     network("denormal features", argv[3], 1, with_bad, count + 1);
     network("denormal features, two streams", argv[3], 2, with_bad, count + 1);
     jobs(argv[2], argv[4], with_bad, count + 1);
+    listing(argv[4]);
     expect_host("the end");
     set("nearest");
     printf("%d %d %d %d\n", progress_calls, image_errors, log_lines, notices);

@@ -1,5 +1,5 @@
-"""Writes what the fuzzers start from: `corpus.py FOLDER` fills FOLDER/jpeg, png, statistics, graph, options, job, and
-FOLDER/graph.pb."""
+"""Writes what the fuzzers start from: `corpus.py FOLDER` fills FOLDER/jpeg, png, webp, statistics, graph, options, job,
+and FOLDER/graph.pb."""
 
 from __future__ import annotations
 
@@ -60,6 +60,18 @@ def pngs() -> list[bytes]:
             files.append(saved(image.convert(mode), format="PNG"))
         files.append(saved(image.quantize(4), format="PNG", bits=2, transparency=1, exif=exif(8, True)[6:]))
         files.append(cv2.imencode(".png", np.asarray(image).astype(np.uint16) * 257)[1].tobytes())
+    return files
+
+
+def webps() -> list[bytes]:
+    """Lossy and lossless, with alpha, with an orientation, and an animation."""
+    files = []
+    for height in (1, 24):
+        image = PIL.Image.fromarray(picture(height, 32))
+        files += [saved(image, format="WEBP", lossless=lossless, exif=exif(6, True)) for lossless in (False, True)]
+        files.append(saved(image.convert("RGBA"), format="WEBP", quality=20))
+        turned = image.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)
+        files.append(saved(image, format="WEBP", save_all=True, append_images=[turned], quality=50))
     return files
 
 
@@ -165,7 +177,15 @@ def jobs() -> list[bytes]:
 
 
 def main(folder: Path) -> None:
-    makers = {"jpeg": jpegs, "png": pngs, "statistics": statistics, "graph": graphs, "options": options, "job": jobs}
+    makers = {
+        "jpeg": jpegs,
+        "png": pngs,
+        "webp": webps,
+        "statistics": statistics,
+        "graph": graphs,
+        "options": options,
+        "job": jobs,
+    }
     for name, make in makers.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         for number, content in enumerate(make()):

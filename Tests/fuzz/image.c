@@ -1,5 +1,6 @@
 /* Decodes the input through the C interface, strictly and taking what can be had, into memory of the very size. FORMAT
- * is FNE_FORMAT_JPEG or FNE_FORMAT_PNG. The input starts with that format's signature, whatever the fuzzer does. */
+ * is FNE_FORMAT_JPEG, FNE_FORMAT_PNG or FNE_FORMAT_WEBP. The input starts with that format's signature, whatever the
+ * fuzzer does. */
 #include <fne.h>
 
 #include <stdlib.h>
@@ -7,6 +8,8 @@
 
 #if FORMAT == FNE_FORMAT_PNG
 static const uint8_t signature[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+#elif FORMAT == FNE_FORMAT_WEBP
+static const uint8_t signature[] = {'R', 'I', 'F', 'F', 0, 0, 0, 0, 'W', 'E', 'B', 'P'};
 #else
 static const uint8_t signature[] = {0xff, 0xd8, 0xff};
 #endif
@@ -43,6 +46,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint8_t *bytes = malloc(size); /* of the very size: reading past it is noticed */
     memcpy(bytes, data, size);
     memcpy(bytes, signature, sizeof signature);
+#if FORMAT == FNE_FORMAT_WEBP
+    for (int i = 0; i < 4; ++i) bytes[4 + i] = (uint8_t)((size - 8) >> 8 * i); /* the file is as long as it says */
+#endif
     decode(bytes, size, 0);
     decode(bytes, size, 1);
     free(bytes);

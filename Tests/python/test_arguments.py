@@ -121,7 +121,7 @@ def test_bytes_that_are_a_path_where_an_image_is_meant(extractor, path):
         (lambda x, _: fne.Model(5), TypeError, "a model is a path, bytes"),
         (lambda x, _: fne.merge_shards("shard", "out"), TypeError, "shards is one path; pass a list"),
         (lambda x, graph: fne.embed_dataset(5, graph, "out"), TypeError, "source is a int; pass a list"),
-        (lambda x, graph: fne.embed_dataset([5], graph, "out"), TypeError, "5 is no path"),
+        (lambda x, graph: fne.embed_dataset([5], graph, "out"), TypeError, "image 0 is a int; images are paths"),
         (lambda x, graph: fne.full_network_embedding(graph, 5, 1, "x", None, None), TypeError, "image_paths is a int"),
         (lambda x, _: x.extract("a.jpg"), TypeError, "images is one path or image; pass a list"),
         (lambda x, _: x.extract(5), TypeError, "images is a int; pass a list"),

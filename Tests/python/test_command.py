@@ -34,7 +34,8 @@ def test_embed_and_merge(tmp_path, graph, photographs):
     options = ["--size", "48x64", "--layers", "relu*", "--layers", "bias3", "--mean", "1,2,3"]
     result = run("embed", folder, graph, tmp_path / "whole", "--codes", "int8,packed", *options)
     assert result.returncode == 0 and not result.stderr, result.stderr
-    assert result.stdout == f"{tmp_path}/whole: 24 images embedded, 0 skipped, {job.feature_count} features, finished\n"
+    done = f"{tmp_path}/whole: 24 images embedded, 0 skipped, {job.feature_count} features, finished\n"
+    assert result.stdout == done + "embedded now: 24 JPEG\n"
     assert job_kills.digests(tmp_path / "whole") == job_kills.digests(job.folder)
     for index in range(2):
         result = run(

@@ -126,8 +126,8 @@ def test_folders_dots_and_links(tmp_path):
     (elsewhere / "back").symlink_to(source)
     (elsewhere / "gone.png").symlink_to(tmp_path / "nothing")
     names, labels, classes, _ = classes_of(source)
-    assert names == ["a/1.png", "a/deep/2.JPG", "b/6.jpeg", "c/deep/8.png"]
-    assert classes == ["a", "b", "c"] and labels.tolist() == [0, 0, 1, 2]
+    assert names == ["a/1.png", "a/deep/2.JPG", "b/6.jpeg", "c/deep/8.png", "c/gone.png"]
+    assert classes == ["a", "b", "c"] and labels.tolist() == [0, 0, 1, 2, 2]
     for inside in (source / "out", source, source / ".out", elsewhere / "new" / "out", source / "a" / ".." / "out"):
         with pytest.raises(fne.InvalidArgumentError, match="lies inside"):
             fne.evaluate(source, "no network is opened", inside)

@@ -189,7 +189,7 @@ def test_folders_with_links(tmp_path, photographs, graph):
     ("source", "message"),
     [
         ("nowhere", "No such file"),
-        ("void", "holds no JPEG or PNG files"),
+        ("void", "holds no images, such as JPEG, PNG or WebP files. 0 files and folders were left out"),
         ("void.txt", "is empty"),
         ([], "no images"),
     ],

@@ -88,6 +88,7 @@ def test_ctypes_structs_have_the_header_layout(tmp_path):
         "fne_job_options": _ffi.JobOptions,
         "fne_job_reports": _ffi.JobReports,
         "fne_progress_info": _ffi.ProgressInfo,
+        "fne_intake_info": _ffi.IntakeInfo,
     }
     assert set(re.findall(r"^typedef struct (\w+) \{", HEADER.read_text(), re.MULTILINE)) == set(structs)
     lines, expected = [], []

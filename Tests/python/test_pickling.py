@@ -255,6 +255,8 @@ KINDS = {kind for kind in vars(errors).values() if isinstance(kind, type) and ki
 def test_errors_and_warnings(kind, again):
     if kind is fne.SkippedImagesWarning:
         failure = kind([3], ["a.jpg"], ["a.jpg is empty"])
+    elif kind is fne.FewImagesWarning:
+        failure = kind(3)
     else:
         failure = kind("a sentence")
         failure.status = 7

@@ -254,7 +254,7 @@ def test_drop_in_example(tmp_path):
     assert result.returncode == 0, result.stderr
     features = np.load(tmp_path / "checkout/outputs/fne.npy")
     stats = np.load(tmp_path / "checkout/outputs/stats.npy")
-    assert features.shape == (8, 21008) and stats.shape == (2, 21008)
+    assert features.shape == (32, 21008) and stats.shape == (2, 21008)
     assert set(np.unique(features)) == {-1, 0, 1}
 
 

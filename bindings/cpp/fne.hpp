@@ -867,6 +867,22 @@ private:
     std::uint64_t dimensions_ = 0;
 };
 
+/** The paths of the images below a folder, relative to it, as a job takes them (fne_listing_open()). */
+inline std::vector<std::string> list_images(const std::string &folder, bool fail_on_unreadable = false) {
+    fne_listing *opened = nullptr;
+    check(fne_listing_open(folder.c_str(), fail_on_unreadable ? 1 : 0, nullptr, nullptr, &opened));
+    const detail::handle<fne_listing, fne_listing_close> listing(opened);
+    std::uint64_t count = 0;
+    check(fne_listing_count(listing.get(), &count));
+    std::vector<std::string> names;
+    for (std::uint64_t i = 0; i < count; ++i) {
+        const char *name = nullptr;
+        check(fne_listing_name(listing.get(), i, &name));
+        names.emplace_back(name);
+    }
+    return names;
+}
+
 /** The embedding of many images into a folder, restartable (docs/jobs.md). Only one thread at a time may use it. */
 class job {
 public:
@@ -929,6 +945,13 @@ public:
         fne_progress_info result;
         fne_progress_info_init(&result, sizeof result);
         check(fne_job_progress_info(get(), &result));
+        return result;
+    }
+    /** What this object's runs took, and what was left out of the folder of images. */
+    fne_intake_info intake() const {
+        fne_intake_info result;
+        fne_intake_info_init(&result, sizeof result);
+        check(fne_job_intake_info(get(), &result));
         return result;
     }
     /** The layers of a row, in the order of its columns. Names live as long as the job. */

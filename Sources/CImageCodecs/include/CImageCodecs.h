@@ -1,5 +1,6 @@
-// Decodes JPEG and PNG images with libjpeg and libpng. All functions return a code. The two libraries handle errors by
-// longjmp, which stays inside this module. Both decoders give the pixels of OpenCV's imread(IMREAD_COLOR) as RGB,
+// Decodes JPEG and PNG images with libjpeg and libpng, and WebP with libwebp, which is looked for at run time. All
+// functions return a code. The first two libraries handle errors by longjmp, which stays inside this module. The
+// decoders give the pixels of OpenCV's imread(IMREAD_COLOR) as RGB,
 // uint8, before any EXIF orientation is applied.
 #ifndef CIMAGECODECS_H
 #define CIMAGECODECS_H
@@ -13,11 +14,12 @@ enum {
     CIC_DAMAGED = 2,     // truncated or corrupt data
     CIC_LIMIT = 3,       // the image is beyond a limit
     CIC_NO_MEMORY = 4,
-    CIC_PARTIAL = 5 // damage was tolerated, and a part of the picture was decoded
+    CIC_PARTIAL = 5, // damage was tolerated, and a part of the picture was decoded
+    CIC_NO_CODEC = 6 // the library that reads this kind was not found; message says where it was looked for
 };
 
 // The kinds of encoded images.
-enum { CIC_JPEG = 1, CIC_PNG = 2 };
+enum { CIC_JPEG = 1, CIC_PNG = 2, CIC_WEBP = 3 };
 
 enum { CIC_MESSAGE_SIZE = 256 };
 
@@ -46,7 +48,7 @@ int cic_read(cic_reader *reader, uint8_t *rgb, size_t stride, char message[CIC_M
 // Frees the reader; NULL does nothing.
 void cic_close(cic_reader *reader);
 
-// The names and versions of the two libraries that this was compiled with.
+// The names and versions of the libraries: of libjpeg and libpng as this was compiled, and of libwebp as it was found.
 const char *cic_versions(void);
 
 #endif

@@ -20,6 +20,7 @@ from fne._evaluation.retrieval import Retrieval, evaluate_retrieval
 from fne._evaluation.thresholds import threshold_study
 from fne._extractor import Extractor
 from fne._images import ImageOptions, image_info, read_image, resize
+from fne._intake import Intake, list_images
 from fne._job import Job, embed_dataset, merge_shards
 from fne._layer import Layer
 from fne._library import build_info, library_path, set_log_callback
@@ -33,6 +34,7 @@ from fne.errors import (
     BackendUnavailableError,
     BatchStatisticsWarning,
     CancelledError,
+    FewImagesWarning,
     FileError,
     FileSystemError,
     FNEError,
@@ -66,12 +68,14 @@ __all__ = [
     "Extraction",
     "Extractor",
     "FNEError",
+    "FewImagesWarning",
     "FileError",
     "FileSystemError",
     "ForkedError",
     "GraphError",
     "ImageError",
     "ImageOptions",
+    "Intake",
     "InvalidArgumentError",
     "Job",
     "JobBusyError",
@@ -101,6 +105,7 @@ __all__ = [
     "image_info",
     "l2_normalize",
     "library_path",
+    "list_images",
     "load_backend",
     "merge_shards",
     "read_image",

@@ -57,11 +57,15 @@ def extractor(model: str | bytes, options: dict[str, Any]) -> Extractor:
 
 
 def features(
-    model: str | bytes, options: dict[str, Any], paths: Sequence[str]
+    model: str | bytes, options: dict[str, Any], images: Sequence[Any]
 ) -> tuple[NDArray[numpy.float32], NDArray[numpy.int32], list[str | None]]:
-    """The features float32 [n, F], which are NaN where an image failed, the statuses int32 [n], and the reasons."""
-    extraction = extractor(model, options).extract(list(paths))
-    return extraction.features, extraction.statuses, [extraction.reasons.get(i) for i in range(len(paths))]
+    """The features float32 [n, F], which are NaN where an image failed, the statuses int32 [n], and the reasons.
+
+    Args:
+        images: as in `fne.Extractor.extract`
+    """
+    extraction = extractor(model, options).extract(list(images))
+    return extraction.features, extraction.statuses, [extraction.reasons.get(i) for i in range(len(images))]
 
 
 def statistics_of(parts: Iterable[tuple[NDArray[numpy.float32], NDArray[Any]]]) -> bytes | None:

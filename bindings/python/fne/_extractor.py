@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from threading import Lock
 from types import TracebackType
@@ -15,13 +15,14 @@ import numpy
 from numpy.typing import NDArray
 
 from fne import _ffi, _pillow
-from fne._arguments import as_list, choice, path_bytes, refuse_masked
+from fne._arguments import choice, path_bytes, refuse_masked
 from fne._backend import load_backend
 from fne._codes import PackedCodes
 from fne._embedding import SKIPPED_CODE, Discretization
 from fne._ffi import check, lib
-from fne._images import image_options_struct, read_image
+from fne._images import read_image
 from fne._interrupts import Interrupts
+from fne._kinds import as_images, check_pixels, kind
 from fne._layer import Layer
 from fne._model import Model, Origin
 from fne._options import extractor_options
@@ -33,7 +34,6 @@ from fne.errors import (
     FileSystemError,
     FNEError,
     InvalidArgumentError,
-    InvalidTypeError,
     OutOfMemoryError,
     UnsupportedImageError,
     from_status,
@@ -234,11 +234,11 @@ class Extractor:
         """Runs the network: pooled float32 features of images.
 
         Args:
-            images: a list whose items are paths, encoded images as bytes, RGB pixels as uint8 [height, width, 3], or
-                `PIL.Image.Image`; or one float32 array [N, height, width, channels] that is fed to the network as it
-                is.
-                libfne reads JPEG and PNG. Pillow, where it is installed, reads other formats. A list of one kind is
-                fastest; `PIL.Image.Image` is slowest.
+            images: a folder, whose images are those of `fne.list_images`; a list whose items are paths, encoded images
+                as bytes, RGB pixels as uint8 [height, width, 3], or `PIL.Image.Image`; or one float32 array [N, height,
+                width, channels] that is fed to the network as it is.
+                libfne reads JPEG and PNG, and WebP where libwebp is installed. Pillow, where it is installed, reads
+                other formats, on the library's threads. A list of one kind is fastest; `PIL.Image.Image` is slowest.
             out: float32 [rows, F], C-contiguous, that receives the features, such as a `numpy.memmap`; None: a new
                 array
             progress: is called with (images done, images in all) after each batch, on this thread. What it raises stops
@@ -319,28 +319,20 @@ class Extractor:
 
     def _embed_files(
         self, paths: Sequence[str | os.PathLike[str]], progress: Progress | None
-    ) -> tuple[Embedding, NDArray[numpy.float64]] | None:
-        """Ternary codes of files by their own statistics, [2, F]. The float rows stay inside the library.
-
-        None: Pillow has to read an image, which the library's statistics would then lack.
-        """
+    ) -> tuple[Embedding, NDArray[numpy.float64]]:
+        """Ternary codes of files by their own statistics, [2, F]. The float rows stay inside the library."""
         stats = numpy.empty((2, self.feature_count))
-        run = _WholeRun(self, paths, _Rows(numpy.int8, SKIPPED_CODE), progress)
+        run = _Run(self, paths, _Rows(numpy.int8, SKIPPED_CODE), progress)
         mean, std = stats[0].ctypes.data, stats[1].ctypes.data
 
         def function(handle: Any, files: Any, count: int, codes: int, capacity: int, options: Any) -> int:
             status: int = lib.fne_embed_files(handle, files, count, codes, capacity, mean, std, stats.shape[1], options)
             return status
 
-        try:
-            run.native(function, _ffi.strings([path_bytes(path) for path in paths]))
-        except _PillowIsNeeded:
-            return None
+        run.native(function, _ffi.strings([path_bytes(path) for path in paths]))
         return Embedding(run.output, run.statuses, run.reasons), stats
 
     def _run(self, images: Any, rows: _Rows, progress: Progress | None, place: tuple[int, int] | None = None) -> _Run:
-        if isinstance(images, (str, bytes, os.PathLike)):
-            raise InvalidTypeError("images is one path or image; pass a list")
         if isinstance(images, numpy.ndarray) and images.dtype == numpy.float32:
             refuse_masked("images", images)
             tensor = numpy.ascontiguousarray(images)
@@ -350,8 +342,8 @@ class Extractor:
                     f"the tensor has shape {tensor.shape}; [N, {', '.join(map(str, shape))}] is needed"
                 )
             return _Run(self, tensor, rows, progress, rows_per_image=1).tensor(tensor)
-        items = as_list("images", images)
-        kinds = {_kind(item, index) for index, item in enumerate(items)}
+        items = as_images("images", images)
+        kinds = {kind(item, index) for index, item in enumerate(items)}
         run = _Run(self, items, rows, progress, place=place)
         if kinds <= {"path"}:
             paths = _ffi.strings([path_bytes(item) for item in items])
@@ -380,7 +372,7 @@ class Extractor:
 
 def _opened(model: Model, options: ExtractorOptions) -> _ffi.Handle:
     struct = extractor_options(**options)
-    struct.on_error = ON_ERROR["skip"]  # a bad image may still be read by Pillow, or is raised here
+    struct.on_error = ON_ERROR["skip"]  # a bad image is raised here
     load_backend(engine=model.engine)
     handle = _ffi.open_handle(lib.fne_extractor_open, lib.fne_extractor_close, model._handle(), ctypes.byref(struct))
     info = _ffi.sized(_ffi.InputInfo)
@@ -431,7 +423,7 @@ class _Rows(NamedTuple):
 
 
 class _Run:
-    """One extraction. The library skips bad images. Here they go to Pillow, are raised, or are recorded."""
+    """One extraction. The library skips bad images. Here they are raised or recorded."""
 
     def __init__(
         self,
@@ -471,8 +463,8 @@ class _Run:
                 interrupts.handle()
                 bad = refused.copy()
                 refused.clear()
-                if bad:
-                    self._embed([index for index, _ in bad], [refusal for _, refusal in bad])
+                for index, refusal in bad:
+                    self._record(index, self._worded(index, refusal))
                 if self._progress is not None:
                     self._progress(done, total)
                 return 0
@@ -514,17 +506,17 @@ class _Run:
         batch = max(1, self._extractor.batch_size * self._extractor.streams // self._rows_per_image)
         for first in range(0, len(self._items), batch):
             indices = range(first, min(first + batch, len(self._items)))
-            self._embed(indices, [None] * len(indices))
+            self._embed(indices)
             if self._progress is not None:
                 self._progress(indices.stop, len(self._items))
         return self
 
-    def _embed(self, indices: Sequence[int], refusals: Iterable[FNEError | None]) -> None:
+    def _embed(self, indices: Sequence[int]) -> None:
         """Fills the rows of these images where Python can read them."""
         from concurrent.futures import ThreadPoolExecutor  # it is slow to import, and seldom needed
 
         with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
-            fed = list(pool.map(self._read, indices, refusals))
+            fed = list(pool.map(self._read, indices))
         good = []
         for index, outcome in zip(indices, fed, strict=True):
             if isinstance(outcome, FNEError):
@@ -545,14 +537,16 @@ class _Run:
             self._row(index)[:] = run.output[of_image]
             self.statuses[index] = _ffi.OK
 
-    def _read(self, index: int, refusal: FNEError | None) -> NDArray[numpy.float32] | FNEError:
+    def _worded(self, index: int, refusal: FNEError) -> FNEError:
+        """The error of an image, which says so where a path was given as bytes."""
+        item = self._items[index]
+        is_path = isinstance(item, bytes) and isinstance(refusal, UnsupportedImageError) and _pillow.is_path(item)
+        return _pillow.path_refused(refusal) if is_path else refusal
+
+    def _read(self, index: int) -> NDArray[numpy.float32] | FNEError:
         """What the network is to be fed with for an image, or why there is nothing."""
         item = self._items[index]
         try:
-            if refusal is not None:
-                if not isinstance(refusal, UnsupportedImageError) or isinstance(item, numpy.ndarray):
-                    return refusal
-                item = _pillow.read(item, refusal, image_options_struct(self._extractor._image_options))
             return self._extractor.preprocess(bytes(item) if isinstance(item, (bytearray, memoryview)) else item)
         except FNEError as failure:
             return failure
@@ -568,48 +562,9 @@ class _Run:
         return self.output[index * self._rows_per_image : (index + 1) * self._rows_per_image]
 
 
-class _PillowIsNeeded(Exception):
-    """Ends a run of the library alone: only Pillow reads one of the images."""
-
-
-class _WholeRun(_Run):
-    """A run whose statistics the library computes, so that every row has to come from it."""
-
-    def _embed(self, indices: Sequence[int], refusals: Iterable[FNEError | None]) -> None:
-        for index, refusal in zip(indices, refusals, strict=True):
-            outcome = self._read(index, refusal)
-            if not isinstance(outcome, FNEError):
-                raise _PillowIsNeeded
-            self._record(index, outcome)
-
-
-def _kind(item: Any, index: int) -> str:
-    if isinstance(item, (str, os.PathLike)):
-        return "path"
-    if isinstance(item, (bytes, bytearray, memoryview)):
-        return "encoded"
-    if isinstance(item, numpy.ndarray):
-        _check_pixels(item, index)
-        return "pixels"
-    if _pillow.is_image(item):
-        return "pillow"
-    raise InvalidTypeError(
-        f"image {index} is a {type(item).__name__}; "
-        "images are paths, bytes, uint8 arrays [height, width, 3] or PIL.Image"
-    )
-
-
-def _check_pixels(pixels: NDArray[Any], index: int) -> None:
-    refuse_masked(f"the pixels of image {index}", pixels)
-    if pixels.dtype != numpy.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise InvalidArgumentError(
-            f"image {index} is {pixels.dtype} {pixels.shape}; it must be uint8 [height, width, 3]"
-        )
-
-
 def _dense_rows(pixels: NDArray[Any], index: int) -> NDArray[numpy.uint8]:
     """The array itself where its rows have no gaps, else a copy."""
-    _check_pixels(pixels, index)
+    check_pixels(pixels, index)
     dense = pixels.strides[2] == 1 and pixels.strides[1] == 3 and pixels.strides[0] >= 3 * pixels.shape[1]
     return pixels if dense else numpy.ascontiguousarray(pixels)
 

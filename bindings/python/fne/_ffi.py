@@ -14,11 +14,35 @@ from fne._libpath import library_candidates
 from fne._text import printable
 
 OK = 0
+#: FNE_FEW_IMAGES
+FEW_IMAGES = 10
 #: FNE_SHAPE_RANK
 SHAPE_RANK = 8
 
 KINDS = {0: "other", 1: "convolution", 2: "depthwise", 3: "dense", 4: "input"}
-FORMATS = {1: "JPEG", 2: "PNG"}
+#: FNE_FORMAT_*. The names are Pillow's.
+FORMATS = {
+    0: "other",
+    1: "JPEG",
+    2: "PNG",
+    3: "WEBP",
+    4: "GIF",
+    5: "BMP",
+    6: "TIFF",
+    7: "AVIF",
+    8: "HEIF",
+    9: "JPEG2000",
+}
+#: FNE_LEFT_OUT_*
+LEFT_OUT = {
+    0: "hidden",
+    1: "no image",
+    2: "camera raw",
+    3: "unreadable file",
+    4: "unreadable folder",
+    5: "special file",
+    6: "broken link",
+}
 
 
 class ImageOptions(ctypes.Structure):
@@ -72,6 +96,9 @@ class TensorInfo(ctypes.Structure):
     ]
 
 
+DECODER = ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_uint64, c_char_p, c_void_p)
+
+
 class ExtractorOptions(ctypes.Structure):
     _fields_ = [
         ("struct_size", c_uint64),
@@ -105,6 +132,8 @@ class ExtractorOptions(ctypes.Structure):
         ("reserved", c_uint32),
         ("token_pooling", c_int32),
         ("prefix_tokens", c_uint32),
+        ("decoder", DECODER),
+        ("decoder_user", c_void_p),
     ]
 
 
@@ -219,6 +248,16 @@ class ProgressInfo(ctypes.Structure):
         ("failed_images", c_uint64),
         ("feature_count", c_uint64),
         ("layer_count", c_uint64),
+    ]
+
+
+class IntakeInfo(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint64),
+        ("taken", c_uint64 * 16),
+        ("left_out", c_uint64 * 16),
+        ("taken_count", c_uint64),
+        ("left_out_count", c_uint64),
     ]
 
 
@@ -366,6 +405,13 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_job_verify": [_handle, POINTER(JobReports)],
     "fne_job_verify_file": [_handle, c_char_p, c_uint64, c_uint64],
     "fne_job_progress_info": [_handle, POINTER(ProgressInfo)],
+    "fne_job_intake_info": [_handle, POINTER(IntakeInfo)],
+    "fne_listing_open": [c_char_p, c_int32, LISTING, c_void_p, _out],
+    "fne_listing_count": [_handle, _size_out],
+    "fne_listing_name": [_handle, c_uint64, POINTER(c_char_p)],
+    "fne_listing_intake_info": [_handle, POINTER(IntakeInfo)],
+    "fne_decoding_rows": [_handle, c_uint32, c_uint32, POINTER(c_void_p)],
+    "fne_decoding_message": [_handle, c_char_p],
 }
 
 # Functions that return something else: the type of the result, and those of the arguments.
@@ -383,6 +429,7 @@ _OTHER_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "fne_image_options_init": (None, [POINTER(ImageOptions), c_uint64]),
     "fne_extractor_options_init": (None, [POINTER(ExtractorOptions), c_uint64]),
     "fne_job_close": (None, [_handle]),
+    "fne_listing_close": (None, [_handle]),
     "fne_job_options_init": (None, [POINTER(JobOptions), c_uint64]),
     "fne_ternarize_options_init": (None, [POINTER(TernarizeOptions), c_uint64]),
 }

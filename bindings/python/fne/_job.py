@@ -21,8 +21,10 @@ from fne._embedding import SKIPPED_CODE, Discretization, ternarize
 from fne._extractor import ON_ERROR, Extractor
 from fne._ffi import OK, check, lib
 from fne._images import ImageOptions
+from fne._intake import Intake, intake_of
 from fne._interrupts import Interrupts
 from fne._kept_layers import selected
+from fne._kinds import as_paths
 from fne._layer import JSON as LAYER_JSON
 from fne._layer import Layer, column_numbers, from_json, side_by_side, span
 from fne._model import Model
@@ -32,7 +34,15 @@ from fne._saved import content, exists, file_errors, mapped_array, parsed
 from fne._statistics import Statistics
 from fne._text import printable
 from fne._thresholds import LOWER, UPPER
-from fne.errors import FileError, InvalidArgumentError, JobMismatchError, JobWarning, SavedDataError, UnknownTensorError
+from fne.errors import (
+    FewImagesWarning,
+    FileError,
+    InvalidArgumentError,
+    JobMismatchError,
+    JobWarning,
+    SavedDataError,
+    UnknownTensorError,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -125,8 +135,8 @@ def embed_dataset(
     docs/jobs.md documents the folder.
 
     Args:
-        source: a folder, whose JPEG and PNG files are taken in the order of their paths' bytes; a file that lists
-            names, one per line, or each ended by a zero byte; or a sequence of paths
+        source: a folder, whose images are those of `fne.list_images`; a file that lists names, one per line, or each
+            ended by a zero byte; or a sequence of paths. Pillow, where it is installed, reads what libfne does not.
         model: a `Model`, or what makes one (a path, bytes, a GraphDef, a Keras model, a SavedModel's folder)
         output: the job's folder, which is made where it does not exist
         root: the folder that relative names are relative to; None: for a list file its folder, for a sequence the
@@ -138,8 +148,9 @@ def embed_dataset(
             job's own
         keep_features: False keeps the codes only, and needs statistics
         lower, upper, rules: as in `fne.ternarize`
-        on_error: "skip" marks bad images, which `Job.failures` then names. "raise" ends the run at the first one. Where
-            the disk, the network or the memory fails, the run ends, and the same call goes on with it.
+        on_error: "skip" marks bad images, which `Job.failures` then names, and leaves folders out that cannot be read,
+            with a `JobWarning`. "raise" ends the run at the first of either. Where the disk, the network or the memory
+            fails, the run ends, and the same call goes on with it.
         retry_failed: try images again that could not be embedded before, also in a finished job
         accept_other_engine: resume with another version of TensorFlow or ONNX Runtime, or on another kind of processor,
             than those that the job began with. Rows may then differ in their last bits, and the manifest names both.
@@ -168,7 +179,7 @@ def embed_dataset(
     if isinstance(source, (str, bytes, os.PathLike)):
         options.source = path_bytes(source)
     else:
-        paths = [path_bytes(path) for path in as_list("source", source)]
+        paths = [path_bytes(path) for path in as_paths("source", as_list("source", source))]
         options.paths, options.path_count = _ffi.strings(paths), len(paths)
     if root is not None:
         options.root = path_bytes(root)
@@ -186,8 +197,11 @@ def embed_dataset(
     struct = extractor_options(**extractor)
     load_backend(engine=model.engine)
     with _given(options, codes, statistics, lower, upper, rules):
-        _run(lib.fne_job_open, output, model._handle(), ctypes.byref(struct), options, progress)
-    return Job(output)
+        intake = _run(lib.fne_job_open, output, model._handle(), ctypes.byref(struct), options, progress)
+    job = Job(output)
+    job.intake = intake
+    _warn_of_few(job, intake.taken)
+    return job
 
 
 def merge_shards(
@@ -223,7 +237,19 @@ def merge_shards(
     folders = [path_bytes(shard) for shard in as_list("shards", shards)]
     with _given(options, codes, statistics, lower, upper, rules):
         _run(lib.fne_job_open_merge, output, _ffi.strings(folders), len(folders), options, progress)
-    return Job(output)
+    job = Job(output)
+    _warn_of_few(job, len(job))
+    return job
+
+
+def _warn_of_few(job: Job, is_new: Any) -> None:
+    """Warns of a new job whose own statistics, by which its codes are made, are of too few images."""
+    codes = job.manifest["codes"]
+    if not is_new or codes is None or codes.get("statistics", "own") != "own":
+        return
+    count = int(job.ok.sum())
+    if count < _ffi.FEW_IMAGES:
+        warnings.warn(FewImagesWarning(count), stacklevel=3)
 
 
 @contextmanager
@@ -256,8 +282,8 @@ def _given(
         yield
 
 
-def _run(open_job: Any, output: str | os.PathLike[str], first: Any, second: Any, options: Any, progress: Any) -> None:
-    """Opens a job and runs it to the end."""
+def _run(open_job: Any, output: str | os.PathLike[str], first: Any, second: Any, options: Any, progress: Any) -> Intake:
+    """Opens a job and runs it to the end. Returns what was taken, and what was left out."""
     raised: list[BaseException] = []
     interrupts = Interrupts()
 
@@ -276,11 +302,20 @@ def _run(open_job: Any, output: str | os.PathLike[str], first: Any, second: Any,
     if raised:
         raise raised[0]
     check(status)
-    _reported(lib.fne_job_run, _ffi.Handle(out.value, lib.fne_job_close), progress)
+    handle = _ffi.Handle(out.value, lib.fne_job_close)
+    try:
+        _reported(lib.fne_job_run, handle, progress, close=False)
+        return intake_of(lib.fne_job_intake_info, handle)
+    finally:
+        handle.close()
 
 
-def _reported(function: Any, handle: Any, progress: Any) -> None:
-    """Calls a function of the library that reports, and closes the job. What the reports raise is raised again."""
+def _reported(function: Any, handle: Any, progress: Any, close: bool = True) -> None:
+    """Calls a function of the library that reports. What the reports raise is raised again.
+
+    Args:
+        close: whether the job is closed afterwards
+    """
     show = JobProgressLine() if progress is True else progress or None
     raised: list[BaseException] = []
     interrupts = Interrupts()
@@ -311,7 +346,8 @@ def _reported(function: Any, handle: Any, progress: Any) -> None:
             raise raised[0]
         check(status)
     finally:
-        handle.close()
+        if close:
+            handle.close()
 
 
 class Job:
@@ -330,6 +366,8 @@ class Job:
     Attributes:
         folder: the same as a `Path`
         manifest: the contents of manifest.json, a dictionary
+        intake: of a job that `embed_dataset` returned, a `fne.Intake`: what that run took, and what it left out. Empty
+            for a job that was only opened.
 
     Raises:
         FileError: the folder holds no job
@@ -338,6 +376,7 @@ class Job:
 
     def __init__(self, folder: str | os.PathLike[str], *, verify: bool | None = None) -> None:
         self.folder = as_path(folder)
+        self.intake = Intake()
         self._verify = verify
         self._limit = {True: 1 << 62, False: -1, None: _VERIFIED_UNASKED}[verify]
         self._verified: dict[str, set[int]] = {}

@@ -10,6 +10,7 @@ import numpy
 
 from fne import _ffi
 from fne._arguments import as_array, as_count, choice
+from fne._decoder import pillow_decoder
 from fne._feeds import Feeds, set_feeds
 from fne._ffi import lib
 from fne._images import INTERPOLATIONS, ImageOptions, image_options_struct
@@ -99,7 +100,9 @@ def extractor_options(
     options.resize_mode = choice("resize_mode", resize_mode, RESIZE_MODES)
     options.interpolation = choice("interpolation", interpolation, INTERPOLATIONS)
     options.crops = as_count("crops", crops)
-    options.image_options = ctypes.pointer(image_options_struct(image_options))
+    limits = image_options_struct(image_options)
+    options.image_options = ctypes.pointer(limits)
+    options.decoder = pillow_decoder(limits)
     options.channel_order = choice("channel_order", channel_order, CHANNEL_ORDERS)
     options.mean = _channels("mean", mean)
     options.scale = _channels("scale", scale)

@@ -6,6 +6,7 @@ import importlib.util
 import io
 import os
 import sys
+from functools import cache
 from typing import Any
 
 import numpy
@@ -52,6 +53,17 @@ def read(source: Any, refusal: FNEError, limits: Any) -> NDArray[numpy.uint8]:
         return to_rgb(image, limits, _name(source), source)
 
 
+def decoded(content: bytes, refusal: FNEError, limits: Any) -> NDArray[numpy.uint8]:
+    """The pixels of an image that libfne has read as bytes and refused. Errors do not name it."""
+    with _opened(content, refusal) as image:
+        return to_rgb(image, limits, "", content)
+
+
+def is_path(source: bytes) -> bool:
+    """Whether what was given as an encoded image can only be the name of a file."""
+    return len(source) <= _LONGEST_PATH and printable(os.fsdecode(source)).encode() == source
+
+
 def to_rgb(image: Any, limits: Any, name: str = "", source: Any = None) -> NDArray[numpy.uint8]:
     """A `PIL.Image.Image` as RGB uint8 [height, width, 3].
 
@@ -82,13 +94,32 @@ def to_rgb(image: Any, limits: Any, name: str = "", source: Any = None) -> NDArr
 def _open(source: Any, refusal: FNEError) -> Any:
     if not isinstance(refusal, UnsupportedImageError):
         raise refusal
-    if isinstance(source, bytes) and len(source) <= _LONGEST_PATH and printable(os.fsdecode(source)).encode() == source:
+    if isinstance(source, bytes) and is_path(source):
         # It is not opened: what came as an image from elsewhere must not choose a file.
-        raise UnsupportedImageError(f"{refusal}; bytes are an encoded image, and a path is passed as str") from None
+        raise path_refused(refusal) from None
+    return _opened(source, refusal)
+
+
+def path_refused(refusal: FNEError) -> UnsupportedImageError:
+    """The error of a path that was given as bytes."""
+    return UnsupportedImageError(f"{refusal}; bytes are an encoded image, and a path is passed as str")
+
+
+@cache
+def _register_heif() -> None:
+    """Lets Pillow read HEIC where pillow-heif is installed."""
+    if importlib.util.find_spec("pillow_heif") is not None:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+
+
+def _opened(source: Any, refusal: FNEError) -> Any:
     if not installed():
         raise UnsupportedImageError(f"{refusal}, or install Pillow, which reads more formats") from None
     import PIL.Image
 
+    _register_heif()
     try:
         return PIL.Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
     except PIL.Image.DecompressionBombError as bomb:

@@ -153,7 +153,25 @@ class BatchStatisticsWarning(UserWarning):
 
 
 class JobWarning(UserWarning):
-    """A job found damage and made it good, or found images that have changed since they were embedded."""
+    """A job found damage and made it good, images that have changed, or folders and files that cannot be read."""
+
+
+class FewImagesWarning(UserWarning):
+    """Codes were made by statistics of fewer than 10 images.
+
+    Attributes:
+        count: of how many images
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        super().__init__(
+            f"the codes are made by statistics of {count} images only, and say little: of two images they are "
+            "opposites, of one all are 0. Embed more images, or give statistics of others"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.count,)
 
 
 #: The numbers of fne.h. A class with several numbers has the first of them as its own.

@@ -20,12 +20,21 @@ from typing import Any
 import numpy
 from numpy.typing import DTypeLike, NDArray
 
-from fne._arguments import as_array, as_count, as_list, as_path, refuse_masked
+from fne._arguments import as_array, as_count, as_path, refuse_masked
 from fne._embedding import Discretization, ternarize
 from fne._extractor import Extractor
+from fne._ffi import FEW_IMAGES
+from fne._images import read_image
+from fne._kinds import as_images, kind
 from fne._progress import ProgressLine
 from fne._statistics import Statistics
-from fne.errors import InvalidArgumentError, ShapeMismatchError, SkippedImagesWarning, from_status
+from fne.errors import (
+    FewImagesWarning,
+    InvalidArgumentError,
+    ShapeMismatchError,
+    SkippedImagesWarning,
+    from_status,
+)
 
 
 def full_network_embedding(
@@ -54,7 +63,8 @@ def full_network_embedding(
     Args:
         model: a `tf.compat.v1.GraphDef`, its bytes, a path to it, a Keras model or its file, a SavedModel's folder, or
             a `fne.Model`
-        image_paths: JPEG or PNG files
+        image_paths: image files, or a folder of these (`fne.list_images`); also the other kinds of images that
+            `fne.Extractor.extract` takes, but bytes are a path here, as in the original
         batch_size: the most images per run of the network. Several runs of 4 at once are fastest on a CPU, so numbers
             above 4 make no difference.
         input_tensor: such as "import/input:0"; None: the graph's only placeholder that can take images
@@ -81,10 +91,7 @@ def full_network_embedding(
     Raises:
         FNEError: see `fne.errors`. Each class is also the built-in exception of its case (ValueError, OSError, ...).
     """
-    listed = (
-        [image_paths] if isinstance(image_paths, (str, bytes, os.PathLike)) else as_list("image_paths", image_paths)
-    )
-    paths = [as_path(path) if isinstance(path, bytes) else path for path in listed]
+    paths = _images(image_paths)
     if not paths:
         raise InvalidArgumentError("image_paths is empty: there are no images to embed")
     given = None if stats is None else as_array("stats", stats, numpy.float64)
@@ -115,11 +122,13 @@ def full_network_embedding(
         features = numpy.empty(shape, dtype) if out is None else out
         if given is None:
             kept, given, skipped = _with_own_statistics(extractor, paths, features, rows, show)
+            if kept < FEW_IMAGES:
+                warnings.warn(FewImagesWarning(kept), stacklevel=2)
         else:
             kept, skipped = _with_given_statistics(extractor, paths, features, given, show)
     if skipped:
         warnings.warn(
-            SkippedImagesWarning(list(skipped), [os.fspath(paths[i]) for i in skipped], list(skipped.values())),
+            SkippedImagesWarning(list(skipped), [_name(paths[i], i) for i in skipped], list(skipped.values())),
             stacklevel=2,
         )
         features = features[:kept]
@@ -129,6 +138,17 @@ def full_network_embedding(
         numpy.save(folder / "fne.npy", features)
         numpy.save(folder / "stats.npy", given)
     return features, given
+
+
+def _images(given: Any) -> list[Any]:
+    """The images of a call. Unlike elsewhere, one path alone is taken, and bytes are a path."""
+    if isinstance(given, bytes) or (isinstance(given, (str, os.PathLike)) and not os.path.isdir(given)):
+        given = [given]
+    return [as_path(path) if isinstance(path, bytes) else path for path in as_images("image_paths", given)]
+
+
+def _name(image: Any, number: int) -> str:
+    return os.fspath(image) if isinstance(image, (str, os.PathLike)) else f"image {number}"
 
 
 # The images whose codes are made at a time, so that memory does not grow with the number of all images.
@@ -146,8 +166,8 @@ def _with_own_statistics(
     show: Callable[[int, int], Any] | None,
 ) -> tuple[int, NDArray[numpy.float64], dict[int, str]]:
     """Writes the features. Returns the number of their rows, the statistics, and why images were skipped."""
-    if rows is None and (embedded := extractor._embed_files(paths, show)):
-        embedding, stats = embedded
+    if rows is None and all(kind(path, number) == "path" for number, path in enumerate(paths)):
+        embedding, stats = extractor._embed_files(paths, show)
         codes = embedding.codes[embedding.ok] if embedding.reasons else embedding.codes
         features[: len(codes)] = codes
         return len(codes), stats, dict(sorted(embedding.reasons.items()))
@@ -204,15 +224,27 @@ def _some_must_be_good(statuses: NDArray[numpy.int32], reasons: dict[int, str]) 
         raise from_status(int(statuses[0]), f"none of the {len(statuses)} images could be embedded: {reasons[0]}")
 
 
+def _sides(centre: int) -> tuple[slice, slice]:
+    return slice(None, centre), slice(centre, None)
+
+
 def _example() -> None:
-    """Embeds the sample photographs with the default network; writes ../outputs/fne.npy and ../outputs/stats.npy."""
+    """Embeds parts of the sample photographs with the default network.
+
+    There are four of each, because statistics of a handful of images say little. It writes ../outputs/fne.npy and
+    ../outputs/stats.npy.
+    """
     from fne import zoo
 
-    paths = zoo.sample_images()
+    pictures = []
+    for path in zoo.sample_images():
+        pixels = read_image(path)
+        middle, centre = pixels.shape[0] // 2, pixels.shape[1] // 2
+        pictures += [half[:, side] for half in (pixels[:middle], pixels[middle:]) for side in _sides(centre)]
     features, stats = full_network_embedding(
-        zoo.efficientnet_lite0(), paths, 8, "input:0", None, (224, 224), output_dir=os.path.join("..", "outputs")
+        zoo.efficientnet_lite0(), pictures, 8, "input:0", None, (224, 224), output_dir=os.path.join("..", "outputs")
     )
-    print(f"{len(paths)} images, {features.shape[1]} features, statistics {stats.shape}")
+    print(f"{len(pictures)} images, {features.shape[1]} features, statistics {stats.shape}")
     for value in (-1, 0, 1):
         print(f"share of {value:2d}: {numpy.mean(features == value):.3f}")
     print("written to ../outputs/fne.npy and ../outputs/stats.npy")

@@ -38,14 +38,15 @@ def features(
     num_cpus: float = 1,
     **extractor: Unpack[ExtractorOptions],
 ) -> ray.data.Dataset:
-    """The pooled features of image files.
+    """The pooled features of images.
 
     The result is lazy. Before it is used twice, `materialize()` it, or write it and read it again.
 
     Args:
-        dataset: a data set with a column of paths that every worker can read
+        dataset: a data set with a column of images: paths that every worker can read, encoded images as bytes, or
+            pixels as uint8 [height, width, 3]. `fne.list_images` makes paths of a folder.
         model: a path that every worker can read, or bytes, or a GraphDef
-        column: the column of the paths
+        column: the column of the images
         concurrency: the number of workers, or (least, most)
         num_cpus: the processors that a worker takes. streams and loader_threads are 1 unless they are given.
         extractor: the options of `fne.Extractor`. Batches are padded, and bad images are skipped.
@@ -69,8 +70,8 @@ class _Embed:
         self._model, self._options, self._column = model, options, column
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        paths = [str(path) for path in batch[self._column]]
-        rows, statuses, reasons = _distributed.features(self._model, self._options, paths)
+        images = list(batch[self._column])
+        rows, statuses, reasons = _distributed.features(self._model, self._options, images)
         return {
             **batch,
             "features": rows,

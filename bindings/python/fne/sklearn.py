@@ -15,6 +15,7 @@ import hashlib
 import io
 import os
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,14 +31,17 @@ from fne._cache import write_atomically
 from fne._centring import FEWEST_ROWS, centred_l2, mean_row
 from fne._embedding import ternarize
 from fne._extractor import Extractor
+from fne._ffi import FEW_IMAGES
+from fne._images import read_image
 from fne._keras_graph import identity as keras_identity
 from fne._keras_graph import keras_of
+from fne._kinds import as_images, kind
 from fne._layer import Layer, column_numbers, side_by_side
 from fne._model import Model, TensorInfo
 from fne._selection import select
 from fne._statistics import Statistics
 from fne._thresholds import LOWER, UPPER
-from fne.errors import NotFiniteError, UnknownTensorError
+from fne.errors import FewImagesWarning, NotFiniteError, UnknownTensorError
 from fne.zoo import efficientnet_lite0
 
 __all__ = [
@@ -195,8 +199,8 @@ class _NetworkTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc
 class FullNetworkFeatures(_NetworkTransformer):
     """Turns images into pooled float32 features.
 
-    X is a sequence of paths, of encoded images as bytes, or of RGB pixels as uint8 [height, width, 3]; or one array of
-    such pixels.
+    X is a folder, or a sequence of paths, of encoded images as bytes, of RGB pixels as uint8 [height, width, 3] or of
+    `PIL.Image.Image`; or one array of such pixels.
 
     Args:
         model: what `fne.Extractor` takes, such as a path, a Keras model or a `fne.Model`; None: the default network,
@@ -259,7 +263,7 @@ class FullNetworkFeatures(_NetworkTransformer):
         """The features, float32 [n, F]."""
         check_is_fitted(self)
         network = _network(self, self._further)
-        items = list(X)
+        items = as_images("X", X)
         if not items:
             return numpy.empty((0, self.n_features_out_), numpy.float32)
         rows: NDArray[numpy.float32] = network.features(items, self.cache)[:, self._columns]
@@ -336,6 +340,8 @@ class FullNetworkEmbedder(_NetworkTransformer):
         self.features_ = FullNetworkFeatures(**own).fit(X)
         self.layers_, self.n_features_out_ = self.features_.layers_, self.features_.n_features_out_
         rows: NDArray[numpy.float32] = self.features_.transform(X)
+        if len(rows) < FEW_IMAGES:
+            warnings.warn(FewImagesWarning(len(rows)), stacklevel=3)
         self.discretizer_ = TernaryDiscretizer(lower=self.lower, upper=self.upper, rules=self.rules).fit(rows)
         return rows
 
@@ -522,7 +528,7 @@ class _Network:
         if cache is None:
             return self._extractor.extract(items).features
         store = _memory if cache == "memory" else _Folder(as_path(cache))
-        keys = [f"{self._identity}-{_image_key(item)}" for item in items]
+        keys = [f"{self._identity}-{_image_key(item, number)}" for number, item in enumerate(items)]
         rows: dict[str, NDArray[numpy.float32]] = {}
         missing: dict[str, Any] = {}
         for key, item in zip(keys, items, strict=True):
@@ -695,10 +701,16 @@ def _further_tensors(model: Model, selectors: Sequence[str] | None) -> list[str]
     return list(found)
 
 
-def _image_key(item: Any) -> str:
+def _image_key(item: Any, number: int) -> str:
     """What names an image in the cache: of a file its path, size and time of change, else a checksum of its bytes."""
-    if isinstance(item, (str, os.PathLike)):
-        facts = os.stat(item)
+    found = kind(item, number)
+    if found == "pillow":
+        item = read_image(item)
+    if found == "path":
+        try:
+            facts = os.stat(item)
+        except (OSError, ValueError):
+            return hashlib.sha256(os.fsencode(item)).hexdigest()[:40]  # the extractor says what is wrong
         text = f"{os.path.abspath(item)} {facts.st_size} {facts.st_mtime_ns}".encode("utf-8", "surrogateescape")
         return hashlib.sha256(text).hexdigest()[:40]
     if isinstance(item, numpy.ndarray):

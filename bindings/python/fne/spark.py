@@ -43,14 +43,15 @@ if TYPE_CHECKING:
 
 
 def features(frame: DataFrame, model: Any, *, column: str = "path", **extractor: Unpack[ExtractorOptions]) -> DataFrame:
-    """The pooled features of image files.
+    """The pooled features of images.
 
     The result is lazy. Before it is used twice, `cache()` it, or write it and read it again.
 
     Args:
-        frame: a frame with a column of paths that every executor can read. Each of its partitions becomes a task.
+        frame: a frame with a column of images: paths that every executor can read, or encoded images as bytes.
+            `fne.list_images` makes paths of a folder. Each of its partitions becomes a task.
         model: a path that every executor can read, or bytes, or a GraphDef
-        column: the column of the paths
+        column: the column of the images
         extractor: the options of `fne.Extractor`. Batches are padded, and bad images are skipped. streams and
             loader_threads are 1 unless they are given.
 

@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", fne.JobWarning)
+            warnings.simplefilter("always", fne.FewImagesWarning)
             warnings.showwarning = _show
             return int(given.run(given) or 0)
     except KeyboardInterrupt:

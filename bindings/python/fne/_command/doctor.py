@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -54,7 +55,8 @@ class Finding(NamedTuple):
 
 
 _OPTIONAL = {
-    "Pillow": ("PIL", "images of other formats than JPEG and PNG", "pip install pillow"),
+    "Pillow": ("PIL", "images of other formats than JPEG, PNG and WebP", "pip install pillow"),
+    "pillow-heif": ("pillow_heif", "HEIC images", "pip install fne[images]"),
     "scikit-learn": ("sklearn", "fne.sklearn", "pip install fne[sklearn]"),
     "torch": ("torch", "fne.fne_torch", "pip install fne[torch]"),
     "ray": ("ray", "fne.ray", "pip install fne[ray]"),
@@ -75,6 +77,7 @@ def findings() -> Iterator[Finding]:
     yield Finding("library", f"{fne.library_path()}: {fne.build_info()}")
     for what in _ENGINES:
         yield _engine(what)
+    yield _libwebp()
     yield _processor()
     yield _network()
     for package, (module, purpose, way) in _OPTIONAL.items():
@@ -83,6 +86,15 @@ def findings() -> Iterator[Finding]:
         else:
             yield Finding(package, f"{importlib.metadata.version(package)}: {purpose}")
     yield _cache()
+
+
+def _libwebp() -> Finding:
+    """What the library says of the one codec that it looks for at run time."""
+    found = re.search(r"libwebp [\d.]+", fne.build_info())
+    if found:
+        return Finding("libwebp", f"{found[0].split()[1]}: WebP images")
+    way_out = "apt install libwebp7, or set FNE_LIBWEBP to the library"
+    return Finding("libwebp", "was not found; Pillow reads WebP images in its place, where it is installed", way_out)
 
 
 _ENGINES = {

@@ -36,7 +36,7 @@ def add_command(commands: Any) -> None:
         "  fne embed test.txt network.pb test --size 224 --statistics train/statistics.fne\n"
         "  fne embed photographs network.pb shard0 --size 224 --shard 0/8",
     )
-    command.add_argument("source", help="a folder of JPEG and PNG files, or a file that lists names, one per line")
+    command.add_argument("source", help="a folder of images, or a file that lists names, one per line")
     add_model(command)
     command.add_argument("output", help="the job's folder, which is made where it does not exist")
     command.add_argument("--root", help="the folder that names in a list are relative to (the list's folder)")
@@ -115,3 +115,11 @@ def _tell(job: fne.Job) -> None:
         f"{job.folder}: {len(job) - failed} images embedded, {failed} skipped, "
         f"{job.feature_count} features, {job.state}"
     )
+    if job.intake.taken:
+        say(f"embedded now: {_counted(job.intake.taken)}")
+    if job.intake.left_out:
+        say(f"left out of the folder: {_counted(job.intake.left_out)}")
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())

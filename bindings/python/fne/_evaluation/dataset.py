@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy
 from numpy.typing import NDArray
 
 from fne._arguments import as_path
+from fne._intake import list_images
 from fne._saved import content
 from fne.errors import InvalidArgumentError
-
-_ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
 
 
 def classes_of(source: str | os.PathLike[str]) -> tuple[list[str], NDArray[numpy.int64], list[str], Path]:
@@ -21,9 +19,8 @@ def classes_of(source: str | os.PathLike[str]) -> tuple[list[str], NDArray[numpy
 
     Args:
         source: a folder that holds a folder for each class, or a list whose lines are a name, a tab and a class.
-            Folders are searched to any depth, and links to folders are followed. Files and folders whose names begin
-            with a dot are left out. A list is UTF-8, with or without a byte order mark. Bytes in it that are not UTF-8
-            are taken as `os.fsdecode` takes them.
+            Of a folder, the images of `fne.list_images` are taken. A list is UTF-8, with or without a byte order mark.
+            Bytes in it that are not UTF-8 are taken as `os.fsdecode` takes them.
 
     Returns:
         the names, the labels int64 [N], the names of the classes, and the folder that the names are relative to
@@ -33,8 +30,8 @@ def classes_of(source: str | os.PathLike[str]) -> tuple[list[str], NDArray[numpy
     """
     path = as_path(source)
     if path.is_dir():
-        found = sorted(file.relative_to(path) for file in _images_below(path))
-        named = [(str(name), name.parts[0]) for name in found if len(name.parts) > 1]
+        found = [(name, name.split(os.sep, 1)) for name in list_images(path).names]
+        named = [(name, parts[0]) for name, parts in found if len(parts) > 1]
         root = path
     else:
         named = _listed(path)
@@ -44,19 +41,6 @@ def classes_of(source: str | os.PathLike[str]) -> tuple[list[str], NDArray[numpy
         raise InvalidArgumentError(f"'{path}' has {len(classes)} classes; two are needed, each a folder of images")
     number = {name: label for label, name in enumerate(classes)}
     return [name for name, _ in named], numpy.array([number[label] for _, label in named]), classes, root
-
-
-def _images_below(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
-    real = os.path.realpath(folder)
-    if real in above:  # a link to a folder that it lies in
-        return
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _images_below(entry, (*above, real))
-        elif entry.suffix.lower() in _ENDINGS and entry.is_file():
-            yield entry
 
 
 def _listed(path: Path) -> list[tuple[str, str]]:
