@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fne._arguments import choice
 from fne.errors import InvalidTypeError
 
 #: What torchvision and timm's IMAGENET_DEFAULT_MEAN and IMAGENET_DEFAULT_STD are, as shares of white.
-_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: OpenAI's CLIP, clip/clip.py.
 _CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 #: The share of the resized image's sides that the centre crop takes: 224 of 256.
@@ -52,6 +52,10 @@ class Preprocessing:
             mean=tuple(white * value for value in mean), scale=tuple(1 / (white * value) for value in std), **others
         )
 
+    def without_numbers(self) -> Preprocessing:
+        """The same for a network that is fed with the pixels themselves, since it reads whole numbers."""
+        return replace(self, mean=0.0, scale=1.0)
+
     def options(self, size: tuple[int, int] | None) -> dict[str, Any]:
         """The same as options of `fne.Extractor`, for a network that is fed with images of this (height, width).
 
@@ -74,7 +78,7 @@ _PHOTOGRAPH = {"resize_mode": "shortest_side", "interpolation": "bicubic"}
 #: The presets by their names. docs/networks.md says where their numbers come from.
 PRESETS = {
     "imagenet": Preprocessing.of_shares(
-        *_IMAGENET, resize_mode="shortest_side", interpolation="antialiased", crop_share=_CROP
+        *IMAGENET, resize_mode="shortest_side", interpolation="antialiased", crop_share=_CROP
     ),
     "inception": Preprocessing(mean=127.5, scale=1 / 127.5, crop_share=_CROP, **_PHOTOGRAPH),
     "clip": Preprocessing.of_shares(*_CLIP, **_PHOTOGRAPH),
