@@ -38,10 +38,13 @@ fne.fne fne_torch ray sklearn spark
 _torch_features
 zoo
 zoo._efficientnet zoo._keras zoo._samples
-zoo._torch_file
+zoo._layered zoo._torch_file
 _distributed _job
 _extractor
-_options
+_options _preprocessing_choice
+_preprocessing_files
+_hugging_face _timm
+_config_entries _preprocessing
 _codes _images _model
 _model_source
 _freeze
@@ -51,8 +54,8 @@ _keras_calls
 _backend _embedding _feeds _frozen_function _layer_names _library _outcome _pillow _selection _statistics
 _torch_features
 _ffi _saved
-_arguments _cache _centring _graph_writer _interrupts _layer _libpath _progress _thresholds _torch_layout
-errors
+_arguments _cache _centring _graph_writer _interrupts _layer _libpath _onnx_writer _progress _thresholds _torch_layout
+_protobuf errors
 _text
 """
 

@@ -50,7 +50,7 @@ def _read(path: Path, name: str) -> Found | None:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
-            return Found(path, None, [f"'{path}' has more than {_MOST_BYTES} bytes, and is not taken"])
+            return Found(path, None, [f"'{path}' has more than {_MOST_BYTES} bytes; it is not taken"])
         members = parsed(data, {}, f"'{path}'")
     except OSError as failure:  # an FNEError may be one too, and has its sentence
         said = str(failure) if isinstance(failure, FNEError) else f"'{path}' cannot be read: {failure.strerror}"
