@@ -20,6 +20,9 @@ import fne
 from fne._command import main
 from fne.sklearn import FullNetworkEmbedder, FullNetworkFeatures
 
+# These networks are fed with pixels.
+pytestmark = pytest.mark.filterwarnings("ignore::fne.PreprocessingWarning")
+
 SIZE = (networks.HEIGHT, networks.WIDTH)
 
 
@@ -165,7 +168,12 @@ def test_the_command_lists_layers(onnx_network, file, capsys):
     lines = out.out.splitlines()
     assert lines[0].split()[:6] == ["name", "kind", "shape", "features", "default", "module"]
     assert re.fullmatch(r"node4_Relu +convolution +\? +12 +yes +features\.0\.0", lines[1])
-    assert lines[-2:] == ["5 default layers, 72 features", "only a run shows the shapes of an ONNX network"]
+    assert lines[-4:] == [
+        "5 default layers, 72 features",
+        "reads images of 32 x 40 pixels, three channels: image",
+        "nothing beside it says how it is fed; --preset takes imagenet, inception, clip, caffe, raw",
+        "only a run shows the shapes of an ONNX network",
+    ]
     code, out = command(capsys, "layers", file, "features.1.*")
     assert code == 0, out
     assert [line.split()[0] for line in out.out.splitlines()[1:3]] == [name for name, _ in onnx_network[1][1:3]]
