@@ -109,7 +109,7 @@ static void round_weights(double *exact, size_t count, double sum, int32_t *weig
 }
 
 typedef struct {
-    double radius;                    // of the curve, in samples of the smaller picture
+    double radius;                     // of the curve, in samples of the smaller picture
     double (*weight)(double distance); // of a sample at this distance, 0 or more, in the same unit
 } ck_curve;
 

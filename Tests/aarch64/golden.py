@@ -1,8 +1,8 @@
 """Makes golden.txt and images/: the digests that kernels.c and decode.c must print, computed by others.
 
 The numbers are those of kernels.c (SplitMix64), the arithmetic is OpenCV's (bilinear, the decoders), Pillow's
-(antialiased, bicubic), NumPy's in float32 and float64, ml_dtypes' (bfloat16), Python's whole numbers (exact sums) and hashlib's.
-Needs requirements.txt. The images stay as they are; --images writes them again.
+(antialiased, bicubic), NumPy's in float32 and float64, ml_dtypes' (bfloat16), Python's whole numbers (exact sums) and
+hashlib's. Needs requirements.txt. The images stay as they are; --images writes them again.
 """
 
 import hashlib

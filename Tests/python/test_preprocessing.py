@@ -12,7 +12,6 @@ from test_images import photograph
 
 import fne
 
-
 CURVES = {"antialiased": PIL.Image.Resampling.BILINEAR, "bicubic": PIL.Image.Resampling.BICUBIC}
 
 

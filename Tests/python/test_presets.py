@@ -95,9 +95,7 @@ def test_numbers_are_those_of_keras(open_network):
 
 def test_raw_is_what_no_preset_is(graph):
     image = photograph(50, 70)
-    np.testing.assert_array_equal(
-        fed(graph, image, size=(48, 64), preset="raw"), fed(graph, image, size=(48, 64))
-    )
+    np.testing.assert_array_equal(fed(graph, image, size=(48, 64), preset="raw"), fed(graph, image, size=(48, 64)))
 
 
 def test_options_overrule_a_preset(open_network):
@@ -278,7 +276,7 @@ def test_nothing_known_is_a_warning_that_names_the_presets(fixed_network, tmp_pa
             fne.Extractor(fixed_network, **options).close()
         fne.Extractor(fne.zoo.efficientnet_lite0("onnxruntime")).close()
     with pytest.warns(fne.PreprocessingWarning) as caught:
-        fne.embed_dataset([path for path in fne.zoo.sample_images()[:2]], fixed_network, tmp_path / "job")
+        fne.embed_dataset(fne.zoo.sample_images()[:2], fixed_network, tmp_path / "job")
     assert [warning.filename for warning in caught] == [__file__]
 
 
@@ -306,7 +304,12 @@ def test_entries_that_cannot_be_taken_are_named(fixed_network, tmp_path, name, e
 
 @pytest.mark.parametrize(
     "content, reason",
-    [(b"{", "is damaged"), (b"[1]", "is damaged"), (b'{"a": NaN}', "NaN"), (b" " * 2**21, "has more than 1048576 bytes")],
+    [
+        (b"{", "is damaged"),
+        (b"[1]", "is damaged"),
+        (b'{"a": NaN}', "NaN"),
+        (b" " * 2**21, "has more than 1048576 bytes"),
+    ],
 )
 def test_a_damaged_file_is_not_taken(fixed_network, tmp_path, content, reason):
     (tmp_path / "network.onnx").write_bytes(fixed_network)

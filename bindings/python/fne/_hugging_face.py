@@ -14,10 +14,11 @@ _RESAMPLE = {2: "antialiased", 3: "bicubic"}
 _SHORTER_SIDE = ("CLIP", "ConvNext", "Levit", "MobileNetV1", "MobileNetV2", "MobileViT", "PoolFormer", "Dinov2", "Bit")
 
 #: Entries that say nothing on how images are fed.
-_OTHERS = frozenset(
-    "image_processor_type feature_extractor_type processor_class auto_map do_convert_rgb data_format "
-    "input_data_format return_tensors device disable_grouping size_divisor model_input_names tokenizer_class".split()
-)
+_OTHERS = {
+    "image_processor_type", "feature_extractor_type", "processor_class", "auto_map", "do_convert_rgb",
+    "data_format", "input_data_format", "return_tensors", "device", "disable_grouping", "size_divisor",
+    "model_input_names", "tokenizer_class",
+}  # fmt: skip # a table
 
 
 def of_hugging_face(entries: Entries) -> Preprocessing | None:

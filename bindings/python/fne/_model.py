@@ -24,12 +24,12 @@ from fne.errors import InvalidArgumentError, InvalidTypeError, UnknownTensorErro
 
 _OTHER = "other/"
 
-#: For each engine, why it does not run a network of the other one.
-_ENGINES = {
-    "tensorflow": "{} is an ONNX file, which TensorFlow does not run. Leave engine out, or open the network as a frozen "
-    "GraphDef, a Keras model or a SavedModel",
-    "onnxruntime": "{} is a TensorFlow graph, which ONNX Runtime does not run. Leave engine out, or convert the network "
-    "to ONNX with tf2onnx, and open that",
+#: For each engine, why it does not run a network of the other one, and what to do.
+_WRONG_ENGINE = {
+    "tensorflow": "is an ONNX file, which TensorFlow does not run. Leave engine out, or open the network as a "
+    "frozen GraphDef, a Keras model or a SavedModel",
+    "onnxruntime": "is a TensorFlow graph, which ONNX Runtime does not run. Leave engine out, or convert the "
+    "network to ONNX with tf2onnx, and open that",
 }
 
 
@@ -288,9 +288,11 @@ class Model:
         Raises:
             InvalidArgumentError: another one does; the message says what to do
         """
-        if engine is None or choice("engine", engine, _ENGINES) == _ENGINES[self.engine]:
+        if engine is None:
             return
-        raise InvalidArgumentError(_ENGINES[engine].format(self.file or "the model"))
+        reason = choice("engine", engine, _WRONG_ENGINE)
+        if engine != self.engine:
+            raise InvalidArgumentError(f"{self.file or 'the model'} {reason}")
 
     @property
     def engine(self) -> str:

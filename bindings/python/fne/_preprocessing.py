@@ -46,7 +46,9 @@ class Preprocessing:
     source: str = ""
 
     @classmethod
-    def of_shares(cls, mean: Sequence[float], std: Sequence[float], white: float = 255.0, **others: Any) -> Preprocessing:
+    def of_shares(
+        cls, mean: Sequence[float], std: Sequence[float], white: float = 255.0, **others: Any
+    ) -> Preprocessing:
         """That of a network which is fed with (pixel / white - mean) / std, as most libraries write it."""
         return cls(
             mean=tuple(white * value for value in mean), scale=tuple(1 / (white * value) for value in std), **others
@@ -73,15 +75,15 @@ class Preprocessing:
         return result
 
 
-_PHOTOGRAPH = {"resize_mode": "shortest_side", "interpolation": "bicubic"}
-
 #: The presets by their names. docs/networks.md says where their numbers come from.
 PRESETS = {
     "imagenet": Preprocessing.of_shares(
         *IMAGENET, resize_mode="shortest_side", interpolation="antialiased", crop_share=_CROP
     ),
-    "inception": Preprocessing(mean=127.5, scale=1 / 127.5, crop_share=_CROP, **_PHOTOGRAPH),
-    "clip": Preprocessing.of_shares(*_CLIP, **_PHOTOGRAPH),
+    "inception": Preprocessing(
+        mean=127.5, scale=1 / 127.5, resize_mode="shortest_side", interpolation="bicubic", crop_share=_CROP
+    ),
+    "clip": Preprocessing.of_shares(*_CLIP, resize_mode="shortest_side", interpolation="bicubic"),
     "caffe": Preprocessing(
         mean=(103.939, 116.779, 123.68),
         channel_order="bgr",

@@ -84,7 +84,8 @@ def _input(model: Model, options: dict[str, Any]) -> ModelInput | None:
 
 
 def _completed(given: dict[str, Any], preprocessing: Preprocessing, taken: ModelInput | None) -> dict[str, Any]:
-    fixed = None if taken is None or None in taken.size else taken.size
+    height, width = (None, None) if taken is None else taken.size
+    fixed = None if height is None or width is None else (height, width)
     size = given.get("size") or fixed or preprocessing.size
     options = {**preprocessing.options(size), "size": size}
     missing = {name: value for name, value in options.items() if given.get(name) is None}

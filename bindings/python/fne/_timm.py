@@ -11,11 +11,12 @@ from fne._preprocessing import IMAGENET, Preprocessing
 _INTERPOLATIONS = {"bilinear": "antialiased", "bicubic": "bicubic"}
 
 #: Entries that say nothing on how images are fed at evaluation.
-_OTHERS = frozenset(
-    "url file hf_hub_id hf_hub_filename architecture tag custom_load source state_dict fixed_input_size min_input_size "
-    "pool_size num_classes first_conv classifier label_offset label_names label_descriptions license origin_url "
-    "paper_name paper_ids notes test_input_size test_crop_pct test_crop_mode input_range".split()
-)
+_OTHERS = {
+    "url", "file", "hf_hub_id", "hf_hub_filename", "architecture", "tag", "custom_load", "source", "state_dict",
+    "fixed_input_size", "min_input_size", "pool_size", "num_classes", "first_conv", "classifier", "label_offset",
+    "label_names", "label_descriptions", "license", "origin_url", "paper_name", "paper_ids", "notes",
+    "test_input_size", "test_crop_pct", "test_crop_mode", "input_range",
+}  # fmt: skip # a table
 
 
 def of_timm(config: Entries) -> Preprocessing | None:

@@ -18,7 +18,7 @@ from fne import zoo
 from fne._cache import WAY_OUT
 from fne._command.arguments import EXIT_ERROR, new_command
 from fne._command.output import say
-from fne.zoo._layered import LayeredGraphDef, LayeredOnnx
+from fne.zoo._layered import LayeredGraphDef, LayeredNetwork, LayeredOnnx
 
 
 def add_command(commands: Any) -> None:
@@ -133,7 +133,7 @@ _REPORT = "report it together with the lines above"
 def _network(what: str, engine: str) -> Finding:
     """Opens a small network and runs it: the whole way from the library to an engine."""
     weights = numpy.full((2, 3, 1, 1), 0.5, numpy.float32)
-    network = {"tensorflow": LayeredGraphDef, "onnxruntime": LayeredOnnx}[engine](8)
+    network: LayeredNetwork = LayeredGraphDef(8) if engine == "tensorflow" else LayeredOnnx(8)
     pixels = network.pixels(0, 1)
     network.convolution("conv", pixels, weights, numpy.zeros(2, numpy.float32), 1, False)
     graph = network.classified("conv/BiasAdd", numpy.zeros((2, 2), numpy.float32), numpy.zeros(2, numpy.float32))

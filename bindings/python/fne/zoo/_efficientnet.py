@@ -85,9 +85,9 @@ def _network(network: LayeredNetwork, state: dict[str, NDArray[Any]]) -> bytes:
             state[f"{norm}.{part}"].astype(numpy.float64) for part in ("weight", "bias", "running_mean", "running_var")
         )
         factor = gamma / numpy.sqrt(variance + _EPSILON)
-        weights = (weights * factor[:, None, None, None]).astype(numpy.float32)  # [out, in, height, width]
+        folded = (weights * factor[:, None, None, None]).astype(numpy.float32)  # [out, in, height, width]
         bias = (beta - mean * factor).astype(numpy.float32)
-        return network.convolution(name, source, weights, bias, stride, depthwise)
+        return network.convolution(name, source, folded, bias, stride, depthwise)
 
     tensor = network.pixels(127, 1 / 128)
     tensor = network.relu6("stem", layer("stem", tensor, "_conv_stem", "_bn0", stride=2))

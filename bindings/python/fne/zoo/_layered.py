@@ -22,9 +22,7 @@ class LayeredNetwork(Protocol):
     def pixels(self, mean: float, scale: float) -> str:
         """The input "input", float32 [n, side, side, 3], and (pixel - mean) * scale."""
 
-    def convolution(
-        self, name: str, source: str, weights: Weights, bias: Weights, stride: int, depthwise: bool
-    ) -> str:
+    def convolution(self, name: str, source: str, weights: Weights, bias: Weights, stride: int, depthwise: bool) -> str:
         """A convolution as TensorFlow's 'SAME' pads it, with weights [out, in, height, width]."""
 
     def relu6(self, name: str, source: str) -> str:
@@ -56,9 +54,7 @@ class LayeredGraphDef:
         tensor = graph.float_operation("preprocessing/Sub", "Sub", tensor, means)
         return graph.float_operation("preprocessing/Mul", "Mul", tensor, scales)
 
-    def convolution(
-        self, name: str, source: str, weights: Weights, bias: Weights, stride: int, depthwise: bool
-    ) -> str:
+    def convolution(self, name: str, source: str, weights: Weights, bias: Weights, stride: int, depthwise: bool) -> str:
         kernel = weights.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
         tensor = self._graph.convolution(name, source, kernel, stride, depthwise)
         biases = self._graph.constant(name + "/bias", bias)
@@ -100,9 +96,7 @@ class LayeredOnnx:
         tensor = model.node("preprocessing/Transpose", "Transpose", tensor, perm=[0, 3, 1, 2])
         return self._map(tensor, self._side)
 
-    def convolution(
-        self, name: str, source: str, weights: Weights, bias: Weights, stride: int, depthwise: bool
-    ) -> str:
+    def convolution(self, name: str, source: str, weights: Weights, bias: Weights, stride: int, depthwise: bool) -> str:
         size, side = weights.shape[2], self._sides[source]
         new_side = -(-side // stride)
         padding = max((new_side - 1) * stride + size - side, 0)  # 'SAME' puts the odd one after the map
