@@ -139,6 +139,7 @@ private func translated(
 ) -> fne_status {
     status {
         let object: ModelObject = try referenced(model, "model")
+        try Reserve.prepare(object.model.structureSize * Model.reservePerByte)
         let input = try object.model.input(named: input_tensor.map { try text($0, "input_tensor") })
         let place = object.model.tensors.firstIndex { $0.name == input.name.text }
         let value = fne_input_info(

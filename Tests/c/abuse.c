@@ -85,7 +85,7 @@ int main(int argc, char **argv) {
     EXPECT(fne_image_resize(pixels, 0, 2, 0, pixels, 2, 2, 12), FNE_INVALID_ARGUMENT);
     EXPECT(fne_image_resize(pixels, 2, 2, 0, pixels, 0, 2, 12), FNE_INVALID_ARGUMENT);
     EXPECT(fne_image_resize(pixels, 2, 2, 0, pixels, 2, 2, 11), FNE_BUFFER_TOO_SMALL);
-    EXPECT(fne_image_resize(pixels, 2, 2, 2, pixels, 2, 2, 12), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_resize(pixels, 2, 2, 3, pixels, 2, 2, 12), FNE_INVALID_ARGUMENT);
     EXPECT(fne_image_resize(pixels, 2, 2, 0, pixels, UINT32_MAX, UINT32_MAX, UINT64_MAX), FNE_INVALID_ARGUMENT);
 
     /* Models. */
