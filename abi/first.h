@@ -139,6 +139,8 @@ FNE_API fne_status fne_decoding_message(fne_decoding *decoding, const char *mess
 
 #define FNE_INTERPOLATION_ANTIALIASED 1
 
+#define FNE_INTERPOLATION_BICUBIC 2
+
 FNE_API fne_status fne_image_resize(const uint8_t *rgb, uint32_t height, uint32_t width, int32_t interpolation,
                                     uint8_t *resized, uint32_t new_height, uint32_t new_width, uint64_t capacity);
 
@@ -297,11 +299,15 @@ typedef struct fne_input_info {
     uint32_t streams;
     uint32_t channels;
     const char *batch_warning;
+    int32_t whole_numbers;
+    int32_t reserved;
 } fne_input_info;
 
 FNE_API void fne_input_info_init(fne_input_info *info, uint64_t struct_size);
 
 FNE_API fne_status fne_extractor_input_info(const fne_extractor *extractor, fne_input_info *info);
+
+FNE_API fne_status fne_model_input_info(const fne_model *model, const char *input_tensor, fne_input_info *info);
 
 typedef int32_t (*fne_progress_fn)(void *user, uint64_t done, uint64_t total);
 

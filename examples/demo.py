@@ -35,13 +35,13 @@ def main() -> None:
     if len(paths) < 2:
         parser.error(f"{arguments.images} holds {len(paths)} JPEG or PNG files; two are needed to compare")
 
-    graph = zoo.efficientnet_lite0()
+    graph = zoo.efficientnet_lite0()  # for TensorFlow where it is installed, else for ONNX Runtime
     model = fne.Model(graph)
     extractor = fne.Extractor(model, on_error="skip")
-    version, library = fne.backend_info()
+    version, library = fne.backend_info(model.engine)
     layers = extractor.layers
     print(f"library     {fne.library_path()} ({fne.build_info()})")
-    print(f"TensorFlow  {version}, {library}")
+    print(f"engine      {model.engine} {version}, {library}")
     print(f"network     {graph}")
     print(f"layers      {len(layers)} ({summary(layers)}), {extractor.feature_count} features")
 

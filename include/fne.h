@@ -539,13 +539,16 @@ FNE_API fne_status fne_decoding_message(fne_decoding *decoding, const char *mess
 /** The arithmetic of Pillow's resize(BILINEAR). Where it shrinks, a new pixel is a weighted mean of all the pixels that
  * it covers. */
 #define FNE_INTERPOLATION_ANTIALIASED 1
+/** The arithmetic of Pillow's resize(BICUBIC). It reads twice as far as FNE_INTERPOLATION_ANTIALIASED, and keeps edges
+ * sharper. */
+#define FNE_INTERPOLATION_BICUBIC 2
 
 /** Resizes uint8 [height, width, 3] to [new_height, new_width, 3].
  *
  * \param[in] rgb            the pixels, in any order of channels
  * \param[in] height         of rgb in pixels, 1 to 2^28
  * \param[in] width          of rgb in pixels, 1 to 2^28
- * \param[in] interpolation  FNE_INTERPOLATION_BILINEAR or FNE_INTERPOLATION_ANTIALIASED
+ * \param[in] interpolation  FNE_INTERPOLATION_BILINEAR to FNE_INTERPOLATION_BICUBIC
  * \param[out] resized       receives the new pixels
  * \param[in] new_height     of resized in pixels, 1 to 2^28
  * \param[in] new_width      of resized in pixels, 1 to 2^28
@@ -837,7 +840,7 @@ typedef struct fne_extractor_options {
                                     extractor of a process decides. The log tells where another number is asked for. */
     int32_t on_error;          /**< FNE_ON_ERROR_FAIL or FNE_ON_ERROR_SKIP */
     int32_t resize_mode;       /**< FNE_RESIZE_STRETCH or FNE_RESIZE_SHORTEST_SIDE */
-    int32_t interpolation;     /**< FNE_INTERPOLATION_BILINEAR or FNE_INTERPOLATION_ANTIALIASED */
+    int32_t interpolation;     /**< FNE_INTERPOLATION_BILINEAR to FNE_INTERPOLATION_BICUBIC */
     uint32_t crops;            /**< parts of each image that are embedded, each as a row of its own. 0 or 1: the centre.
                                     10: the four corners, the centre, and these five of the mirrored image (TenCrop
                                     order). */
@@ -985,6 +988,9 @@ typedef struct fne_input_info {
                                     as batch normalization in training mode. The log gets it too, as a warning, when the
                                     extractor is opened. The string lives until the extractor is closed. NULL where
                                     nothing is known to do so, and where batch_size is 1. */
+    int32_t whole_numbers;     /**< 1: the network reads whole numbers, such as uint8. It is fed with the pixels as they
+                                    are, so that mean must be 0 and scale 1. */
+    int32_t reserved;          /**< 0 */
 } fne_input_info;
 
 /** Fills a struct with zeros.
@@ -999,6 +1005,19 @@ FNE_API void fne_input_info_init(fne_input_info *info, uint64_t struct_size);
  * \return FNE_OK
  * \since 2.0 */
 FNE_API fne_status fne_extractor_input_info(const fne_extractor *extractor, fne_input_info *info);
+
+/** Describes what a model reads, before an extractor is opened. Sizes that the network leaves open are 0, and so are
+ * rows_per_image and streams. batch_size is the only one that the network takes, or 0. There is no batch_warning. The
+ * name lives until the model is closed. It is NULL for a tensor that is not in the model's table.
+ *
+ * \param[in] model         the model
+ * \param[in] input_tensor  as in fne_extractor_options. NULL: the network's only input that can take images.
+ * \param[in,out] info      receives the facts. Its struct_size must be set.
+ * \return FNE_OK or an error
+ * \retval FNE_UNKNOWN_TENSOR      there is no such input, or more than one could be meant
+ * \retval FNE_UNSUPPORTED_TENSOR  images cannot be fed to the input
+ * \since 2.0 */
+FNE_API fne_status fne_model_input_info(const fne_model *model, const char *input_tensor, fne_input_info *info);
 
 /** Called on the calling thread after each batch, also after the last one.
  * \param[in] user   the run's user

@@ -91,11 +91,11 @@ int ck_resize_bilinear(const uint8_t *rgb, size_t stride, size_t height, size_t 
 
 // ---- antialiased
 
-// This is Pillow's BILINEAR (src/libImaging/Resample.c). A destination sample is a weighted mean of all the source
-// samples that it covers. The weights form a triangle. They are normalized in double and rounded to 22 bits. A
-// horizontal pass comes before a vertical one, and each is rounded to uint8. Where there are very many weights,
-// rounding each by itself would lose their sum, and so the brightness. Then the rounding error is carried from weight
-// to weight.
+// These are Pillow's BILINEAR and BICUBIC (src/libImaging/Resample.c). A destination sample is a weighted mean of all
+// the source samples that it covers. The weights form a triangle, or the cubic of Keys (1981) with a = -0.5. They are
+// normalized in double and rounded to 22 bits. A horizontal pass comes before a vertical one, and each is rounded to
+// uint8. Where there are very many weights, rounding each by itself would lose their sum, and so the brightness. Then
+// the rounding error is carried from weight to weight.
 enum { MANY_WEIGHTS = 4096 };
 
 static void round_weights(double *exact, size_t count, double sum, int32_t *weights) {
@@ -103,23 +103,39 @@ static void round_weights(double *exact, size_t count, double sum, int32_t *weig
     double carried = 0;
     for (size_t k = 0; k < count; ++k) {
         double weight = exact[k] * share * CK_TRIANGLE_ONE + carried;
-        weights[k] = (int32_t)floor(weight + 0.5);
+        weights[k] = (int32_t)(weight < 0 ? weight - 0.5 : weight + 0.5); // halves away from zero, as in Pillow
         if (count > MANY_WEIGHTS) carried = weight - weights[k];
     }
 }
 
-static size_t triangle_size(size_t size, size_t new_size) {
+typedef struct {
+    double radius;                     // of the curve, in samples of the smaller picture
+    double (*weight)(double distance); // of a sample at this distance, 0 or more, in the same unit
+} ck_curve;
+
+static double triangle(double distance) { return distance < 1 ? 1 - distance : 0; }
+
+static double cubic(double x) {
+    const double a = -0.5;
+    if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+    return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
+}
+
+static const ck_curve TRIANGLE = {1, triangle}, CUBIC = {2, cubic};
+
+static size_t curve_size(const ck_curve *curve, size_t size, size_t new_size) {
     double scale = (double)size / (double)new_size;
-    return (size_t)ceil(scale < 1 ? 1 : scale) * 2 + 1;
+    return (size_t)ceil(curve->radius * (scale < 1 ? 1 : scale)) * 2 + 1;
 }
 
 // Finds the spans of count of new_size destination samples, from the one numbered `from` on. weights has room for the
 // weights of all of them, exact for those of one.
-static void place_spans(ck_span *spans, size_t size, size_t new_size, size_t from, size_t count, int32_t *weights,
-                        double *exact) {
+static void place_spans(const ck_curve *curve, ck_span *spans, size_t size, size_t new_size, size_t from, size_t count,
+                        int32_t *weights, double *exact) {
     double scale = (double)size / (double)new_size;
-    double support = scale < 1 ? 1 : scale, inverse = 1 / support; // products, not quotients, round as in Pillow
-    size_t room = triangle_size(size, new_size);
+    double stretch = scale < 1 ? 1 : scale, inverse = 1 / stretch; // products, not quotients, round as in Pillow
+    double support = curve->radius * stretch;
+    size_t room = curve_size(curve, size, new_size);
     for (size_t i = 0; i < count; ++i) {
         double centre = ((double)(from + i) + 0.5) * scale;
         double low = centre - support + 0.5, high = centre + support + 0.5;
@@ -127,8 +143,7 @@ static void place_spans(ck_span *spans, size_t size, size_t new_size, size_t fro
         size_t end = high > (double)size ? size : (size_t)high;
         double sum = 0;
         for (size_t k = first; k < end; ++k) {
-            double distance = fabs(((double)k - centre + 0.5) * inverse);
-            exact[k - first] = distance < 1 ? 1 - distance : 0;
+            exact[k - first] = curve->weight(fabs(((double)k - centre + 0.5) * inverse));
             sum += exact[k - first];
         }
         spans[i] = (ck_span){first, end - first, weights + i * room};
@@ -136,12 +151,12 @@ static void place_spans(ck_span *spans, size_t size, size_t new_size, size_t fro
     }
 }
 
-int ck_resize_antialiased(const uint8_t *rgb, size_t stride, size_t height, size_t width, uint8_t *resized,
-                          size_t new_height, size_t new_width, const ck_part *wanted_part) {
+static int resize_by_curve(const ck_curve *curve, const uint8_t *rgb, size_t stride, size_t height, size_t width,
+                           uint8_t *resized, size_t new_height, size_t new_width, const ck_part *wanted_part) {
     const ck_loops *loops = ck_current_loops();
     const ck_part part = part_or_whole(wanted_part, new_height, new_width);
     size_t samples = 3 * part.width;
-    size_t column_room = triangle_size(width, new_width), line_room = triangle_size(height, new_height);
+    size_t column_room = curve_size(curve, width, new_width), line_room = curve_size(curve, height, new_height);
     // The rows that were made narrow wait in a window, which moves down over the picture. A high and narrow picture
     // would need much memory for all of them. With room for twice what a line covers, rows seldom have to move.
     const size_t window = 2 * line_room < height ? 2 * line_room : height;
@@ -153,8 +168,8 @@ int ck_resize_antialiased(const uint8_t *rgb, size_t stride, size_t height, size
     int failed = columns == NULL || weights == NULL || exact == NULL || rows == NULL || sums == NULL;
     if (!failed) {
         ck_span *lines = columns + part.width;
-        place_spans(columns, width, new_width, part.left, part.width, weights, exact);
-        place_spans(lines, height, new_height, part.top, part.height, weights + part.width * column_room, exact);
+        place_spans(curve, columns, width, new_width, part.left, part.width, weights, exact);
+        place_spans(curve, lines, height, new_height, part.top, part.height, weights + part.width * column_room, exact);
         size_t first = lines[0].first, end = first; // the source rows in the window
         for (size_t y = 0; y < part.height; ++y) {
             const size_t needed = lines[y].first + lines[y].count;
@@ -177,6 +192,16 @@ int ck_resize_antialiased(const uint8_t *rgb, size_t stride, size_t height, size
     free(rows);
     free(sums);
     return failed;
+}
+
+int ck_resize_antialiased(const uint8_t *rgb, size_t stride, size_t height, size_t width, uint8_t *resized,
+                          size_t new_height, size_t new_width, const ck_part *part) {
+    return resize_by_curve(&TRIANGLE, rgb, stride, height, width, resized, new_height, new_width, part);
+}
+
+int ck_resize_bicubic(const uint8_t *rgb, size_t stride, size_t height, size_t width, uint8_t *resized,
+                      size_t new_height, size_t new_width, const ck_part *part) {
+    return resize_by_curve(&CUBIC, rgb, stride, height, width, resized, new_height, new_width, part);
 }
 
 // ---- to numbers

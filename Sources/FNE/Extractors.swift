@@ -146,7 +146,8 @@ func layerInfo(_ index: UInt64, _ layers: [Layer], _ names: [CText]) throws -> f
             struct_size: 0, name: object.inputName.pointer, height: UInt32(object.extractor.height),
             width: UInt32(object.extractor.width), batch_size: UInt32(object.extractor.batchSize),
             rows_per_image: UInt32(object.extractor.rowsPerImage), streams: UInt32(object.extractor.streams),
-            channels: UInt32(object.extractor.channels), batch_warning: object.batchWarning?.pointer)
+            channels: UInt32(object.extractor.channels), batch_warning: object.batchWarning?.pointer,
+            whole_numbers: object.extractor.readsWholeNumbers ? 1 : 0, reserved: 0)
         try fill(required(info, "info"), with: value, "info")
     }
 }

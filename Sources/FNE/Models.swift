@@ -134,6 +134,27 @@ private func translated(
     }
 }
 
+@c @implementation public func fne_model_input_info(
+    _ model: OpaquePointer?, _ input_tensor: UnsafePointer<CChar>?, _ info: UnsafeMutablePointer<fne_input_info>?
+) -> fne_status {
+    status {
+        let object: ModelObject = try referenced(model, "model")
+        try Reserve.prepare(object.model.structureSize * Model.reservePerByte)
+        let input = try object.model.input(named: input_tensor.map { try text($0, "input_tensor") })
+        let place = object.model.tensors.firstIndex { $0.name == input.name.text }
+        let value = fne_input_info(
+            struct_size: 0, name: place.map { object.names[$0].pointer }, height: side(input.height),
+            width: side(input.width), batch_size: side(input.batch), rows_per_image: 0, streams: 0,
+            channels: side(input.channels), batch_warning: nil, whole_numbers: input.wholeNumbers == nil ? 0 : 1,
+            reserved: 0)
+        try fill(required(info, "info"), with: value, "info")
+    }
+}
+
+/// A size as C reads it: 0 where the network leaves it open. Sizes beyond what C can say are as good as the largest,
+/// since no image has them.
+private func side(_ size: Int?) -> UInt32 { UInt32(clamping: size ?? 0) }
+
 @c @implementation public func fne_model_shapes(
     _ model: OpaquePointer?, _ input_tensor: UnsafePointer<CChar>?, _ height: UInt32, _ width: UInt32,
     _ ranks: UnsafeMutablePointer<Int32>?, _ dimensions: UnsafeMutablePointer<Int64>?, _ capacity: UInt64

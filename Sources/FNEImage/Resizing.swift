@@ -8,6 +8,8 @@ public enum Interpolation: Int32, Sendable {
     /// Pillow's BILINEAR. Where a picture shrinks, a new sample is a weighted mean of all the old samples that it
     /// covers.
     case antialiased = 1
+    /// Pillow's BICUBIC. It reads twice as far as `antialiased`, and keeps edges sharper.
+    case bicubic = 2
 }
 
 /// Whether a resized picture keeps its aspect, the ratio of its sides.
@@ -94,7 +96,12 @@ package func resizePixels(
             throw FNEError(.invalidArgument, "\(name) is \(size); it must be 1 to \(longestSide)")
         }
     }
-    let resize = interpolation == .antialiased ? ck_resize_antialiased : ck_resize_bilinear
+    let resize =
+        switch interpolation {
+        case .bilinear: ck_resize_bilinear
+        case .antialiased: ck_resize_antialiased
+        case .bicubic: ck_resize_bicubic
+        }
     var wanted = ck_part(top: part.top, left: part.left, height: part.size.height, width: part.size.width)
     guard resize(rgb, stride, height, width, resized, newHeight, newWidth, &wanted) == 0 else {
         throw FNEError(.outOfMemory, "there is not enough memory to resize the image")

@@ -359,6 +359,7 @@ extension Interpolation {
         switch self {
         case .bilinear: "bilinear"
         case .antialiased: "antialiased"
+        case .bicubic: "bicubic"
         }
     }
 }

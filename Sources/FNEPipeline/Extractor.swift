@@ -27,6 +27,8 @@ public final class Extractor: @unchecked Sendable {
     public var channels: Int { preprocessing.channels }
     /// The numbers that the network is fed with for one row: height * width * channels.
     package var imageSize: Int { preprocessing.cropValueCount }
+    /// Whether the network reads whole numbers, so that it is fed with the pixels as they are.
+    public var readsWholeNumbers: Bool { wholeNumbers != nil }
     /// Rows per image. There is 1, or 10 with ten crops.
     public var rowsPerImage: Int { preprocessing.crops.rawValue }
     /// F, the number of features in a row.

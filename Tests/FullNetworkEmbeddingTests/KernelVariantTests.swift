@@ -173,7 +173,7 @@ final class KernelVariantTests: XCTestCase {
             let pixels = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: height * width * 3)
             defer { pixels.deallocate() }
             for i in pixels.indices { pixels[i] = UInt8.random(in: 0...255, using: &random) }
-            for resize in [ck_resize_bilinear, ck_resize_antialiased] {
+            for resize in [ck_resize_bilinear, ck_resize_antialiased, ck_resize_bicubic] {
                 var expected: [UInt8]?
                 forEachVariant { name in
                     var resized = [UInt8](repeating: 7, count: newHeight * newWidth * 3)

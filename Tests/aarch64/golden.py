@@ -1,8 +1,8 @@
 """Makes golden.txt and images/: the digests that kernels.c and decode.c must print, computed by others.
 
 The numbers are those of kernels.c (SplitMix64), the arithmetic is OpenCV's (bilinear, the decoders), Pillow's
-(antialiased), NumPy's in float32 and float64, ml_dtypes' (bfloat16), Python's whole numbers (exact sums) and hashlib's.
-Needs requirements.txt. The images stay as they are; --images writes them again.
+(antialiased, bicubic), NumPy's in float32 and float64, ml_dtypes' (bfloat16), Python's whole numbers (exact sums) and
+hashlib's. Needs requirements.txt. The images stay as they are; --images writes them again.
 """
 
 import hashlib
@@ -79,14 +79,15 @@ def bilinear(i, height, width, new_height, new_width):
     return cv2.resize(padded(100 + i, height, width, 5), (new_width, new_height), interpolation=cv2.INTER_LINEAR)
 
 
-def antialiased(i, height, width, new_height, new_width):
+def pillows(curve, i, height, width, new_height, new_width):
     picture = Image.fromarray(padded(100 + i, height, width, 5))
-    rows = picture.resize((new_width, height), Image.Resampling.BILINEAR)  # the width first, whatever the sizes
-    return np.asarray(rows.resize((new_width, new_height), Image.Resampling.BILINEAR))
+    rows = picture.resize((new_width, height), curve)  # the width first, whatever the sizes
+    return np.asarray(rows.resize((new_width, new_height), curve))
 
 
 line("resize-bilinear", [bilinear(i, *sides) for i, sides in enumerate(SIDES)])
-line("resize-antialiased", [antialiased(i, *sides) for i, sides in enumerate(SIDES)])
+line("resize-antialiased", [pillows(Image.Resampling.BILINEAR, i, *sides) for i, sides in enumerate(SIDES)])
+line("resize-bicubic", [pillows(Image.Resampling.BICUBIC, i, *sides) for i, sides in enumerate(SIDES)])
 
 fed = []
 mean, scale = np.float32([103.939, 116.779, 123.68]), np.float32([0.017, 1 / 127.5, 3])

@@ -679,6 +679,7 @@ int main(int count, char **arguments) {
     ck_sha256_is_portable = 0;
     resize("resize-bilinear", ck_resize_bilinear);
     resize("resize-antialiased", ck_resize_antialiased);
+    resize("resize-bicubic", ck_resize_bicubic);
     many_weights();
     pixels_to_float();
     pixels_to_grey();

@@ -90,7 +90,7 @@ int main(int argc, char **argv) {
     EXPECT(fne_image_resize(pixels, 0, 2, 0, pixels, 2, 2, 12), FNE_INVALID_ARGUMENT);
     EXPECT(fne_image_resize(pixels, 2, 2, 0, pixels, 0, 2, 12), FNE_INVALID_ARGUMENT);
     EXPECT(fne_image_resize(pixels, 2, 2, 0, pixels, 2, 2, 11), FNE_BUFFER_TOO_SMALL);
-    EXPECT(fne_image_resize(pixels, 2, 2, 2, pixels, 2, 2, 12), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_image_resize(pixels, 2, 2, 3, pixels, 2, 2, 12), FNE_INVALID_ARGUMENT);
     EXPECT(fne_image_resize(pixels, 2, 2, 0, pixels, UINT32_MAX, UINT32_MAX, UINT64_MAX), FNE_INVALID_ARGUMENT);
 
     /* Models. */
@@ -166,6 +166,14 @@ int main(int argc, char **argv) {
     EXPECT(fne_model_note(model, count, &note), FNE_INVALID_ARGUMENT);
     EXPECT(fne_model_note(model, 0, NULL), FNE_INVALID_ARGUMENT);
     EXPECT(fne_model_note(NULL, 0, &note), FNE_INVALID_ARGUMENT);
+    fne_input_info read;
+    fne_input_info_init(&read, sizeof read);
+    EXPECT(fne_model_input_info(NULL, NULL, &read), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_input_info(model, NULL, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_input_info(model, "no such tensor", &read), FNE_UNKNOWN_TENSOR);
+    EXPECT(fne_model_input_info(model, "\xff", &read), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_model_input_info(model, NULL, &read), FNE_OK);
+    HOLDS(read.name != NULL && read.streams == 0 && read.batch_warning == NULL && read.whole_numbers == 0);
     const char *engine;
     char digits[65];
     EXPECT(fne_model_engine(model, NULL), FNE_INVALID_ARGUMENT);

@@ -288,6 +288,9 @@ static void model_facts(const fne_model *model) {
     const char *note;
     CALL(fne_model_note_count(model, &count));
     while (count > 0) CALL(fne_model_note(model, --count, &note));
+    fne_input_info read;
+    fne_input_info_init(&read, sizeof read);
+    CALL(fne_model_input_info(model, NULL, &read));
     CALL(fne_model_engine(model, &note));
     char digits[65];
     CALL(fne_model_sha256(model, digits));

@@ -159,6 +159,10 @@ static void embedding(const std::string &network, unsigned height, unsigned widt
     CHECK(status == FNE_FILE_ERROR && has(message, "none.pb"));
     CHECK(fne::model(read(network)).tensors().size() == fne::model(network).tensors().size());
     CHECK(fne::model(network).notes().empty());
+    const fne::model described(network);
+    const fne_input_info reads = described.input();
+    CHECK(reads.name == std::string("input") && reads.channels == 3 && reads.whole_numbers == 0);
+    CHECK(thrown([&] { described.input("none"); }).first == FNE_UNKNOWN_TENSOR);
 
     fne::extractor_options options;
     options.height = height;

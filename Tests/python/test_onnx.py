@@ -21,6 +21,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 import fne
 
+# These networks are fed with pixels.
+pytestmark = pytest.mark.filterwarnings("ignore::fne.PreprocessingWarning")
+
 
 def saved(model, path, **options):
     onnx.save(copy.deepcopy(model), path, **options)

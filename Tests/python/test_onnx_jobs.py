@@ -21,6 +21,9 @@ import fne
 from fne._command import main
 from fne.sklearn import FullNetworkEmbedder, FullNetworkFeatures
 
+# These networks are fed with pixels.
+pytestmark = pytest.mark.filterwarnings("ignore::fne.PreprocessingWarning")
+
 SIZE = (networks.HEIGHT, networks.WIDTH)
 
 
@@ -184,7 +187,11 @@ def test_the_command_lists_layers(onnx_network, file, capsys):
     shape = networks.values(onnx_network[0], networks.images(1), ["node4_Relu"])[0].shape
     described = re.escape(f"[n, {', '.join(map(str, shape[1:]))}]")
     assert re.fullmatch(rf"node4_Relu +convolution +{described} +12 +yes +features\.0\.0", lines[1])
-    assert lines[-1] == "5 default layers, 72 features"
+    assert lines[-3:] == [
+        "5 default layers, 72 features",
+        "reads images of 32 x 40 pixels, three channels: image",
+        "nothing beside it says how it is fed; --preset takes imagenet, inception, clip, caffe, raw",
+    ]
     code, out = command(capsys, "layers", file, "features.1.*")
     assert code == 0, out
     assert [line.split()[0] for line in out.out.splitlines()[1:3]] == [name for name, _ in onnx_network[1][1:3]]

@@ -12,6 +12,8 @@ from test_images import photograph
 
 import fne
 
+CURVES = {"antialiased": PIL.Image.Resampling.BILINEAR, "bicubic": PIL.Image.Resampling.BICUBIC}
+
 
 def identity_network(height=None, width=None):
     """Its layer "fed" is the input itself, [n, height * width * 3]."""
@@ -31,8 +33,8 @@ def resized(image, height, width, interpolation):
     if interpolation == "bilinear":
         return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     # Over the width first, as libfne does always.
-    narrow = PIL.Image.fromarray(image).resize((width, image.shape[0]), PIL.Image.BILINEAR)
-    return np.asarray(narrow.resize((width, height), PIL.Image.BILINEAR))
+    narrow = PIL.Image.fromarray(image).resize((width, image.shape[0]), CURVES[interpolation])
+    return np.asarray(narrow.resize((width, height), CURVES[interpolation]))
 
 
 def shortest_side(height, width, side):
@@ -61,7 +63,7 @@ def ten_crop(image, height, width):
 PICTURES = [(61, 83), (83, 61), (40, 40), (40, 97), (30, 32), (33, 200), (200, 231), (20, 400), (250, 21), (3, 90)]
 
 
-@pytest.mark.parametrize("interpolation", ["bilinear", "antialiased"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "antialiased", "bicubic"])
 @pytest.mark.parametrize("side", [32, 37])
 def test_shortest_side_and_centre_crop(side, interpolation):
     options = {"resize_mode": "shortest_side", "resize_size": (side, side), "interpolation": interpolation}
@@ -91,7 +93,7 @@ def test_shortest_side_of_an_oblong_input():
         np.testing.assert_array_equal(network.preprocess(image)[0], expected)
 
 
-@pytest.mark.parametrize("interpolation", ["bilinear", "antialiased"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "antialiased", "bicubic"])
 @pytest.mark.parametrize("mode", ["stretch", "shortest_side"])
 def test_ten_crops(mode, interpolation):
     images = [photograph(*size) for size in PICTURES]
@@ -150,30 +152,40 @@ def test_wrong_options():
 SIZES = [(1, 1), (1, 7), (5, 3), (16, 16), (17, 31), (64, 48), (224, 224), (375, 500)]
 
 
-def assert_pillows(image, size):
+def assert_pillows(image, size, interpolation="antialiased"):
     """Pillow 13 resizes over the height first where it thinks that this is less work; libfne always over the width
     first. In the same order the pixels are the same, else they differ by the rounding between the two passes."""
-    expected = np.asarray(PIL.Image.fromarray(image).resize(size[::-1], PIL.Image.BILINEAR))
-    resized = fne.resize(image, size, interpolation="antialiased")
-    lower = fne.resize(image, (size[0], image.shape[1]), interpolation="antialiased")
-    height_first = fne.resize(lower, size, interpolation="antialiased")
+    expected = np.asarray(PIL.Image.fromarray(image).resize(size[::-1], CURVES[interpolation]))
+    resized = fne.resize(image, size, interpolation=interpolation)
+    lower = fne.resize(image, (size[0], image.shape[1]), interpolation=interpolation)
+    height_first = fne.resize(lower, size, interpolation=interpolation)
     assert (resized == expected).all() or (height_first == expected).all()
-    assert np.abs(resized.astype(int) - expected).max() <= 1
+    assert interpolation == "bicubic" or np.abs(resized.astype(int) - expected).max() <= 1
 
 
+@pytest.mark.parametrize("interpolation", CURVES)
 @pytest.mark.parametrize("source, target", itertools.product(SIZES, SIZES))
-def test_antialiased_is_pillows(source, target):
-    assert_pillows(np.random.default_rng(sum(source) + sum(target)).integers(0, 256, (*source, 3), np.uint8), target)
+def test_antialiased_is_pillows(source, target, interpolation):
+    noise = np.random.default_rng(sum(source) + sum(target)).integers(0, 256, (*source, 3), np.uint8)
+    assert_pillows(noise, target, interpolation)
 
 
-def test_antialiased_random_sizes_of_a_photograph():
+@pytest.mark.parametrize("value", [0, 77, 255])
+def test_bicubic_keeps_what_is_even(value):
+    image = np.full((5, 7000, 3), value, np.uint8)
+    for size in [(1, 1), (3, 3), (9, 7100)]:  # from 1 to 28,000 weights for each sample
+        assert (fne.resize(image, size, interpolation="bicubic") == value).all()
+
+
+@pytest.mark.parametrize("interpolation", CURVES)
+def test_antialiased_random_sizes_of_a_photograph(interpolation):
     random = np.random.default_rng(3)
     image = photograph(240, 380)
     for _ in range(60):
         height, width = random.integers(2, 240), random.integers(2, 380)
         part = np.ascontiguousarray(image[:height, :width])
         new = tuple(int(n) for n in random.integers(1, 300, 2))
-        assert_pillows(part, new)
+        assert_pillows(part, new, interpolation)
 
 
 @pytest.mark.parametrize("length", [4_000, 30_000, 3_000_000])

@@ -38,10 +38,13 @@ compact fne.fne fne_torch ray sklearn spark
 _torch_features
 zoo
 zoo._efficientnet zoo._keras zoo._samples
-zoo._torch_file
+zoo._layered zoo._torch_file
 _distributed _job
 _extractor
-_options
+_options _preprocessing_choice
+_preprocessing_files
+_hugging_face _timm
+_config_entries _preprocessing
 _codes _decoder _images _kinds _model
 _kept_layers _model_source
 _freeze
@@ -52,8 +55,8 @@ _backend _embedding _feeds _frozen_function _layer_names _library _outcome _pill
 _torch_features
 _intake
 _ffi _saved
-_arguments _cache _centring _graph_writer _interrupts _layer _libpath _progress _thresholds _torch_layout
-errors
+_arguments _cache _centring _graph_writer _interrupts _layer _libpath _onnx_writer _progress _thresholds _torch_layout
+_protobuf errors
 _text
 """
 

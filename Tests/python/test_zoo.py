@@ -52,6 +52,88 @@ def test_classes_of_photographs(lite0, photograph, classes):
     assert probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
+# ---- the same network on either engine
+
+
+def test_the_engines_agree(lite0, photographs):
+    """The same layers under the same names, and the same codes but for what the last bits decide."""
+    onnx = fne.zoo.efficientnet_lite0("onnxruntime")
+    models = fne.Model(lite0), fne.Model(onnx)
+    assert [model.engine for model in models] == ["tensorflow", "onnxruntime"]
+    layers = [[(layer.name, layer.kind, layer.channels) for layer in model.layers()] for model in models]
+    assert layers[0] == layers[1] and len(layers[0]) == 49
+    paths = [*photographs, *fne.zoo.sample_images()]
+    codes = []
+    for model in models:
+        with fne.Extractor(model) as extractor:
+            rows = extractor.extract(paths).features
+        statistics = fne.Statistics(rows.shape[1]).update(rows)
+        codes.append(fne.ternarize(rows, statistics.mean(), statistics.std()))
+    assert codes[0].shape == (len(paths), 21_008) and np.mean(codes[0] == codes[1]) >= 0.9999
+    with fne.Extractor(models[1], layers=["block4/*", "logits"]) as extractor:
+        assert [layer.name for layer in extractor.layers][-2:] == ["block4/project/BiasAdd", "logits"]
+
+
+def test_the_onnx_file_is_sound(lite0):
+    """By the checks of the package onnx, and by its logits in Python's onnxruntime."""
+    import onnx
+    import onnxruntime
+
+    path = fne.zoo.efficientnet_lite0("onnxruntime")
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    session = onnxruntime.InferenceSession(path)
+    assert session.get_inputs()[0].shape == ["n", 224, 224, 3]
+    images = [fne.resize(fne.read_image(file), (224, 224)) for file in fne.zoo.sample_images()]
+    (found,) = session.run(None, {"input": np.stack(images).astype(np.float32)})
+    with fne.Extractor(lite0, layers=["probabilities"]) as extractor:
+        np.testing.assert_allclose(found, extractor.extract(images).features, atol=1e-5)
+
+
+def test_the_engine_that_is_there_is_taken(monkeypatch):
+    from fne.zoo import _efficientnet
+
+    for installed, suffix in [
+        ({"tensorflow", "onnxruntime"}, ".pb"),
+        ({"tensorflow"}, ".pb"),
+        ({"onnxruntime"}, ".onnx"),
+        (set(), ".pb"),
+    ]:
+        monkeypatch.setattr(_efficientnet, "is_installed", installed.__contains__)
+        assert fne.zoo.efficientnet_lite0().suffix == suffix
+    assert fne.zoo.efficientnet_lite0("onnxruntime").suffix == ".onnx"
+    with pytest.raises(ValueError, match="engine is 'torch'; it must be one of 'tensorflow', 'onnxruntime'"):
+        fne.zoo.efficientnet_lite0("torch")
+
+
+#: Runs a program in a process that finds no tensorflow, and fails where one is imported or loaded.
+WITHOUT = """
+import os, runpy, sys
+os.environ.pop("FNE_TENSORFLOW", None)
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "tensorflow":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Hidden())
+import importlib.util
+original = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "tensorflow" else original(name, *rest)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+assert "tensorflow" not in sys.modules and "onnxruntime" not in sys.modules
+assert "libtensorflow" not in open("/proc/self/maps").read()
+"""
+
+
+def test_the_demo_needs_no_tensorflow(tmp_path):
+    command = [sys.executable, "-c", WITHOUT, ROOT / "examples/demo.py", "--output", tmp_path / "demo.npz"]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert result.returncode == 0 and "Warning" not in result.stderr, result.stderr
+    assert "engine      onnxruntime" in result.stdout and "49 (33 convolution, 16 depthwise)" in result.stdout
+    assert np.load(tmp_path / "demo.npz")["codes"].shape == (8, 21_008)
+
+
 def test_restricted_unpickler_runs_nothing():
     class Evil:
         def __reduce__(self):

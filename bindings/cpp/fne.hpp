@@ -379,6 +379,14 @@ public:
         return digits;
     }
 
+    /** What the network reads. Sizes that it leaves open are 0. The name lives as long as the model. */
+    fne_input_info input(const char *input_tensor = nullptr) const {
+        fne_input_info info;
+        fne_input_info_init(&info, sizeof info);
+        check(fne_model_input_info(get(), input_tensor, &info));
+        return info;
+    }
+
     /** What a user should know about the network, in sentences. */
     std::vector<std::string> notes() const {
         std::uint64_t count = 0;

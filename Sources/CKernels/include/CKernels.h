@@ -30,6 +30,10 @@ int ck_resize_bilinear(const uint8_t *rgb, size_t stride, size_t height, size_t 
 int ck_resize_antialiased(const uint8_t *rgb, size_t stride, size_t height, size_t width, uint8_t *resized,
                           size_t new_height, size_t new_width, const ck_part *part);
 
+// Does the same with Pillow's BICUBIC.
+int ck_resize_bicubic(const uint8_t *rgb, size_t stride, size_t height, size_t width, uint8_t *resized,
+                      size_t new_height, size_t new_width, const ck_part *part);
+
 // fed[y, x, c] = (pixels[y, mirror ? width - 1 - x : x, swap ? 2 - c : c] - mean[c]) * scale[c]. The rows of pixels are
 // stride bytes apart. Those of fed have no gaps.
 void ck_pixels_to_float(const uint8_t *pixels, size_t stride, size_t height, size_t width, int swap, int mirror,

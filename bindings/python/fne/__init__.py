@@ -24,8 +24,9 @@ from fne._intake import Intake, list_images
 from fne._job import Job, embed_dataset, merge_shards
 from fne._layer import Layer
 from fne._library import build_info, library_path, set_log_callback
-from fne._model import Model, TensorInfo
+from fne._model import Model, ModelInput, TensorInfo
 from fne._outcome import Embedding, Extraction, Outcome
+from fne._preprocessing import Preprocessing
 from fne._progress import ProgressLine
 from fne._statistics import Statistics
 from fne.errors import (
@@ -46,6 +47,7 @@ from fne.errors import (
     JobMismatchError,
     JobWarning,
     NotFiniteError,
+    PreprocessingWarning,
     ShapeMismatchError,
     SkippedImagesWarning,
     TensorError,
@@ -83,9 +85,12 @@ __all__ = [
     "JobWarning",
     "Layer",
     "Model",
+    "ModelInput",
     "NotFiniteError",
     "Outcome",
     "PackedCodes",
+    "Preprocessing",
+    "PreprocessingWarning",
     "ProgressLine",
     "Retrieval",
     "ShapeMismatchError",

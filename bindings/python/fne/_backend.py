@@ -9,6 +9,7 @@ from fne import errors
 from fne._ffi import check, lib
 from fne._libpath import engine_library
 
+ENGINES = ("tensorflow", "onnxruntime")
 _VARIABLES = {"tensorflow": "FNE_TENSORFLOW", "onnxruntime": "FNE_ONNXRUNTIME"}
 
 
@@ -41,6 +42,15 @@ def load_backend(path: str | os.PathLike[str] | None = None, engine: str = "tens
         except errors.BackendConflictError:
             pass  # the copy that is in the process will do
     check(lib.fne_engine_load(name, None))
+
+
+def is_installed(engine: str) -> bool:
+    """Whether an engine's library is named, in an installed wheel, or in the process already.
+
+    The libraries on the system's library path are not looked for: only loading one shows that it is there.
+    """
+    named = os.environ.get(_VARIABLES[engine])
+    return bool(named or engine_library(engine) or backend_info(engine)[1])
 
 
 def backend_info(engine: str = "tensorflow") -> tuple[str, str]:

@@ -27,6 +27,7 @@ from fne._layer import Layer
 from fne._model import Model, Origin
 from fne._options import extractor_options
 from fne._outcome import Embedding, Extraction, Outcome
+from fne._preprocessing_choice import chosen_preprocessing
 from fne._text import printable
 from fne._thresholds import LOWER, UPPER
 from fne.errors import (
@@ -67,11 +68,17 @@ class Extractor:
             "penultimate" (what the classifier reads), or a list of these; None: all default layers. The columns follow
             this order.
         size: (height, width) that the network is fed with; None: what the graph's placeholder says
+        preset: how the network is fed: "imagenet", "inception", "clip", "caffe", "raw", or a `fne.Preprocessing`. It
+            sets mean, scale, channel_order, resize_mode, resize_size and interpolation where these are not given
+            (docs/networks.md). None: what stands beside an ONNX file, in preprocessor_config.json or config.json, else
+            the pixels as they are.
+        engine: the library that is to run the network, as in `fne.Model`
         resize_mode: "stretch" resizes to the size asked for, whatever the image's aspect. "shortest_side" keeps the
             aspect: it resizes to the smallest image that covers the size asked for, and takes its centre.
         resize_size: (height, width) that images are resized to before they are cropped to `size`; None: `size`, or with
             ten crops 8/7 of it (256 for 224)
-        interpolation: "bilinear" is OpenCV's INTER_LINEAR, "antialiased" is Pillow's BILINEAR
+        interpolation: "bilinear" is OpenCV's INTER_LINEAR, "antialiased" is Pillow's BILINEAR, "bicubic" is Pillow's
+            BICUBIC
         crops: 1, or 10: the four corners, the centre, and the same five of the mirrored image. Each crop is a row.
         image_options: the limits, and what is done with damaged images
         channels: the numbers per pixel that the network is fed with: 3, or 1 for grey, as OpenCV's cvtColor makes it of
@@ -114,6 +121,7 @@ class Extractor:
         InvalidArgumentError: an option is out of its range
 
     Warns:
+        PreprocessingWarning: nothing says how an ONNX network is fed, or an entry of a file beside it cannot be taken
         BatchStatisticsWarning: a row depends on the other images of its batch, as with batch normalization in training
             mode. With batch_size=1 it does not, and there is no warning.
 
@@ -140,12 +148,13 @@ class Extractor:
             model = Model(model)
         self._image_options = options.get("image_options")
         # The lists among the options may change before a copy or a pickle is made of them.
-        self._options: ExtractorOptions = {
+        given: ExtractorOptions = {
             "input_tensor": input_tensor,
             "layers": model.resolved(layers),
             "size": size,
             **deepcopy(options),
         }
+        self._options, self._preprocessing_source = chosen_preprocessing(model, given, stacklevel=2)
         self._origin = model._origin
         self._handle = _opened(model, self._options)
 
@@ -158,6 +167,11 @@ class Extractor:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._handle = _OpenedLater(self._origin, self._options)
+
+    @property
+    def preprocessing_source(self) -> str:
+        """What says how images are fed: a preset, a file beside the model, the options, or the default."""
+        return self._preprocessing_source
 
     @property
     def feature_count(self) -> int:
@@ -370,7 +384,7 @@ class Extractor:
         self.close()
 
 
-def _opened(model: Model, options: ExtractorOptions) -> _ffi.Handle:
+def _opened(model: Model, options: dict[str, Any]) -> _ffi.Handle:
     struct = extractor_options(**options)
     struct.on_error = ON_ERROR["skip"]  # a bad image is raised here
     load_backend(engine=model.engine)
@@ -389,7 +403,7 @@ class _OpenedLater(_ffi.Handle):
     such as that TensorFlow was loaded before a fork.
     """
 
-    def __init__(self, origin: Origin, options: ExtractorOptions) -> None:
+    def __init__(self, origin: Origin, options: dict[str, Any]) -> None:
         super().__init__(None, lib.fne_extractor_close)
         self._origin, self._options = origin, options
         self._handle: _ffi.Handle | None = None

@@ -15,7 +15,7 @@ from fne._arguments import as_array, choice, path_bytes
 from fne._ffi import check, lib
 from fne.errors import ImageError, InvalidArgumentError
 
-INTERPOLATIONS = {"bilinear": 0, "antialiased": 1}
+INTERPOLATIONS = {"bilinear": 0, "antialiased": 1, "bicubic": 2}
 
 #: The limits of `ImageOptions`, and the most that each can be set to.
 _LIMITS = {

@@ -29,6 +29,7 @@ from fne._layer import JSON as LAYER_JSON
 from fne._layer import Layer, column_numbers, from_json, side_by_side, span
 from fne._model import Model
 from fne._options import extractor_options
+from fne._preprocessing_choice import PRESET_OPTIONS, chosen_preprocessing
 from fne._progress import JobProgressLine
 from fne._saved import content, exists, file_errors, mapped_array, parsed
 from fne._statistics import Statistics
@@ -53,6 +54,7 @@ _PHASES = {0: "embedding", 1: "statistics", 2: "codes", 3: "finishing", 4: "veri
 _STATES = {0: "running", 1: "features", 2: "finished"}
 _FORMATS = {"int8": 1, "packed": 2}
 _NO_CODES = -1
+_PRESET = (*PRESET_OPTIONS, "resize_size")
 
 #: The most bytes that a reader compares with their checksums without being asked.
 _VERIFIED_UNASKED = 1 << 30
@@ -160,7 +162,7 @@ def embed_dataset(
         progress: True shows a line on a terminal. A function is called with (phase, done, total). The phases are
             "embedding" and "codes", which count images, "verifying", which counts bytes, and "statistics" and
             "finishing".
-        extractor: the options of `fne.Extractor`: input_tensor, layers, size, batch_size, precision, ...
+        extractor: the options of `fne.Extractor`: input_tensor, layers, size, preset, batch_size, precision, ...
 
     Raises:
         JobMismatchError: the folder holds a job of another model, other options or other images; the message says what
@@ -194,7 +196,8 @@ def embed_dataset(
         model = Model(model)
     if "layers" in extractor:
         extractor["layers"] = model.resolved(extractor["layers"])
-    struct = extractor_options(**extractor)
+    given, _ = chosen_preprocessing(model, extractor, stacklevel=2)
+    struct = extractor_options(**given)
     load_backend(engine=model.engine)
     with _given(options, codes, statistics, lower, upper, rules):
         intake = _run(lib.fne_job_open, output, model._handle(), ctypes.byref(struct), options, progress)
@@ -563,6 +566,8 @@ class Job:
             "prefix_tokens": settings.get("prefix_tokens", 1),
             **options,
         }
+        if options.get("preset") is not None:  # it takes the place of the job's own
+            given = {name: value for name, value in given.items() if name in options or name not in _PRESET}
         return Extractor(model, **given)
 
     @property

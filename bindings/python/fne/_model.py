@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from fne import _ffi
-from fne._arguments import as_path, path_bytes
+from fne._arguments import as_path, choice, path_bytes
 from fne._backend import load_backend
 from fne._feeds import Feeds, set_feeds
 from fne._ffi import check, lib
@@ -21,9 +21,17 @@ from fne._layer_names import several
 from fne._model_source import frozen as frozen_source
 from fne._saved import content
 from fne._selection import select
-from fne.errors import InvalidTypeError, UnknownTensorError
+from fne.errors import InvalidArgumentError, InvalidTypeError, UnknownTensorError
 
 _OTHER = "other/"
+
+#: For each engine, why it does not run a network of the other one, and what to do.
+_WRONG_ENGINE = {
+    "tensorflow": "is an ONNX file, which TensorFlow does not run. Leave engine out, or open the network as a "
+    "frozen GraphDef, a Keras model or a SavedModel",
+    "onnxruntime": "is a TensorFlow graph, which ONNX Runtime does not run. Leave engine out, or convert the "
+    "network to ONNX with tf2onnx, and open that",
+}
 
 
 class TensorInfo(NamedTuple):
@@ -51,6 +59,21 @@ class TensorInfo(NamedTuple):
     is_classifier_input: bool
     is_penultimate: bool = False
     module: str | None = None
+
+
+class ModelInput(NamedTuple):
+    """What a network reads.
+
+    name: the tensor that images are fed to, without "import/" and ":0"
+    size: (height, width) in pixels; None stands for a side that the network leaves open
+    channels: the numbers per pixel, 3 or 1; None: the network leaves it open
+    whole_numbers: whether the network reads whole numbers, such as uint8, and is fed with the pixels as they are
+    """
+
+    name: str | None
+    size: tuple[int | None, int | None]
+    channels: int | None
+    whole_numbers: bool
 
 
 class Origin(NamedTuple):
@@ -98,9 +121,12 @@ class Model:
             Texts such as `["phase_train=false"]` are taken too. A value becomes a constant of the graph, and what
             follows from it is simplified. A value that lacks the first axis of the input's shape is given to each
             image of a batch.
+        engine: the library that is to run the network, "tensorflow" or "onnxruntime"; None: the one that does. The file
+            decides: TensorFlow runs graphs of TensorFlow, and ONNX Runtime runs ONNX files.
 
     Raises:
         FileError, GraphError, UnknownTensorError, InvalidArgumentError
+        InvalidArgumentError: another engine runs the network than the one that was asked for
         TensorError: a Keras model or a signature takes no images
         InvalidArgumentError: the SavedModel has no such signature or tags; the message lists what there is
         BackendUnavailableError, NotInstalledError: what freezes the model is not installed
@@ -119,6 +145,7 @@ class Model:
         tags: Sequence[str] | None = None,
         allow_unsafe: bool = False,
         feeds: Feeds = None,
+        engine: str | None = None,
     ) -> None:
         tags = [tags] if isinstance(tags, str) else tags
         choices = {"allow_unsafe": bool(allow_unsafe), "feeds": deepcopy(feeds)}
@@ -139,6 +166,7 @@ class Model:
         if isinstance(graph, (str, os.PathLike)):
             path = path_bytes(graph)
             self._handle = _ffi.open_handle(lib.fne_model_open, close, path, ctypes.byref(options))
+            self.check_engine(engine)
             return
         if hasattr(graph, "SerializeToString") and hasattr(graph, "node"):
             graph = graph.SerializeToString()
@@ -151,6 +179,7 @@ class Model:
         if not is_given:
             self._origin = Origin(data, choices)
         self._handle = _ffi.open_handle(lib.fne_model_open_memory, close, data, len(data), ctypes.byref(options))
+        self.check_engine(engine)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopened, (self._origin.portable(), self.aliases)
@@ -232,6 +261,43 @@ class Model:
             load_backend(engine=self.engine)
         check(lib.fne_model_shapes(self._handle(), name, height, width, *given))
         return [tuple(row[:rank].tolist()) if rank >= 0 else None for rank, row in zip(ranks, dimensions, strict=True)]
+
+    def input(self, input_tensor: str | None = None) -> ModelInput:
+        """What the network reads, as far as its file fixes it.
+
+        Args:
+            input_tensor: as in `fne.Extractor`
+
+        Raises:
+            UnknownTensorError: there is no such input, or more than one could be meant
+            TensorError: images cannot be fed to it
+        """
+        info = _ffi.sized(_ffi.InputInfo)
+        name = None if input_tensor is None else _ffi.text(input_tensor)
+        check(lib.fne_model_input_info(self._handle(), name, ctypes.byref(info)))
+        return ModelInput(
+            None if info.name is None else info.name.decode(),
+            (info.height or None, info.width or None),
+            info.channels or None,
+            bool(info.whole_numbers),
+        )
+
+    @property
+    def file(self) -> str | None:
+        """The absolute path that the model was opened from; None: it was not opened from a path."""
+        return self._origin.graph if isinstance(self._origin.graph, str) else None
+
+    def check_engine(self, engine: str | None) -> None:
+        """Checks that an engine runs the network. None stands for the one that does.
+
+        Raises:
+            InvalidArgumentError: another one does; the message says what to do
+        """
+        if engine is None:
+            return
+        reason = choice("engine", engine, _WRONG_ENGINE)
+        if engine != self.engine:
+            raise InvalidArgumentError(f"{self.file or 'the model'} {reason}")
 
     @property
     def engine(self) -> str:

@@ -14,6 +14,7 @@ from fne._decoder import pillow_decoder
 from fne._feeds import Feeds, set_feeds
 from fne._ffi import lib
 from fne._images import INTERPOLATIONS, ImageOptions, image_options_struct
+from fne._preprocessing import Preprocessing
 from fne.errors import InvalidArgumentError
 
 CHANNEL_ORDERS = {"rgb": 0, "bgr": 1}
@@ -25,14 +26,16 @@ TOKEN_POOLINGS = {"mean": 0, "first": 1, "rest": 2, "first+rest": 3}
 class FurtherOptions(TypedDict, total=False):
     """The keyword arguments of `fne.Extractor`, which documents them."""
 
-    resize_mode: str
+    preset: str | Preprocessing | None
+    engine: str | None
+    resize_mode: str | None
     resize_size: tuple[int, int] | None
-    interpolation: str
+    interpolation: str | None
     crops: int
     image_options: ImageOptions | None
-    channel_order: str
-    mean: float | Sequence[float]
-    scale: float | Sequence[float]
+    channel_order: str | None
+    mean: float | Sequence[float] | None
+    scale: float | Sequence[float] | None
     batch_size: int | None
     pad_batches: bool
     loader_threads: int | None
@@ -83,7 +86,10 @@ def extractor_options(
     token_pooling: str = "mean",
     prefix_tokens: int = 1,
 ) -> Any:
-    """The options as the struct that fne.h calls fne_extractor_options. `fne.Extractor` documents them."""
+    """The options as the struct that fne.h calls fne_extractor_options. `fne.Extractor` documents them.
+
+    preset and engine are not among them: `chosen_preprocessing` has put options in their place.
+    """
     options = _ffi.defaults(_ffi.ExtractorOptions, lib.fne_extractor_options_init)
     options.input_tensor = None if input_tensor is None else _ffi.text(input_tensor)
     if layers is not None:

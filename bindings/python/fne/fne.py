@@ -26,6 +26,7 @@ from fne._extractor import Extractor
 from fne._ffi import FEW_IMAGES
 from fne._images import read_image
 from fne._kinds import as_images, kind
+from fne._preprocessing import Preprocessing
 from fne._progress import ProgressLine
 from fne._statistics import Statistics
 from fne.errors import (
@@ -53,6 +54,7 @@ def full_network_embedding(
     rows: NDArray[numpy.float32] | None = None,
     target_layer_names: Sequence[str] | None = None,
     output_dir: str | os.PathLike[str] | None = None,
+    preset: str | Preprocessing | None = None,
 ) -> tuple[NDArray[Any], NDArray[numpy.float64]]:
     """The Full-Network Embedding of image files.
 
@@ -82,6 +84,8 @@ def full_network_embedding(
         on_error: "raise" raises at the first bad image. "skip" leaves bad images out, with a `SkippedImagesWarning`.
         progress: True shows a line on a terminal. A function is called with (images done, images in all).
         target_layer_names: the names of a Keras model's layers, in place of target_tensors
+        preset: how the network is fed, as in `fne.Extractor`, such as "imagenet"; None: as the first sentence says,
+            and for an ONNX file as what stands beside it says
         output_dir: a folder that receives fne.npy and stats.npy; None: nothing is written
 
     Returns:
@@ -110,6 +114,7 @@ def full_network_embedding(
         input_reshape,
         batch_size=None if most >= _DEFAULT_BATCH else most,
         on_error=on_error,
+        preset=preset,
     ) as extractor:
         shape = (len(paths), extractor.feature_count)
         if given is not None and given.shape != (2, shape[1]):

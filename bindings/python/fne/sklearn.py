@@ -38,6 +38,8 @@ from fne._keras_graph import keras_of
 from fne._kinds import as_images, kind
 from fne._layer import Layer, column_numbers, side_by_side
 from fne._model import Model, TensorInfo
+from fne._preprocessing import Preprocessing
+from fne._preprocessing_choice import beside_model
 from fne._selection import select
 from fne._statistics import Statistics
 from fne._thresholds import LOWER, UPPER
@@ -59,6 +61,7 @@ _MOST_EXTRACTORS = 4
 #: The parameters of the estimators that are options of `fne.Extractor`.
 _EXTRACTOR_OPTIONS = (
     "size",
+    "preset",
     "channel_order",
     "mean",
     "scale",
@@ -207,7 +210,8 @@ class FullNetworkFeatures(_NetworkTransformer):
             `fne.zoo.efficientnet_lite0()`
         layers: names, globs, "all", "last:25%", "penultimate", or a list of these; None: all default layers. Layers of
             Keras models may be called by their Keras names.
-        size, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size: as in `fne.Extractor`
+        size, preset, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size: as in
+            `fne.Extractor`
         cache: "memory" keeps up to 2 GB of rows in this process. A folder keeps a file per image, for other processes
             and later runs. None keeps nothing.
 
@@ -222,11 +226,12 @@ class FullNetworkFeatures(_NetworkTransformer):
         *,
         layers: str | Sequence[str] | None = None,
         size: tuple[int, int] | None = None,
-        channel_order: str = "rgb",
-        mean: float | Sequence[float] = 0.0,
-        scale: float | Sequence[float] = 1.0,
-        resize_mode: str = "stretch",
-        interpolation: str = "bilinear",
+        preset: str | Preprocessing | None = None,
+        channel_order: str | None = None,
+        mean: float | Sequence[float] | None = None,
+        scale: float | Sequence[float] | None = None,
+        resize_mode: str | None = None,
+        interpolation: str | None = None,
         precision: str = "float32",
         batch_size: int = 4,
         cache: str | os.PathLike[str] | None = "memory",
@@ -234,6 +239,7 @@ class FullNetworkFeatures(_NetworkTransformer):
         self.model = model
         self.layers = layers
         self.size = size
+        self.preset = preset
         self.channel_order = channel_order
         self.mean = mean
         self.scale = scale
@@ -284,8 +290,8 @@ class FullNetworkEmbedder(_NetworkTransformer):
     It is a `FullNetworkFeatures`, and after it a `TernaryDiscretizer` with the statistics of the images of `fit`.
 
     Args:
-        model, layers, size, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size, cache: as in
-            `FullNetworkFeatures`
+        model, layers, size, preset, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size,
+            cache: as in `FullNetworkFeatures`
         lower, upper, rules: as in `TernaryDiscretizer`
 
     Attributes:
@@ -302,11 +308,12 @@ class FullNetworkEmbedder(_NetworkTransformer):
         upper: float = UPPER,
         rules: str = "documented",
         size: tuple[int, int] | None = None,
-        channel_order: str = "rgb",
-        mean: float | Sequence[float] = 0.0,
-        scale: float | Sequence[float] = 1.0,
-        resize_mode: str = "stretch",
-        interpolation: str = "bilinear",
+        preset: str | Preprocessing | None = None,
+        channel_order: str | None = None,
+        mean: float | Sequence[float] | None = None,
+        scale: float | Sequence[float] | None = None,
+        resize_mode: str | None = None,
+        interpolation: str | None = None,
         precision: str = "float32",
         batch_size: int = 4,
         cache: str | os.PathLike[str] | None = "memory",
@@ -317,6 +324,7 @@ class FullNetworkEmbedder(_NetworkTransformer):
         self.upper = upper
         self.rules = rules
         self.size = size
+        self.preset = preset
         self.channel_order = channel_order
         self.mean = mean
         self.scale = scale
@@ -374,7 +382,7 @@ class FewShotEmbedder(_NetworkTransformer):
     labels where one is given. With less than `fewest_images` of both together the parts are not centred.
 
     Args:
-        model, size, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size, cache: as in
+        model, size, preset, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size, cache: as in
             `FullNetworkFeatures`
         layers: the layers of the codes, as in `FullNetworkFeatures`
         penultimate: the layers of the other part, as names or globs; None: what the network's classifier reads
@@ -405,11 +413,12 @@ class FewShotEmbedder(_NetworkTransformer):
         rules: str = "documented",
         fewest_images: int = FEWEST_ROWS,
         size: tuple[int, int] | None = None,
-        channel_order: str = "rgb",
-        mean: float | Sequence[float] = 0.0,
-        scale: float | Sequence[float] = 1.0,
-        resize_mode: str = "stretch",
-        interpolation: str = "bilinear",
+        preset: str | Preprocessing | None = None,
+        channel_order: str | None = None,
+        mean: float | Sequence[float] | None = None,
+        scale: float | Sequence[float] | None = None,
+        resize_mode: str | None = None,
+        interpolation: str | None = None,
         precision: str = "float32",
         batch_size: int = 4,
         cache: str | os.PathLike[str] | None = "memory",
@@ -422,6 +431,7 @@ class FewShotEmbedder(_NetworkTransformer):
         self.rules = rules
         self.fewest_images = fewest_images
         self.size = size
+        self.preset = preset
         self.channel_order = channel_order
         self.mean = mean
         self.scale = scale
@@ -637,6 +647,8 @@ def _network(owner: Any, further: Sequence[str]) -> _Network:
     with _networks_lock:
         model, key = _opened(owner.model)
         text = f"{key} {described}" + (f" {further}" if further else "")
+        if model.engine == "onnxruntime" and owner.preset is None:
+            text += f" {beside_model(model)}"  # what stands beside the model says how it is fed
         identity = hashlib.sha256(text.encode()).hexdigest()[:24]
         return _once(_networks, identity, lambda: _Network(model, further, options, identity))
 

