@@ -23,7 +23,7 @@ from fne._ffi import check, lib
 from fne._images import image_options_struct, read_image
 from fne._interrupts import Interrupts
 from fne._layer import Layer
-from fne._model import Model, Origin
+from fne._model import Model, Origin, as_model
 from fne._options import extractor_options
 from fne._outcome import Embedding, Extraction, Outcome
 from fne._text import printable
@@ -60,7 +60,8 @@ class Extractor:
     extractor keeps these bytes in memory.
 
     Args:
-        model: a `Model`, or what makes one (a path, bytes, a GraphDef, a Keras model, a SavedModel's folder)
+        model: a `Model`, or what makes one (a path, bytes, a GraphDef, a Keras model, a SavedModel's folder, or
+            with `size` a `torch.nn.Module`)
         input_tensor: the tensor that images are fed to, with or without "import/" and ":0"; None: the graph's only
             placeholder that can take images. Images are fed as float32, and cast to the input's type.
         layers: names, globs over the layers ("block4_*"), "all" (with the classifier's layers), "last:25%",
@@ -136,8 +137,7 @@ class Extractor:
     ) -> None:
         choice("on_error", on_error, ON_ERROR)
         self._on_error = on_error
-        if not isinstance(model, Model):
-            model = Model(model)
+        model = as_model(model, size)
         self._image_options = options.get("image_options")
         # The lists among the options may change before a copy or a pickle is made of them.
         self._options: ExtractorOptions = {

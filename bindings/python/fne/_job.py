@@ -24,7 +24,7 @@ from fne._images import ImageOptions
 from fne._interrupts import Interrupts
 from fne._layer import JSON as LAYER_JSON
 from fne._layer import Layer, column_numbers, from_json, side_by_side, span
-from fne._model import Model
+from fne._model import as_model
 from fne._options import extractor_options
 from fne._progress import JobProgressLine
 from fne._saved import content, exists, file_errors, mapped_array, parsed
@@ -127,7 +127,8 @@ def embed_dataset(
     Args:
         source: a folder, whose JPEG and PNG files are taken in the order of their paths' bytes; a file that lists
             names, one per line, or each ended by a zero byte; or a sequence of paths
-        model: a `Model`, or what makes one (a path, bytes, a GraphDef, a Keras model, a SavedModel's folder)
+        model: a `Model`, or what makes one (a path, bytes, a GraphDef, a Keras model, a SavedModel's folder, or
+            with `size` a `torch.nn.Module`)
         output: the job's folder, which is made where it does not exist
         root: the folder that relative names are relative to; None: for a list file its folder, for a sequence the
             working directory
@@ -179,8 +180,7 @@ def embed_dataset(
     options.accept_other_engine = int(accept_other_engine)
     options.allow_batch_statistics = int(allow_batch_statistics)
     options.checkpoint_seconds = as_count("checkpoint_seconds", checkpoint_seconds)
-    if not isinstance(model, Model):
-        model = Model(model)
+    model = as_model(model, extractor.get("size"))
     if "layers" in extractor:
         extractor["layers"] = model.resolved(extractor["layers"])
     struct = extractor_options(**extractor)
@@ -489,7 +489,7 @@ class Job:
         """
         settings = self.manifest["settings"]
         source, limits = settings["input"], settings["image_options"]
-        model = model if isinstance(model, Model) else Model(model)
+        model = as_model(model, (source["height"], source["width"]))
         if model.sha256() != settings["model"]["sha256"]:
             raise JobMismatchError(f"the model is not the one that the job in '{self.folder}' was made with")
         given = {
