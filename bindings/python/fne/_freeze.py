@@ -20,7 +20,7 @@ from fne._keras_file import load_keras_file
 from fne._keras_graph import has_own_code, identity, keras_graph
 from fne._saved import content, file_errors
 from fne._saved_model import saved_model_graph
-from fne._torch_export import export, image_size
+from fne._torch_export import export, image_size, plain_module
 from fne._torch_identity import identity as torch_identity
 from fne.errors import GraphError
 
@@ -37,7 +37,7 @@ __all__ = [
 
 #: Part of the names in the cache. It changes where graphs or names of layers are made in another way.
 _FORMAT = "3"
-_TORCH_FORMAT = "1"
+_TORCH_FORMAT = "2"
 
 
 class Frozen(NamedTuple):
@@ -83,6 +83,7 @@ def freeze_torch(module: Any, size: int | Sequence[int] | None) -> Frozen:
 
     A module with classes or functions that are not of torch, torchvision or timm is not kept, because these may change.
     """
+    module = plain_module(module)
     height, width = image_size(size, module)
     name = torch_identity(module)
     if name is None:
