@@ -37,7 +37,7 @@ _evaluation _evaluation.dataset _evaluation.differences _evaluation.protocol _ev
 fne.fne fne_torch ray sklearn spark
 _torch_features
 zoo
-zoo._efficientnet zoo._keras zoo._samples
+zoo._efficientnet zoo._keras zoo._pytorch zoo._samples
 zoo._torch_file
 _distributed _job
 _extractor

@@ -12,8 +12,8 @@ from typing import Any
 #: The packages whose classes and functions are the same wherever their versions are.
 _KNOWN = {"torch", "torchvision", "timm", "builtins", "collections", "functools", "math", "operator", "typing"}
 _PLAIN = (type(None), type(...), bool, int, float, complex, str, bytes, enum.Enum)
-#: What a module's attributes say of how it is trained.
-_OF_TRAINING = {"training", "requires_grad"}
+#: Attributes that say how a module is trained, or that torch.compile was called for it.
+_OTHERS = {"training", "requires_grad", "_is_torch_compile"}
 _CALLABLE = (type, types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType)
 
 
@@ -91,11 +91,11 @@ class _Walk:
             self.take(value)
 
     def _members(self, kind: str, members: dict[Any, Any]) -> None:
-        self.say(kind, len(members))
-        for name, value in members.items():
-            if name not in _OF_TRAINING:
-                self.take(name)
-                self.take(value)
+        taken = {name: value for name, value in members.items() if name not in _OTHERS}
+        self.say(kind, len(taken))
+        for name, value in taken.items():
+            self.take(name)
+            self.take(value)
 
     def _code(self, code: Any) -> None:
         """A class or a function, and the values that the function encloses."""

@@ -152,6 +152,10 @@ class BatchStatisticsWarning(UserWarning):
     """A row depends on the other images of its batch, as with batch normalization in training mode."""
 
 
+class PreprocessingWarning(UserWarning):
+    """Nothing says which numbers a network expects, or what says it cannot be taken as it is."""
+
+
 class JobWarning(UserWarning):
     """A job found damage and made it good, or found images that have changed since they were embedded."""
 
