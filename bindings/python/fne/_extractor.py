@@ -24,7 +24,7 @@ from fne._images import read_image
 from fne._interrupts import Interrupts
 from fne._kinds import as_images, check_pixels, kind
 from fne._layer import Layer
-from fne._model import Model, Origin
+from fne._model import Model, Origin, as_model
 from fne._options import extractor_options
 from fne._outcome import Embedding, Extraction, Outcome
 from fne._preprocessing_choice import chosen_preprocessing
@@ -61,7 +61,8 @@ class Extractor:
     extractor keeps these bytes in memory.
 
     Args:
-        model: a `Model`, or what makes one (a path, bytes, a GraphDef, a Keras model, a SavedModel's folder)
+        model: a `Model`, or what makes one (a path, bytes, a GraphDef, a Keras model, a SavedModel's folder, or
+            with `size` a `torch.nn.Module`)
         input_tensor: the tensor that images are fed to, with or without "import/" and ":0"; None: the graph's only
             placeholder that can take images. Images are fed as float32, and cast to the input's type.
         layers: names, globs over the layers ("block4_*"), "all" (with the classifier's layers), "last:25%",
@@ -144,8 +145,7 @@ class Extractor:
     ) -> None:
         choice("on_error", on_error, ON_ERROR)
         self._on_error = on_error
-        if not isinstance(model, Model):
-            model = Model(model)
+        model = as_model(model, size)
         self._image_options = options.get("image_options")
         # The lists among the options may change before a copy or a pickle is made of them.
         given: ExtractorOptions = {

@@ -1,6 +1,6 @@
-"""Keras models and SavedModel folders as frozen GraphDefs.
+"""Keras models and SavedModel folders as frozen GraphDefs, and PyTorch modules as ONNX files.
 
-The installed tensorflow freezes a model once. The result is kept in the cache.
+The installed tensorflow or torch makes a file of a model once. The result is kept in the cache.
 """
 
 from __future__ import annotations
@@ -9,16 +9,20 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fne._cache import cache_folder, cached
+from fne._cache import cache_folder, cached, cached_files
 from fne._frozen_function import FrozenGraph, import_tensorflow
 from fne._keras_file import load_keras_file
 from fne._keras_graph import has_own_code, identity, keras_graph
 from fne._saved import content, file_errors
 from fne._saved_model import saved_model_graph
+from fne._torch_export import export, image_size, plain_module
+from fne._torch_identity import identity as torch_identity
+from fne.errors import GraphError
 
 __all__ = [
     "Frozen",
@@ -26,16 +30,18 @@ __all__ = [
     "freeze_keras",
     "freeze_keras_file",
     "freeze_saved_model",
+    "freeze_torch",
     "import_tensorflow",
     "keras_graph",
 ]
 
 #: Part of the names in the cache. It changes where graphs or names of layers are made in another way.
 _FORMAT = "3"
+_TORCH_FORMAT = "2"
 
 
 class Frozen(NamedTuple):
-    """A GraphDef, and for each Keras layer's name its tensor.
+    """A GraphDef or an ONNX file, and for each Keras layer's name its tensor.
 
     graph: the path of a file in the cache; or bytes, where nothing short says what the model computes
     """
@@ -70,6 +76,33 @@ def freeze_saved_model(path: Path, signature: str | None = None, tags: Sequence[
     choice = hashlib.sha256(repr((signature, tags if tags is None else sorted(tags))).encode()).hexdigest()[:8]
     name = f"saved-model-{_FORMAT}-{checksum(path)}-{choice}"
     return _kept(name, lambda: saved_model_graph(path, signature, tags))
+
+
+def freeze_torch(module: Any, size: int | Sequence[int] | None) -> Frozen:
+    """A PyTorch module as an ONNX file. Its name in the cache is a checksum of its classes, attributes and weights.
+
+    A module with classes or functions that are not of torch, torchvision or timm is not kept, because these may change.
+    """
+    module = plain_module(module)
+    height, width = image_size(size, module)
+    name = torch_identity(module)
+    if name is None:
+        return Frozen(_exported(module, (height, width)), {})
+    kept = f"torch-{_TORCH_FORMAT}-{name}-{height}x{width}.onnx"
+    return Frozen(cached_files(kept, lambda path: export(module, (height, width), path)), {})
+
+
+def _exported(module: Any, size: tuple[int, int]) -> bytes:
+    """The module as an ONNX file's bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "module.onnx")
+        export(module, size, path)
+        if len(os.listdir(folder)) > 1:
+            raise GraphError(
+                f"the PyTorch module {type(module).__name__!r} has classes of your own and more than 1.5 GB of weights, "
+                "and is not kept in the cache. Export it yourself with torch.onnx.export, and open the .onnx file"
+            )
+        return content(path)
 
 
 def checksum(path: Path) -> str:

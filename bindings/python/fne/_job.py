@@ -27,7 +27,7 @@ from fne._kept_layers import selected
 from fne._kinds import as_paths
 from fne._layer import JSON as LAYER_JSON
 from fne._layer import Layer, column_numbers, from_json, side_by_side, span
-from fne._model import Model
+from fne._model import Model, as_model
 from fne._options import extractor_options
 from fne._preprocessing_choice import PRESET_OPTIONS, chosen_preprocessing
 from fne._progress import JobProgressLine
@@ -139,7 +139,8 @@ def embed_dataset(
     Args:
         source: a folder, whose images are those of `fne.list_images`; a file that lists names, one per line, or each
             ended by a zero byte; or a sequence of paths. Pillow, where it is installed, reads what libfne does not.
-        model: a `Model`, or what makes one (a path, bytes, a GraphDef, a Keras model, a SavedModel's folder)
+        model: a `Model`, or what makes one (a path, bytes, a GraphDef, a Keras model, a SavedModel's folder, or
+            with `size` a `torch.nn.Module`)
         output: the job's folder, which is made where it does not exist
         root: the folder that relative names are relative to; None: for a list file its folder, for a sequence the
             working directory
@@ -192,8 +193,7 @@ def embed_dataset(
     options.accept_other_engine = int(accept_other_engine)
     options.allow_batch_statistics = int(allow_batch_statistics)
     options.checkpoint_seconds = as_count("checkpoint_seconds", checkpoint_seconds)
-    if not isinstance(model, Model):
-        model = Model(model)
+    model = as_model(model, extractor.get("size"))
     if "layers" in extractor:
         extractor["layers"] = model.resolved(extractor["layers"])
     given, _ = chosen_preprocessing(model, extractor, stacklevel=2)
@@ -655,7 +655,8 @@ class Job:
 
     def _own(self, model: Any) -> Model:
         """The job's model, opened. Another one is refused."""
-        opened = model if isinstance(model, Model) else Model(model)
+        source = self.manifest["settings"]["input"]
+        opened = as_model(model, (source["height"], source["width"]))
         if opened.sha256() != self.manifest["settings"]["model"]["sha256"]:
             raise JobMismatchError(f"the model is not the one that the job in '{self.folder}' was made with")
         return opened

@@ -11,6 +11,7 @@ from typing import Any
 
 from fne._frozen_function import FrozenGraph, freeze, import_tensorflow
 from fne._keras_calls import LayerCalls, named_layers
+from fne._text import in_short
 from fne.errors import FNEError, GraphError, OutOfMemoryError, TensorError
 
 _WAY_OUT = "Export it with model.export('folder') and open the folder, or pass a frozen GraphDef that you made of it"
@@ -38,12 +39,6 @@ def keras_errors(what: str, way_out: str = _WAY_OUT) -> Iterator[None]:
         raise OutOfMemoryError(f"there is no memory to freeze {what}") from failure
     except Exception as failure:
         raise GraphError(f"{what} cannot be frozen: {in_short(failure)}. {way_out}") from failure
-
-
-def in_short(failure: Exception) -> str:
-    """An exception in one line. Keras' messages are long, and say what is wrong at their beginnings and ends."""
-    said = " ".join(str(failure).split()).rstrip(".")
-    return f"{type(failure).__name__}: {said if len(said) <= 600 else f'{said[:250]} ... {said[-300:]}'}"
 
 
 def identity(model: Any) -> str | None:

@@ -21,6 +21,7 @@ from fne._layer_names import several
 from fne._model_source import frozen as frozen_source
 from fne._saved import content
 from fne._selection import select
+from fne._torch_export import is_torch_module
 from fne.errors import InvalidArgumentError, InvalidTypeError, UnknownTensorError
 
 _OTHER = "other/"
@@ -103,7 +104,7 @@ class Model:
     """A frozen TensorFlow GraphDef, or an ONNX file. To open one takes neither TensorFlow nor ONNX Runtime.
 
     Models can be copied and pickled. A pickle holds the path of the model's file, which is opened again where it is
-    loaded. Of bytes, a GraphDef or a Keras model it holds the frozen graph's bytes.
+    loaded. Of bytes, a GraphDef, a Keras model or a PyTorch module it holds the bytes of the graph.
 
     Args:
         graph: a path to a .pb or .onnx file, its bytes, or a `tf.compat.v1.GraphDef`. The weights of an ONNX file may
@@ -112,7 +113,9 @@ class Model:
             SavedModel's folder are taken too: the installed tensorflow freezes these once, into the cache. Layers of
             Keras models may be called by their Keras names as well. A layer "conv" in a nested model "base" is
             "base/conv", and also "conv" where no other layer has this name. The outputs of a layer that is called twice
-            are "conv#1" and "conv#2", and "conv" stands for both.
+            are "conv#1" and "conv#2", and "conv" stands for both. A `torch.nn.Module` is exported once, into the cache,
+            by the installed torch, as it computes in evaluation mode. The module stays as it is. Its layers may be
+            called by the paths of its modules.
         signature: the signature of a SavedModel; None: "serving_default", or the only one
         tags: the tags of a SavedModel's graph; None: those of the only graph, or "serve"
         allow_unsafe: take a graph whose operations are not all on the list of those that only compute. A graph is a
@@ -123,6 +126,7 @@ class Model:
             image of a batch.
         engine: the library that is to run the network, "tensorflow" or "onnxruntime"; None: the one that does. The file
             decides: TensorFlow runs graphs of TensorFlow, and ONNX Runtime runs ONNX files.
+        size: for a `torch.nn.Module`, the size of its images: one number or (height, width)
 
     Raises:
         FileError, GraphError, UnknownTensorError, InvalidArgumentError
@@ -146,6 +150,7 @@ class Model:
         allow_unsafe: bool = False,
         feeds: Feeds = None,
         engine: str | None = None,
+        size: int | Sequence[int] | None = None,
     ) -> None:
         tags = [tags] if isinstance(tags, str) else tags
         choices = {"allow_unsafe": bool(allow_unsafe), "feeds": deepcopy(feeds)}
@@ -158,7 +163,7 @@ class Model:
         if isinstance(graph, (str, os.PathLike)):
             self._origin = Origin(str(as_path(graph).absolute()), {"signature": signature, "tags": tags, **choices})
         is_given = isinstance(graph, (str, os.PathLike))
-        frozen = frozen_source(graph, signature, tags)
+        frozen = frozen_source(graph, signature, tags, size)
         if frozen is not None:
             graph, self.aliases = frozen.graph, frozen.layers
             if not is_given and isinstance(graph, (str, os.PathLike)):
@@ -172,8 +177,8 @@ class Model:
             graph = graph.SerializeToString()
         if not isinstance(graph, (bytes, bytearray, memoryview)):
             raise InvalidTypeError(
-                "a model is a path, bytes, a tf.compat.v1.GraphDef, a keras.Model or a SavedModel's folder, "
-                f"not {type(graph).__name__}"
+                "a model is a path, bytes, a tf.compat.v1.GraphDef, a keras.Model, a torch.nn.Module or a SavedModel's "
+                f"folder, not {type(graph).__name__}"
             )
         data = bytes(graph)
         if not is_given:
@@ -374,6 +379,17 @@ class Model:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def as_model(model: Any, size: tuple[int, int] | None = None) -> Model:
+    """The model itself, or one that is opened of what makes one.
+
+    Args:
+        size: (height, width) that the network will be fed with. A PyTorch module is exported for it.
+    """
+    if isinstance(model, Model):
+        return model
+    return Model(model, size=size if is_torch_module(model) else None)
 
 
 def _matching(selector: str, names: Sequence[str]) -> list[int]:

@@ -14,6 +14,7 @@ from fne._keras_file import is_keras_file
 from fne._keras_graph import keras_of
 from fne._saved import file_errors
 from fne._saved_model import is_saved_model
+from fne._torch_export import is_torch_module
 from fne.errors import FileError, GraphError, InvalidArgumentError
 
 _CHECKPOINT_WAY_OUT = (
@@ -22,13 +23,29 @@ _CHECKPOINT_WAY_OUT = (
 )
 
 
-def frozen(source: Any, signature: str | None = None, tags: Sequence[str] | None = None) -> Frozen | None:
-    """A Keras model, a file of one or a SavedModel's folder as a frozen graph. None: it is something else.
+def frozen(
+    source: Any,
+    signature: str | None = None,
+    tags: Sequence[str] | None = None,
+    size: int | Sequence[int] | None = None,
+) -> Frozen | None:
+    """A Keras model, a file of one, a SavedModel's folder or a PyTorch module as a graph. None: it is something else.
+
+    Args:
+        size: the images' size, for a PyTorch module
 
     Raises:
         FNEError: it is a folder or a checkpoint that is no model; the message says what it is
-        InvalidArgumentError: a signature or tags are given, and it is no SavedModel
+        InvalidArgumentError: a signature or tags are given, and it is no SavedModel; or a size is given, and it is no
+            PyTorch module, or none is given and it is one
     """
+    if is_torch_module(source):
+        _refuse_choices("a PyTorch module", signature, tags)
+        return _freeze.freeze_torch(source, size)
+    if size is not None:
+        raise InvalidArgumentError(
+            f"size is for a torch.nn.Module, and the model is a {type(source).__name__}; pass size to fne.Extractor"
+        )
     if keras_of(source) is not None:
         _refuse_choices("a Keras model", signature, tags)
         return _freeze.freeze_keras(source)

@@ -30,3 +30,9 @@ def _shown(character: str) -> str:
     if 0xDC80 <= number <= 0xDCFF:
         return f"\\x{number - 0xDC00:02x}"
     return _SHORT.get(character) or (f"\\x{number:02x}" if number < 0x80 else f"\\u{number:04x}")
+
+
+def in_short(failure: Exception) -> str:
+    """Another package's exception in one line. Long messages say what is wrong at their beginnings and ends."""
+    said = " ".join(str(failure).split()).rstrip(".")
+    return f"{type(failure).__name__}: {said if len(said) <= 600 else f'{said[:250]} ... {said[-300:]}'}"

@@ -18,8 +18,9 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy
 from numpy.typing import NDArray
@@ -37,12 +38,14 @@ from fne._keras_graph import identity as keras_identity
 from fne._keras_graph import keras_of
 from fne._kinds import as_images, kind
 from fne._layer import Layer, column_numbers, side_by_side
-from fne._model import Model, TensorInfo
+from fne._model import Model, TensorInfo, as_model
 from fne._preprocessing import Preprocessing
 from fne._preprocessing_choice import beside_model
 from fne._selection import select
 from fne._statistics import Statistics
 from fne._thresholds import LOWER, UPPER
+from fne._torch_export import is_torch_module
+from fne._torch_identity import identity as torch_identity
 from fne.errors import FewImagesWarning, NotFiniteError, UnknownTensorError
 from fne.zoo import efficientnet_lite0
 
@@ -206,8 +209,8 @@ class FullNetworkFeatures(_NetworkTransformer):
     `PIL.Image.Image`; or one array of such pixels.
 
     Args:
-        model: what `fne.Extractor` takes, such as a path, a Keras model or a `fne.Model`; None: the default network,
-            `fne.zoo.efficientnet_lite0()`
+        model: what `fne.Extractor` takes, such as a path, a Keras model, a `torch.nn.Module` with `size`, or a
+            `fne.Model`; None: the default network, `fne.zoo.efficientnet_lite0()`
         layers: names, globs, "all", "last:25%", "penultimate", or a list of these; None: all default layers. Layers of
             Keras models may be called by their Keras names.
         size, preset, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size: as in
@@ -255,7 +258,7 @@ class FullNetworkFeatures(_NetworkTransformer):
         return self
 
     def _resolve(self) -> None:
-        model, _ = _opened(self.model)
+        model, _ = _opened(self.model, self.size)
         selectors = model.resolved(self.layers)
         self._further = _further_tensors(model, selectors)
         network = _network(self, self._further)
@@ -474,7 +477,7 @@ class FewShotEmbedder(_NetworkTransformer):
         return numpy.concatenate([names[self._codes], "penultimate_" + names[self._penultimate]])
 
     def _fit(self, X: Any, pool: Any) -> NDArray[numpy.float32]:
-        model, _ = _opened(self.model)
+        model, _ = _opened(self.model, self.size)
         codes, penultimate = _selected(model, self.layers), self._read_by_classifier(model)
         shared = {name: getattr(self, name) for name in ("model", "cache", *_EXTRACTOR_OPTIONS)}
         wanted = [*codes, *(name for name in penultimate if name not in codes)]
@@ -608,7 +611,7 @@ class _Folder:
 
 
 _memory = _Memory(_CACHE_BYTES)
-_models: OrderedDict[str, Model] = OrderedDict()
+_models: OrderedDict[str, _Opened] = OrderedDict()
 _networks: OrderedDict[str, _Network] = OrderedDict()
 _networks_lock = threading.RLock()
 
@@ -645,7 +648,7 @@ def _network(owner: Any, further: Sequence[str]) -> _Network:
         [(name, numpy.asarray(value).tolist() if value is not None else None) for name, value in options.items()]
     )
     with _networks_lock:
-        model, key = _opened(owner.model)
+        model, key = _opened(owner.model, owner.size)
         text = f"{key} {described}" + (f" {further}" if further else "")
         if model.engine == "onnxruntime" and owner.preset is None:
             text += f" {beside_model(model)}"  # what stands beside the model says how it is fed
@@ -653,23 +656,46 @@ def _network(owner: Any, further: Sequence[str]) -> _Network:
         return _once(_networks, identity, lambda: _Network(model, further, options, identity))
 
 
-def _opened(given: Any) -> tuple[Model, str]:
+class _Opened(NamedTuple):
+    """A model that is kept open, what names it in the cache, and what the files around it were when it was opened."""
+
+    model: Model
+    key: str
+    facts: str
+
+
+def _opened(given: Any, size: tuple[int, int] | None) -> tuple[Model, str]:
     """The model that a parameter stands for, opened once, and what names it in the cache."""
     source = efficientnet_lite0() if given is None else given
     if isinstance(source, Model):
         return source, source.sha256()
     with _networks_lock:
-        key = _model_key(source)
-        if key is None:
-            model = Model(source)
+        is_path = isinstance(source, (str, os.PathLike))
+        place = os.path.abspath(as_path(source)) if is_path else _identity(source, size)
+        facts = _facts(_around(as_path(source))) if is_path else ""
+        if place is None or facts is None:
+            model = as_model(source, size)
             return model, model.sha256()
-        return _once(_models, key, lambda: Model(source)), key
+        if place in _models and _models[place].facts != facts:
+            del _models[place]
+        opened = _once(_models, place, lambda: _newly_opened(source, size, place, facts))
+        return opened.model, opened.key
 
 
-def _model_key(source: Any) -> str | None:
-    """What names a model that is not open yet; None: only the opened model says."""
-    if isinstance(source, (str, os.PathLike)):
-        return _path_key(as_path(source))
+def _newly_opened(source: Any, size: tuple[int, int] | None, place: str, facts: str) -> _Opened:
+    model = as_model(source, size)
+    if not facts:
+        return _Opened(model, place, facts)
+    # Of an ONNX file, only its checksum says which files beside it hold its weights.
+    own = None if model.engine == "onnxruntime" else _facts(_parts(as_path(source)))
+    return _Opened(model, model.sha256() if own is None else repr((place, own)), facts)
+
+
+def _identity(source: Any, size: tuple[int, int] | None) -> str | None:
+    """A checksum of a model that is no file."""
+    if is_torch_module(source):
+        identity = torch_identity(source)
+        return None if identity is None else f"{identity} {size}"
     if keras_of(source) is not None:
         return keras_identity(source)
     if hasattr(source, "SerializeToString"):
@@ -677,21 +703,32 @@ def _model_key(source: Any) -> str | None:
     return hashlib.sha256(source).hexdigest() if isinstance(source, (bytes, bytearray, memoryview)) else None
 
 
-def _path_key(path: Path) -> str | None:
-    """Path, size and time of change of a file, or of all files of a folder; None: it cannot be read.
+#: The files of frozen graphs and of Keras, which have no others beside them.
+_ALONE = (".pb", ".keras", ".h5", ".hdf5")
+#: With more files in its folder, a model is opened again each time.
+_MOST_FILES = 2000
 
-    Weights of an ONNX file are in a file beside it, whose name begins as its own.
-    """
+
+def _parts(path: Path) -> list[Path]:
+    """The files of a model: of a folder those in it, at most one more than `_MOST_FILES`."""
+    if not os.path.isdir(path):
+        return [path]
+    return sorted(islice((part for part in path.rglob("*") if os.path.isfile(part)), _MOST_FILES + 1))
+
+
+def _around(path: Path) -> list[Path]:
+    """The files of a model and those in its folder that may be its own: an ONNX file has weights in any of them."""
+    return _parts(path if os.path.isdir(path) or path.suffix in _ALONE else path.parent)
+
+
+def _facts(files: list[Path]) -> str | None:
+    """Path, size and time of change of each file; None: these are too many, or cannot be read."""
+    if len(files) > _MOST_FILES:
+        return None
     try:
-        files = [path]
-        if os.path.isdir(path):
-            files = sorted(part for part in path.rglob("*") if os.path.isfile(part))
-        elif path.suffix == ".onnx":
-            files = sorted(part for part in path.parent.iterdir() if part.name.startswith(path.stem))
-        facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        return repr([(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files])
     except OSError:
         return None
-    return repr((os.path.abspath(path), facts))
 
 
 def _layers(model: Model) -> list[TensorInfo]:

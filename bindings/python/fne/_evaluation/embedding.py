@@ -17,7 +17,7 @@ from fne._evaluation.dataset import classes_of
 from fne._evaluation.protocol import smallest_class
 from fne._evaluation.representations import Representations, Roles
 from fne._job import Job, embed_dataset
-from fne._model import Model
+from fne._model import as_model
 from fne._options import ExtractorOptions
 from fne.errors import InvalidArgumentError, InvalidTypeError, UnknownTensorError
 
@@ -86,7 +86,7 @@ def embedded_classes(
     _refuse_inside(as_path(source), folder)
     names, labels, classes, root = classes_of(source)
     check(labels, classes)
-    opened = model if isinstance(model, Model) else Model(model)
+    opened = as_model(model, extractor.get("size"))
     tensors = Roles.tensors(opened.tensors())
     roles = Roles.of(tensors)
     if not roles.layers:
