@@ -1,7 +1,7 @@
 """Embeds photographs with the default network and shows the result.
 
     make demo                    the sample photographs of scikit-learn and scikit-image
-    make demo IMAGES=folder      your own JPEG and PNG files
+    make demo IMAGES=folder      your own images
 
 It prints the layers, the speed, and how many codes are -1, 0 and 1.
 """
@@ -21,19 +21,18 @@ from fne import zoo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=Path, help="a folder of JPEG and PNG files, searched with its subfolders")
+    parser.add_argument("--images", type=Path, help="a folder of images, searched with its subfolders")
     parser.add_argument("--output", type=Path, default=Path("build/demo.npz"), help="where the embedding goes")
     arguments = parser.parse_args()
 
     if arguments.images is None:
         paths = [Path(path) for path in zoo.sample_images()]
     elif arguments.images.is_dir():
-        suffixes = {".jpg", ".jpeg", ".png"}
-        paths = sorted(path for path in arguments.images.rglob("*") if path.suffix.lower() in suffixes)
+        paths = [Path(path) for path in fne.list_images(arguments.images)]
     else:
         parser.error(f"{arguments.images} is not a folder")
     if len(paths) < 2:
-        parser.error(f"{arguments.images} holds {len(paths)} JPEG or PNG files; two are needed to compare")
+        parser.error(f"{arguments.images} holds {len(paths)} images; two are needed to compare")
 
     graph = zoo.efficientnet_lite0()  # for TensorFlow where it is installed, else for ONNX Runtime
     model = fne.Model(graph)

@@ -20,6 +20,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
+import fne
 from fne.sklearn import FullNetworkEmbedder
 
 
@@ -30,8 +31,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "few-shot-features")
     given = parser.parse_args()
 
-    suffixes = {".jpg", ".jpeg", ".png"}
-    paths = sorted(path for path in given.folder.rglob("*") if path.suffix.lower() in suffixes)
+    paths = [Path(path) for path in fne.list_images(given.folder)]
     paths = [path for path in paths if path.parent != given.folder]
     names = numpy.array([path.relative_to(given.folder).parts[0] for path in paths])
     classes, counts = numpy.unique(names, return_counts=True)

@@ -32,7 +32,18 @@ final class FNEErrorTests: XCTestCase {
         XCTAssertEqual(
             [TensorKind.other, .convolution, .depthwise, .dense, .input].map(\.rawValue),
             [FNE_KIND_OTHER, FNE_KIND_CONVOLUTION, FNE_KIND_DEPTHWISE, FNE_KIND_DENSE, FNE_KIND_INPUT])
-        XCTAssertEqual([ImageFormat.jpeg, .png].map(\.rawValue), [FNE_FORMAT_JPEG, FNE_FORMAT_PNG])
+        XCTAssertEqual(
+            ImageFormat.allCases.map(\.rawValue),
+            [
+                FNE_FORMAT_OTHER, FNE_FORMAT_JPEG, FNE_FORMAT_PNG, FNE_FORMAT_WEBP, FNE_FORMAT_GIF, FNE_FORMAT_BMP,
+                FNE_FORMAT_TIFF, FNE_FORMAT_AVIF, FNE_FORMAT_HEIF, FNE_FORMAT_JPEG2000,
+            ])
+        XCTAssertEqual(
+            LeftOut.allCases.map { Int32($0.rawValue) },
+            [
+                FNE_LEFT_OUT_HIDDEN, FNE_LEFT_OUT_NO_IMAGE, FNE_LEFT_OUT_RAW, FNE_LEFT_OUT_UNREADABLE_FILE,
+                FNE_LEFT_OUT_UNREADABLE_FOLDER, FNE_LEFT_OUT_SPECIAL, FNE_LEFT_OUT_BROKEN_LINK,
+            ])
         XCTAssertEqual([ChannelOrder.rgb, .bgr].map(\.rawValue), [FNE_CHANNELS_RGB, FNE_CHANNELS_BGR])
         XCTAssertEqual([Extractor.OnError.fail, .skip].map(\.rawValue), [FNE_ON_ERROR_FAIL, FNE_ON_ERROR_SKIP])
         XCTAssertEqual(

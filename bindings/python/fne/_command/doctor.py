@@ -56,7 +56,6 @@ class Finding(NamedTuple):
 
 _OPTIONAL = {
     "Pillow": ("PIL", "images of other formats than JPEG, PNG and WebP", "pip install pillow"),
-    "pillow-heif": ("pillow_heif", "HEIC images", "pip install fne[images]"),
     "scikit-learn": ("sklearn", "fne.sklearn", "pip install fne[sklearn]"),
     "torch": ("torch", "fne.fne_torch", "pip install fne[torch]"),
     "ray": ("ray", "fne.ray", "pip install fne[ray]"),
@@ -86,7 +85,15 @@ def findings() -> Iterator[Finding]:
             yield Finding(package, f"is not installed; it is for {purpose}", way)
         else:
             yield Finding(package, f"{importlib.metadata.version(package)}: {purpose}")
+    yield _heif()
     yield _cache()
+
+
+def _heif() -> Finding:
+    """pillow-heif. Without it all but one format can be read, so nothing is wrong then."""
+    if importlib.util.find_spec("pillow_heif") is None:
+        return Finding("pillow-heif", "is not installed; it is for HEIC images (pip install fne[images])")
+    return Finding("pillow-heif", f"{importlib.metadata.version('pillow-heif')}: HEIC images")
 
 
 def _libwebp() -> Finding:
