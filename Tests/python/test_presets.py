@@ -134,6 +134,16 @@ def test_presets_everywhere(fixed_network, photographs, tmp_path):
     np.testing.assert_array_equal(estimator.transform(paths), expected)
 
 
+def test_presets_in_a_worker(fixed_network, photographs):
+    """As Ray's and Spark's workers embed."""
+    from fne import _distributed
+
+    rows, statuses, _ = _distributed.features(fixed_network, {"preset": "caffe"}, list(map(str, photographs[:5])))
+    with fne.Extractor(fixed_network, preset="caffe", pad_batches=True) as extractor:
+        np.testing.assert_array_equal(rows, extractor.extract(photographs[:5]).features)
+    assert (statuses == 0).all()
+
+
 def test_wrong_presets(fixed_network):
     with pytest.raises(ValueError, match="preset is 'imagnet'; it must be one of 'imagenet', 'inception', 'clip'"):
         fne.Extractor(fixed_network, preset="imagnet")
@@ -355,5 +365,9 @@ def test_the_command(fixed_network, photographs, tmp_path):
     assert quiet.returncode == 0 and not quiet.stderr
     scale = fne.Job(tmp_path / "preset").manifest["settings"]["input"]["scale"]
     np.testing.assert_allclose(scale, 1 / (255 * np.array(CLIP[1])), rtol=1e-6)
-    (tmp_path / "config.json").write_text(json.dumps({"pretrained_cfg": TIMM}))
-    assert f"is fed as '{tmp_path / 'config.json'}' says" in run("layers", model).stdout
+    beside_it = tmp_path / "config.json"
+    beside_it.write_text(json.dumps({"pretrained_cfg": TIMM}))
+    assert f"is fed as '{beside_it}' says" in run("layers", model).stdout
+    lines = [line.strip() for line in run("doctor", model).stdout.splitlines()[-3:]]
+    assert lines[0].endswith("network.onnx: 5 layers, for onnxruntime")
+    assert lines[1:] == ["reads images of 32 x 40 pixels, three channels: image", f"is fed as '{beside_it}' says"]

@@ -204,12 +204,13 @@ def test_layers(capsys, graph):
     assert main(["layers", str(graph)]) == 0
     lines = capsys.readouterr().out.splitlines()
     layers = fne.Model(graph).layers()
-    assert lines[-1] == f"{len(layers)} default layers, {sum(layer.channels for layer in layers)} features"
+    assert lines[-2] == f"{len(layers)} default layers, {sum(layer.channels for layer in layers)} features"
+    assert lines[-1] == "reads images of 48 x 64 pixels, three channels: input"
     assert lines[1].split() == ["relu1", "convolution", "[n,", "24,", "32,", "24]", "24", "yes"]
-    assert [line.split()[0] for line in lines[1:-1]] == [*(layer.name for layer in layers), "scores"]
-    assert lines[-2].endswith("classifier")
+    assert [line.split()[0] for line in lines[1:-2]] == [*(layer.name for layer in layers), "scores"]
+    assert lines[-3].endswith("classifier")
     main(["layers", str(graph), "relu*"])
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:-1]] == ["relu1", "relu2", "relu5"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:-2]] == ["relu1", "relu2", "relu5"]
     main(["layers", str(graph), "*pool", "--all"])
     assert "pool" in capsys.readouterr().out
     assert main(["layers", str(graph), "nothing"]) == 1
@@ -222,7 +223,8 @@ def test_doctor(tmp_path):
     well = subprocess.run(command, capture_output=True, text=True)
     assert re.search(r"^  TensorFlow +2\.\d+\.\d+ from /", well.stdout, re.MULTILINE), well.stdout
     assert re.search(r"^  ONNX Runtime 1\.\d+\.\d+ from /", well.stdout, re.MULTILINE), well.stdout
-    assert re.search(r"^  a network +runs$", well.stdout, re.MULTILINE)
+    for engine in ("TensorFlow", "ONNX Runtime"):
+        assert re.search(rf"^  a network +runs on {engine}$", well.stdout, re.MULTILINE)
     import os
 
     environment = dict(os.environ, FNE_TENSORFLOW="/nowhere", FNE_ONNXRUNTIME="/nowhere", FNE_CACHE="/etc/hostname/fne")

@@ -25,7 +25,7 @@ _command
 _command.doctor _command.embed _command.evaluate _command.layers _command.report _command.search _command.verify
 _command.page
 _command.figures
-_command.comparison
+_command.comparison _command.reading
 _command.arguments _command.markup _command.output _command.pictures
 fne
 _evaluation.evaluate _evaluation.retrieval _evaluation.thresholds

@@ -120,7 +120,11 @@ import importlib.util
 original = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name == "tensorflow" else original(name, *rest)
 sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
+if sys.argv[0] == "doctor":
+    from fne._command import main
+    main(sys.argv)
+else:
+    runpy.run_path(sys.argv[0], run_name="__main__")
 assert "tensorflow" not in sys.modules and "onnxruntime" not in sys.modules
 assert "libtensorflow" not in open("/proc/self/maps").read()
 """
@@ -132,6 +136,14 @@ def test_the_demo_needs_no_tensorflow(tmp_path):
     assert result.returncode == 0 and "Warning" not in result.stderr, result.stderr
     assert "engine      onnxruntime" in result.stdout and "49 (33 convolution, 16 depthwise)" in result.stdout
     assert np.load(tmp_path / "demo.npz")["codes"].shape == (8, 21_008)
+
+
+def test_the_doctor_is_content_with_one_engine():
+    result = subprocess.run([sys.executable, "-c", WITHOUT, "doctor"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert "  TensorFlow   is not installed; pip install fne[tensorflow], or set FNE_TENSORFLOW to the library" in lines
+    assert "  a network    runs on ONNX Runtime" in lines and "TensorFlow\n" not in result.stdout
 
 
 def test_restricted_unpickler_runs_nothing():

@@ -39,7 +39,7 @@ def add_model(command: argparse.ArgumentParser) -> None:
     """Adds the argument for the network, and the options that say what is taken of it."""
     command.add_argument(
         "model",
-        help="a frozen GraphDef (.pb), a SavedModel's folder, a Keras model (.keras, .h5), or "
+        help="a frozen GraphDef (.pb), an ONNX file, a SavedModel's folder, a Keras model (.keras, .h5), or "
         f"{DEFAULT_NETWORK}, the default network",
     )
     add_saved_model_choice(command)

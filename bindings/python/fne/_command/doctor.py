@@ -10,33 +10,39 @@ import platform
 import re
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy
 
 import fne
 from fne import zoo
+from fne._backend import is_installed
 from fne._cache import WAY_OUT
-from fne._command.arguments import EXIT_ERROR, new_command
+from fne._command.arguments import EXIT_ERROR, add_saved_model_choice, network, new_command
 from fne._command.output import say
+from fne._command.reading import reading
+from fne._text import printable
 from fne.zoo._layered import LayeredGraphDef, LayeredNetwork, LayeredOnnx
 
 
 def add_command(commands: Any) -> None:
     """Adds `fne doctor`."""
-    new_command(
+    command = new_command(
         commands,
         "doctor",
         run,
         "Says what was found, what is missing, and how to get it. Its exit status is 1 where something is missing.",
-        "examples:\n  fne doctor",
+        "examples:\n  fne doctor\n  fne doctor network.onnx",
     )
+    command.add_argument("model", nargs="?", help="a network, whose input and preprocessing are shown too")
+    add_saved_model_choice(command)
 
 
-def run(_given: argparse.Namespace) -> int:
+def run(given: argparse.Namespace) -> int:
     """Runs `fne doctor`: prints the findings."""
     problems = 0
-    for finding in findings():
+    for finding in chain(findings(), [] if given.model is None else _of_model(given)):
         mark = "!" if finding.way_out else " "
         say(f"{mark} {finding.what:12s} {finding.found}")
         if finding.way_out:
@@ -124,7 +130,7 @@ def _engines() -> Iterator[Finding]:
         if found is None:
             version, path = fne.backend_info(engine)
             yield Finding(what, f"{version} from {path}")
-        elif len(failures) == len(_ENGINES) or not isinstance(found, fne.BackendUnavailableError):
+        elif len(failures) == len(_ENGINES) or is_installed(engine):
             yield Finding(what, f"cannot be loaded: {found}", way_out)
         else:
             yield Finding(what, f"is not installed; {way_out}")
@@ -144,6 +150,14 @@ def _processor() -> Finding:
     kinds = " ".join([platform.machine(), *known, *(["without AVX2"] if slow else [])])
     found = f"{count} processors, {kinds}: {fast}"
     return Finding("processor", found, "expect a fraction of the speed; use a processor with AVX2" if slow else "")
+
+
+def _of_model(given: argparse.Namespace) -> Iterator[Finding]:
+    """What a network is, and what it reads."""
+    model = network(given)
+    yield Finding("network", f"{printable(given.model)}: {len(model.layers())} layers, for {model.engine}")
+    for line in reading(model):
+        yield Finding("", line)
 
 
 _REPORT = "report it together with the lines above"

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from itertools import repeat
 from typing import Any
 
 import fne
 from fne._command.arguments import add_feeds, add_model, network, new_command, size
-from fne._command.output import say, warn
-from fne._preprocessing import PRESETS
-from fne._preprocessing_choice import beside_model
+from fne._command.output import say
+from fne._command.reading import reading
 from fne._selection import select
 from fne._text import printable
 
@@ -69,34 +67,12 @@ def run(given: argparse.Namespace) -> None:
         say(f"{name:{width}}  {tensor.kind:11}  {described:18}  {features:>8}  {_role(tensor)}".rstrip())
     taken = [_features(tensor, shape, model.engine) for tensor, shape in chosen if tensor.is_default]
     say(f"{len(taken)} default layers, {sum(taken)} features")
-    for line in _reading(model, given.input_tensor):
+    for line in reading(model, given.input_tensor):
         say(line)
     for note in model.notes():
         say(note)
     if shapes is None:
         say(why)
-
-
-def _reading(model: fne.Model, input_tensor: str | None) -> Iterator[str]:
-    """What the network reads, and what stands beside it on how it is fed."""
-    try:
-        taken = model.input(input_tensor)
-    except (fne.TensorError, fne.UnknownTensorError):
-        return  # an extractor says what is wrong
-    height, width = (side or "?" for side in taken.size)
-    colours = {1: "grey", 3: "three channels"}.get(taken.channels or 0, "any number of channels")
-    pixels = ", the pixels as they are" if taken.whole_numbers else ""
-    yield f"reads images of {height} x {width} pixels, {colours}{pixels}: {printable(taken.name or '')}"
-    if model.engine != "onnxruntime":
-        return
-    found = beside_model(model)
-    if found is None:
-        yield f"nothing beside it says how it is fed; --preset takes {', '.join(PRESETS)}"
-        return
-    for note in found.notes:
-        warn(printable(note))
-    if found.preprocessing is not None:
-        yield f"is fed as {printable(found.preprocessing.source)} says"
 
 
 def _shapes(model: fne.Model, given: argparse.Namespace) -> tuple[list[tuple[int, ...] | None] | None, str]:
