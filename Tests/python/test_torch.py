@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import re
+import shutil
 import subprocess
 import sys
 
@@ -13,6 +15,7 @@ import onnx
 import pytest
 import torch
 import torch_networks as networks
+from conftest import ROOT
 from torch import nn
 
 import fne
@@ -203,6 +206,19 @@ def test_scikit_learn_knows_a_module_by_its_weights():
     after = FullNetworkFeatures(network, layers="0", size=networks.SIZE).fit_transform(image)
     close(after, fne.Extractor(network, layers="0", size=networks.SIZE).extract(list(image)).features)
     assert np.abs(after - before).max() > 0.1
+
+
+def test_the_example_of_the_guide(photographs, tmp_path, monkeypatch):
+    """With random weights, since the trained ones are a download."""
+    for name, photograph in zip(("a.jpg", "b.jpg"), photographs, strict=False):
+        shutil.copy(photograph, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/networks.md").read_text().split("## PyTorch modules")[1]
+    code = re.search("```python\n(.*?)```", page, re.DOTALL)[1]
+    assert code.count('weights="DEFAULT"') == 1
+    names = {}
+    exec(code.replace('weights="DEFAULT"', "weights=None"), names)
+    assert names["features"].shape[0] == 2 and names["features"].shape[1] > 16
 
 
 # ---- what is refused
