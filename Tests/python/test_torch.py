@@ -48,7 +48,9 @@ def kept(cache):
 # ---- layers, values and names
 
 
-@pytest.mark.parametrize("make", [networks.Convolutional.with_twins, lambda: networks.randomized(networks.Transformer())])
+@pytest.mark.parametrize(
+    "make", [networks.Convolutional.with_twins, lambda: networks.randomized(networks.Transformer())]
+)
 def test_layers_are_those_of_the_hooks(make, exporter):
     """Each default layer has the path of its module, is selected by it, and has the value after the activation."""
     torch.manual_seed(0)
@@ -250,7 +252,9 @@ def test_errors(monkeypatch):
         fne.Model(networks.sequential(), size=32, signature="x")
     with pytest.raises(fne.TensorError, match="takes 4 channels"):
         fne.Model(nn.Conv2d(4, 2, 1), size=32)
-    with pytest.raises(fne.GraphError, match=r"'Fails' cannot be exported: .*a fault of my own.*torch.onnx.export.*fne_torch"):
+    with pytest.raises(
+        fne.GraphError, match=r"'Fails' cannot be exported: .*a fault of my own.*torch.onnx.export.*fne_torch"
+    ):
         fne.Model(Fails(), size=32)
     with pytest.raises(errors.InvalidTypeError, match="torch.nn.Module"):
         fne.Model(7)

@@ -33,7 +33,10 @@ def means(module, names, batch):
     """The averages of the outputs of modules, by forward hooks."""
     found = {}
     for name in names:
-        keep = lambda _module, _inputs, output, name=name: found.__setitem__(name, output)  # noqa: E731
+
+        def keep(_module, _inputs, output, name=name):
+            found[name] = output
+
         module.get_submodule(name).register_forward_hook(keep)
     with torch.no_grad():
         module(torch.from_numpy(batch.transpose(0, 3, 1, 2).copy()))
@@ -61,7 +64,9 @@ def test_values_are_those_of_the_hooks(make, create, library, layers, monkeypatc
     made, original = [], getattr(*create)
     monkeypatch.setattr(*create, lambda *given, **named: (made.append(original(*given, **named)), made[-1])[1])
     path = make()
-    assert path.name.startswith(f"{library.__name__}-") and path.name.endswith(f"-{library.__version__.split('+')[0]}.onnx")
+    assert path.name.startswith(f"{library.__name__}-") and path.name.endswith(
+        f"-{library.__version__.split('+')[0]}.onnx"
+    )
     assert make() == path and len(made) == 1
     batch = np.random.default_rng(0).normal(0, 1, (2, 224, 224, 3)).astype(np.float32)
     expected = means(made[0].eval(), list(layers.values()), batch)
@@ -144,7 +149,9 @@ def test_coarse_resizing_is_said(monkeypatch):
     """Without antialiasing, torchvision's bilinear is not Pillow's."""
     weights = torchvision.models.get_model_weights("squeezenet1_1").DEFAULT
     transforms = weights.transforms(antialias=False, interpolation=InterpolationMode.BILINEAR)
-    monkeypatch.setattr(_pytorch, "_torchvision_weights", lambda *_: type("", (), {"transforms": lambda _: transforms})())
+    monkeypatch.setattr(
+        _pytorch, "_torchvision_weights", lambda *_: type("", (), {"transforms": lambda _: transforms})()
+    )
     with pytest.warns(fne.PreprocessingWarning, match="'bilinear, coarse'"):
         zoo.torchvision_preprocessing("squeezenet1_1")
 
@@ -174,7 +181,9 @@ def test_errors(monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr(timm, "create_model", unreachable)
-    with pytest.raises(fne.FileError, match="'resnet18' and its weights could not be loaded: OSError: no route.*copy it"):
+    with pytest.raises(
+        fne.FileError, match="'resnet18' and its weights could not be loaded: OSError: no route.*copy it"
+    ):
         zoo.from_timm("resnet18")
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(errors.NotInstalledError, match=r"pip install fne\[timm\]"):

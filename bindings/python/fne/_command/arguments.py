@@ -17,7 +17,7 @@ EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 DEFAULT_NETWORK = "efficientnet_lite0"
 
 #: What makes a network of "timm:resnet50", and the options that say how images are prepared for it.
-_LIBRARIES = {
+_LIBRARIES: dict[str, tuple[Callable[[str], Any], Callable[[str], dict[str, Any]]]] = {
     "timm": (zoo.from_timm, zoo.timm_preprocessing),
     "torchvision": (zoo.from_torchvision, zoo.torchvision_preprocessing),
 }
@@ -43,8 +43,8 @@ def add_model(command: argparse.ArgumentParser) -> None:
     """Adds the argument for the network, and the options that say what is taken of it."""
     command.add_argument(
         "model",
-        help="a frozen GraphDef (.pb), an ONNX file, a SavedModel's folder, a Keras model (.keras, .h5), a network of a "
-        f"library such as timm:resnet50 or torchvision:resnet50, or {DEFAULT_NETWORK}, the default network",
+        help="a frozen GraphDef (.pb), an ONNX file, a SavedModel's folder, a Keras model (.keras, .h5), a network of "
+        f"a library such as timm:resnet50 or torchvision:resnet50, or {DEFAULT_NETWORK}, the default network",
     )
     add_saved_model_choice(command)
 

@@ -183,7 +183,7 @@ def _torchvision_weights(name: str, weights: str | None) -> Any:
 def _torchvision_config(name: str, weights: str | None) -> dict[str, Any]:
     """What torchvision does at evaluation, in the words of timm's configurations."""
     transforms = _torchvision_weights(name, weights).transforms()
-    sides = [getattr(transforms, side, None) for side in ("crop_size", "resize_size")]
+    sides: list[Any] = [getattr(transforms, side, None) for side in ("crop_size", "resize_size")]
     if None in sides:
         raise InvalidArgumentError(
             f"torchvision prepares images for {name!r} by {type(transforms).__name__}, as for no classifier. Export "
