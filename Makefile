@@ -70,6 +70,8 @@ $(VENV)/extras: requirements-extras.txt scripts/system-packages
 	$(VENV_PYTHON) -m pip install -q --disable-pip-version-check -r requirements-extras.txt
 	@# It asks for the package tensorflow, whose files are those of tensorflow-cpu.
 	$(VENV_PYTHON) -m pip install -q --disable-pip-version-check --no-deps tf_keras==2.21.0
+	@# It asks for packages that download weights, which no test does.
+	$(VENV_PYTHON) -m pip install -q --disable-pip-version-check --no-deps timm==1.0.31
 	$(VENV_PYTHON) -m pip install -q --disable-pip-version-check --no-deps --upgrade --target .build/original fne==1.1.1
 	@touch $@
 
@@ -101,12 +103,14 @@ test: test-swift test-python ## every test; names the optional parts that are no
 test-swift: venv ## the Swift tests; those of ONNX Runtime use the library in .venv
 	$(SWIFT) test --scratch-path .build/tests
 
+TORCH_TESTS := $(addprefix Tests/python/,test_fne_torch.py test_torch.py test_torch_zoo.py)
+
 # PyTorch and TensorFlow in one process abort unless PyTorch comes first, as both carry LLVM. So PyTorch's tests are a
 # process of their own. Status 5: they were left out.
 test-python: venv ## the Python tests; they run the C, C++ and other programs too
 	@SWIFT="$(SWIFT)" scripts/system-packages cmake abidiff dpkg-dev libwebp
-	$(VENV_PYTHON) -m pytest Tests/python --ignore=Tests/python/test_fne_torch.py
-	$(VENV_PYTHON) -m pytest Tests/python/test_fne_torch.py || test $$? = 5
+	$(VENV_PYTHON) -m pytest Tests/python $(addprefix --ignore=,$(TORCH_TESTS))
+	$(VENV_PYTHON) -m pytest $(TORCH_TESTS) || test $$? = 5
 
 # The main job with the oldest supported NumPy, TensorFlow and ONNX Runtime and with the newest, on each Python of
 # PYTHONS.

@@ -26,6 +26,8 @@ EXTRAS = {
     "test_distributed.py": ("ray", "pyspark"),
     "test_fne_torch.py": ("torch", "torchvision"),
     "test_tf_keras.py": ("tf_keras",),
+    "test_torch.py": ("torch", "torchvision", "onnxscript"),
+    "test_torch_zoo.py": ("torch", "torchvision", "timm"),
     "test_types.py": ("ray", "pyspark", "torch"),
 }
 LEFT_OUT = {

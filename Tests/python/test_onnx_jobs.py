@@ -144,21 +144,40 @@ def test_tokens_of_a_job(pictures, tmp_path):
         )
 
 
-def test_the_replaced_weights_are_not_those_of_the_cache(file, pictures, tmp_path):
-    """Of an ONNX file whose weights, in the file beside it, change."""
-    for part in file.parent.iterdir():
-        shutil.copy(part, tmp_path / part.name)
+@pytest.mark.parametrize("data", ["network.data", "other.bin", "weights/other.bin"])
+def test_the_replaced_weights_are_not_those_of_the_cache(file, pictures, tmp_path, data):
+    """Of an ONNX file whose weights, in a file beside it of any name, change."""
+    (tmp_path / "network.onnx").write_bytes(file.read_bytes())
+    (tmp_path / data).parent.mkdir(exist_ok=True)
+    shutil.copy(file.parent / "network.data", tmp_path / data)
+    model = onnx.load(tmp_path / "network.onnx", load_external_data=False)
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            entry.value = data if entry.key == "location" else entry.value
+    (tmp_path / "network.onnx").write_bytes(model.SerializeToString())
     transformer = FullNetworkFeatures(tmp_path / "network.onnx", cache="memory")
     paths = [pictures / "00.png"]
     first = transformer.fit_transform(paths)
-    weights = np.fromfile(tmp_path / "network.data", np.float32)
-    (weights * np.float32(0.5)).tofile(tmp_path / "network.data")
-    os.utime(tmp_path / "network.data", (1, 1))
+    weights = np.fromfile(tmp_path / data, np.float32)
+    (weights * np.float32(0.5)).tofile(tmp_path / data)
+    os.utime(tmp_path / data, (1, 1))
     second = transformer.fit_transform(paths)
     assert not np.allclose(first, second)
     np.testing.assert_array_equal(
         second, FullNetworkFeatures(tmp_path / "network.onnx", cache=None).fit_transform(paths)
     )
+
+
+def test_other_files_beside_a_network_change_nothing_in_the_cache(file, pictures, tmp_path, monkeypatch):
+    """The model is opened again, as the file could be its own; its rows are those of before."""
+    for part in file.parent.iterdir():
+        shutil.copy(part, tmp_path / part.name)
+    transformer = FullNetworkFeatures(tmp_path / "network.onnx", cache="memory")
+    paths = [pictures / "00.png"]
+    first = transformer.fit_transform(paths)
+    (tmp_path / "notes.txt").write_text("not of the network")
+    monkeypatch.setattr(fne.Extractor, "extract", lambda *_: pytest.fail("the row is in the cache"))
+    np.testing.assert_array_equal(transformer.fit_transform(paths), first)
 
 
 # ---- the command line

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import re
+import shutil
 import subprocess
 import sys
 
@@ -13,6 +15,7 @@ import onnx
 import pytest
 import torch
 import torch_networks as networks
+from conftest import ROOT
 from torch import nn
 
 import fne
@@ -45,7 +48,9 @@ def kept(cache):
 # ---- layers, values and names
 
 
-@pytest.mark.parametrize("make", [networks.Convolutional.with_twins, lambda: networks.randomized(networks.Transformer())])
+@pytest.mark.parametrize(
+    "make", [networks.Convolutional.with_twins, lambda: networks.randomized(networks.Transformer())]
+)
 def test_layers_are_those_of_the_hooks(make, exporter):
     """Each default layer has the path of its module, is selected by it, and has the value after the activation."""
     torch.manual_seed(0)
@@ -205,6 +210,19 @@ def test_scikit_learn_knows_a_module_by_its_weights():
     assert np.abs(after - before).max() > 0.1
 
 
+def test_the_example_of_the_guide(photographs, tmp_path, monkeypatch):
+    """With random weights, since the trained ones are a download."""
+    for name, photograph in zip(("a.jpg", "b.jpg"), photographs, strict=False):
+        shutil.copy(photograph, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/networks.md").read_text().split("## PyTorch modules")[1]
+    code = re.search("```python\n(.*?)```", page, re.DOTALL)[1]
+    assert code.count('weights="DEFAULT"') == 1
+    names = {}
+    exec(code.replace('weights="DEFAULT"', "weights=None"), names)
+    assert names["features"].shape[0] == 2 and names["features"].shape[1] > 16
+
+
 # ---- what is refused
 
 
@@ -234,7 +252,9 @@ def test_errors(monkeypatch):
         fne.Model(networks.sequential(), size=32, signature="x")
     with pytest.raises(fne.TensorError, match="takes 4 channels"):
         fne.Model(nn.Conv2d(4, 2, 1), size=32)
-    with pytest.raises(fne.GraphError, match=r"'Fails' cannot be exported: .*a fault of my own.*torch.onnx.export.*fne_torch"):
+    with pytest.raises(
+        fne.GraphError, match=r"'Fails' cannot be exported: .*a fault of my own.*torch.onnx.export.*fne_torch"
+    ):
         fne.Model(Fails(), size=32)
     with pytest.raises(errors.InvalidTypeError, match="torch.nn.Module"):
         fne.Model(7)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from torch import nn
@@ -88,7 +90,7 @@ class Convolutional(nn.Module):
         return network
 
     #: The module whose output is the layer's, and the call of it; by the layer.
-    ends = {
+    ends: ClassVar = {
         "stem.0": ("stem.2", 0),
         "blocks.0.depthwise": ("blocks.0.act", 0),
         "blocks.0.project": ("blocks.0.norm2", 0),
@@ -120,7 +122,9 @@ class Transformer(nn.Module):
         super().__init__()
         self.patches = nn.Conv2d(3, width, 8, 8)
         self.norm, self.attn = nn.LayerNorm(width), Attention(width, 4)
-        self.mlp = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
         self.encoder = nn.TransformerEncoderLayer(width, 4, 24, activation="gelu", batch_first=True)
         self.head = nn.Linear(width, 7)
 
@@ -130,7 +134,7 @@ class Transformer(nn.Module):
         x = x + self.mlp(x)
         return self.head(self.encoder(x).mean(1))
 
-    ends = {
+    ends: ClassVar = {
         "patches": ("patches", 0),
         "attn.qkv": ("attn.qkv", 0),
         "attn.proj": ("attn.proj", 0),

