@@ -100,7 +100,8 @@ def _exported(module: Any, size: tuple[int, int]) -> bytes:
         if len(os.listdir(folder)) > 1:
             raise GraphError(
                 f"the PyTorch module {type(module).__name__!r} has classes of your own and more than 1.5 GB of "
-                "weights, so that it is not kept in the cache. Export it yourself with torch.onnx.export, and open the file"
+                "weights, so that it is not kept in the cache. Export it yourself with torch.onnx.export, and open "
+                "the file"
             )
         return content(path)
 
