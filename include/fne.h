@@ -1822,8 +1822,8 @@ typedef struct fne_listing fne_listing;
 
 /** Lists the images below a folder, in the order of their paths' bytes. A file is taken by its name, where that has the
  * ending of an image (jpg, jpeg, jpe, jfif, png, webp, gif, bmp, dib, tif, tiff, avif, avifs, heic, heif, hif, jp2,
- * j2k, jpx). Of any other file the first bytes decide. Names that begin with a dot and cameras' raw files are left out. Each
- * real folder is listed once, however many links lead to it. The list does not depend on what can be decoded.
+ * j2k, jpx). Of any other file the first bytes decide. Names that begin with a dot and cameras' raw files are left
+ * out. Each real folder is listed once, however many links lead to it. The list does not depend on what can be decoded.
  *
  * \param[in] folder              the folder
  * \param[in] fail_on_unreadable  1: a folder or a file below it that cannot be read is an error. 0: it is left out, and
