@@ -37,7 +37,7 @@ __all__ = [
 
 #: Part of the names in the cache. It changes where graphs or names of layers are made in another way.
 _FORMAT = "3"
-_TORCH_FORMAT = "2"
+_TORCH_FORMAT = "1"
 
 
 class Frozen(NamedTuple):
@@ -99,8 +99,8 @@ def _exported(module: Any, size: tuple[int, int]) -> bytes:
         export(module, size, path)
         if len(os.listdir(folder)) > 1:
             raise GraphError(
-                f"the PyTorch module {type(module).__name__!r} has classes of your own and more than 1.5 GB of "
-                "weights, so that it is not kept in the cache. Export it yourself with torch.onnx.export, and open the file"
+                f"the PyTorch module {type(module).__name__!r} has own classes and more than 1.5 GB of weights, "
+                "and is not kept. Export it yourself with torch.onnx.export, and open the .onnx file"
             )
         return content(path)
 
