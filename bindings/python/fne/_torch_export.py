@@ -107,9 +107,12 @@ def _export_traced(torch: Any, module: Any, images: Any, path: str, is_large: bo
 
 
 def _export_captured(torch: Any, module: Any, images: Any, path: str, is_large: bool) -> None:
-    """By the newer exporter, which also writes large files. Unoptimized, as equal weights would be written once."""
+    """By the newer exporter, which also writes large files.
+
+    It writes equal weights of up to 1,024 numbers once, so that their layers have the path of one module.
+    """
     batch = torch.export.Dim(_BATCH)
-    further = {"dynamic_shapes": ({0: batch},), "external_data": is_large, "optimize": False, "verbose": False}
+    further = {"dynamic_shapes": ({0: batch},), "external_data": is_large, "verbose": False}
     torch.onnx.export(module, (images,), path, dynamo=True, input_names=[_INPUT], **further)
 
 
