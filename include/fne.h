@@ -898,7 +898,8 @@ FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t
  * features of an image are the mean of its rows. Rows of [n * tokens, C] are tokens, for which token_pooling holds.
  * Windows have none. Where the graph does not show that a layer has one row per image, this function runs the network
  * on a few images of noise. It must find that the rows of an image follow each other, and do not depend on the other
- * images. An ONNX network is always run so. Its layers may also have the images on another axis, as [tokens, n, C].
+ * images. An ONNX network is run so too, unless its operators show it. Its layers may also have the images on another
+ * axis, as [tokens, n, C].
  *
  * On ONNX Runtime precision is FNE_PRECISION_FLOAT32, the device is the CPU, batch_size is 2 by default, and there are
  * no feeds.

@@ -1,11 +1,12 @@
 import FNESupport
 
-/// Finds out by running a network how each layer becomes features. A layer's value may be [n, C, height, width],
-/// [tokens, n, C], [n * windows, tokens, C] or of another form, and its shape alone does not say which.
+/// Finds out how each layer becomes features. A layer's value may be [n, C, height, width], [tokens, n, C],
+/// [n * windows, tokens, C] or of another form, and its shape alone does not say which.
 ///
-/// The network runs on one image and on several. Exactly one axis of a value must grow with the images. That leaves one
-/// or two plans (`ONNXPooling.plans`). With the right one, the features that an image has in a batch of different
-/// images are those that it has without the others.
+/// Where the operators show it for every layer (`ONNXImageAxis`), no run is needed. Else the network runs on one image
+/// and on several. Exactly one axis of a value must grow with the images. That leaves one or two plans
+/// (`ONNXPooling.plans`). With the right one, the features that an image has in a batch of different images are those
+/// that it has without the others.
 struct PoolingProof {
     private let runs: ProofRuns
     private let layers: [LayerSelection.Selected]
@@ -37,6 +38,7 @@ struct PoolingProof {
     /// - Throws: `.unsupportedTensor`, with the name of the layer whose rows cannot be told apart; `.backendError`;
     ///   `.outOfMemory`.
     func proven(_ tokens: Tokens) throws -> Result {
+        if let result = try shownByOperators() { return result }
         guard runs.input.batch == 1 else { return try provenForSeveral(tokens) }
         do {
             return try provenForSeveral(tokens)
@@ -87,6 +89,26 @@ struct PoolingProof {
             .unsupportedTensor,
             "the rows of the layer '\(layers[place].name.text)' cannot be told apart by image: \(why). Leave the layer "
                 + "out")
+    }
+
+    // MARK: Operators
+
+    /// What the operators show, without a run; nil where they do not show it for every layer. The engine checks the
+    /// shape of what each run gives.
+    private func shownByOperators() throws -> Result? {
+        let network = runs.network
+        guard let input = network.topology.number[runs.input.name] else { return nil }
+        let axis = ONNXImageAxis(network.graph, network.topology, network.shapes, input: input)
+        var layers: [Int: ONNXLayers.Layer] = [:]
+        for layer in network.analysis.layers { layers[layer.output] = layer }
+        let poolings = values.compactMap { layers[$0].flatMap(axis.plan) }
+        guard poolings.count == values.count else { return nil }
+        do {
+            let (graph, session) = try rows(Array(values.indices), poolings, .free)
+            return Result(graph: graph, poolings: poolings, session: session, batch: nil)
+        } catch let error as FNEError where error.status == .backendError {
+            return nil // the runs say what is wrong
+        }
     }
 
     // MARK: Plans
