@@ -241,6 +241,8 @@ class Recorder(TorchFunctionMode):
                 self.go_on(source, output, ends=False)
             elif function in ACTIVATIONS:
                 self.go_on(source, output, ends=True)
+            elif output is source:  # such as the sum of a block, in place
+                self.of.pop(id(output), None)
         return output
 
     def run(self, network: nn.Module, image: torch.Tensor) -> list[Record]:
