@@ -43,6 +43,7 @@ pixels = pixels if entry.shape[-1] == 3 else pixels.transpose(2, 0, 1)
 assert len(session.run(None, {entry.name: np.ascontiguousarray(pixels[None])})[0]) == 1
 """
 
+
 def run(command: list[str], environment: dict[str, str]) -> tuple[float, float, float]:
     """Seconds, processor seconds and the peak of resident memory in MB of a process."""
     started = time.perf_counter()
@@ -83,7 +84,9 @@ def main() -> None:
     for name in kinds:
         columns = list(zip(*[of[name] for of in runs[1:]], strict=True))  # the first round reads the files
         seconds, processor, peak = map(statistics.median, columns)
-        print(f"| {name} | {seconds:.2f} ({min(columns[0]):.2f} to {max(columns[0]):.2f}) | {processor:.2f} | {peak:.0f} |")
+        print(
+            f"| {name} | {seconds:.2f} ({min(columns[0]):.2f} to {max(columns[0]):.2f}) | {processor:.2f} | {peak:.0f} |"
+        )
 
 
 if __name__ == "__main__":

@@ -34,19 +34,69 @@ from torch.overrides import TorchFunctionMode
 
 import fne
 
-TORCHVISION = """
-alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3 maxvit_t mnasnet1_0
-mobilenet_v2 mobilenet_v3_large mobilenet_v3_small regnet_y_400mf resnet50 resnext50_32x4d shufflenet_v2_x1_0
-squeezenet1_1 swin_t swin_v2_t vgg16 vit_b_16
-""".split()
-TIMM = """
-beit_base_patch16_224 cait_xxs24_224 coatnet_pico_rw_224 convnextv2_atto cspresnet50 deit_tiny_distilled_patch16_224
-dla34 eca_nfnet_l0 edgenext_xx_small efficientformer_l1 efficientvit_b0 eva02_tiny_patch14_224 fastvit_t8 ghostnet_100
-hrnet_w18_small inception_resnet_v2 lcnet_050 levit_128s mixer_s32_224 mobilenetv4_conv_small mobilevit_xxs
-mobilevitv2_050 nf_resnet26 nf_regnet_b0 pit_ti_224 poolformer_s12 pvt_v2_b0 repvgg_a0 repvit_m0_9 res2net50_14w_8s
-resmlp_12_224 resnetv2_50 resnetv2_50x1_bit seresnet50 skresnet18 tiny_vit_5m_224 vit_small_patch16_224
-xcit_nano_12_p16_224
-""".split()
+TORCHVISION = [
+    "alexnet",
+    "convnext_tiny",
+    "densenet121",
+    "efficientnet_b0",
+    "efficientnet_v2_s",
+    "googlenet",
+    "inception_v3",
+    "maxvit_t",
+    "mnasnet1_0",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
+    "regnet_y_400mf",
+    "resnet50",
+    "resnext50_32x4d",
+    "shufflenet_v2_x1_0",
+    "squeezenet1_1",
+    "swin_t",
+    "swin_v2_t",
+    "vgg16",
+    "vit_b_16",
+]
+TIMM = [
+    "beit_base_patch16_224",
+    "cait_xxs24_224",
+    "coatnet_pico_rw_224",
+    "convnextv2_atto",
+    "cspresnet50",
+    "deit_tiny_distilled_patch16_224",
+    "dla34",
+    "eca_nfnet_l0",
+    "edgenext_xx_small",
+    "efficientformer_l1",
+    "efficientvit_b0",
+    "eva02_tiny_patch14_224",
+    "fastvit_t8",
+    "ghostnet_100",
+    "hrnet_w18_small",
+    "inception_resnet_v2",
+    "lcnet_050",
+    "levit_128s",
+    "mixer_s32_224",
+    "mobilenetv4_conv_small",
+    "mobilevit_xxs",
+    "mobilevitv2_050",
+    "nf_resnet26",
+    "nf_regnet_b0",
+    "pit_ti_224",
+    "poolformer_s12",
+    "pvt_v2_b0",
+    "repvgg_a0",
+    "repvit_m0_9",
+    "res2net50_14w_8s",
+    "resmlp_12_224",
+    "resnetv2_50",
+    "resnetv2_50x1_bit",
+    "seresnet50",
+    "skresnet18",
+    "tiny_vit_5m_224",
+    "vit_small_patch16_224",
+    "xcit_nano_12_p16_224",
+]
 EXPORTERS = ("TorchScript", "dynamo")
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 IMAGES = 3
@@ -168,7 +218,9 @@ class Recorder(TorchFunctionMode):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.records: list[Record] = []
-        self.stages: list[list[torch.Tensor]] = []  # a layer's own value, normalized, activated; kept, since ids are keys
+        self.stages: list[
+            list[torch.Tensor]
+        ] = []  # a layer's own value, normalized, activated; kept, since ids are keys
         self.activated: list[bool] = []
         self.of: dict[int, int] = {}  # which layer a tensor is the last value of
         self.readers: dict[int, int] = {}
@@ -341,9 +393,7 @@ def matched(blocks: list[Any], modules: list[str | None], wanted: list[Record]) 
     found: list[int | None] = []
     for record in wanted:
         rows = np.stack(record.values)
-        scores = {
-            place: difference(blocks[place], rows) for place in free if blocks[place].shape[1] == rows.shape[1]
-        }
+        scores = {place: difference(blocks[place], rows) for place in free if blocks[place].shape[1] == rows.shape[1]}
         best = min(scores, key=lambda place: (scores[place], modules[place] != record.name, place), default=None)
         found.append(None if best is None or scores[best] > SAME_LAYER else best)
         free -= {found[-1]}  # type: ignore[arg-type]
