@@ -83,10 +83,9 @@ def main() -> None:
     print("| | seconds | processor seconds | peak memory, MB |\n|---|---|---|---|")
     for name in kinds:
         columns = list(zip(*[of[name] for of in runs[1:]], strict=True))  # the first round reads the files
+        least, most = min(columns[0]), max(columns[0])
         seconds, processor, peak = map(statistics.median, columns)
-        print(
-            f"| {name} | {seconds:.2f} ({min(columns[0]):.2f} to {max(columns[0]):.2f}) | {processor:.2f} | {peak:.0f} |"
-        )
+        print(f"| {name} | {seconds:.2f} ({least:.2f} to {most:.2f}) | {processor:.2f} | {peak:.0f} |")
 
 
 if __name__ == "__main__":

@@ -92,9 +92,7 @@ def main() -> None:
     images = sorted(str(path) for path in given.photographs.rglob("*.jpg"))
     images = images[:: max(1, len(images) // given.limit)][: given.limit] if given.limit else images
     print(f"{len(images)} photographs")
-    print(
-        "| network | layers found of TensorFlow's | features | equal codes | largest difference |\n|---|---|---|---|---|"
-    )
+    print("| network | layers found of TensorFlow's | features | equal codes | difference |\n|---|---|---|---|---|")
     options: dict[str, Any] = {"size": (given.size, given.size), "scale": given.scale}
     options |= {"mean": given.mean[0] if len(given.mean) == 1 else tuple(given.mean)}
     options |= {"channel_order": "bgr"} if given.bgr else {}
