@@ -339,7 +339,7 @@ def classifiers(network: nn.Module, layers: list[Record]) -> set[str]:
     """The names of the layers whose outputs are the classes."""
     if not hasattr(network, "get_classifier"):
         return {layers[-1].name}
-    heads = network.get_classifier()
+    heads = network.get_classifier()  # type: ignore[operator]
     found = heads if isinstance(heads, (tuple, list)) else [heads]
     inner = {id(module): name for name, module in network.named_modules()}
     return {inner[id(part)] for head in found for part in head.modules() if isinstance(part, LAYERS)}
