@@ -1,0 +1,92 @@
+"""Prints seconds from the start of a process to its first row, and its peak of memory: `cold.py NETWORK.onnx IMAGE`.
+
+libfne runs the ONNX file from Python and from C. Beside it is what others do, onnxruntime's Python with Pillow and
+NumPy, which takes the network's scores alone. --graph FILE.pb adds libfne on TensorFlow. Each is a process of its own,
+and they take turns. The figures are medians. The seconds are wall time, and processor time after it, which a busy
+machine disturbs less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from fne._libpath import onnxruntime_library
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = f"-O2 -Ibuild/include bindings/c/embed.c -Lbuild/lib -lfne -Wl,-rpath,{ROOT}/build/lib"
+
+OURS = """
+import sys
+import fne
+path, image, side = sys.argv[1], sys.argv[2], int(sys.argv[3])
+with fne.Extractor(path, size=(side, side), streams=1) as extractor:
+    assert len(extractor.extract([image]).features) == 1
+"""
+
+THEIRS = """
+import sys
+import numpy as np
+import onnxruntime
+from PIL import Image
+path, image, side = sys.argv[1], sys.argv[2], int(sys.argv[3])
+session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+entry = session.get_inputs()[0]
+pixels = np.asarray(Image.open(image).convert("RGB").resize((side, side)), np.float32)
+pixels = pixels if entry.shape[-1] == 3 else pixels.transpose(2, 0, 1)
+assert len(session.run(None, {entry.name: np.ascontiguousarray(pixels[None])})[0]) == 1
+"""
+
+
+def run(command: list[str], environment: dict[str, str]) -> tuple[float, float, float]:
+    """Seconds, processor seconds and the peak of resident memory in MB of a process."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    process.returncode = status
+    if status != 0:
+        raise SystemExit(f"{command[0]} ended with status {status}")
+    return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1e3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("network", help="an ONNX file")
+    parser.add_argument("image", help="a photograph")
+    parser.add_argument("--graph", help="the same network as a frozen GraphDef")
+    parser.add_argument("--input", default="images", help="the input's name")
+    parser.add_argument("--side", default="224", help="of the network's images")
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    arguments = [given.network, given.image, given.side]
+    environment = dict(os.environ, FNE_ONNXRUNTIME=os.path.dirname(onnxruntime_library() or ""))
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "embed"
+        subprocess.run(["gcc", *BUILD.split(), "-o", str(program)], check=True, cwd=ROOT)
+        size = f"{given.side}x{given.side}"
+        kinds = {
+            "import numpy": [sys.executable, "-c", "import numpy"],
+            "libfne, C": [str(program), given.network, given.input, size, str(Path(folder) / "out.npy"), given.image],
+            "libfne, Python": [sys.executable, "-c", OURS, *arguments],
+            "onnxruntime, Pillow, NumPy": [sys.executable, "-c", THEIRS, *arguments],
+        }
+        if given.graph:
+            kinds["libfne on TensorFlow, Python"] = [sys.executable, "-c", OURS, given.graph, *arguments[1:]]
+        runs = [{name: run(command, environment) for name, command in kinds.items()} for _ in range(given.rounds + 1)]
+    print("| | seconds | processor seconds | peak memory, MB |\n|---|---|---|---|")
+    for name in kinds:
+        columns = list(zip(*[of[name] for of in runs[1:]], strict=True))  # the first round reads the files
+        least, most = min(columns[0]), max(columns[0])
+        seconds, processor, peak = map(statistics.median, columns)
+        print(f"| {name} | {seconds:.2f} ({least:.2f} to {most:.2f}) | {processor:.2f} | {peak:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
