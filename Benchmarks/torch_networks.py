@@ -184,12 +184,31 @@ def export(network: nn.Module, exporter: str, size: int, path: Path) -> str:
 # ---- what PyTorch finds
 
 ACTIVATIONS = {
-    functional.relu, functional.relu6, functional.hardtanh, functional.gelu, functional.silu, functional.hardswish,
-    functional.hardsigmoid, functional.sigmoid, functional.leaky_relu, functional.elu, functional.mish,
-    functional.tanh, torch.relu, torch.relu_, torch.sigmoid, torch.sigmoid_, torch.tanh, torch.Tensor.relu,
-    torch.Tensor.relu_, torch.Tensor.sigmoid, torch.Tensor.sigmoid_, torch.Tensor.tanh, torch._C._nn.gelu,
+    functional.relu,
+    functional.relu6,
+    functional.hardtanh,
+    functional.gelu,
+    functional.silu,
+    functional.hardswish,
+    functional.hardsigmoid,
+    functional.sigmoid,
+    functional.leaky_relu,
+    functional.elu,
+    functional.mish,
+    functional.tanh,
+    torch.relu,
+    torch.relu_,
+    torch.sigmoid,
+    torch.sigmoid_,
+    torch.tanh,
+    torch.Tensor.relu,
+    torch.Tensor.relu_,
+    torch.Tensor.sigmoid,
+    torch.Tensor.sigmoid_,
+    torch.Tensor.tanh,
+    torch._C._nn.gelu,
     torch._C._nn.hardtanh_,
-}  # fmt: skip
+}
 
 
 def is_activation(module: nn.Module) -> bool:

@@ -21,7 +21,8 @@ final class ONNXImageAxisTests: XCTestCase {
     }
 
     private func rank(
-        of node: String, _ attributes: KeyValuePairs<String, ONNXFile.Value> = [:], opset: Int = 17, constants: [String: [Int]] = [:],
+        of node: String, _ attributes: KeyValuePairs<String, ONNXFile.Value> = [:], opset: Int = 17,
+        constants: [String: [Int]] = [:],
         lists: [String: [Int]] = [:]
     ) throws -> Int? {
         try rank(opset: opset) { file in
