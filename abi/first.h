@@ -24,8 +24,7 @@ typedef int32_t fne_status;
 #define FNE_UNSUPPORTED_IMAGE 5
 #define FNE_DAMAGED_IMAGE 6
 #define FNE_IMAGE_LIMIT 7
-#define FNE_INVALID_GRAPH                                                                                           \
-    8
+#define FNE_INVALID_GRAPH 8
 #define FNE_UNSAFE_GRAPH 9
 #define FNE_UNKNOWN_TENSOR 10
 #define FNE_UNSUPPORTED_TENSOR 11

@@ -184,17 +184,15 @@ extern "C" {
 /** FNE_OK, or the number of an error. */
 typedef int32_t fne_status;
 
-#define FNE_OK 0                /**< done */
-#define FNE_INVALID_ARGUMENT 1  /**< a NULL pointer, a size of 0, an option out of its range */
-#define FNE_BUFFER_TOO_SMALL 2  /**< a capacity is smaller than the result. The message says what is needed. */
-#define FNE_OUT_OF_MEMORY 3     /**< the system gave no memory */
-#define FNE_FILE_ERROR 4        /**< a file is missing, is a folder, is empty, or cannot be read or written */
-#define FNE_UNSUPPORTED_IMAGE 5 /**< no JPEG, PNG or WebP, or a kind of these that the codecs do not read */
-#define FNE_DAMAGED_IMAGE 6     /**< truncated or corrupt image data */
-#define FNE_IMAGE_LIMIT 7       /**< an image beyond the size limits, refused before memory is taken for it */
-#define FNE_INVALID_GRAPH                                                                                           \
-    8                              /**< neither a TensorFlow GraphDef nor an ONNX file, or one that is damaged, not \
-                                        frozen or of impossible sizes */
+#define FNE_OK 0                   /**< done */
+#define FNE_INVALID_ARGUMENT 1     /**< a NULL pointer, a size of 0, an option out of its range */
+#define FNE_BUFFER_TOO_SMALL 2     /**< a capacity is smaller than the result. The message says what is needed. */
+#define FNE_OUT_OF_MEMORY 3        /**< the system gave no memory */
+#define FNE_FILE_ERROR 4           /**< a file is missing, is a folder, is empty, or cannot be read or written */
+#define FNE_UNSUPPORTED_IMAGE 5    /**< no JPEG, PNG or WebP, or a kind of these that the codecs do not read */
+#define FNE_DAMAGED_IMAGE 6        /**< truncated or corrupt image data */
+#define FNE_IMAGE_LIMIT 7          /**< an image beyond the size limits, refused before memory is taken for it */
+#define FNE_INVALID_GRAPH 8        /**< no GraphDef and no ONNX file, damaged, not frozen, or of impossible sizes */
 #define FNE_UNSAFE_GRAPH 9         /**< the graph holds an operation that is not on the list of allowed ones */
 #define FNE_UNKNOWN_TENSOR 10      /**< there is no such tensor. The message lists the nearest names. */
 #define FNE_UNSUPPORTED_TENSOR 11  /**< a tensor of a rank, type or layout that cannot be embedded */

@@ -24,7 +24,7 @@ abi = importlib.util.module_from_spec(
 )
 abi.__spec__.loader.exec_module(abi)
 HEADER = abi.HEADER.read_text()
-FIRST = {"first.h": "46b0ba63cd81857a", "first.abi": "c990b798dc502deb"}
+FIRST = {"first.h": "2936ba58452139ba", "first.abi": "9b2ea6d9641bda56"}
 
 
 # ---- the record
@@ -129,7 +129,7 @@ OPTIONS = {
     "job_options",
     "job_reports",
 }
-INFOS = {"image_info", "tensor_info", "layer_info", "input_info", "progress_info"}
+INFOS = {"image_info", "tensor_info", "layer_info", "input_info", "progress_info", "intake_info"}
 
 
 def test_every_struct_is_tried():
@@ -200,6 +200,7 @@ def calls(network, tmp_path_factory):
         "job_options": job,
         "job_reports": lambda p: lib.fne_job_run(run_job, p),
         "progress_info": lambda p: lib.fne_job_progress_info(run_job, p),
+        "intake_info": lambda p: lib.fne_job_intake_info(run_job, p),
     }
     lib.fne_job_close(run_job)
 

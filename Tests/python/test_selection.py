@@ -36,7 +36,7 @@ def by_select(case):
 def by_job(case):
     """The columns that a job with these layers gives."""
     job = fne.Job.__new__(fne.Job)
-    job.layers = layers_of(case["names"])
+    job.folder, job.layers = "job", layers_of(case["names"])
     columns = job.columns(case["selectors"] or None)
     return np.arange(columns.start, columns.stop) if isinstance(columns, slice) else columns
 

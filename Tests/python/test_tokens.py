@@ -353,8 +353,8 @@ def test_the_command_shows_shapes(tmp_path, capsys):
     for arguments in ([sized], [open_size, "--size", "6"], [open_size, "--size", "6", "--input-tensor", "input"]):
         assert main(["layers", *map(str, arguments)]) == 0
         lines = [re.split("  +", line) for line in capsys.readouterr().out.splitlines()]
-        assert {line[0]: line[2] for line in lines[1:-1]} == shapes
-        assert [line[3] for line in lines[1:-1]] == ["8", "5", "14"] and lines[-1] == ["3 default layers, 27 features"]
+        assert {line[0]: line[2] for line in lines[1:-2]} == shapes
+        assert [line[3] for line in lines[1:-2]] == ["8", "5", "14"] and lines[-2] == ["3 default layers, 27 features"]
     assert main(["layers", str(open_size)]) == 0
     out = capsys.readouterr().out
     assert "[n, h, w, 8]" in out and out.endswith("which the graph does not say\n")

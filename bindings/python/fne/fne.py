@@ -40,7 +40,7 @@ from fne.errors import (
 
 def full_network_embedding(
     model: Any,
-    image_paths: Sequence[str | os.PathLike[str]],
+    image_paths: Any,
     batch_size: int,
     input_tensor: str | None,
     target_tensors: Sequence[str] | None,
