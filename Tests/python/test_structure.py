@@ -25,7 +25,7 @@ _command
 _command.doctor _command.embed _command.evaluate _command.layers _command.report _command.search _command.verify
 _command.page
 _command.figures
-_command.comparison
+_command.comparison _command.sheet
 _command.arguments _command.markup _command.output _command.pictures
 fne
 _evaluation.evaluate _evaluation.retrieval _evaluation.thresholds
@@ -37,15 +37,15 @@ _evaluation _evaluation.dataset _evaluation.differences _evaluation.protocol _ev
 compact fne.fne fne_torch ray sklearn spark
 _torch_features
 zoo
-zoo._efficientnet zoo._keras zoo._samples
-zoo._torch_file
+zoo._keras zoo._samples
 _job_layers
 _distributed _job
-_extractor
+_extractor _places
 _options
 _codes _images _model
 _model_source
-_freeze
+zoo._efficientnet
+_freeze zoo._torch_file
 _keras_file _saved_model
 _keras_graph
 _keras_calls

@@ -25,6 +25,7 @@ from fne._layer import Layer
 from fne._library import build_info, library_path, set_log_callback
 from fne._model import Model, TensorInfo
 from fne._outcome import Embedding, Extraction, Outcome
+from fne._places import Places
 from fne._progress import ProgressLine
 from fne._statistics import Statistics
 from fne.errors import (
@@ -82,6 +83,7 @@ __all__ = [
     "NotFiniteError",
     "Outcome",
     "PackedCodes",
+    "Places",
     "ProgressLine",
     "Retrieval",
     "ShapeMismatchError",

@@ -18,6 +18,7 @@ from fne._feeds import Feeds, set_feeds
 from fne._ffi import check, lib
 from fne._layer_names import several
 from fne._model_source import frozen as frozen_source
+from fne._model_source import named
 from fne._saved import content
 from fne._selection import select
 from fne.errors import InvalidTypeError, UnknownTensorError
@@ -82,7 +83,8 @@ class Model:
     loaded. Of bytes, a GraphDef or a Keras model it holds the frozen graph's bytes.
 
     Args:
-        graph: a path to a .pb or .onnx file, its bytes, or a `tf.compat.v1.GraphDef`. The weights of an ONNX file may
+        graph: a path to a .pb or .onnx file, its bytes, a `tf.compat.v1.GraphDef`, or "efficientnet_lite0" for the
+            default network (`fne.zoo.efficientnet_lite0`). The weights of an ONNX file may
             be in files beside it. Its layers may be called by the paths of PyTorch's modules, such as "features.0",
             where the exporter kept them. A `keras.Model`, the path of a model that Keras saved (.keras or .h5), and a
             SavedModel's folder are taken too: the installed tensorflow freezes these once, into the cache. Layers of
@@ -119,6 +121,7 @@ class Model:
         allow_unsafe: bool = False,
         feeds: Feeds = None,
     ) -> None:
+        given, graph = graph, named(graph)
         tags = [tags] if isinstance(tags, str) else tags
         choices = {"allow_unsafe": bool(allow_unsafe), "feeds": deepcopy(feeds)}
         options = _ffi.sized(_ffi.ModelOptions)
@@ -128,7 +131,11 @@ class Model:
         #: The tensors of Keras' layers by the layers' names; empty for a model that was not made by Keras.
         self.aliases: dict[str, str] = {}
         if isinstance(graph, (str, os.PathLike)):
-            self._origin = Origin(str(as_path(graph).absolute()), {"signature": signature, "tags": tags, **choices})
+            self._origin = Origin(
+                str(as_path(graph).absolute()),
+                {"signature": signature, "tags": tags, **choices},
+                is_cached=graph is not given,
+            )
         is_given = isinstance(graph, (str, os.PathLike))
         frozen = frozen_source(graph, signature, tags)
         if frozen is not None:

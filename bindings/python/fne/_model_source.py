@@ -15,6 +15,7 @@ from fne._keras_graph import keras_of
 from fne._saved import file_errors
 from fne._saved_model import is_saved_model
 from fne.errors import FileError, GraphError, InvalidArgumentError
+from fne.zoo._efficientnet import EFFICIENTNET_LITE0, efficientnet_lite0
 
 _CHECKPOINT_WAY_OUT = (
     "Build the network, restore the checkpoint into it with tf.train.Checkpoint(model=model).restore(...) (in "
@@ -45,6 +46,13 @@ def frozen(source: Any, signature: str | None = None, tags: Sequence[str] | None
     if os.path.isdir(path):
         raise _wrong_folder(path)
     return None
+
+
+def named(source: Any) -> Any:
+    """The file of the network that a name stands for. What is no such name is given back as it is."""
+    if not isinstance(source, str) or source != EFFICIENTNET_LITE0:
+        return source
+    return efficientnet_lite0()
 
 
 def _refuse_choices(what: str, signature: str | None, tags: Sequence[str] | None) -> None:

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import fne
-from fne import zoo
 from fne._images import INTERPOLATIONS
 from fne._options import CHANNEL_ORDERS, PRECISIONS, RESIZE_MODES, TOKEN_POOLINGS, ExtractorOptions
 from fne._thresholds import LOWER, UPPER
+from fne.zoo._efficientnet import EFFICIENTNET_LITE0
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 
-DEFAULT_NETWORK = "efficientnet_lite0"
+DEFAULT_NETWORK = EFFICIENTNET_LITE0
 
 
 def new_command(
@@ -60,9 +60,22 @@ def network(given: argparse.Namespace, feeds: list[str] | None = None) -> fne.Mo
     Args:
         feeds: values for inputs beside the image, where no extractor gets them
     """
-    source = zoo.efficientnet_lite0() if given.model == DEFAULT_NETWORK else given.model
     tags = None if given.tags is None else [tag for tag in given.tags.split(",") if tag]
-    return fne.Model(source, signature=given.signature, tags=tags, allow_unsafe=given.allow_unsafe, feeds=feeds)
+    return fne.Model(given.model, signature=given.signature, tags=tags, allow_unsafe=given.allow_unsafe, feeds=feeds)
+
+
+def add_images(command: argparse.ArgumentParser) -> None:
+    """Adds the option that says where a job's images are."""
+    command.add_argument(
+        "--images",
+        metavar="FOLDER",
+        help="the folder that the job's names are relative to, for the pictures (where it was when the job ran)",
+    )
+
+
+def images_of(job: fne.Job, given: str | None) -> str:
+    """The folder of a job's images: the one that is given, or where they were, or else the working directory."""
+    return given or job.places.images or "."
 
 
 def add_quiet(command: Any) -> None:

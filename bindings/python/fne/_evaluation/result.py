@@ -43,6 +43,7 @@ class Evaluation:
             It is zero where these two were not asked for.
         facts: the data set, the network, the protocol. "skipped" are the numbers of training images that the smallest
             class has too few images for. "smallest class" is its name, and how many of its images could be embedded.
+            "complete" is False where the evaluation was stopped before its end.
     """
 
     classes: list[str]

@@ -178,6 +178,7 @@ def evaluate_retrieval(
     *,
     representations: str | Sequence[str] = SEARCHED,
     metrics: str | Sequence[str] = tuple(METRICS),
+    split: str = "auto",
     lower: float = LOWER,
     upper: float = UPPER,
     progress: bool | Callable[[str, int, int], Any] = False,
@@ -193,6 +194,8 @@ def evaluate_retrieval(
             retrieval.json.
         representations: as in `evaluate`, but for "best layer"
         metrics: some of "cosine" and "centred"
+        split: as in `evaluate`. It says what the classes are. The images of the training and of the test are searched
+            together.
         lower, upper, progress: as in `evaluate`
         extractor: as in `evaluate`, with one crop
 
@@ -207,7 +210,15 @@ def evaluate_retrieval(
     if extractor.get("crops", 1) != 1:
         raise InvalidArgumentError(f"crops is {extractor['crops']}; a search takes one row per image")
     embedded = embedded_classes(
-        source, model, output, lower=lower, upper=upper, progress=progress, check=_check, extractor=extractor
+        source,
+        model,
+        output,
+        split=split,
+        lower=lower,
+        upper=upper,
+        progress=progress,
+        check=lambda found: _check(found.labels, found.classes),
+        extractor=extractor,
     )
     data = embedded.data
     _check(data.labels, embedded.classes, "images that could be embedded")

@@ -28,6 +28,11 @@ _STAGES = [
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 ]
+#: The network's name, which stands for its file wherever a model is taken.
+EFFICIENTNET_LITE0 = "efficientnet_lite0"
+#: Its file in the cache.
+EFFICIENTNET_LITE0_FILE = "efficientnet_lite0-1.pb"
+
 _EPSILON = 1e-3  # of the batch normalizations
 
 
@@ -40,7 +45,7 @@ def efficientnet_lite0() -> Path:
     part of the graph, so images are fed as `full_network_embedding` feeds them. There are 49 default layers with 21,008
     features; `Model(path).layers()` lists them. The 1,000 ImageNet classes are "logits" and "probabilities".
     """
-    return cached("efficientnet_lite0-1.pb", lambda: _graph(read_state_dict(_weights())))
+    return cached(EFFICIENTNET_LITE0_FILE, lambda: _graph(read_state_dict(_weights())))
 
 
 def _weights() -> bytes:
