@@ -29,7 +29,9 @@ _command.comparison _command.sheet
 _command.arguments _command.markup _command.output _command.pictures
 fne
 _evaluation.evaluate _evaluation.retrieval _evaluation.thresholds
-_evaluation.embedding _evaluation.result
+_evaluation.measuring
+_evaluation.embedding _evaluation.kept_scores
+_evaluation.result
 _evaluation.plots
 _evaluation.representations
 _evaluation.classifiers

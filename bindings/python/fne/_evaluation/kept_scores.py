@@ -15,6 +15,9 @@ from fne._saved import content, exists, file_errors, parsed
 #: The file in the evaluation's folder. Its first line says what the scores are of.
 KEPT_SCORES = "scores.jsonl"
 
+#: It is raised where a representation or a classifier gives other numbers than before, so that old scores are dropped.
+_VERSION = 1
+
 _SHAPE = {
     "representation": str,
     "classifier": str,
@@ -49,7 +52,7 @@ class KeptScores:
     def __init__(self, folder: Path, identity: str) -> None:
         self._path = folder / KEPT_SCORES
         self._found: dict[tuple[str, str, int | str, int], Kept] = {}
-        first = json.dumps({"of": identity}).encode() + b"\n"
+        first = json.dumps({"of": identity, "version": _VERSION}).encode() + b"\n"
         data = content(self._path) if exists(self._path) else b""
         lines = data[: data.rfind(b"\n") + 1].splitlines(keepends=True)  # a kill may cut the last one short
         if not lines or lines[0] != first:
