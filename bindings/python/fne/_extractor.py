@@ -15,7 +15,7 @@ import numpy
 from numpy.typing import NDArray
 
 from fne import _ffi, _pillow
-from fne._arguments import as_list, choice, path_bytes, refuse_masked
+from fne._arguments import as_list, choice, is_pillow_image, path_bytes, refuse_masked, refuse_single
 from fne._backend import load_backend
 from fne._codes import PackedCodes
 from fne._embedding import SKIPPED_CODE, Discretization
@@ -66,11 +66,12 @@ class Extractor:
         layers: names, globs over the layers ("block4_*"), "all" (with the classifier's layers), "last:25%",
             "penultimate" (what the classifier reads), or a list of these; None: all default layers. The columns follow
             this order.
-        size: (height, width) that the network is fed with; None: what the graph's placeholder says
+        size: (height, width) that the network is fed with, or one number for a square; None: what the graph's
+            placeholder says
         resize_mode: "stretch" resizes to the size asked for, whatever the image's aspect. "shortest_side" keeps the
             aspect: it resizes to the smallest image that covers the size asked for, and takes its centre.
-        resize_size: (height, width) that images are resized to before they are cropped to `size`; None: `size`, or with
-            ten crops 8/7 of it (256 for 224)
+        resize_size: (height, width), or one number, that images are resized to before they are cropped to `size`; None:
+            `size`, or with ten crops 8/7 of it (256 for 224)
         interpolation: "bilinear" is OpenCV's INTER_LINEAR, "antialiased" is Pillow's BILINEAR
         crops: 1, or 10: the four corners, the centre, and the same five of the mirrored image. Each crop is a row.
         image_options: the limits, and what is done with damaged images
@@ -129,7 +130,7 @@ class Extractor:
         model: Any,
         input_tensor: str | None = None,
         layers: str | Sequence[str] | None = None,
-        size: tuple[int, int] | None = None,
+        size: int | tuple[int, int] | None = None,
         *,
         on_error: str = "raise",
         **options: Unpack[FurtherOptions],
@@ -339,8 +340,7 @@ class Extractor:
         return Embedding(run.output, run.statuses, run.reasons), stats
 
     def _run(self, images: Any, rows: _Rows, progress: Progress | None, place: tuple[int, int] | None = None) -> _Run:
-        if isinstance(images, (str, bytes, os.PathLike)):
-            raise InvalidTypeError("images is one path or image; pass a list")
+        refuse_single("images", images)
         if isinstance(images, numpy.ndarray) and images.dtype == numpy.float32:
             refuse_masked("images", images)
             tensor = numpy.ascontiguousarray(images)
@@ -591,7 +591,7 @@ def _kind(item: Any, index: int) -> str:
     if isinstance(item, numpy.ndarray):
         _check_pixels(item, index)
         return "pixels"
-    if _pillow.is_image(item):
+    if is_pillow_image(item):
         return "pillow"
     raise InvalidTypeError(
         f"image {index} is a {type(item).__name__}; "

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from fne import _ffi
-from fne._arguments import as_path, path_bytes
+from fne._arguments import as_path, as_size, path_bytes
 from fne._feeds import Feeds, set_feeds
 from fne._ffi import check, lib
 from fne._layer_names import several
@@ -149,6 +149,11 @@ class Model:
         if hasattr(graph, "SerializeToString") and hasattr(graph, "node"):
             graph = graph.SerializeToString()
         if not isinstance(graph, (bytes, bytearray, memoryview)):
+            if hasattr(graph, "as_graph_def"):
+                raise InvalidTypeError(
+                    f"a {type(graph).__name__} of TensorFlow is no model yet; pass its .as_graph_def(), in which the "
+                    "variables must be constants"
+                )
             raise InvalidTypeError(
                 "a model is a path, bytes, a tf.compat.v1.GraphDef, a keras.Model or a SavedModel's folder, "
                 f"not {type(graph).__name__}"
@@ -206,13 +211,13 @@ class Model:
         return result
 
     def shapes(
-        self, input_tensor: str | None = None, size: tuple[int, int] | None = None
+        self, input_tensor: str | None = None, size: int | tuple[int, int] | None = None
     ) -> list[tuple[int, ...] | None]:
         """The shapes of `tensors()` for an image size, as far as they follow from the graph.
 
         Args:
             input_tensor: the tensor that images are fed to; None: the graph's only placeholder that can take images
-            size: (height, width) in pixels; None: what the graph's placeholder says
+            size: (height, width) in pixels, or one number for a square; None: what the graph's placeholder says
 
         Returns:
             for each tensor its shape. The first dimension is counted per image: 1 stands for n, and 16 for 16 n. None
@@ -229,7 +234,7 @@ class Model:
         count = _ffi.count(lib.fne_model_tensor_count, self._handle)
         ranks = numpy.empty(count, numpy.int32)
         dimensions = numpy.empty((count, _ffi.SHAPE_RANK), numpy.int64)
-        height, width = size or (0, 0)
+        height, width = (0, 0) if size is None else as_size("size", size)
         name = None if input_tensor is None else _ffi.text(input_tensor)
         given = ranks.ctypes.data, dimensions.ctypes.data, count
         check(lib.fne_model_shapes(self._handle(), name, height, width, *given))

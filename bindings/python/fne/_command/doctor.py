@@ -73,10 +73,11 @@ def findings() -> Iterator[Finding]:
         "fne", f"{fne.__version__}, Python {platform.python_version()}, numpy {importlib.metadata.version('numpy')}"
     )
     yield Finding("library", f"{fne.library_path()}: {fne.build_info()}")
-    for what in _ENGINES:
-        yield _engine(what)
+    engines = [_engine(what) for what in _ENGINES]
+    yield from engines
     yield _processor()
-    yield _network()
+    # Without TensorFlow no network runs, which was said already.
+    yield _network() if not engines[0].way_out else Finding("a network", "was not tried, because TensorFlow is missing")
     for package, (module, purpose, way) in _OPTIONAL.items():
         if importlib.util.find_spec(module) is None:
             yield Finding(package, f"is not installed; it is for {purpose}", way)
