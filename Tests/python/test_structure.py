@@ -22,7 +22,7 @@ PACKAGE = ROOT / "bindings/python/fne"
 LAYERS = """
 __main__
 _command
-_command.doctor _command.embed _command.evaluate _command.layers _command.report _command.search _command.verify
+_command.doctor _command.embed _command.evaluate _command.export _command.layers _command.report _command.search _command.verify
 _command.page
 _command.figures
 _command.comparison _command.sheet
@@ -36,6 +36,7 @@ _evaluation.plots
 _evaluation.representations
 _evaluation.classifiers
 _evaluation _evaluation.dataset _evaluation.differences _evaluation.protocol _evaluation.ridge _evaluation.solving
+_export
 compact fne.fne fne_torch ray sklearn spark
 _torch_features
 zoo

@@ -18,6 +18,7 @@ from fne._evaluation.evaluate import evaluate
 from fne._evaluation.result import Evaluation
 from fne._evaluation.retrieval import Retrieval, evaluate_retrieval
 from fne._evaluation.thresholds import threshold_study
+from fne._export import export_job, samples
 from fne._extractor import Extractor
 from fne._images import ImageOptions, image_info, read_image, resize
 from fne._job import Job, embed_dataset, merge_shards
@@ -99,6 +100,7 @@ __all__ = [
     "embed_dataset",
     "evaluate",
     "evaluate_retrieval",
+    "export_job",
     "full_network_embedding",
     "image_info",
     "l2_normalize",
@@ -107,6 +109,7 @@ __all__ = [
     "merge_shards",
     "read_image",
     "resize",
+    "samples",
     "set_log_callback",
     "standardize",
     "ternarize",

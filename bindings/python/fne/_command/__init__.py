@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import fne
-from fne._command import doctor, embed, evaluate, layers, report, search, verify
+from fne._command import doctor, embed, evaluate, export, layers, report, search, verify
 from fne._command.arguments import EXIT_ERROR, EXIT_INTERRUPTED
 from fne._command.output import Parser, show_traceback, warn
 
@@ -54,5 +54,6 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_command(commands)
     search.add_command(commands)
     report.add_command(commands)
+    export.add_command(commands)
     doctor.add_command(commands)
     return result
