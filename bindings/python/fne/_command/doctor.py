@@ -17,7 +17,7 @@ import fne
 from fne import zoo
 from fne._cache import WAY_OUT
 from fne._command.arguments import EXIT_ERROR, new_command
-from fne._command.output import say
+from fne._command.output import give, say
 from fne._graph_writer import GraphWriter
 
 
@@ -35,7 +35,9 @@ def add_command(commands: Any) -> None:
 def run(_given: argparse.Namespace) -> int:
     """Runs `fne doctor`: prints the findings."""
     problems = 0
-    for finding in findings():
+    found = list(findings())
+    give({"findings": [finding._asdict() for finding in found]})
+    for finding in found:
         mark = "!" if finding.way_out else " "
         say(f"{mark} {finding.what:12s} {finding.found}")
         if finding.way_out:

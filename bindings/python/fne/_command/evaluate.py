@@ -19,7 +19,7 @@ from fne._command.arguments import (
     network,
     new_command,
 )
-from fne._command.output import say
+from fne._command.output import give, say
 from fne._evaluation.classifiers import CLASSIFIERS, VOTES
 from fne._evaluation.dataset import SPLITS, DataSet, data_set
 from fne._evaluation.evaluate import choices, prepared
@@ -136,6 +136,7 @@ def _retrieval(given: argparse.Namespace) -> int:
         given.source, network(given), given.output, **chosen, **_representations(given), **_shared(given),
         **extractor_options(given),
     )
+    give(result.as_json())
     _say_lines(result.table((given.reference, "cosine")))
     return 0
 
@@ -176,15 +177,17 @@ def _classify(given: argparse.Namespace, found: DataSet) -> int:
         extractor=extractor_options(given),
     )
     try:
-        _say_result(measuring.run(), given.reference)
+        result = measuring.run()
+        _say_result(result, given.reference)
     except KeyboardInterrupt:
         result = measuring.result()
         if result.scores:
+            give(result.as_json())
             _say_result(result, given.reference)
             say("this was measured before the interruption; the same command goes on from there")
         raise
-    if given.thresholds:
-        _thresholds(given, model, found)
+    measured = _thresholds(given, model, found) if given.thresholds else None
+    give({**result.as_json(), "thresholds": measured})
     return 0
 
 
@@ -209,7 +212,7 @@ def _refuse_too_few(found: DataSet) -> None:
         )
 
 
-def _thresholds(given: argparse.Namespace, model: fne.Model, found: DataSet) -> None:
+def _thresholds(given: argparse.Namespace, model: fne.Model, found: DataSet) -> dict[str, Any]:
     output = Path(given.output)
     layers = [tensor.name for tensor in model.layers()]
     grid, near = fne.threshold_study(
@@ -229,3 +232,4 @@ def _thresholds(given: argparse.Namespace, model: fne.Model, found: DataSet) -> 
     (output / "thresholds.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     if importlib.util.find_spec("matplotlib"):
         plot_thresholds(grid, LOWERS, UPPERS, output / "thresholds.png")
+    return measured

@@ -8,7 +8,7 @@ from typing import Any
 import fne
 from fne._arguments import as_path
 from fne._command.arguments import new_command
-from fne._command.output import say
+from fne._command.output import give, say
 from fne._export import FORMATS, VALUES
 from fne.compact import CompactCodes
 
@@ -49,5 +49,6 @@ def run(given: argparse.Namespace) -> None:
     compact = None if given.compact is None else CompactCodes.load(given.compact)
     rows = fne.export_job(job, output, given.to, values=given.values, layers=given.layers, compact=compact)
     failed = len(job.failures)
+    give({"output": str(output), "rows": rows, "failed": failed})
     left_out = f", {failed} images that failed are left out" if failed else ""
     say(f"{output}: {rows} rows{left_out}")

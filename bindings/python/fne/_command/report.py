@@ -12,7 +12,7 @@ from fne._arguments import as_path
 from fne._command.arguments import add_images, images_of, new_command
 from fne._command.comparison import FEWEST_IMAGES, LAYERS, comparison
 from fne._command.figures import figures
-from fne._command.output import say
+from fne._command.output import give, say
 from fne._command.page import page
 from fne._saved import file_errors
 
@@ -50,6 +50,7 @@ def run(given: argparse.Namespace) -> None:
     """Runs `fne report`."""
     job = fne.Job(given.job)
     write_report(job, given.output, images_of(job, given.images), layers=given.layers, metric=given.metric)
+    give({"output": given.output})
     say(given.output)
 
 

@@ -22,7 +22,7 @@ from fne._command.arguments import (
     new_command,
 )
 from fne._command.comparison import FEWEST_IMAGES, LAYERS, Comparison, compact_comparison, comparison
-from fne._command.output import say, warn
+from fne._command.output import give, say, warn
 from fne._command.sheet import Hit, write_sheet
 from fne._evaluation.dataset import images_below
 from fne._saved import exists
@@ -101,8 +101,11 @@ def run(given: argparse.Namespace) -> None:
         say(query)
         for hit in hits:
             say(f"  {hit.score:8.4f}  {hit.name}")
-    if given.output:
-        _draw(job, shown, found, given, f"by the {how.words}")
+    missing = _draw(job, shown, found, given, f"by the {how.words}") if given.output else None
+    results = [
+        {"query": query, "found": [hit._asdict() for hit in hits]} for query, hits in zip(shown, found, strict=True)
+    ]
+    give({"compared": how.words, "queries": results, "output": given.output, "missing pictures": missing})
 
 
 def _queries(given: Sequence[str]) -> list[str]:
@@ -159,7 +162,7 @@ def _good(queries: Sequence[str], reasons: dict[int, str]) -> list[int]:
 
 def _draw(
     job: fne.Job, queries: Sequence[str], found: list[list[Hit]], given: argparse.Namespace, title: str
-) -> None:
+) -> int:
     """Draws the sheet, and says how many pictures it lacks."""
     images = images_of(job, given.images)
     missing = write_sheet(queries, found, given.output, images, title)
@@ -169,6 +172,7 @@ def _draw(
             f"{missing} of {sum(map(len, found))} pictures are missing: these images are not below '{images}', or "
             "cannot be read; --images names their folder"
         )
+    return missing
 
 
 def _codes(

@@ -161,9 +161,12 @@ class Retrieval:
         """Writes retrieval.json."""
         target = as_path(folder)
         target.mkdir(parents=True, exist_ok=True)
+        (target / "retrieval.json").write_text(json.dumps(self.as_json(), indent=1) + "\n", encoding="utf-8")
+
+    def as_json(self) -> dict[str, Any]:
+        """The contents of retrieval.json."""
         compared = self.differences() if ("fne", "cosine") in self.values else []
-        data = {"facts": self.facts, "measures": MEASURES, "summary": self.summary(), "differences": compared}
-        (target / "retrieval.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        return {"facts": self.facts, "measures": MEASURES, "summary": self.summary(), "differences": compared}
 
 
 def _mean(values: NDArray[numpy.float64]) -> dict[str, float]:
