@@ -110,7 +110,19 @@ def test_without_a_terminal_and_quiet(tmp_path, images, graph):
         command = [sys.executable, "-m", "fne", "embed", images, graph, tmp_path / str(number), "--size", "48x64"]
         done = subprocess.run([*map(str, command), *options], capture_output=True, text=True)
         assert done.returncode == 0 and not done.stderr and done.stdout.count("\n") == 1
-    command = [sys.executable, "-m", "fne", "evaluate", images, graph, tmp_path / "e", "--size", "48x64", "--images", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "fne",
+        "evaluate",
+        images,
+        graph,
+        tmp_path / "e",
+        "--size",
+        "48x64",
+        "--images",
+        "2",
+    ]
     done = subprocess.run([*map(str, command), "--representation", "fne"], capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr
 
@@ -154,7 +166,9 @@ def test_completion(script, words, expected):
 
 
 def test_completion_knows_every_option(script):
-    (commands,) = [action.choices for action in _parser()._actions if action.dest == "run" or hasattr(action, "add_parser")]
+    (commands,) = [
+        action.choices for action in _parser()._actions if action.dest == "run" or hasattr(action, "add_parser")
+    ]
     assert set(completed(script, "fne", "")) == {*commands, "--help", "--version"}
     for name, command in commands.items():
         options = {option for action in command._actions for option in action.option_strings}

@@ -69,10 +69,15 @@ def touched(root, names):
     "training, test", [("train", "val"), ("Training", "TEST"), ("train", "valid"), ("train", "validation")]
 )
 def test_splits_are_recognized(tmp_path, training, test):
-    names = [f"{training}/{label}/{n}.png" for label in "ab" for n in range(3)] + [f"{test}/b/0.png", f"{test}/a/x/1.png"]
+    names = [f"{training}/{label}/{n}.png" for label in "ab" for n in range(3)] + [
+        f"{test}/b/0.png",
+        f"{test}/a/x/1.png",
+    ]
     found = data_set(touched(tmp_path, names))
     assert found.classes == ["a", "b"] and sorted(found.names) == sorted(names) and found.root == tmp_path
-    assert [name for name, test_image in zip(found.names, found.is_test, strict=True) if test_image] == sorted(names[-2:])
+    assert [name for name, test_image in zip(found.names, found.is_test, strict=True) if test_image] == sorted(
+        names[-2:]
+    )
     assert [found.classes[label] for label in found.labels] == [name.split("/")[1] for name in found.names]
     assert found.described() == [
         "2 classes, 8 images: a 4, b 4",
@@ -124,9 +129,7 @@ def test_folders_inside_of_a_class_are_warned_of(tmp_path):
 
 def test_many_classes_are_counted(tmp_path):
     names = [f"{label:02d}/{number}.png" for label in range(13) for number in range(2 + (label == 4) - (label == 7))]
-    assert data_set(touched(tmp_path, names)).described() == [
-        "13 classes, 26 images: from 1 ('07') to 3 ('04')"
-    ]
+    assert data_set(touched(tmp_path, names)).described() == ["13 classes, 26 images: from 1 ('07') to 3 ('04')"]
 
 
 def test_the_test_images_are_never_trained_on():
@@ -309,7 +312,12 @@ def test_the_signal_itself(tmp_path, split_folder, graph):
 def test_where_an_evaluation_is(tmp_path, split_folder, graph, monkeypatch, capsys):
     reports = []
     fne.evaluate(
-        split_folder, graph, tmp_path / "e", representations="fne", progress=lambda *report: reports.append(report), **OPTIONS
+        split_folder,
+        graph,
+        tmp_path / "e",
+        representations="fne",
+        progress=lambda *report: reports.append(report),
+        **OPTIONS,
     )
     measuring = [report[1:] for report in reports if report[0] == "measuring"]
     assert measuring == [(done, 8) for done in range(9)]

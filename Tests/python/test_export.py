@@ -37,7 +37,9 @@ def pictures(tmp_path_factory, photographs):
 
 @pytest.fixture(scope="module", params=["int8", "packed"])
 def job(request, tmp_path_factory, pictures, graph):
-    return fne.embed_dataset(pictures, graph, tmp_path_factory.mktemp("job") / "job", size=(48, 64), codes=request.param)
+    return fne.embed_dataset(
+        pictures, graph, tmp_path_factory.mktemp("job") / "job", size=(48, 64), codes=request.param
+    )
 
 
 def read(path, values):
@@ -173,7 +175,13 @@ def test_the_guide(tmp_path, job, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {"fne": fne, "pandas": pandas}
     exec(guide("pandas"), names)
-    assert names["frame"].shape == (10, 4) and capsys.readouterr().out.split()[:5] == ["class", "1", "rose", "5", "tulip"]
+    assert names["frame"].shape == (10, 4) and capsys.readouterr().out.split()[:5] == [
+        "class",
+        "1",
+        "rose",
+        "5",
+        "tulip",
+    ]
     exec(guide("samples"), names)
     assert len(names["found"]) == 10
     for line in re.findall(r"^ {4}(fne .*?)(?: +#.*)?$", (ROOT / "docs/export.md").read_text(), re.MULTILINE):

@@ -118,7 +118,10 @@ def extractor_batch(network):
 
 
 def test_a_share_without_its_sign(graph):
-    for function in (lambda: fne.Extractor(graph, layers="last:25"), lambda: fne.Model(graph).layers() and select(graph)):
+    for function in (
+        lambda: fne.Extractor(graph, layers="last:25"),
+        lambda: fne.Model(graph).layers() and select(graph),
+    ):
         message = _message(function)
         assert message == "the selector 'last:25' needs a share above 0% and up to 100%, such as last:25%"
 

@@ -22,7 +22,8 @@ PACKAGE = ROOT / "bindings/python/fne"
 LAYERS = """
 __main__
 _command
-_command.completion _command.doctor _command.embed _command.evaluate _command.export _command.layers _command.report _command.search _command.verify
+_command.completion _command.doctor _command.embed _command.evaluate _command.export
+_command.layers _command.report _command.search _command.verify
 _command.page
 _command.figures
 _command.comparison _command.sheet

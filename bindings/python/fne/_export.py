@@ -1,4 +1,4 @@
-"""A job's rows as a file of another library: Parquet, CSV, NumPy's archive, FAISS, HDF5. They are written as a stream."""
+"""A job's rows as a file of another library: Parquet, CSV, NumPy's archive, FAISS, HDF5. They are streamed."""
 
 from __future__ import annotations
 
@@ -210,9 +210,7 @@ def _write_parquet(table: _Table, path: Path) -> None:
         raise _missing("Parquet", "pyarrow") from None
     kind = pyarrow.list_(pyarrow.from_numpy_dtype(table.dtype), table.width)
     texts = [("name", pyarrow.string()), ("class", pyarrow.string())]
-    schema = pyarrow.schema(
-        [("image", pyarrow.int64()), *texts, (table.values, kind)], metadata={"fne": table.about()}
-    )
+    schema = pyarrow.schema([("image", pyarrow.int64()), *texts, (table.values, kind)], metadata={"fne": table.about()})
     with _whole(path) as part, pyarrow.parquet.ParquetWriter(part, schema) as writer:
         for images, values in table.blocks():
             rows = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(values.ravel()), table.width)
@@ -297,7 +295,14 @@ _WRITERS: dict[str, Callable[[_Table, Path], None]] = {
 FORMATS = tuple(_WRITERS)
 
 #: The formats by the endings of files' names.
-FORMATS_BY_ENDING = {".parquet": "parquet", ".csv": "csv", ".npz": "npz", ".faiss": "faiss", ".h5": "hdf5", ".hdf5": "hdf5"}
+FORMATS_BY_ENDING = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".npz": "npz",
+    ".faiss": "faiss",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+}
 
 
 def samples(job: Job | str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -26,8 +26,8 @@ def add_command(commands: Any, parser: argparse.ArgumentParser) -> None:
         "examples:\n"
         "  fne completion bash\n"
         "  fne completion zsh\n\n"
-        "The line `source <(fne completion bash)` in ~/.bashrc switches it on. For zsh, the same line with zsh stands in "
-        "~/.zshrc,\nafter the call of compinit.",
+        "The line `source <(fne completion bash)` in ~/.bashrc switches it on. For zsh, the same line with zsh "
+        "stands in\n~/.zshrc, after the call of compinit.",
     )
     command.add_argument("shell", choices=_SHELLS)
 

@@ -133,7 +133,12 @@ def run(given: argparse.Namespace) -> int:
 def _retrieval(given: argparse.Namespace) -> int:
     chosen: dict[str, Any] = {"metrics": given.metric} if given.metric else {}
     result = fne.evaluate_retrieval(
-        given.source, network(given), given.output, **chosen, **_representations(given), **_shared(given),
+        given.source,
+        network(given),
+        given.output,
+        **chosen,
+        **_representations(given),
+        **_shared(given),
         **extractor_options(given),
     )
     give(result.as_json())

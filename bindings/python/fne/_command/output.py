@@ -10,7 +10,6 @@ from typing import Any, NoReturn, TextIO
 
 from fne._text import printable
 
-
 _json: list[bool] = [False]
 
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from fne._images import read_image, resize
 from fne.errors import FNEError, OutOfMemoryError
 
-
 #: Why there is no picture of an image.
 NOT_FOUND, UNREADABLE = "not found", "unreadable"
 

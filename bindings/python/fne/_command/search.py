@@ -160,9 +160,7 @@ def _good(queries: Sequence[str], reasons: dict[int, str]) -> list[int]:
     return [number for number in range(len(queries)) if number not in reasons]
 
 
-def _draw(
-    job: fne.Job, queries: Sequence[str], found: list[list[Hit]], given: argparse.Namespace, title: str
-) -> int:
+def _draw(job: fne.Job, queries: Sequence[str], found: list[list[Hit]], given: argparse.Namespace, title: str) -> int:
     """Draws the sheet, and says how many pictures it lacks."""
     images = images_of(job, given.images)
     missing = write_sheet(queries, found, given.output, images, title)

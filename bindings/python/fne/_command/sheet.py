@@ -69,7 +69,9 @@ def write_sheet(
     Returns:
         how many of the images found have no picture
     """
-    rows = [(picture(query), [picture_below(images, hit.name) for hit in hits]) for query, hits in _pairs(queries, found)]
+    rows = [
+        (picture(query), [picture_below(images, hit.name) for hit in hits]) for query, hits in _pairs(queries, found)
+    ]
     path = as_path(output)
     if path.suffix.lower() in (".html", ".htm"):
         data = _page(queries, found, rows, title).encode("utf-8")
@@ -124,9 +126,7 @@ def _letter(letter: str) -> NDArray[numpy.bool_]:
 # ---- as a page
 
 
-def _page(
-    queries: Sequence[str | os.PathLike[str]], found: list[list[Hit]], rows: Sequence[_Row], title: str
-) -> str:
+def _page(queries: Sequence[str | os.PathLike[str]], found: list[list[Hit]], rows: Sequence[_Row], title: str) -> str:
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -144,9 +144,7 @@ def _page(
 
 
 def _figures(tiles: Sequence[_Tile], hits: Sequence[Hit]) -> list[Markup]:
-    return [
-        _figure(tile, hit.name, element("br"), f"{hit.score:.4f}") for tile, hit in zip(tiles, hits, strict=True)
-    ]
+    return [_figure(tile, hit.name, element("br"), f"{hit.score:.4f}") for tile, hit in zip(tiles, hits, strict=True)]
 
 
 def _figure(tile: _Tile, *caption: Any) -> Markup:

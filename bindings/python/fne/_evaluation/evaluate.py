@@ -21,6 +21,7 @@ from fne.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+
 def evaluate(
     source: str | os.PathLike[str],
     model: Any,

@@ -138,9 +138,7 @@ def smallest_class(
     return SmallestClass(classes[label], int(counts[label]))
 
 
-def training_size(
-    labels: NDArray[numpy.int64], images: int | str, is_test: NDArray[numpy.bool_] | None = None
-) -> int:
+def training_size(labels: NDArray[numpy.int64], images: int | str, is_test: NDArray[numpy.bool_] | None = None) -> int:
     """The training images of all classes together; 0 where a class has too few images."""
     split = splits(labels, images, 0, is_test=is_test)
     return 0 if split is None else len(split[0])
