@@ -80,7 +80,7 @@ class Results:
             )
         self.data = json.loads(known.read_text())
         self.job = fne.Job(self.folder / "job")
-        self.labels = data_set(self.source, "none").labels
+        self.labels = data_set(self.source).labels
 
     def mean(self, representation: str, classifier: str = "svm", images: int = 10) -> tuple[float, float] | None:
         wanted = (representation, classifier, images)
