@@ -11,7 +11,7 @@ from picture_sets import DataSet
 
 import fne
 from fne._cache import write_atomically
-from fne._evaluation.dataset import classes_of
+from fne._evaluation.dataset import data_set
 from fne._evaluation.retrieval import MEASURES, Measures, measures, similarities
 from fne.compact import FEWEST_IMAGES, CompactCodes
 
@@ -131,7 +131,7 @@ def _compact(model: fne.Model, data: DataSet, job: fne.Job) -> Measures | None:
     if job.ok.sum() < FEWEST_IMAGES:
         return None
     codes = CompactCodes.fit(job, layers="penultimate", model=model).transform(job)[job.ok]
-    return measures(similarities(codes.unpack(), "centred"), classes_of(data.folder)[1][job.ok])
+    return measures(similarities(codes.unpack(), "centred"), data_set(data.folder).labels[job.ok])
 
 
 def _rounded(values: Iterable[float]) -> list[float]:

@@ -18,7 +18,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
 
 import fne
-from fne._evaluation.dataset import classes_of
+from fne._evaluation.dataset import data_set
 from fne._evaluation.plots import plot
 from fne._evaluation.protocol import class_accuracy, splits
 from fne._evaluation.representations import REPRESENTATIONS, Representations, Roles
@@ -80,7 +80,7 @@ class Results:
             )
         self.data = json.loads(known.read_text())
         self.job = fne.Job(self.folder / "job")
-        self.labels = classes_of(self.source)[1]
+        self.labels = data_set(self.source).labels
 
     def mean(self, representation: str, classifier: str = "svm", images: int = 10) -> tuple[float, float] | None:
         wanted = (representation, classifier, images)

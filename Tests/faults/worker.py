@@ -29,8 +29,9 @@ IMAGES = 14
 #: The images of one batch.
 BATCH = 2
 CODES = ("int8", "packed")
-#: They tell of a run and of the images' files. No result depends on them, and no checksum is kept of them.
-ASIDE = ("runs.jsonl", "image_files.npy")
+#: They tell of a run, of the images' files, and where these were. No result depends on them, and no checksum is kept
+#: of them.
+ASIDE = ("runs.jsonl", "image_files.npy", "places.json")
 
 GROUPS = [
     "open",

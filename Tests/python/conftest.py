@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Parts with requirements of their own (`make extras`): what is not installed is left out, and named.
 EXTRAS = {
+    "test_export.py": ("pyarrow", "pandas"),
+    "test_export_libraries.py": ("faiss", "datasets"),
     "test_distributed.py": ("ray", "pyspark"),
     "test_fne_torch.py": ("torch", "torchvision"),
     "test_tf_keras.py": ("tf_keras",),

@@ -83,11 +83,11 @@ def build_shim(folder: Path) -> Path:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Of all files of a job but the record of its runs."""
+    """Of all files of a job but those that equal jobs do not share."""
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.iterdir()
-        if path.name not in ("runs.jsonl", "image_files.npy")
+        if path.name not in ("runs.jsonl", "image_files.npy", "places.json")
     }
 
 

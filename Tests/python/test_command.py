@@ -225,6 +225,6 @@ def test_search(tmp_path, graph, photographs):
     result = run(*command, "--layers", "last:25%", "--metric", "hamming")
     assert result.returncode == 0 and result.stdout.splitlines()[2].split() == ["0.0000", photographs[3].name]
     wrong = run("search", tmp_path / "job", photographs[0], "--model", "efficientnet_lite0")
-    assert wrong.returncode == 1 and "is not the one that the job" in wrong.stderr
+    assert wrong.returncode == 1 and "--model efficientnet_lite0 is not the network that the job" in wrong.stderr
     missing = run("search", tmp_path / "job", "gone.jpg", "--model", graph)
     assert missing.returncode == 1 and "gone.jpg" in missing.stderr

@@ -24,7 +24,7 @@ import fne
 from fne._command import main
 from fne._evaluation import plots
 from fne._evaluation.classifiers import CLASSIFIERS, PENALTIES, VOTES, Kernel
-from fne._evaluation.dataset import classes_of
+from fne._evaluation.dataset import data_set
 from fne._evaluation.protocol import PROTOCOLS, class_accuracy, folds, splits
 from fne._evaluation.representations import DEFAULT_REPRESENTATIONS, REPRESENTATIONS, Representations, Roles
 from fne._evaluation.result import Evaluation, Score
@@ -64,18 +64,18 @@ def evaluation(tmp_path_factory, flowers, graph):
 
 
 def test_classes(flowers, tmp_path):
-    names, labels, classes, root = classes_of(flowers)
+    names, labels, classes, root = data_set(flowers)[:4]
     assert classes == ["daisy", "iris", "rose"] and root == flowers and len(names) == 37
     assert all(name.startswith(classes[label]) for name, label in zip(names, labels, strict=True))
     listed = tmp_path / "list.txt"
     listed.write_text("".join(f"{flowers / name}\tclass {label}\n" for name, label in zip(names, labels, strict=True)))
-    _again, same, classes, root = classes_of(listed)
+    _again, same, classes, root = data_set(listed)[:4]
     assert classes == ["class 0", "class 1", "class 2"] and root == tmp_path
     np.testing.assert_array_equal(same, labels)
     for text, message in [("a.jpg\n", "a tab"), ("a.jpg\tx\nb.jpg\tx\n", "1 classes")]:
         listed.write_text(text)
         with pytest.raises(fne.InvalidArgumentError, match=message):
-            classes_of(listed)
+            data_set(listed)
 
 
 def test_lists_name_what_is_wrong(tmp_path):
@@ -90,17 +90,17 @@ def test_lists_name_what_is_wrong(tmp_path):
     ]:
         listed.write_text(text, "utf-8")
         with pytest.raises(fne.InvalidArgumentError, match=message) as raised:
-            classes_of(listed)
+            data_set(listed)
         assert str(listed) in str(raised.value)
     listed.write_bytes("a.jpg\tx\nb.jpg\ty\n".encode("utf-16"))
     with pytest.raises(fne.InvalidArgumentError, match="classes.txt' holds zero bytes"):
-        classes_of(listed)
+        data_set(listed)
 
 
 def test_lists_with_a_mark_spaces_and_odd_bytes(tmp_path):
     listed = tmp_path / "classes.txt"
     listed.write_bytes(b"\xef\xbb\xbfa b.jpg\trose \r\nn\xff\x85.jpg\t iris\r\n \r\nc\td.jpg\trose")
-    names, labels, classes, root = classes_of(listed)
+    names, labels, classes, root = data_set(listed)[:4]
     assert names == ["a b.jpg", os.fsdecode(b"n\xff\x85.jpg"), "c\td.jpg"] and root == tmp_path
     assert classes == ["iris", "rose"] and labels.tolist() == [1, 0, 1]
 
@@ -125,7 +125,7 @@ def test_folders_dots_and_links(tmp_path):
     (source / "c").symlink_to(elsewhere)
     (elsewhere / "back").symlink_to(source)
     (elsewhere / "gone.png").symlink_to(tmp_path / "nothing")
-    names, labels, classes, _ = classes_of(source)
+    names, labels, classes = data_set(source)[:3]
     assert names == ["a/1.png", "a/deep/2.JPG", "b/6.jpeg", "c/deep/8.png", "c/gone.png"]
     assert classes == ["a", "b", "c"] and labels.tolist() == [0, 0, 1, 2, 2]
     for inside in (source / "out", source, source / ".out", elsewhere / "new" / "out", source / "a" / ".." / "out"):
@@ -726,7 +726,7 @@ def test_thresholds_with_classes_of_different_sizes(tmp_path, flowers, graph):
     )
     job = fne.Job(tmp_path / "e" / "job")
     grid, _ = fne.threshold_study(
-        job, classes_of(source)[1], lowers=(-0.5,), uppers=(0.15,), images=4, seeds=3, layers=layers_of(graph)
+        job, data_set(source)[1], lowers=(-0.5,), uppers=(0.15,), images=4, seeds=3, layers=layers_of(graph)
     )
     assert result.confusion.sum(1).tolist() == [24, 24, 6]
     assert grid[0, 0] == pytest.approx(np.mean([score.accuracy for score in result.scores]), abs=1e-12)
@@ -783,7 +783,7 @@ def test_classes_whose_names_are_not_utf_8(tmp_path, flowers, graph):
     options = {"images_per_class": 4, "seeds": 2, "representations": "fne", "size": (48, 64)}
     result = fne.evaluate(source, graph, tmp_path / "e", **options)
     assert result.classes == ["daisy", "iris", odd] and result.facts["failed"] == 1
-    names, labels, classes, _ = classes_of(source)
+    names, labels, classes = data_set(source)[:3]
     listed = source / "list.txt"
     lines = [f"{name}\t{classes[label]}\n" for name, label in zip(names, labels, strict=True)]
     listed.write_bytes(os.fsencode("".join(lines)))

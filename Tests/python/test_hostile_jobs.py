@@ -13,7 +13,7 @@ from forged_jobs import read_manifest, seal, write_manifest
 
 import fne
 from fne._command import main
-from fne._command.search import Hit, contact_sheet
+from fne._command.sheet import Hit, write_sheet
 
 PAYLOADS = [
     "<script>alert(1)</script>",
@@ -255,7 +255,65 @@ def test_no_picture_lies_outside_the_folder(tmp_path, job, pictures):
     assert len(shown) == 1, "one picture, that of inside.png"
     sheet = tmp_path / "sheet.png"
     hits = [Hit(number, name, 1.0) for number, name in enumerate([*names, "inside.png"])]
-    contact_sheet([folder / "inside.png"], [hits], sheet, folder)
+    write_sheet([folder / "inside.png"], [hits], sheet, folder)
     pixels = fne.read_image(sheet)
-    grey = [(pixels[6:134, 18 + 134 * (1 + column) :][:, :128] == 224).all() for column in range(6)]
-    assert grey == [True] * 5 + [False]
+    tiles = [pixels[6:134, 18 + 134 * (1 + column) :][:, :128] for column in range(6)]
+    assert [set(np.unique(tile)) == {96, 224} for tile in tiles] == [True] * 5 + [False], "grey, with words"
+    page = tmp_path / "sheet.html"
+    assert write_sheet([folder / "inside.png"], [hits], page, folder, "<b>") == 5
+    shown = Elements(page.read_text("utf-8"))
+    assert len(shown.addresses) == 3 and all(address.startswith("data:") for address in shown.addresses)
+    assert shown.text.count("not found") == 5 and "<b>" in shown.text and "default-src 'none'" in shown.policy
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_names_on_a_page_of_found_images(tmp_path, pictures, payload):
+    query = tmp_path / "query.png"
+    shutil.copy(next(pictures.glob("0.*")), query)
+    write_sheet([query], [[Hit(0, payload, 1.0)]], tmp_path / "s.html", pictures, payload)
+    shown = Elements((tmp_path / "s.html").read_text("utf-8"))
+    plain = tmp_path / "p.html"
+    write_sheet([query], [[Hit(0, "plain", 1.0)]], plain, pictures, "plain")
+    assert shown.found == Elements(plain.read_text("utf-8")).found and payload in shown.text
+
+
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        (b"no json", "places.json' is damaged"),
+        (b"[]", "its value is missing or wrong"),
+        (b'{"format": "fne-job"}', "model is missing or wrong"),
+        (
+            b'{"format": "x", "model": null, "signature": null, "tags": null, "feeds": [], "images": null}',
+            "format is missing",
+        ),
+    ],
+)
+def test_places_that_are_wrong(tmp_path, job, pictures, graph, capsys, data, message):
+    (job / "places.json").write_bytes(data)
+    with pytest.raises(fne.errors.SavedDataError, match=message):
+        fne.Job(job).model()
+    query = str(next(pictures.glob("0.*")))
+    assert main(["search", str(job), query, "-o", str(tmp_path / "s.png")]) == 1
+    assert message in capsys.readouterr().err
+    overruled = ["--model", str(graph), "--images", str(pictures)]
+    assert main(["search", str(job), query, "-o", str(tmp_path / "s.png"), *overruled]) == 0
+
+
+def test_a_job_of_others_does_not_allow_an_unsafe_network(tmp_path, graph, pictures, capsys):
+    """The file that a job remembers its network in cannot say that a graph may read and write files."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as unsafe:
+        image = tf.compat.v1.placeholder(tf.float32, [None, 48, 64, 3], name="image")
+        length = tf.cast(tf.strings.length(tf.io.read_file(str(graph))), tf.float32)
+        tf.nn.relu(tf.nn.conv2d(image * length, np.ones((3, 3, 3, 4), np.float32), 2, "SAME"), name="out")
+    path = tmp_path / "unsafe.pb"
+    path.write_bytes(unsafe.as_graph_def().SerializeToString())
+    model = fne.Model(path, allow_unsafe=True)
+    job = fne.embed_dataset(pictures, model, tmp_path / "job")
+    query = str(next(pictures.glob("0.*")))
+    with pytest.raises(fne.UnsafeGraphError):
+        job.extractor()
+    assert main(["search", str(job.folder), query]) == 1 and "ReadFile" in capsys.readouterr().err
+    assert main(["search", str(job.folder), query, "--allow-unsafe"]) == 0

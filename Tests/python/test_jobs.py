@@ -119,6 +119,7 @@ def test_the_manifest_says_what_decides_the_bytes(whole, graph):
         "images.jsonl",
         "images.list",
         "manifest.json",
+        "places.json",
         "runs.jsonl",
         "statistics.fne",
         "stats.npy",

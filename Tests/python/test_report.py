@@ -14,9 +14,10 @@ import pytest
 from conftest import ROOT
 
 import fne
-from fne._command import main, page
+from fne._command import main
 from fne._command.comparison import comparison
 from fne._command.figures import figures, neighbours
+from fne._command.pictures import data_address
 
 
 @pytest.fixture(scope="module")
@@ -155,9 +156,12 @@ def test_the_page_says_how_it_compares(tmp_path, job, capsys):
     assert "The network knows it" in capsys.readouterr().err
 
 
-def test_without_pictures(tmp_path, job, monkeypatch):
+def test_where_the_pictures_are(tmp_path, job, pictures, monkeypatch):
+    """They are where they were when the job ran, unless an option says otherwise."""
     monkeypatch.chdir(tmp_path)
     assert main(["report", str(job.folder), "-o", "r.html"]) == 0
+    assert Page((tmp_path / "r.html").read_text("utf-8")).images >= 500 + 24 * 6
+    assert main(["report", str(job.folder), "-o", "r.html", "--images", "."]) == 0
     assert Page((tmp_path / "r.html").read_text("utf-8")).images == 0
 
 
@@ -169,7 +173,7 @@ def test_thumbnails_without_pillow(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     pixels = np.random.default_rng(1).integers(0, 256, (100, 80, 3), dtype=np.uint8)
-    address = page.data_address(pixels)
+    address = data_address(pixels, 80)
     monkeypatch.undo()
     assert address.startswith("data:image/png")
     picture = np.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))))

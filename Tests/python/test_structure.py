@@ -22,32 +22,36 @@ PACKAGE = ROOT / "bindings/python/fne"
 LAYERS = """
 __main__
 _command
-_command.doctor _command.embed _command.evaluate _command.layers _command.report _command.search _command.verify
+_command.completion _command.doctor _command.embed _command.evaluate _command.export
+_command.layers _command.report _command.search _command.verify
 _command.page
 _command.figures
-_command.comparison _command.reading
+_command.comparison _command.reading _command.sheet
 _command.arguments _command.markup _command.output _command.pictures
 fne
 _evaluation.evaluate _evaluation.retrieval _evaluation.thresholds
-_evaluation.embedding _evaluation.result
+_evaluation.measuring
+_evaluation.embedding _evaluation.kept_scores
+_evaluation.result
 _evaluation.plots
 _evaluation.representations
 _evaluation.classifiers
 _evaluation _evaluation.dataset _evaluation.differences _evaluation.protocol _evaluation.ridge _evaluation.solving
+_export
 compact fne.fne fne_torch ray sklearn spark
 _torch_features
 zoo
-zoo._efficientnet zoo._keras zoo._pytorch zoo._samples
-zoo._layered zoo._torch_file
+zoo._keras zoo._pytorch zoo._samples
 _distributed _job
-_extractor
+_extractor _places
 _options _preprocessing_choice
 _preprocessing_files
 _hugging_face _timm
 _config_entries _preprocessing
 _codes _decoder _images _kinds _model
 _kept_layers _model_source
-_freeze
+zoo._efficientnet
+_freeze zoo._layered zoo._torch_file
 _keras_file _saved_model
 _keras_graph
 _keras_calls

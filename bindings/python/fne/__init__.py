@@ -18,6 +18,7 @@ from fne._evaluation.evaluate import evaluate
 from fne._evaluation.result import Evaluation
 from fne._evaluation.retrieval import Retrieval, evaluate_retrieval
 from fne._evaluation.thresholds import threshold_study
+from fne._export import export_job, samples
 from fne._extractor import Extractor
 from fne._images import ImageOptions, image_info, read_image, resize
 from fne._intake import Intake, list_images
@@ -27,6 +28,7 @@ from fne._library import build_info, library_path, set_log_callback
 from fne._model import Model, ModelInput, TensorInfo
 from fne._outcome import Embedding, Extraction, Outcome
 from fne._preprocessing import Preprocessing
+from fne._places import Places
 from fne._progress import ProgressLine
 from fne._statistics import Statistics
 from fne.errors import (
@@ -89,6 +91,7 @@ __all__ = [
     "NotFiniteError",
     "Outcome",
     "PackedCodes",
+    "Places",
     "Preprocessing",
     "PreprocessingWarning",
     "ProgressLine",
@@ -106,6 +109,7 @@ __all__ = [
     "embed_dataset",
     "evaluate",
     "evaluate_retrieval",
+    "export_job",
     "full_network_embedding",
     "image_info",
     "l2_normalize",
@@ -115,6 +119,7 @@ __all__ = [
     "merge_shards",
     "read_image",
     "resize",
+    "samples",
     "set_log_callback",
     "standardize",
     "ternarize",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,18 @@ def as_count(name: str, value: Any, least: int = 1) -> int:
     raise InvalidArgumentError(
         f"{name} is {value!r}; it must be {'a positive integer' if least else 'an integer of at least 0'}"
     )
+
+
+def as_size(name: str, value: Any) -> tuple[int, int]:
+    """A height and a width. One number stands for a square.
+
+    >>> as_size("size", 320), as_size("size", (240, 320))
+    ((320, 320), (240, 320))
+    """
+    sides = list(value) if isinstance(value, Iterable) and not isinstance(value, (str, bytes)) else [value, value]
+    if len(sides) != 2:
+        raise InvalidArgumentError(f"{name} is {value!r}; it must be (height, width), or one number for a square")
+    return as_count(name, sides[0]), as_count(name, sides[1])
 
 
 def as_array(name: str, value: Any, dtype: Any = None) -> NDArray[Any]:
@@ -87,12 +100,29 @@ def path_bytes(path: Any) -> bytes:
     try:
         encoded = os.fsencode(path)
     except TypeError:
-        raise InvalidTypeError(f"{path!r} is no path; a path is str, bytes or os.PathLike") from None
+        raise InvalidTypeError(_no_path(path)) from None
     except UnicodeError:
         raise InvalidArgumentError(f"the path {path!r} holds characters that no name can hold") from None
     if b"\0" in encoded:
         raise InvalidArgumentError(f"the path {path!r} holds a zero byte")
     return encoded
+
+
+def _no_path(thing: Any) -> str:
+    """What is no path, in words. Pixels would fill pages."""
+    if isinstance(thing, numpy.ndarray):
+        what = f"an array {thing.dtype} {thing.shape}"
+    elif is_pillow_image(thing):
+        what = "a PIL image"
+    else:
+        return f"{thing!r} is no path; a path is str, bytes or os.PathLike"
+    return f"{what} is no path. fne.Extractor and fne.sklearn take it; elsewhere save it to a file, and pass its path"
+
+
+def is_pillow_image(item: Any) -> bool:
+    """Whether the item is a `PIL.Image.Image`. This does not import Pillow."""
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(item, module.Image)
 
 
 def choice(name: str, value: str, values: Mapping[str, Value]) -> Value:

@@ -14,6 +14,7 @@ from fne._embedding import SKIPPED_CODE, ternarize
 from fne._extractor import Extractor
 from fne._ffi import OK
 from fne._model import Model
+from fne._model_source import named
 from fne._statistics import Statistics
 from fne.errors import InvalidArgumentError, InvalidTypeError
 
@@ -23,6 +24,7 @@ IMAGES_AT_ONCE = 64
 
 def portable(model: Any) -> str | bytes:
     """A model as it travels to the workers: a path, which all of them must be able to read, or the model's bytes."""
+    model = named(model)
     if isinstance(model, (str, os.PathLike)):
         return os.path.abspath(os.fspath(model))
     if isinstance(model, (bytes, bytearray, memoryview)):

@@ -68,7 +68,8 @@ class Extractor:
         layers: names, globs over the layers ("block4_*"), "all" (with the classifier's layers), "last:25%",
             "penultimate" (what the classifier reads), or a list of these; None: all default layers. The columns follow
             this order.
-        size: (height, width) that the network is fed with; None: what the graph's placeholder says
+        size: (height, width) that the network is fed with, or one number for a square; None: what the graph's
+            placeholder says
         preset: how the network is fed: "imagenet", "inception", "clip", "caffe", "raw", or a `fne.Preprocessing`. It
             sets mean, scale, channel_order, resize_mode, resize_size and interpolation where these are not given
             (docs/networks.md). None: what stands beside an ONNX file, in preprocessor_config.json or config.json, else
@@ -76,8 +77,8 @@ class Extractor:
         engine: the library that is to run the network, as in `fne.Model`
         resize_mode: "stretch" resizes to the size asked for, whatever the image's aspect. "shortest_side" keeps the
             aspect: it resizes to the smallest image that covers the size asked for, and takes its centre.
-        resize_size: (height, width) that images are resized to before they are cropped to `size`; None: `size`, or with
-            ten crops 8/7 of it (256 for 224)
+        resize_size: (height, width), or one number, that images are resized to before they are cropped to `size`; None:
+            `size`, or with ten crops 8/7 of it (256 for 224)
         interpolation: "bilinear" is OpenCV's INTER_LINEAR, "antialiased" is Pillow's BILINEAR, "bicubic" is Pillow's
             BICUBIC
         crops: 1, or 10: the four corners, the centre, and the same five of the mirrored image. Each crop is a row.
@@ -138,7 +139,7 @@ class Extractor:
         model: Any,
         input_tensor: str | None = None,
         layers: str | Sequence[str] | None = None,
-        size: tuple[int, int] | None = None,
+        size: int | tuple[int, int] | None = None,
         *,
         on_error: str = "raise",
         **options: Unpack[FurtherOptions],

@@ -19,12 +19,19 @@ def set_feeds(options: Any, feeds: Feeds) -> None:
     """Sets a struct's feeds. They are values by the inputs' names, or texts such as "phase_train=false"."""
     if not feeds:
         return
+    texts = feed_texts(feeds)
+    options.feeds = _ffi.strings([_ffi.text(text) for text in texts])
+    options.feed_count = len(texts)
+
+
+def feed_texts(feeds: Feeds) -> list[str]:
+    """Feeds as texts "name=value"."""
+    if not feeds:
+        return []
     items = feeds.items() if isinstance(feeds, Mapping) else None
     if isinstance(feeds, str) or (items is None and not all(isinstance(text, str) for text in feeds)):
         raise InvalidTypeError("feeds are a dict of values by the inputs' names, or a list of texts 'name=value'")
-    texts = list(feeds) if items is None else [f"{name}={_value(name, value)}" for name, value in items]
-    options.feeds = _ffi.strings([_ffi.text(text) for text in texts])
-    options.feed_count = len(texts)
+    return list(feeds) if items is None else [f"{name}={_value(name, value)}" for name, value in items]
 
 
 def _value(name: str, value: Any) -> str:

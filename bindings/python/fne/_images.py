@@ -11,7 +11,7 @@ import numpy
 from numpy.typing import NDArray
 
 from fne import _ffi, _pillow
-from fne._arguments import as_array, choice, path_bytes
+from fne._arguments import as_array, as_size, choice, is_pillow_image, path_bytes
 from fne._ffi import check, lib
 from fne.errors import ImageError, InvalidArgumentError
 
@@ -128,7 +128,7 @@ def read_image(image: Any, *, options: ImageOptions | None = None) -> NDArray[nu
         ImageError: the format cannot be read, or the image is damaged or beyond the limits
     """
     struct = image_options_struct(options)
-    if _pillow.is_image(image):
+    if is_pillow_image(image):
         return _pillow.to_rgb(image, struct)
     try:
         header = _header(image, struct)
@@ -144,20 +144,20 @@ def read_image(image: Any, *, options: ImageOptions | None = None) -> NDArray[nu
 
 
 def resize(
-    pixels: NDArray[numpy.uint8], size: tuple[int, int], *, interpolation: str = "bilinear"
+    pixels: NDArray[numpy.uint8], size: int | tuple[int, int], *, interpolation: str = "bilinear"
 ) -> NDArray[numpy.uint8]:
     """Resizes pixels.
 
     Args:
         pixels: uint8 [height, width, 3]
-        size: (height, width) of the result
+        size: (height, width) of the result, or one number for a square
         interpolation: "bilinear" is OpenCV's INTER_LINEAR, which skips most pixels where it shrinks much.
             "antialiased" is Pillow's BILINEAR, a weighted mean of all pixels that a new one covers.
     """
     pixels = numpy.ascontiguousarray(as_array("pixels", pixels))
     if pixels.dtype != numpy.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise InvalidArgumentError(f"pixels are {pixels.dtype} {pixels.shape}; they must be uint8 [height, width, 3]")
-    height, width = size
+    height, width = as_size("size", size)
     resized = numpy.empty((height, width, 3), numpy.uint8)
     source = (pixels.ctypes.data, pixels.shape[0], pixels.shape[1])
     method = choice("interpolation", interpolation, INTERPOLATIONS)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fne import _ffi
 from fne._arguments import as_array, as_count, as_list, as_path, choice, listed, path_bytes
-from fne._backend import load_backend
+from fne._backend import ENGINES, load_backend
 from fne._codes import PackedCodes
 from fne._embedding import SKIPPED_CODE, Discretization, ternarize
 from fne._extractor import ON_ERROR, Extractor
@@ -29,6 +29,7 @@ from fne._layer import JSON as LAYER_JSON
 from fne._layer import Layer, column_numbers, from_json, side_by_side, span
 from fne._model import Model, as_model
 from fne._options import extractor_options
+from fne._places import Places, common, images_folder, places_of, recalled, remember
 from fne._preprocessing_choice import PRESET_OPTIONS, chosen_preprocessing
 from fne._progress import JobProgressLine
 from fne._saved import content, exists, file_errors, mapped_array, parsed
@@ -41,6 +42,7 @@ from fne.errors import (
     InvalidArgumentError,
     JobMismatchError,
     JobWarning,
+    MissingFileError,
     SavedDataError,
     UnknownTensorError,
 )
@@ -203,6 +205,7 @@ def embed_dataset(
         intake = _run(lib.fne_job_open, output, model._handle(), ctypes.byref(struct), options, progress)
     job = Job(output)
     job.intake = intake
+    remember(job.folder, places_of(model, extractor.get("feeds"), images_folder(source, root, job.names)))
     _warn_of_few(job, intake.taken)
     return job
 
@@ -237,10 +240,12 @@ def merge_shards(
     options = _ffi.defaults(_ffi.JobOptions, lib.fne_job_options_init)
     options.drop_features = int(not keep_features)
     options.accept_other_engine = int(accept_other_engine)
-    folders = [path_bytes(shard) for shard in as_list("shards", shards)]
+    shards = as_list("shards", shards)
+    folders = [path_bytes(shard) for shard in shards]
     with _given(options, codes, statistics, lower, upper, rules):
         _run(lib.fne_job_open_merge, output, _ffi.strings(folders), len(folders), options, progress)
     job = Job(output)
+    remember(job.folder, common([recalled(as_path(shard)) for shard in shards]))
     _warn_of_few(job, len(job))
     return job
 
@@ -333,6 +338,10 @@ def _reported(function: Any, handle: Any, progress: Any, close: bool = True) -> 
             raised.append(failure)
         return int(bool(raised))
 
+    def on_image_error(_user: Any, _image: int, _status: int, _message: bytes) -> None:
+        if isinstance(show, JobProgressLine):
+            show.failed += 1
+
     def on_notice(_user: Any, message: bytes) -> None:
         try:
             warnings.warn(JobWarning(printable(_ffi.decoded(message))), stacklevel=5)
@@ -341,6 +350,7 @@ def _reported(function: Any, handle: Any, progress: Any, close: bool = True) -> 
 
     reports = _ffi.sized(_ffi.JobReports)
     reports.progress = _ffi.JOB_PROGRESS(on_progress)
+    reports.image_error = _ffi.IMAGE_ERROR(on_image_error)
     reports.notice = _ffi.JOB_NOTICE(on_notice)
     try:
         with interrupts:
@@ -532,19 +542,56 @@ class Job:
             return PackedCodes(self._load("codes_packed.npy"), self.feature_count, self.layers)
         return PackedCodes.pack(self.codes(), self.layers)
 
-    def extractor(self, model: Any, **options: Any) -> Extractor:
+    @property
+    def places(self) -> Places:
+        """Where the network and the images were when the job ran. They may be elsewhere now."""
+        return recalled(self.folder)
+
+    def model(self, *, allow_unsafe: bool = False) -> Model:
+        """The job's network, opened from where it was when the job ran.
+
+        Args:
+            allow_unsafe: as in `fne.Model`. The job does not remember it, because a job may come from others.
+
+        Raises:
+            MissingFileError: the job does not say where the network is, or it is not there any more
+            JobMismatchError: another network is there now
+        """
+        places = self.places
+        if places.model is None:
+            raise MissingFileError(f"the job in '{self.folder}' does not say where its network is")
+        if os.path.isabs(places.model) and not exists(as_path(places.model)):
+            raise MissingFileError(
+                f"the network of the job in '{self.folder}' was '{places.model}', which does not exist any more"
+            )
+        # The default network has a file for each engine.
+        for engine in [None] if os.path.isabs(places.model) else ENGINES:
+            model = Model(
+                places.model,
+                signature=places.signature,
+                tags=places.tags,
+                feeds=list(places.feeds),
+                allow_unsafe=allow_unsafe,
+                engine=engine,
+            )
+            if model.sha256() == self.manifest["settings"]["model"]["sha256"]:
+                return model
+        raise JobMismatchError(f"'{places.model}' is not the network any more that made the job in '{self.folder}'")
+
+    def extractor(self, model: Any = None, **options: Any) -> Extractor:
         """An extractor that makes the same rows as the job, for further images.
 
         Args:
-            model: the job's model
+            model: the job's model; None: `Job.model`, from where it was when the job ran
             options: options of `fne.Extractor`, such as on_error, streams, image_options
 
         Raises:
             JobMismatchError: the model is not the job's
+            MissingFileError: no model is given, and the job's is not there any more
         """
         settings = self.manifest["settings"]
         source, limits = settings["input"], settings["image_options"]
-        model = self._own(model)
+        model = self.model() if model is None else self._own(model)
         given = {
             "input_tensor": source["tensor"],
             "layers": [layer.name for layer in self.layers],

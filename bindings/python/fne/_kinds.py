@@ -9,8 +9,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from fne import _pillow
-from fne._arguments import as_list, refuse_masked
+from fne._arguments import as_list, is_pillow_image, refuse_masked
 from fne._intake import list_images
 from fne.errors import InvalidArgumentError, InvalidTypeError
 
@@ -45,7 +44,7 @@ def kind(item: Any, number: int) -> str:
     if isinstance(item, numpy.ndarray):
         check_pixels(item, number)
         return "pixels"
-    if _pillow.is_image(item):
+    if is_pillow_image(item):
         return "pillow"
     raise InvalidTypeError(f"image {number} is a {type(item).__name__}; {TAKEN}")
 
@@ -86,7 +85,7 @@ def _one_image(images: Any) -> str:
         return f"the path {os.fspath(images)!r}"
     if isinstance(images, (bytes, bytearray, memoryview)):
         return _WORDS["encoded"]
-    if _pillow.is_image(images):
+    if is_pillow_image(images):
         return _WORDS["pillow"]
     is_picture = isinstance(images, numpy.ndarray) and images.dtype == numpy.uint8 and images.ndim == 3
     return _WORDS["pixels"] if is_picture else ""

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 import numpy
 
 from fne import _ffi
-from fne._arguments import as_path, choice, path_bytes
+from fne._arguments import as_path, as_size, choice, path_bytes
 from fne._backend import load_backend
 from fne._feeds import Feeds, set_feeds
 from fne._ffi import check, lib
 from fne._layer_names import several
 from fne._model_source import frozen as frozen_source
+from fne._model_source import named
 from fne._saved import content
 from fne._selection import select
 from fne._torch_export import is_torch_module
@@ -107,7 +108,8 @@ class Model:
     loaded. Of bytes, a GraphDef, a Keras model or a PyTorch module it holds the bytes of the graph.
 
     Args:
-        graph: a path to a .pb or .onnx file, its bytes, or a `tf.compat.v1.GraphDef`. The weights of an ONNX file may
+        graph: a path to a .pb or .onnx file, its bytes, a `tf.compat.v1.GraphDef`, or "efficientnet_lite0" for the
+            default network (`fne.zoo.efficientnet_lite0`). The weights of an ONNX file may
             be in files beside it. Its layers may be called by the paths of PyTorch's modules, such as "features.0",
             where the exporter kept them. A `keras.Model`, the path of a model that Keras saved (.keras or .h5), and a
             SavedModel's folder are taken too: the installed tensorflow freezes these once, into the cache. Layers of
@@ -152,6 +154,7 @@ class Model:
         engine: str | None = None,
         size: int | Sequence[int] | None = None,
     ) -> None:
+        given, graph = graph, named(graph, engine)
         tags = [tags] if isinstance(tags, str) else tags
         choices = {"allow_unsafe": bool(allow_unsafe), "feeds": deepcopy(feeds)}
         options = _ffi.sized(_ffi.ModelOptions)
@@ -161,7 +164,11 @@ class Model:
         #: The tensors of Keras' layers by the layers' names; empty for a model that was not made by Keras.
         self.aliases: dict[str, str] = {}
         if isinstance(graph, (str, os.PathLike)):
-            self._origin = Origin(str(as_path(graph).absolute()), {"signature": signature, "tags": tags, **choices})
+            self._origin = Origin(
+                str(as_path(graph).absolute()),
+                {"signature": signature, "tags": tags, **choices},
+                is_cached=graph is not given,
+            )
         is_given = isinstance(graph, (str, os.PathLike))
         frozen = frozen_source(graph, signature, tags, size)
         if frozen is not None:
@@ -176,6 +183,11 @@ class Model:
         if hasattr(graph, "SerializeToString") and hasattr(graph, "node"):
             graph = graph.SerializeToString()
         if not isinstance(graph, (bytes, bytearray, memoryview)):
+            if hasattr(graph, "as_graph_def"):
+                raise InvalidTypeError(
+                    f"a {type(graph).__name__} of TensorFlow is no model yet; pass its .as_graph_def(), in which the "
+                    "variables must be constants"
+                )
             raise InvalidTypeError(
                 "a model is a path, bytes, a tf.compat.v1.GraphDef, a keras.Model, a torch.nn.Module or a SavedModel's "
                 f"folder, not {type(graph).__name__}"
@@ -234,13 +246,13 @@ class Model:
         return result
 
     def shapes(
-        self, input_tensor: str | None = None, size: tuple[int, int] | None = None
+        self, input_tensor: str | None = None, size: int | tuple[int, int] | None = None
     ) -> list[tuple[int, ...] | None]:
         """The shapes of `tensors()` for an image size, as far as they follow from the graph.
 
         Args:
             input_tensor: the tensor that images are fed to; None: the graph's only placeholder that can take images
-            size: (height, width) in pixels; None: what the graph's placeholder says
+            size: (height, width) in pixels, or one number for a square; None: what the graph's placeholder says
 
         Returns:
             for each tensor its shape. The first dimension is counted per image: 1 stands for n, and 16 for 16 n. None
@@ -259,7 +271,7 @@ class Model:
         count = _ffi.count(lib.fne_model_tensor_count, self._handle)
         ranks = numpy.empty(count, numpy.int32)
         dimensions = numpy.empty((count, _ffi.SHAPE_RANK), numpy.int64)
-        height, width = size or (0, 0)
+        height, width = (0, 0) if size is None else as_size("size", size)
         name = None if input_tensor is None else _ffi.text(input_tensor)
         given = ranks.ctypes.data, dimensions.ctypes.data, count
         if self.engine == "onnxruntime":

@@ -16,6 +16,7 @@ from fne._saved import file_errors
 from fne._saved_model import is_saved_model
 from fne._torch_export import is_torch_module
 from fne.errors import FileError, GraphError, InvalidArgumentError
+from fne.zoo._efficientnet import EFFICIENTNET_LITE0, efficientnet_lite0
 
 _CHECKPOINT_WAY_OUT = (
     "Build the network, restore the checkpoint into it with tf.train.Checkpoint(model=model).restore(...) (in "
@@ -62,6 +63,17 @@ def frozen(
     if os.path.isdir(path):
         raise _wrong_folder(path)
     return None
+
+
+def named(source: Any, engine: str | None = None) -> Any:
+    """The file of the network that a name stands for. What is no such name is given back as it is.
+
+    Args:
+        engine: the library that is to run the network; None: the one that is installed
+    """
+    if not isinstance(source, str) or source != EFFICIENTNET_LITE0:
+        return source
+    return efficientnet_lite0(engine)
 
 
 def _refuse_choices(what: str, signature: str | None, tags: Sequence[str] | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import numpy
 
 from fne import _ffi
-from fne._arguments import as_array, as_count, choice
+from fne._arguments import as_array, as_count, as_size, choice
 from fne._decoder import pillow_decoder
 from fne._feeds import Feeds, set_feeds
 from fne._ffi import lib
@@ -29,7 +29,7 @@ class FurtherOptions(TypedDict, total=False):
     preset: str | Preprocessing | None
     engine: str | None
     resize_mode: str | None
-    resize_size: tuple[int, int] | None
+    resize_size: int | tuple[int, int] | None
     interpolation: str | None
     crops: int
     image_options: ImageOptions | None
@@ -56,16 +56,16 @@ class ExtractorOptions(FurtherOptions, total=False):
 
     input_tensor: str | None
     layers: str | Sequence[str] | None
-    size: tuple[int, int] | None
+    size: int | tuple[int, int] | None
 
 
 def extractor_options(
     *,
     input_tensor: str | None = None,
     layers: str | Sequence[str] | None = None,
-    size: tuple[int, int] | None = None,
+    size: int | tuple[int, int] | None = None,
     resize_mode: str = "stretch",
-    resize_size: tuple[int, int] | None = None,
+    resize_size: int | tuple[int, int] | None = None,
     interpolation: str = "bilinear",
     crops: int = 1,
     image_options: ImageOptions | None = None,
@@ -100,9 +100,9 @@ def extractor_options(
         options.layer_count = len(names)
     set_feeds(options, feeds)
     if size is not None:
-        options.height, options.width = (as_count("size", value) for value in size)
+        options.height, options.width = as_size("size", size)
     if resize_size is not None:
-        options.resize_height, options.resize_width = (as_count("resize_size", value) for value in resize_size)
+        options.resize_height, options.resize_width = as_size("resize_size", resize_size)
     options.resize_mode = choice("resize_mode", resize_mode, RESIZE_MODES)
     options.interpolation = choice("interpolation", interpolation, INTERPOLATIONS)
     options.crops = as_count("crops", crops)

@@ -26,12 +26,6 @@ def installed() -> bool:
     return "PIL" in sys.modules or importlib.util.find_spec("PIL") is not None
 
 
-def is_image(item: Any) -> bool:
-    """Whether the item is a `PIL.Image.Image`. This does not import Pillow."""
-    module = sys.modules.get("PIL.Image")
-    return module is not None and isinstance(item, module.Image)
-
-
 def header(source: Any, refusal: FNEError, limits: Any) -> tuple[int, int, str, int]:
     """The height, width, format and orientation of an image that libfne refused.
 

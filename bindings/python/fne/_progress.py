@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 
 
 class ProgressLine:
-    """Shows the images done, the images per second and the time left, on a terminal and in a notebook."""
+    """Shows the images done, the images per second and the time left, on a terminal and in a notebook.
+
+    Attributes:
+        failed: the images that failed so far, which the line tells
+    """
 
     def __init__(self) -> None:
         self._start = time.monotonic()
         self._first = 0
+        self._length = 0
         self._shown = sys.stderr.isatty() or _in_notebook()
+        self.failed = 0
 
     def start(self, done: int) -> None:
         """Starts the clock. The speed does not count the images that are done already."""
         self._start, self._first = time.monotonic(), done
 
     def __call__(self, done: int, total: int) -> None:
+        rate = self._rate(done)
+        failed = f", {self.failed} failed" if self.failed else ""
+        self._show(f"{done}/{total} images{failed}, {rate:.1f} images/s", done, total)
+
+    def _rate(self, done: int) -> float:
+        return (done - self._first) / max(time.monotonic() - self._start, 1e-9)
+
+    def _show(self, text: str, done: int, total: int) -> None:
+        """Writes over the line that is there. A line that were wider than the terminal would not be."""
         if not self._shown:
             return
-        rate = (done - self._first) / max(time.monotonic() - self._start, 1e-9)
-        left = f"{duration((total - done) / rate)} left" if rate else ""
+        rate = self._rate(done)
+        text += f", {duration((total - done) / rate)} left" if rate and done < total else ""
+        text = text[: shutil.get_terminal_size().columns - 1]
         end = "\n" if done == total else ""
-        sys.stderr.write(f"\r{done}/{total} images, {rate:.1f} images/s, {left}  {end}")
+        sys.stderr.write(f"\r{text:{self._length}}{end}")
         sys.stderr.flush()
+        self._length = 0 if end else len(text)
 
 
 class JobProgressLine(ProgressLine):
@@ -45,6 +63,13 @@ class JobProgressLine(ProgressLine):
                 sys.stderr.write(f"{phase}\n")
         if phase in ("embedding", "codes"):
             super().__call__(done, total)
+
+
+class EvaluationProgressLine(ProgressLine):
+    """The same for an evaluation: what is measured, how much is done, and the time left."""
+
+    def __call__(self, what: str, done: int, total: int) -> None:  # type: ignore[override]
+        self._show(f"{done}/{total} {what}", done, total)
 
 
 def _in_notebook() -> bool:

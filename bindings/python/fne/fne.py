@@ -44,7 +44,7 @@ def full_network_embedding(
     batch_size: int,
     input_tensor: str | None,
     target_tensors: Sequence[str] | None,
-    input_reshape: tuple[int, int] | None,
+    input_reshape: int | tuple[int, int] | None,
     stats: NDArray[Any] | None = None,
     *,
     dtype: DTypeLike = numpy.float64,
@@ -72,7 +72,8 @@ def full_network_embedding(
         input_tensor: such as "import/input:0"; None: the graph's only placeholder that can take images
         target_tensors: such as ["import/conv1:0", ...], in the order of the features; None: all convolutional and dense
             layers, after their activation, without the classifier's output
-        input_reshape: (height, width) that the network is fed with; None: what the graph's placeholder says
+        input_reshape: (height, width) that the network is fed with, or one number for a square; None: what the graph's
+            placeholder says
         stats: float64 [2, F], the mean and the standard deviation of the training images; None or empty: those of these
             images
         dtype: the type of the features

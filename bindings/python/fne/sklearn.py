@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fne._arguments import as_count, as_path, refuse_masked
+from fne._arguments import as_count, as_path, is_pillow_image, refuse_masked
 from fne._cache import write_atomically
 from fne._centring import FEWEST_ROWS, centred_l2, mean_row
-from fne._embedding import ternarize
+from fne._embedding import SKIPPED_CODE, ternarize
 from fne._extractor import Extractor
 from fne._ffi import FEW_IMAGES
-from fne._images import read_image
+from fne._images import ImageOptions, read_image
 from fne._keras_graph import identity as keras_identity
 from fne._keras_graph import keras_of
 from fne._kinds import as_images, kind
@@ -46,7 +46,7 @@ from fne._statistics import Statistics
 from fne._thresholds import LOWER, UPPER
 from fne._torch_export import is_torch_module
 from fne._torch_identity import identity as torch_identity
-from fne.errors import FewImagesWarning, NotFiniteError, UnknownTensorError
+from fne.errors import FewImagesWarning, NotFiniteError, SkippedImagesWarning, UnknownTensorError
 from fne.zoo import efficientnet_lite0
 
 __all__ = [
@@ -72,6 +72,10 @@ _EXTRACTOR_OPTIONS = (
     "interpolation",
     "precision",
     "batch_size",
+    "crops",
+    "image_options",
+    "device",
+    "on_error",
 )
 
 
@@ -213,8 +217,12 @@ class FullNetworkFeatures(_NetworkTransformer):
             `fne.Model`; None: the default network, `fne.zoo.efficientnet_lite0()`
         layers: names, globs, "all", "last:25%", "penultimate", or a list of these; None: all default layers. Layers of
             Keras models may be called by their Keras names.
-        size, preset, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size: as in
-            `fne.Extractor`
+        size, preset, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size, image_options,
+            device: as in `fne.Extractor`
+        crops: 1 or 10, as in `fne.Extractor`. The row of an image is the mean of its crops' rows, since scikit-learn
+            takes one row for each image.
+        on_error: "raise" raises at the first bad image. "skip" makes its row NaN, with a `fne.SkippedImagesWarning`
+            that names it.
         cache: "memory" keeps up to 2 GB of rows in this process. A folder keeps a file per image, for other processes
             and later runs. None keeps nothing.
 
@@ -228,7 +236,7 @@ class FullNetworkFeatures(_NetworkTransformer):
         model: Any = None,
         *,
         layers: str | Sequence[str] | None = None,
-        size: tuple[int, int] | None = None,
+        size: int | tuple[int, int] | None = None,
         preset: str | Preprocessing | None = None,
         channel_order: str | None = None,
         mean: float | Sequence[float] | None = None,
@@ -237,6 +245,10 @@ class FullNetworkFeatures(_NetworkTransformer):
         interpolation: str | None = None,
         precision: str = "float32",
         batch_size: int = 4,
+        crops: int = 1,
+        image_options: ImageOptions | None = None,
+        device: str | None = None,
+        on_error: str = "raise",
         cache: str | os.PathLike[str] | None = "memory",
     ) -> None:
         self.model = model
@@ -250,6 +262,10 @@ class FullNetworkFeatures(_NetworkTransformer):
         self.interpolation = interpolation
         self.precision = precision
         self.batch_size = batch_size
+        self.crops = crops
+        self.image_options = image_options
+        self.device = device
+        self.on_error = on_error
         self.cache = cache
 
     def fit(self, X: Any = None, y: Any = None) -> FullNetworkFeatures:
@@ -294,7 +310,9 @@ class FullNetworkEmbedder(_NetworkTransformer):
 
     Args:
         model, layers, size, preset, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size,
-            cache: as in `FullNetworkFeatures`
+            crops, image_options, device, cache: as in `FullNetworkFeatures`
+        on_error: "raise" raises at the first bad image. "skip" leaves it out of the statistics, and makes its codes
+            `fne.SKIPPED_CODE` (-128), with a `fne.SkippedImagesWarning`.
         lower, upper, rules: as in `TernaryDiscretizer`
 
     Attributes:
@@ -310,7 +328,7 @@ class FullNetworkEmbedder(_NetworkTransformer):
         lower: float = LOWER,
         upper: float = UPPER,
         rules: str = "documented",
-        size: tuple[int, int] | None = None,
+        size: int | tuple[int, int] | None = None,
         preset: str | Preprocessing | None = None,
         channel_order: str | None = None,
         mean: float | Sequence[float] | None = None,
@@ -319,6 +337,10 @@ class FullNetworkEmbedder(_NetworkTransformer):
         interpolation: str | None = None,
         precision: str = "float32",
         batch_size: int = 4,
+        crops: int = 1,
+        image_options: ImageOptions | None = None,
+        device: str | None = None,
+        on_error: str = "raise",
         cache: str | os.PathLike[str] | None = "memory",
     ) -> None:
         self.model = model
@@ -335,6 +357,10 @@ class FullNetworkEmbedder(_NetworkTransformer):
         self.interpolation = interpolation
         self.precision = precision
         self.batch_size = batch_size
+        self.crops = crops
+        self.image_options = image_options
+        self.device = device
+        self.on_error = on_error
         self.cache = cache
 
     def fit(self, X: Any, y: Any = None) -> FullNetworkEmbedder:
@@ -351,22 +377,26 @@ class FullNetworkEmbedder(_NetworkTransformer):
         self.features_ = FullNetworkFeatures(**own).fit(X)
         self.layers_, self.n_features_out_ = self.features_.layers_, self.features_.n_features_out_
         rows: NDArray[numpy.float32] = self.features_.transform(X)
-        if len(rows) < FEW_IMAGES:
-            warnings.warn(FewImagesWarning(len(rows)), stacklevel=3)
-        self.discretizer_ = TernaryDiscretizer(lower=self.lower, upper=self.upper, rules=self.rules).fit(rows)
+        good = rows[_good(rows)]
+        if len(good) < FEW_IMAGES:
+            warnings.warn(FewImagesWarning(len(good)), stacklevel=3)
+        self.discretizer_ = TernaryDiscretizer(lower=self.lower, upper=self.upper, rules=self.rules).fit(good)
         return rows
 
     def fit_transform(self, X: Any, y: Any = None) -> NDArray[numpy.int8]:
         """Fits, and gives the codes of the same images."""
-        rows = self._fit(X)
-        codes: NDArray[numpy.int8] = self.discretizer_.transform(rows)
-        return codes
+        return self._made(self._fit(X))
 
     def transform(self, X: Any) -> NDArray[numpy.int8]:
         """The codes, int8 [n, F]."""
         check_is_fitted(self)
-        rows = self.features_.transform(X)
-        return numpy.empty(rows.shape, numpy.int8) if not len(rows) else self.discretizer_.transform(rows)
+        return self._made(self.features_.transform(X))
+
+    def _made(self, rows: NDArray[numpy.float32]) -> NDArray[numpy.int8]:
+        codes, good = numpy.full(rows.shape, SKIPPED_CODE, numpy.int8), _good(rows)
+        if good.any():
+            codes[good] = self.discretizer_.transform(rows[good])
+        return codes
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
         """A name for each column, as in `FullNetworkFeatures.get_feature_names_out`."""
@@ -385,8 +415,9 @@ class FewShotEmbedder(_NetworkTransformer):
     labels where one is given. With less than `fewest_images` of both together the parts are not centred.
 
     Args:
-        model, size, preset, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size, cache: as in
-            `FullNetworkFeatures`
+        model, size, preset, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size, crops,
+            image_options, device, on_error, cache: as in `FullNetworkFeatures`. With on_error="skip" the statistics and
+            the means do not count bad images.
         layers: the layers of the codes, as in `FullNetworkFeatures`
         penultimate: the layers of the other part, as names or globs; None: what the network's classifier reads
         lower, upper, rules: as in `TernaryDiscretizer`
@@ -415,7 +446,7 @@ class FewShotEmbedder(_NetworkTransformer):
         upper: float = UPPER,
         rules: str = "documented",
         fewest_images: int = FEWEST_ROWS,
-        size: tuple[int, int] | None = None,
+        size: int | tuple[int, int] | None = None,
         preset: str | Preprocessing | None = None,
         channel_order: str | None = None,
         mean: float | Sequence[float] | None = None,
@@ -424,6 +455,10 @@ class FewShotEmbedder(_NetworkTransformer):
         interpolation: str | None = None,
         precision: str = "float32",
         batch_size: int = 4,
+        crops: int = 1,
+        image_options: ImageOptions | None = None,
+        device: str | None = None,
+        on_error: str = "raise",
         cache: str | os.PathLike[str] | None = "memory",
     ) -> None:
         self.model = model
@@ -442,6 +477,10 @@ class FewShotEmbedder(_NetworkTransformer):
         self.interpolation = interpolation
         self.precision = precision
         self.batch_size = batch_size
+        self.crops = crops
+        self.image_options = image_options
+        self.device = device
+        self.on_error = on_error
         self.cache = cache
 
     def fit(self, X: Any, y: Any = None, pool: Any = None) -> FewShotEmbedder:
@@ -489,6 +528,7 @@ class FewShotEmbedder(_NetworkTransformer):
         self.n_features_out_ = len(self._codes) + len(self._penultimate)
         rows: NDArray[numpy.float32] = self.features_.transform(X)
         seen = rows if pool is None else numpy.concatenate([rows, self.features_.transform(pool)])
+        seen = seen[_good(seen)]
         self.discretizer_ = TernaryDiscretizer(lower=self.lower, upper=self.upper, rules=self.rules)
         enough = len(seen) >= as_count("fewest_images", self.fewest_images, 0)
         self.codes_l2_, self.penultimate_l2_ = CentredL2(with_mean=enough), CentredL2(with_mean=enough)
@@ -507,11 +547,19 @@ class FewShotEmbedder(_NetworkTransformer):
         return names
 
     def _made(self, rows: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
-        if not len(rows):
-            return numpy.empty((0, self.n_features_out_), numpy.float32)
+        result, good = numpy.full((len(rows), self.n_features_out_), numpy.nan, numpy.float32), _good(rows)
+        if not good.any():
+            return result
+        rows = rows[good]
         codes = self.discretizer_.transform(rows[:, self._codes]).astype(numpy.float32)
         parts = [self.codes_l2_.transform(codes), self.penultimate_l2_.transform(rows[:, self._penultimate])]
-        return numpy.concatenate(parts, 1)
+        result[good] = numpy.concatenate(parts, 1)
+        return result
+
+
+def _good(rows: NDArray[numpy.float32]) -> NDArray[numpy.bool_]:
+    """Which rows are of images that could be embedded. A network never gives NaN: that is an error."""
+    return numpy.asarray(~numpy.isnan(rows[:, :1]).any(1))
 
 
 def _selected(model: Model, selectors: str | Sequence[str] | None) -> list[str]:
@@ -534,30 +582,55 @@ class _Network:
         self.default = [tensor.is_default for tensor in tensors] + [False] * len(further)
         names = [tensor.name for tensor in tensors] + list(further)
         self._extractor = Extractor(model, layers=names, pad_batches=True, **options)
+        self._image_options = options["image_options"]
         self.layers = self._extractor.layers
 
     def features(self, items: Sequence[Any], cache: str | os.PathLike[str] | None) -> NDArray[numpy.float32]:
-        """The features of all layers, float32 [n, F]."""
+        """The features of all layers, float32 [n, F]. The rows of bad images are NaN, and are not kept."""
+        items = [read_image(item, options=self._image_options) if is_pillow_image(item) else item for item in items]
         if cache is None:
-            return self._extractor.extract(items).features
+            return self._computed(items, range(len(items)))
         store = _memory if cache == "memory" else _Folder(as_path(cache))
         keys = [f"{self._identity}-{_image_key(item, number)}" for number, item in enumerate(items)]
         rows: dict[str, NDArray[numpy.float32]] = {}
-        missing: dict[str, Any] = {}
-        for key, item in zip(keys, items, strict=True):
+        missing: dict[str, int] = {}
+        for place, key in enumerate(keys):
             if key in rows or key in missing:
                 continue
             known = store.get(key)
             if known is None:
-                missing[key] = item
+                missing[key] = place
             else:
                 rows[key] = known
         if missing:
-            computed = self._extractor.extract(list(missing.values())).features
-            for key, row in zip(missing, computed, strict=True):
+            computed = self._computed([items[place] for place in missing.values()], list(missing.values()))
+            for key, row, is_good in zip(missing, computed, _good(computed), strict=True):
                 rows[key] = row
-                store.put(key, row)
+                if is_good:
+                    store.put(key, row)
         return numpy.stack([rows[key] for key in keys])
+
+    def _computed(self, items: Sequence[Any], places: Sequence[int]) -> NDArray[numpy.float32]:
+        """The rows of images, each the mean of its crops' rows. A warning names those that are skipped.
+
+        Args:
+            places: the numbers of the images in the list that was given
+        """
+        extraction = self._extractor.extract(items)
+        if extraction.reasons:
+            names = [_name(items[number]) for number in extraction.reasons]
+            skipped = [places[number] for number in extraction.reasons]
+            warnings.warn(SkippedImagesWarning(skipped, names, list(extraction.reasons.values())), stacklevel=6)
+        rows, crops = extraction.features, self._extractor.rows_per_image
+        if crops == 1:
+            return rows
+        mean: NDArray[numpy.float32] = rows.reshape(len(items), crops, -1).mean(1, numpy.float64).astype(numpy.float32)
+        return mean
+
+
+def _name(item: Any) -> str:
+    """An image's name, for a warning."""
+    return os.fsdecode(item) if isinstance(item, (str, os.PathLike)) else f"an image of type {type(item).__name__}"
 
 
 class _Memory:
@@ -752,10 +825,7 @@ def _further_tensors(model: Model, selectors: Sequence[str] | None) -> list[str]
 
 def _image_key(item: Any, number: int) -> str:
     """What names an image in the cache: of a file its path, size and time of change, else a checksum of its bytes."""
-    found = kind(item, number)
-    if found == "pillow":
-        item = read_image(item)
-    if found == "path":
+    if kind(item, number) == "path":
         try:
             facts = os.stat(item)
         except (OSError, ValueError):

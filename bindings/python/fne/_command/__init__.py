@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import fne
-from fne._command import doctor, embed, evaluate, layers, report, search, verify
+from fne._command import completion, doctor, embed, evaluate, export, layers, report, search, verify
 from fne._command.arguments import EXIT_ERROR, EXIT_INTERRUPTED
-from fne._command.output import Parser, show_traceback, warn
+from fne._command.output import Parser, show_traceback, use_json, warn
 
 DESCRIPTION = """The Full-Network Embedding of images.
 
@@ -20,6 +20,7 @@ exit status: 0 done; 1 an error, named in one line on the standard error; 2 wron
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command. Returns its exit status."""
     given = _parser().parse_args(arguments)
+    use_json(given.json)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", fne.JobWarning)
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             show_traceback()
         warn(f"fne: {failure}")
         return EXIT_ERROR
+    finally:
+        use_json(False)
 
 
 def _show(
@@ -55,5 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_command(commands)
     search.add_command(commands)
     report.add_command(commands)
+    export.add_command(commands)
     doctor.add_command(commands)
+    completion.add_command(commands, result)
     return result

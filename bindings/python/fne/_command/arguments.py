@@ -13,10 +13,11 @@ from fne._images import INTERPOLATIONS
 from fne._options import CHANNEL_ORDERS, PRECISIONS, RESIZE_MODES, TOKEN_POOLINGS, ExtractorOptions
 from fne._preprocessing import PRESETS
 from fne._thresholds import LOWER, UPPER
+from fne.zoo._efficientnet import EFFICIENTNET_LITE0
 
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 
-DEFAULT_NETWORK = "efficientnet_lite0"
+DEFAULT_NETWORK = EFFICIENTNET_LITE0
 
 #: What makes a network of "timm:resnet50", and the options that say how images are prepared for it.
 _LIBRARIES: dict[str, tuple[Callable[[str], Any], Callable[[str], dict[str, Any]]]] = {
@@ -37,6 +38,7 @@ def new_command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(run=run)
     return command
 
@@ -71,9 +73,7 @@ def network(given: argparse.Namespace, feeds: list[str] | None = None) -> fne.Mo
     """
     engine = given.engine
     library, name = _library(given.model)
-    source = zoo.efficientnet_lite0(engine) if given.model == DEFAULT_NETWORK else given.model
-    if library is not None:
-        source = _LIBRARIES[library][0](name)
+    source = given.model if library is None else _LIBRARIES[library][0](name)
     tags = None if given.tags is None else [tag for tag in given.tags.split(",") if tag]
     return fne.Model(
         source, signature=given.signature, tags=tags, allow_unsafe=given.allow_unsafe, feeds=feeds, engine=engine
@@ -84,6 +84,20 @@ def _library(model: str) -> tuple[str | None, str]:
     """The library and the network of "timm:resnet50"; no library: it is a path, or the default network."""
     library, colon, name = model.partition(":")
     return (library, name) if colon and library in _LIBRARIES else (None, model)
+
+
+def add_images(command: argparse.ArgumentParser) -> None:
+    """Adds the option that says where a job's images are."""
+    command.add_argument(
+        "--images",
+        metavar="FOLDER",
+        help="the folder that the job's names are relative to, for the pictures (where it was when the job ran)",
+    )
+
+
+def images_of(job: fne.Job, given: str | None) -> str:
+    """The folder of a job's images: the one that is given, or where they were, or else the working directory."""
+    return given or job.places.images or "."
 
 
 def add_quiet(command: Any) -> None:

@@ -20,7 +20,7 @@ from fne import zoo
 from fne._backend import is_installed
 from fne._cache import WAY_OUT
 from fne._command.arguments import EXIT_ERROR, add_saved_model_choice, network, new_command
-from fne._command.output import say
+from fne._command.output import give, say
 from fne._command.reading import reading
 from fne._text import printable
 from fne.zoo._layered import LayeredGraphDef, LayeredNetwork, LayeredOnnx
@@ -42,7 +42,9 @@ def add_command(commands: Any) -> None:
 def run(given: argparse.Namespace) -> int:
     """Runs `fne doctor`: prints the findings."""
     problems = 0
-    for finding in chain(findings(), [] if given.model is None else _of_model(given)):
+    found = [*findings(), *([] if given.model is None else _of_model(given))]
+    give({"findings": [finding._asdict() for finding in found]})
+    for finding in found:
         mark = "!" if finding.way_out else " "
         say(f"{mark} {finding.what:12s} {finding.found}")
         if finding.way_out:

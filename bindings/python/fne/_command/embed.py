@@ -16,7 +16,7 @@ from fne._command.arguments import (
     new_command,
     shard,
 )
-from fne._command.output import say, warn
+from fne._command.output import give, say, warn
 from fne._extractor import ON_ERROR
 
 _MOST_NAMED = 5
@@ -106,6 +106,18 @@ def run_merge(given: argparse.Namespace) -> None:
 
 def _tell(job: fne.Job) -> None:
     failed = len(job.failures)
+    give(
+        {
+            "job": str(job.folder),
+            "images": len(job),
+            "embedded": len(job) - failed,
+            "features": job.feature_count,
+            "state": job.state,
+            "failures": [
+                {"image": image, "name": job.names[image], "reason": reason} for image, reason in job.failures.items()
+            ],
+        }
+    )
     for image, reason in list(job.failures.items())[:_MOST_NAMED]:
         warn(f"skipped: {job.names[image]}: {reason}")
     if failed > _MOST_NAMED:

@@ -19,13 +19,14 @@ from fne._command.arguments import (
     network,
     new_command,
 )
-from fne._command.output import say
+from fne._command.output import give, say
 from fne._evaluation.classifiers import CLASSIFIERS, VOTES
-from fne._evaluation.dataset import classes_of
-from fne._evaluation.evaluate import choices
+from fne._evaluation.dataset import SPLITS, DataSet, data_set
+from fne._evaluation.evaluate import choices, prepared
 from fne._evaluation.plots import plot_thresholds
 from fne._evaluation.protocol import PROTOCOLS, SEEDS, smallest_class, splits
 from fne._evaluation.representations import REPRESENTATIONS
+from fne._evaluation.result import Evaluation
 from fne._evaluation.retrieval import METRICS
 from fne._evaluation.thresholds import TRAINING_IMAGES
 from fne._thresholds import LOWER, LOWERS, UPPER, UPPERS
@@ -47,7 +48,9 @@ def add_command(commands: Any) -> None:
         f"\n{choices()}",
     )
     command.add_argument(
-        "source", help="a folder that holds a folder of images for each class, or a list of name, tab, class"
+        "source",
+        help="a folder that holds a folder of images for each class, or folders such as train and val that hold these; "
+        "or a list of name, tab, class",
     )
     add_model(command)
     command.add_argument("output", help="a folder for the features, evaluation.json and plots")
@@ -57,6 +60,12 @@ def add_command(commands: Any) -> None:
         default="classify",
         help="classify: classifiers are trained on a few images of each class; retrieval: each image is a query among "
         "all others (classify)",
+    )
+    command.add_argument(
+        "--split",
+        choices=SPLITS,
+        default="auto",
+        help=f"auto: {SPLITS['auto']}; none: {SPLITS['none']} (auto)",
     )
     command.add_argument(
         "--images", action="append", type=images, metavar="K", help="training images per class, or all; may be repeated"
@@ -109,24 +118,36 @@ TASKS = {
 }
 
 
-def run(given: argparse.Namespace) -> None:
+def run(given: argparse.Namespace) -> int:
     """Runs `fne evaluate`."""
     for task, options in TASKS.items():
         for option in options if task != given.task else ():
             if getattr(given, option):
                 raise fne.InvalidArgumentError(f"--{option} belongs to --task {task}; the task is {given.task}")
-    if given.task == "retrieval":
-        _retrieval(given)
-    else:
-        _classify(given)
+    found = data_set(given.source, given.split)
+    for line in found.described():
+        say(line)
+    return _retrieval(given) if given.task == "retrieval" else _classify(given, found)
 
 
-def _retrieval(given: argparse.Namespace) -> None:
+def _retrieval(given: argparse.Namespace) -> int:
     chosen: dict[str, Any] = {"metrics": given.metric} if given.metric else {}
     result = fne.evaluate_retrieval(
-        given.source, network(given), given.output, **chosen, **_representations(given), **_shared(given)
+        given.source,
+        network(given),
+        given.output,
+        **chosen,
+        **_representations(given),
+        **_shared(given),
+        **extractor_options(given),
     )
-    for line in result.table((given.reference, "cosine")).split("\n"):
+    give(result.as_json())
+    _say_lines(result.table((given.reference, "cosine")))
+    return 0
+
+
+def _say_lines(text: str) -> None:
+    for line in text.split("\n"):
         say(line)
 
 
@@ -136,10 +157,10 @@ def _representations(given: argparse.Namespace) -> dict[str, Any]:
 
 def _shared(given: argparse.Namespace) -> dict[str, Any]:
     """The options that both tasks take."""
-    return {"lower": given.lower, "upper": given.upper, "progress": not given.quiet, **extractor_options(given)}
+    return {"split": given.split, "lower": given.lower, "upper": given.upper, "progress": not given.quiet}
 
 
-def _classify(given: argparse.Namespace) -> None:
+def _classify(given: argparse.Namespace, found: DataSet) -> int:
     chosen: dict[str, Any] = {"images_per_class": given.images} if given.images else {}
     if given.classifier:
         chosen["classifiers"] = given.classifier
@@ -147,9 +168,9 @@ def _classify(given: argparse.Namespace) -> None:
         chosen["protocol"] = given.protocol
     given.seeds = SEEDS if given.seeds is None else given.seeds
     if given.thresholds:
-        _refuse_too_few(given.source)
+        _refuse_too_few(found)
     model = network(given)
-    result = fne.evaluate(
+    measuring = prepared(
         given.source,
         model,
         given.output,
@@ -158,35 +179,50 @@ def _classify(given: argparse.Namespace) -> None:
         **chosen,
         **_representations(given),
         **_shared(given),
+        extractor=extractor_options(given),
     )
-    for line in result.table().split("\n"):
-        say(line)
+    try:
+        result = measuring.run()
+        _say_result(result, given.reference)
+    except KeyboardInterrupt:
+        result = measuring.result()
+        if result.scores:
+            give(result.as_json())
+            _say_result(result, given.reference)
+            say("this was measured before the interruption; the same command goes on from there")
+        raise
+    measured = _thresholds(given, model, found) if given.thresholds else None
+    give({**result.as_json(), "thresholds": measured})
+    return 0
+
+
+def _say_result(result: Evaluation, reference: str) -> None:
+    """Prints the accuracies, and the differences where the reference was measured."""
+    _say_lines(result.table())
     measured = {score.representation for score in result.scores}
-    if given.reference in measured and len(measured) > 1:
+    if reference in measured and len(measured) > 1:
         say()
-        for line in result.difference_table(given.reference).split("\n"):
-            say(line)
+        _say_lines(result.difference_table(reference))
         say("± standard error over the splits; + ahead, - behind, = level, by Student's interval of 95 %")
-    if given.thresholds:
-        _thresholds(given, model)
 
 
-def _refuse_too_few(source: str) -> None:
+def _refuse_too_few(found: DataSet) -> None:
     """Says before the network runs that the grid of thresholds needs more images."""
-    _, labels, classes, _ = classes_of(source)
-    if splits(labels, TRAINING_IMAGES, 0) is None:
-        smallest = smallest_class(labels, classes)
+    if splits(found.labels, TRAINING_IMAGES, 0, is_test=found.is_test) is None:
+        smallest = smallest_class(found.labels, found.classes, found.is_test)
+        needed = " and needs one more for the test" if found.is_test is None else ""
         raise fne.InvalidArgumentError(
-            f"--thresholds trains with {TRAINING_IMAGES} images per class and needs one more for the test; "
+            f"--thresholds trains with {TRAINING_IMAGES} images per class{needed}; "
             f"'{smallest.name}' has {smallest.images}"
         )
 
 
-def _thresholds(given: argparse.Namespace, model: fne.Model) -> None:
+def _thresholds(given: argparse.Namespace, model: fne.Model, found: DataSet) -> dict[str, Any]:
     output = Path(given.output)
-    labels = classes_of(given.source)[1]
     layers = [tensor.name for tensor in model.layers()]
-    grid, near = fne.threshold_study(fne.Job(output / "job"), labels, seeds=given.seeds, layers=layers)
+    grid, near = fne.threshold_study(
+        fne.Job(output / "job"), found.labels, seeds=given.seeds, layers=layers, is_test=found.is_test
+    )
     say()
     say("accuracy by thresholds, lower down, upper across; in brackets the paper's")
     say("        " + "".join(f"{upper:^9.2f}" for upper in UPPERS))
@@ -197,7 +233,8 @@ def _thresholds(given: argparse.Namespace, model: fne.Model) -> None:
         )
         say(f"{lower:8.2f}" + "".join(f"{cell:^9}" for cell in cells))
     say(f"{near:.2%} of the standardized values lie within 0.01 of one of the paper's thresholds")
-    found = {"lower": LOWERS, "upper": UPPERS, "accuracy": grid.tolist(), "share within 0.01 of the paper's": near}
-    (output / "thresholds.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    measured = {"lower": LOWERS, "upper": UPPERS, "accuracy": grid.tolist(), "share within 0.01 of the paper's": near}
+    (output / "thresholds.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     if importlib.util.find_spec("matplotlib"):
         plot_thresholds(grid, LOWERS, UPPERS, output / "thresholds.png")
+    return measured

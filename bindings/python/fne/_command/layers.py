@@ -8,7 +8,7 @@ from typing import Any
 
 import fne
 from fne._command.arguments import add_feeds, add_model, network, new_command, size
-from fne._command.output import say
+from fne._command.output import give, say
 from fne._command.reading import reading
 from fne._selection import select
 from fne._text import printable
@@ -58,6 +58,15 @@ def run(given: argparse.Namespace) -> None:
     except fne.UnknownTensorError as failure:
         raise fne.InvalidArgumentError(f"{failure}; --all lists every tensor") from None
     chosen = [listed[number] for number in numbers]
+    give(
+        {
+            "layers": [
+                {**tensor._asdict(), "shape": shape, "features": _features(tensor, shape) or None}
+                for tensor, shape in chosen
+            ],
+            "notes": model.notes(),
+        }
+    )
     width = max(len(printable(tensor.name)) for tensor, _ in chosen)
     module = "       module" if any(tensor.module for tensor, _ in chosen) else ""
     say(f"{'name':{width}}  {'kind':11}  {'shape':18}  {'features':>8}  default{module}")

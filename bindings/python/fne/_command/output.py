@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import traceback
 from typing import Any, NoReturn, TextIO
 
 from fne._text import printable
 
+_json: list[bool] = [False]
+
+
+def use_json(is_used: bool) -> None:
+    """Says whether the standard output holds one JSON value, in place of lines for people."""
+    _json[0] = is_used
+
 
 def say(line: Any = "") -> None:
-    """Prints a line on the standard output."""
-    _print(str(line), sys.stdout)
+    """Prints a line on the standard output, for people."""
+    if not _json[0]:
+        _print(str(line), sys.stdout)
+
+
+def give(result: Any) -> None:
+    """Prints a command's result as JSON, where that is asked for."""
+    if _json[0]:
+        _print(json.dumps(result), sys.stdout)
 
 
 def warn(line: Any) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from numpy.typing import NDArray
 from fne._command.comparison import Comparison
 from fne._command.figures import neighbours
 from fne._command.markup import POLICY, Markup, element, joined
-from fne._command.pictures import picture_below, png, square
+from fne._command.pictures import data_address, picture_below
 from fne._job import Job
 
 #: The most images that the map shows as pictures, and the most that are shown with their neighbours.
@@ -251,22 +249,10 @@ class _Thumbnails:
     def source(self, image: int) -> str | None:
         if image not in self._sources:
             pixels = picture_below(self._root, self._names[image])
-            self._sources[image] = None if pixels is None else data_address(pixels)
+            self._sources[image] = None if isinstance(pixels, str) else data_address(pixels, _THUMBNAIL)
         return self._sources[image]
 
     def figure(self, image: int, *caption: Any) -> Markup:
         picture = self.source(image)
         shown = element("img", alt="", src=picture) if picture else element("b")
         return element("figure", shown, Path(self._names[image]).name, *caption)
-
-
-def data_address(pixels: NDArray[numpy.uint8]) -> str:
-    """The middle of a picture as a data: address. It is a JPEG where Pillow is installed, else a PNG."""
-    small = square(pixels, _THUMBNAIL)
-    try:
-        import PIL.Image
-    except ImportError:
-        return "data:image/png;base64," + base64.b64encode(png(small)).decode()
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(small).save(buffer, "JPEG", quality=72)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import stat
 import struct
@@ -13,12 +15,18 @@ from numpy.typing import NDArray
 from fne._images import read_image, resize
 from fne.errors import FNEError, OutOfMemoryError
 
+#: Why there is no picture of an image.
+NOT_FOUND, UNREADABLE = "not found", "unreadable"
 
-def picture_below(root: str | os.PathLike[str], name: str) -> NDArray[numpy.uint8] | None:
-    """The picture of that name in a folder, uint8 [height, width, 3]. None: it cannot be read, or lies elsewhere.
+
+def picture_below(root: str | os.PathLike[str], name: str) -> NDArray[numpy.uint8] | str:
+    """The picture of that name in a folder, uint8 [height, width, 3], or why there is none.
 
     The names are a job's, and the job may come from others. So a name with ../, an absolute one, or a link must not
     lead out of the folder. It must not lead to a pipe either, since reading one waits for ever.
+
+    Returns:
+        the picture; NOT_FOUND: there is no file, or it lies elsewhere; UNREADABLE: the file is no good image
 
     Raises:
         OutOfMemoryError: the picture may be good, but there is no memory for it
@@ -27,12 +35,24 @@ def picture_below(root: str | os.PathLike[str], name: str) -> NDArray[numpy.uint
     try:
         path = os.path.realpath(os.path.join(folder, name))
         if os.path.commonpath([folder, path]) != folder or not stat.S_ISREG(os.stat(path).st_mode):
-            return None
+            return NOT_FOUND
+    except (OSError, ValueError):  # ValueError: the name holds a zero byte
+        return NOT_FOUND
+    return picture(path)
+
+
+def picture(path: str | os.PathLike[str]) -> NDArray[numpy.uint8] | str:
+    """The picture in a file, uint8 [height, width, 3], or UNREADABLE.
+
+    Raises:
+        OutOfMemoryError: the picture may be good, but there is no memory for it
+    """
+    try:
         return read_image(path)
     except OutOfMemoryError:
         raise
-    except (FNEError, OSError, ValueError):  # ValueError: the name holds a zero byte
-        return None
+    except (FNEError, OSError):
+        return UNREADABLE
 
 
 def square(pixels: NDArray[numpy.uint8], side: int) -> NDArray[numpy.uint8]:
@@ -53,3 +73,15 @@ def png(pixels: NDArray[numpy.uint8]) -> bytes:
     rows = b"".join(b"\0" + row.tobytes() for row in pixels)
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+
+
+def data_address(pixels: NDArray[numpy.uint8], side: int) -> str:
+    """The middle of a picture as a data: address. It is a JPEG where Pillow is installed, else a PNG."""
+    small = square(pixels, side)
+    try:
+        import PIL.Image
+    except ImportError:
+        return "data:image/png;base64," + base64.b64encode(png(small)).decode()
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(small).save(buffer, "JPEG", quality=72)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

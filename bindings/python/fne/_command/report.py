@@ -9,10 +9,10 @@ from typing import Any
 
 import fne
 from fne._arguments import as_path
-from fne._command.arguments import new_command
+from fne._command.arguments import add_images, images_of, new_command
 from fne._command.comparison import FEWEST_IMAGES, LAYERS, comparison
 from fne._command.figures import figures
-from fne._command.output import say
+from fne._command.output import give, say
 from fne._command.page import page
 from fne._saved import file_errors
 
@@ -31,9 +31,7 @@ def add_command(commands: Any) -> None:
         "  fne report job --images drawings --layers all",
     )
     command.add_argument("job", help="the job's folder")
-    command.add_argument(
-        "--images", metavar="FOLDER", help="the folder that the job's names are relative to, for the pictures"
-    )
+    add_images(command)
     command.add_argument(
         "--layers",
         action="append",
@@ -50,7 +48,9 @@ def add_command(commands: Any) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Runs `fne report`."""
-    write_report(fne.Job(given.job), given.output, given.images, layers=given.layers, metric=given.metric)
+    job = fne.Job(given.job)
+    write_report(job, given.output, images_of(job, given.images), layers=given.layers, metric=given.metric)
+    give({"output": given.output})
     say(given.output)
 
 

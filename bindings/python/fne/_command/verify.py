@@ -7,7 +7,7 @@ from typing import Any
 
 import fne
 from fne._command.arguments import EXIT_ERROR, add_quiet, new_command
-from fne._command.output import say, warn
+from fne._command.output import give, say, warn
 
 
 def add_command(commands: Any) -> None:
@@ -26,7 +26,7 @@ def add_command(commands: Any) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Runs `fne verify`."""
-    status = 0
+    status, found = 0, []
     for folder in given.jobs:
         try:
             job = fne.Job(folder)
@@ -34,8 +34,11 @@ def run(given: argparse.Namespace) -> int:
         except fne.FNEError as failure:
             warn(f"fne: {failure}")
             status = EXIT_ERROR
+            found.append({"job": folder, "whole": False, "reason": str(failure)})
             continue
         files = job.manifest["files"]
         size = sum(file["bytes"] for file in files.values())
+        found.append({"job": folder, "whole": True, "files": len(files), "bytes": size})
         say(f"{folder}: whole; {len(files)} files with {size / 1e6:,.1f} MB were compared with their checksums")
+    give({"jobs": found})
     return status

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -12,8 +14,8 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from fne._arguments import as_path, listed
-from fne._evaluation.dataset import classes_of
+from fne._arguments import as_path, choice, listed
+from fne._evaluation.dataset import SPLITS, DataSet, data_set
 from fne._evaluation.protocol import smallest_class
 from fne._evaluation.representations import Representations, Roles
 from fne._job import Job, embed_dataset
@@ -28,16 +30,30 @@ class EmbeddedClasses:
 
     classes: the names of the classes
     data: the features and the labels of the images that could be embedded
+    is_test: bool, which of these are for the test, where the data set has a split of its own
     folder: where the results go
     """
 
     classes: list[str]
     data: Representations
+    is_test: NDArray[numpy.bool_] | None
     folder: Path
     _job: Job
     _images: int
     _roles: Roles
     _thresholds: tuple[float, float]
+
+    def identity(self) -> str:
+        """A checksum of all that decides a measurement: the features, the labels, the split and the thresholds."""
+        decisive = [
+            self._job.manifest["files"]["features.npy"],
+            self._job.manifest["settings"]["layers"],
+            self.classes,
+            self.data.labels.tolist(),
+            None if self.is_test is None else self.is_test.tolist(),
+            self._thresholds,
+        ]
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
     def facts(self) -> dict[str, Any]:
         """The data set and the network, as the files of the results have them."""
@@ -45,7 +61,8 @@ class EmbeddedClasses:
             "images": self._images,
             "failed": len(self._job.failures),
             "classes": len(self.classes),
-            "smallest class": smallest_class(self.data.labels, self.classes)._asdict(),
+            "smallest class": smallest_class(self.data.labels, self.classes, self.is_test)._asdict(),
+            "test images of the data set's split": None if self.is_test is None else int(self.is_test.sum()),
             "crops": self._job.rows_per_image,
             "thresholds": list(self._thresholds),
             "features": self.data.feature_count(self._roles.layers),
@@ -59,18 +76,18 @@ def embedded_classes(
     model: Any,
     output: str | os.PathLike[str],
     *,
+    split: str,
     lower: float,
     upper: float,
     progress: bool | Callable[[str, int, int], Any],
-    check: Callable[[NDArray[numpy.int64], list[str]], Any],
+    check: Callable[[DataSet], Any],
     extractor: ExtractorOptions,
 ) -> EmbeddedClasses:
     """Embeds the images of a data set with classes, or takes the job that is there already.
 
     Args:
-        source, model, output, lower, upper, progress, extractor: as in `fne.evaluate`
-        check: is called with the labels and the names of the classes before the network runs. It raises where there is
-            nothing to measure.
+        source, model, output, split, lower, upper, progress, extractor: as in `fne.evaluate`
+        check: is called with the data set before the network runs. It raises where there is nothing to measure.
 
     Raises:
         InvalidArgumentError, InvalidTypeError: as in `fne.evaluate`
@@ -83,9 +100,11 @@ def embedded_classes(
         )
     _check_options(extractor)
     folder = as_path(output)
+    choice("split", split, SPLITS)
     _refuse_inside(as_path(source), folder)
-    names, labels, classes, root = classes_of(source)
-    check(labels, classes)
+    found = data_set(source, split)
+    labels, classes = found.labels, found.classes
+    check(found)
     opened = as_model(model, extractor.get("size"))
     tensors = Roles.tensors(opened.tensors())
     roles = Roles.of(tensors)
@@ -94,10 +113,11 @@ def embedded_classes(
             "the network has no convolution and no dense layer before its outputs: there is nothing to embed"
         )
     wanted: ExtractorOptions = {**extractor, "layers": [tensor.name for tensor in tensors]}
-    job = embed_dataset(names, opened, folder / "job", root=root, codes=None, progress=progress, **wanted)
+    job = embed_dataset(found.names, opened, folder / "job", root=found.root, codes=None, progress=progress, **wanted)
     _refuse_lost_classes(job, labels, classes)
     data = Representations(job, labels, roles, lower, upper)
-    return EmbeddedClasses(classes, data, folder, job, len(labels), roles, (lower, upper))
+    is_test = None if found.is_test is None else found.is_test[job.ok]
+    return EmbeddedClasses(classes, data, is_test, folder, job, len(labels), roles, (lower, upper))
 
 
 def _check_options(extractor: ExtractorOptions) -> None:

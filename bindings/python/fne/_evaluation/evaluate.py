@@ -7,32 +7,19 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy
-
-from fne._arguments import as_count, chosen_names, listed, refuse_twice
+from fne._arguments import as_count, chosen_names, refuse_twice
 from fne._evaluation.classifiers import CLASSIFIERS, VOTES
 from fne._evaluation.embedding import embedded_classes
-from fne._evaluation.protocol import (
-    IMAGES_PER_CLASS,
-    PROTOCOLS,
-    SEEDS,
-    class_accuracy,
-    served,
-    splits,
-    training_size,
-)
+from fne._evaluation.measuring import Measuring, Plan
+from fne._evaluation.protocol import IMAGES_PER_CLASS, PROTOCOLS, SEEDS, served
 from fne._evaluation.representations import DEFAULT_REPRESENTATIONS, REPRESENTATIONS
-from fne._evaluation.result import Evaluation, Score
-from fne._evaluation.solving import small_problems
+from fne._evaluation.result import Evaluation
 from fne._options import ExtractorOptions
 from fne._thresholds import LOWER, UPPER
 from fne.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-#: The representation and the classifier whose confusion is counted.
-_CONFUSION = ("fne", "svm")
 
 
 def evaluate(
@@ -46,6 +33,7 @@ def evaluate(
     classifiers: str | Sequence[str] | None = None,
     vote: str | None = None,
     protocol: str = "library",
+    split: str = "auto",
     lower: float = LOWER,
     upper: float = UPPER,
     progress: bool | Callable[[str, int, int], Any] = False,
@@ -57,6 +45,9 @@ def evaluate(
     one seed are nested: its 5 images of a class are among its 10. So the accuracies of one seed rise together. The
     standard deviation is the sample's over the seeds. It says how much a split matters, not how far one number of
     images is from the next.
+
+    Each score is written to output when it is measured. An evaluation that was stopped, as by Ctrl-C, goes on from
+    there, and one that is run again with more seeds or representations measures only what is new.
 
     The evaluation is meant for up to about two thousand training rows, where each crop is a row. An SVM is fitted in as
     many dimensions as there are training rows. "ridge" is many times faster. The best layer takes an SVM for each
@@ -78,8 +69,11 @@ def evaluate(
             the protocol's
         vote: "sum" or "majority", how the crops of an image decide; None: the protocol's
         protocol: "library" or "paper", which are described there too. A protocol gives what the other arguments do not.
+        split: "auto" takes folders such as train and val, with a folder for each class in them, for a split of the data
+            set's own: classifiers are trained on images of the one, and tested on the other. Where test and val are
+            there, it is test. "all" then takes all images for the training. "none" takes each folder for a class.
         lower, upper: the thresholds, as in `fne.ternarize`
-        progress: as in `fne.embed_dataset`
+        progress: as in `fne.embed_dataset`. A further phase is "measuring", which counts classifiers.
         extractor: the options of `fne.Extractor`, but for layers and on_error. With crops=10 each crop is a training
             row, and a test image's crops decide together.
 
@@ -90,11 +84,52 @@ def evaluate(
         InvalidArgumentError: there are too few images or classes, a list names an image twice, or all images of a class
             failed
         TypeError, ValueError: an argument is out of its range; nothing has run then
+        KeyboardInterrupt: what was measured until then is written to output
+    """
+    return prepared(
+        source,
+        model,
+        output,
+        images_per_class=images_per_class,
+        seeds=seeds,
+        representations=representations,
+        classifiers=classifiers,
+        vote=vote,
+        protocol=protocol,
+        split=split,
+        lower=lower,
+        upper=upper,
+        progress=progress,
+        extractor=extractor,
+    ).run()
+
+
+def prepared(
+    source: str | os.PathLike[str],
+    model: Any,
+    output: str | os.PathLike[str],
+    *,
+    images_per_class: int | str | Sequence[int | str] = IMAGES_PER_CLASS,
+    seeds: int = SEEDS,
+    representations: str | Sequence[str] = DEFAULT_REPRESENTATIONS,
+    classifiers: str | Sequence[str] | None = None,
+    vote: str | None = None,
+    protocol: str = "library",
+    split: str = "auto",
+    lower: float = LOWER,
+    upper: float = UPPER,
+    progress: bool | Callable[[str, int, int], Any] = False,
+    extractor: ExtractorOptions,
+) -> Measuring:
+    """Embeds the images of an evaluation. `Measuring.run` is what remains.
+
+    Args, Raises: as in `evaluate`
     """
     numbers = _images_per_class(images_per_class)
     seeds = as_count("seeds", seeds)
     wanted = chosen_names("representations", representations, tuple(REPRESENTATIONS))
-    followed = PROTOCOLS[chosen_names("protocol", protocol, tuple(PROTOCOLS))[0]]
+    protocol = chosen_names("protocol", protocol, tuple(PROTOCOLS))[0]
+    followed = PROTOCOLS[protocol]
     deciding = chosen_names(
         "classifiers", followed.classifiers if classifiers is None else classifiers, tuple(CLASSIFIERS)
     )
@@ -105,54 +140,18 @@ def evaluate(
         source,
         model,
         output,
+        split=split,
         lower=lower,
         upper=upper,
         progress=progress,
-        check=lambda labels, classes: served(labels, classes, numbers, "images"),
+        check=lambda found: served(found.labels, found.classes, numbers, "images", found.is_test),
         extractor=extractor,
     )
-    data, classes = embedded.data, embedded.classes
-    enough = served(data.labels, classes, numbers, "images that could be embedded")
-    # Of several numbers with the most images, the first. "all" may be more or fewer than a number.
-    most = max(enough, key=lambda images: training_size(data.labels, images))
-    scores: list[Score] = []
-    chosen: dict[tuple[int | str, int], str] = {}
-    confusion = numpy.zeros((len(classes), len(classes)), numpy.int64)
-    with small_problems():
-        for images in enough:
-            for seed in range(seeds):
-                split = splits(data.labels, images, seed)
-                assert split is not None  # the seed does not decide whether there is a split
-                truth = data.labels[split[1]]
-                for representation in wanted:
-                    part = data.kernel_of(representation, *split, judge)
-                    if part is None:
-                        continue
-                    kernel, layer = part
-                    if layer is not None and REPRESENTATIONS[representation].is_best:
-                        chosen[images, seed] = layer
-                    for classifier in deciding:
-                        predicted = kernel.predict(classifier, voting)
-                        accuracy = class_accuracy(predicted, truth)
-                        scores.append(Score(representation, classifier, images, seed, accuracy))
-                        if images == most and (representation, classifier) == _CONFUSION:
-                            numpy.add.at(confusion, (truth, predicted), 1)
-    if not scores:
-        raise InvalidArgumentError(
-            f"nothing to measure: the network has none of {listed(wanted)}, or the best layer is to be chosen with one "
-            "training image per class"
-        )
-    facts = {
-        **embedded.facts(),
-        "skipped": [images for images in numbers if images not in enough],
-        "images of the confusion": most,
-        "vote": voting,
-        "protocol": protocol,
-        "seeds": seeds,
-    }
-    result = Evaluation(classes, scores, chosen, confusion, facts)
-    result.save(embedded.folder)
-    return result
+    labels, is_test = embedded.data.labels, embedded.is_test
+    enough = served(labels, embedded.classes, numbers, "images that could be embedded", is_test)
+    skipped = [images for images in numbers if images not in enough]
+    plan = Plan(enough, skipped, seeds, wanted, deciding, voting, judge, protocol)
+    return Measuring(embedded, plan, progress)
 
 
 def choices() -> str:

@@ -59,7 +59,11 @@ class SmallestClass(NamedTuple):
 
 
 def splits(
-    labels: NDArray[numpy.int64], images: int | str, seed: int, test_share: float = 0.3
+    labels: NDArray[numpy.int64],
+    images: int | str,
+    seed: int,
+    test_share: float = 0.3,
+    is_test: NDArray[numpy.bool_] | None = None,
 ) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]] | None:
     """The numbers of the training images and of the test images.
 
@@ -68,6 +72,8 @@ def splits(
         images: how many images of each class are for the training, at random. The others are for the test. "all" leaves
             test_share of each class for the test.
         seed: another seed gives another split. The training sets of one seed are nested.
+        is_test: bool [N], the images for the test, where the data set has a split of its own. The training images come
+            from the others, and "all" takes all of these. A class may then have no image for the test.
 
     Returns:
         None where a class has too few images
@@ -75,12 +81,14 @@ def splits(
     random = numpy.random.default_rng([seed, 71])
     training, test = [], []
     for label in range(int(labels.max()) + 1):
-        members = random.permutation(numpy.flatnonzero(labels == label))
-        count = len(members) - max(1, round(test_share * len(members))) if images == "all" else int(images)
-        if count < 1 or count >= len(members):
+        of_class = labels == label
+        members = random.permutation(numpy.flatnonzero(of_class if is_test is None else of_class & ~is_test))
+        left = max(1, round(test_share * len(members))) if is_test is None else 0
+        count = len(members) - left if images == "all" else int(images)
+        if count < 1 or count > len(members) - min(left, 1):
             return None
         training.append(members[:count])
-        test.append(members[count:])
+        test.append(members[count:] if is_test is None else numpy.flatnonzero(of_class & is_test))
     return numpy.concatenate(training), numpy.concatenate(test)
 
 
@@ -117,35 +125,47 @@ def _folds(labels: bytes, per_image: int) -> tuple[Fold, ...]:
     return tuple(made.split(rows, rows, groups))
 
 
-def smallest_class(labels: NDArray[numpy.int64], classes: Sequence[str]) -> SmallestClass:
-    """The class with the fewest images. Of several it is the first."""
-    counts = numpy.bincount(labels, minlength=len(classes))
+def smallest_class(
+    labels: NDArray[numpy.int64], classes: Sequence[str], is_test: NDArray[numpy.bool_] | None = None
+) -> SmallestClass:
+    """The class with the fewest images, or with a split of its own the fewest for the training. Of several the first.
+
+    Args:
+        is_test: as in `splits`
+    """
+    counts = numpy.bincount(labels if is_test is None else labels[~is_test], minlength=len(classes))
     label = int(counts.argmin())
     return SmallestClass(classes[label], int(counts[label]))
 
 
-def training_size(labels: NDArray[numpy.int64], images: int | str) -> int:
+def training_size(labels: NDArray[numpy.int64], images: int | str, is_test: NDArray[numpy.bool_] | None = None) -> int:
     """The training images of all classes together; 0 where a class has too few images."""
-    split = splits(labels, images, 0)
+    split = splits(labels, images, 0, is_test=is_test)
     return 0 if split is None else len(split[0])
 
 
 def served(
-    labels: NDArray[numpy.int64], classes: Sequence[str], numbers: Sequence[int | str], what: str
+    labels: NDArray[numpy.int64],
+    classes: Sequence[str],
+    numbers: Sequence[int | str],
+    what: str,
+    is_test: NDArray[numpy.bool_] | None = None,
 ) -> list[int | str]:
     """The numbers of training images per class that every class has enough images for.
 
     Args:
         what: what the labels belong to, for the message
+        is_test: as in `splits`
 
     Raises:
         InvalidArgumentError: there is no such number
     """
-    enough = [images for images in numbers if training_size(labels, images)]
+    enough = [images for images in numbers if training_size(labels, images, is_test)]
     if not enough:
-        smallest = smallest_class(labels, classes)
+        smallest = smallest_class(labels, classes, is_test)
+        needed = ", and one of them is needed for the test" if is_test is None else " for the training"
         raise InvalidArgumentError(
             f"nothing to measure with {', '.join(map(str, numbers))} training images per class: the smallest class, "
-            f"'{smallest.name}', has {smallest.images} {what}, and one of them is needed for the test"
+            f"'{smallest.name}', has {smallest.images} {what}{needed}"
         )
     return enough

@@ -43,6 +43,7 @@ class Evaluation:
             It is zero where these two were not asked for.
         facts: the data set, the network, the protocol. "skipped" are the numbers of training images that the smallest
             class has too few images for. "smallest class" is its name, and how many of its images could be embedded.
+            "complete" is False where the evaluation was stopped before its end.
     """
 
     classes: list[str]
@@ -149,11 +150,16 @@ class Evaluation:
         target.mkdir(parents=True, exist_ok=True)
         for name in PLOTS:
             (target / name).unlink(missing_ok=True)
-        summary = self.summary()
-        data = {
+        (target / "evaluation.json").write_text(json.dumps(self.as_json(), indent=1) + "\n", encoding="utf-8")
+        if importlib.util.find_spec("matplotlib"):
+            plot(self.summary(), self.classes, self.confusion, target)
+
+    def as_json(self) -> dict[str, Any]:
+        """The contents of evaluation.json."""
+        return {
             "facts": self.facts,
             "classes": self.classes,
-            "summary": summary,
+            "summary": self.summary(),
             "differences": self.differences() if "fne" in {score.representation for score in self.scores} else [],
             "scores": [score._asdict() for score in self.scores],
             "best layers": [
@@ -161,6 +167,3 @@ class Evaluation:
             ],
             "confusion": self.confusion.tolist(),
         }
-        (target / "evaluation.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-        if importlib.util.find_spec("matplotlib"):
-            plot(summary, self.classes, self.confusion, target)

@@ -161,9 +161,12 @@ class Retrieval:
         """Writes retrieval.json."""
         target = as_path(folder)
         target.mkdir(parents=True, exist_ok=True)
+        (target / "retrieval.json").write_text(json.dumps(self.as_json(), indent=1) + "\n", encoding="utf-8")
+
+    def as_json(self) -> dict[str, Any]:
+        """The contents of retrieval.json."""
         compared = self.differences() if ("fne", "cosine") in self.values else []
-        data = {"facts": self.facts, "measures": MEASURES, "summary": self.summary(), "differences": compared}
-        (target / "retrieval.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        return {"facts": self.facts, "measures": MEASURES, "summary": self.summary(), "differences": compared}
 
 
 def _mean(values: NDArray[numpy.float64]) -> dict[str, float]:
@@ -178,6 +181,7 @@ def evaluate_retrieval(
     *,
     representations: str | Sequence[str] = SEARCHED,
     metrics: str | Sequence[str] = tuple(METRICS),
+    split: str = "auto",
     lower: float = LOWER,
     upper: float = UPPER,
     progress: bool | Callable[[str, int, int], Any] = False,
@@ -193,6 +197,8 @@ def evaluate_retrieval(
             retrieval.json.
         representations: as in `evaluate`, but for "best layer"
         metrics: some of "cosine" and "centred"
+        split: as in `evaluate`. It says what the classes are. The images of the training and of the test are searched
+            together.
         lower, upper, progress: as in `evaluate`
         extractor: as in `evaluate`, with one crop
 
@@ -207,7 +213,15 @@ def evaluate_retrieval(
     if extractor.get("crops", 1) != 1:
         raise InvalidArgumentError(f"crops is {extractor['crops']}; a search takes one row per image")
     embedded = embedded_classes(
-        source, model, output, lower=lower, upper=upper, progress=progress, check=_check, extractor=extractor
+        source,
+        model,
+        output,
+        split=split,
+        lower=lower,
+        upper=upper,
+        progress=progress,
+        check=lambda found: _check(found.labels, found.classes),
+        extractor=extractor,
     )
     data = embedded.data
     _check(data.labels, embedded.classes, "images that could be embedded")

@@ -32,6 +32,7 @@ def threshold_study(
     images: int = TRAINING_IMAGES,
     seeds: int = SEEDS,
     layers: str | Sequence[str] | None = None,
+    is_test: NDArray[numpy.bool_] | None = None,
 ) -> tuple[NDArray[numpy.float64], float]:
     """Measures the mean accuracy per class of the SVM for each pair of thresholds.
 
@@ -41,6 +42,8 @@ def threshold_study(
         lowers, uppers: the thresholds
         images, seeds: training images of each class, and random splits, as in `evaluate`
         layers: as in `fne.Job.features`
+        is_test: bool [N], the images of the job that are for the test, where the data set has a split of its own; None:
+            those that are not for the training
 
     Returns:
         the accuracy, float64 [lowers, uppers]; and the share of the standardized values that lie within 0.01 of one of
@@ -54,18 +57,23 @@ def threshold_study(
     if labels.dtype.kind not in "iu" or (labels < 0).any():
         raise InvalidArgumentError("labels must be integers from 0 on")
     labels = labels.astype(numpy.int64)
+    if is_test is not None:
+        is_test = as_array("is_test", is_test, bool)
+        if is_test.shape != labels.shape:
+            raise InvalidArgumentError(f"is_test has shape {is_test.shape}; the labels have {labels.shape}")
+        is_test = is_test[job.ok]
     images, seeds = as_count("images", images), as_count("seeds", seeds)
     data = Representations(job, labels, Roles(list(range(len(job.layers))), [], []))
     columns = job.columns(layers)
     grid = numpy.zeros((len(lowers), len(uppers)))
     near: list[float] = []
     for seed in range(seeds):
-        split = splits(data.labels, images, seed)
+        split = splits(data.labels, images, seed, is_test=is_test)
         if split is None:
-            smallest = smallest_class(data.labels, [str(label) for label in range(int(labels.max()) + 1)])
+            smallest = smallest_class(data.labels, [str(label) for label in range(int(labels.max()) + 1)], is_test)
             raise InvalidArgumentError(
-                f"class {smallest.name} has too few images for {images} training images: {smallest.images}, "
-                "and one is needed for the test"
+                f"class {smallest.name} has too few images for {images} training images: {smallest.images}"
+                + (", and one is needed for the test" if is_test is None else "")
             )
         mean, std = data.statistics(split[0])
         rows = data.rows[:, columns]

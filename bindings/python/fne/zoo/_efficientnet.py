@@ -30,6 +30,9 @@ _STAGES = [
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 ]
+#: The network's name, which stands for its file wherever a model is taken.
+EFFICIENTNET_LITE0 = "efficientnet_lite0"
+
 _EPSILON = 1e-3  # of the batch normalizations
 
 
@@ -40,6 +43,8 @@ _FORMS: dict[str, tuple[str, type[LayeredNetwork]]] = {
     "tensorflow": ("efficientnet_lite0-1.pb", LayeredGraphDef),
     "onnxruntime": ("efficientnet_lite0-1.onnx", LayeredOnnx),
 }
+#: The names of these files.
+EFFICIENTNET_LITE0_FILES = frozenset(name for name, _ in _FORMS.values())
 # It stands beside the ONNX file, and says that the network is fed with the pixels, stretched to its size.
 _FED_WITH_PIXELS = b'{"do_resize": false, "do_rescale": false, "do_normalize": false}\n'
 
