@@ -56,7 +56,8 @@ def test_contents(wheel):
     modules = {str(path.relative_to(PACKAGE.parent)) for path in PACKAGE.rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == modules
     extras = set(re.findall(r"Provides-Extra: (\S+)", metadata))
-    assert extras == set("tensorflow onnx torch timm torchvision sklearn ray spark plot zoo images".split())
+    known = "tensorflow onnx torch timm torchvision sklearn ray spark plot zoo images export"
+    assert sorted(extras) == sorted(known.split())
     assert re.findall(r"^Requires-Dist: ([^;\n]*)$", metadata, re.MULTILINE) == ["numpy>=1.24"]
 
 

@@ -27,8 +27,8 @@ from fne._layer import Layer
 from fne._library import build_info, library_path, set_log_callback
 from fne._model import Model, ModelInput, TensorInfo
 from fne._outcome import Embedding, Extraction, Outcome
-from fne._preprocessing import Preprocessing
 from fne._places import Places
+from fne._preprocessing import Preprocessing
 from fne._progress import ProgressLine
 from fne._statistics import Statistics
 from fne.errors import (

@@ -144,6 +144,7 @@ def _table(job: Job, values: str, layers: str | Sequence[str] | None) -> _Table:
     given = ["all"] if layers is None else [layers] if isinstance(layers, str) else list(layers)
     wanted = selected(job.layers, given, where=f"the job in '{job.folder}'")
     read = job.features if values == "features" else _reader_of_codes(job)
+    names = [layer.name for layer in wanted]
     counts = [(layer.name, layer.feature_count) for layer in wanted]
     width = sum(count for _, count in counts)
     good = numpy.flatnonzero(job.ok)
@@ -152,7 +153,7 @@ def _table(job: Job, values: str, layers: str | Sequence[str] | None) -> _Table:
     def blocks() -> Iterator[_Block]:
         for first in range(0, len(good), step):
             images = good[first : first + step]
-            yield _Block(images.repeat(job.rows_per_image), numpy.ascontiguousarray(read(wanted, images)))
+            yield _Block(images.repeat(job.rows_per_image), numpy.ascontiguousarray(read(names, images)))
 
     dtype = numpy.dtype(numpy.float32 if values == "features" else numpy.int8)
     return _Table(job, values, dtype, len(good) * job.rows_per_image, width, blocks, counts)

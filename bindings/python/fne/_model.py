@@ -393,7 +393,7 @@ class Model:
         self.close()
 
 
-def as_model(model: Any, size: tuple[int, int] | None = None) -> Model:
+def as_model(model: Any, size: int | tuple[int, int] | None = None) -> Model:
     """The model itself, or one that is opened of what makes one.
 
     Args:

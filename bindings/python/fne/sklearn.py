@@ -737,7 +737,7 @@ class _Opened(NamedTuple):
     facts: str
 
 
-def _opened(given: Any, size: tuple[int, int] | None) -> tuple[Model, str]:
+def _opened(given: Any, size: int | tuple[int, int] | None) -> tuple[Model, str]:
     """The model that a parameter stands for, opened once, and what names it in the cache."""
     source = efficientnet_lite0() if given is None else given
     if isinstance(source, Model):
@@ -755,7 +755,7 @@ def _opened(given: Any, size: tuple[int, int] | None) -> tuple[Model, str]:
         return opened.model, opened.key
 
 
-def _newly_opened(source: Any, size: tuple[int, int] | None, place: str, facts: str) -> _Opened:
+def _newly_opened(source: Any, size: int | tuple[int, int] | None, place: str, facts: str) -> _Opened:
     model = as_model(source, size)
     if not facts:
         return _Opened(model, place, facts)
@@ -764,7 +764,7 @@ def _newly_opened(source: Any, size: tuple[int, int] | None, place: str, facts: 
     return _Opened(model, model.sha256() if own is None else repr((place, own)), facts)
 
 
-def _identity(source: Any, size: tuple[int, int] | None) -> str | None:
+def _identity(source: Any, size: int | tuple[int, int] | None) -> str | None:
     """A checksum of a model that is no file."""
     if is_torch_module(source):
         identity = torch_identity(source)

@@ -10,7 +10,6 @@ import platform
 import re
 import sys
 from collections.abc import Iterator
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy

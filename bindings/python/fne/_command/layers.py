@@ -61,7 +61,7 @@ def run(given: argparse.Namespace) -> None:
     give(
         {
             "layers": [
-                {**tensor._asdict(), "shape": shape, "features": _features(tensor, shape) or None}
+                {**tensor._asdict(), "shape": shape, "features": _features(tensor, shape, model.engine) or None}
                 for tensor, shape in chosen
             ],
             "notes": model.notes(),
