@@ -258,7 +258,7 @@ def _write_faiss(table: _Table, path: Path) -> None:
             norms = numpy.linalg.norm(rows, axis=1, keepdims=True)
             texts = zip(images.tolist(), table.names(images), table.classes(images), strict=True)
             writer.writerows([index.ntotal + row, *text] for row, text in enumerate(texts))
-            index.add(rows / numpy.where(norms > 0, norms, 1))
+            index.add((rows / numpy.where(norms > 0, norms, 1)).astype(numpy.float32))
     with _whole(path) as part:
         faiss.write_index(index, str(part))
 
