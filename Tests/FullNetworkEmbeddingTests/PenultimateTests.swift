@@ -150,16 +150,15 @@ final class PenultimateTests: XCTestCase {
         try assertPenultimate(["a/relu"])
     }
 
-    /// Many classifiers read one large concatenation, each through one of its own.
+    /// Many classifiers read one large concatenation, each through one of its own. With a walk for each, this test would
+    /// not end for hours.
     func testManyClassifiersOfOneConcatenation() throws {
         let whole = joined("whole", Array(repeating: block("a", of: input), count: 3000))
         for number in 0..<3000 {
             let own = graph.node("own\(number)", "ConcatV2", whole, whole, "whole/axis")
             classify(graph.node("pool\(number)", "AvgPool", own), "fc\(number)", 48_000)
         }
-        let start = ContinuousClock.now
         try assertPenultimate(["a/relu"])
-        XCTAssertLessThan(ContinuousClock.now - start, .seconds(10))
     }
 
     func testInAList() throws {

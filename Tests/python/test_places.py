@@ -175,6 +175,14 @@ def test_places_that_cannot_be_written(tmp_path, folder, own, monkeypatch):
     assert fne.Job(job.folder).state == "finished"
 
 
+def test_what_a_killed_run_left_is_removed(tmp_path, folder, own):
+    job = fne.embed_dataset(folder, own, tmp_path / "job", size=(48, 64))
+    (job.folder / "places.json.0123456789abcdef").write_bytes(b"{")
+    (job.folder / "places.json.bak").write_bytes(b"a user's own")
+    fne.embed_dataset(folder, own, tmp_path / "job", size=(48, 64))
+    assert sorted(path.name for path in job.folder.glob("places.json*")) == ["places.json", "places.json.bak"]
+
+
 def test_a_folder_of_queries_and_a_page(tmp_path, folder, own, capsys):
     fne.embed_dataset(folder, own, tmp_path / "job", size=(48, 64))
     queries = tmp_path / "queries"

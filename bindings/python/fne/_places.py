@@ -98,6 +98,8 @@ def remember(folder: Path, places: Places) -> None:
     path = folder / PLACES
     data = json.dumps({"format": _FORMAT, **places._asdict()}, indent=1).encode() + b"\n"
     try:
+        for left in folder.glob(f"{PLACES}.{16 * '[0-9a-f]'}"):  # by a run that was killed while it wrote
+            left.unlink(missing_ok=True)
         if exists(path) and content(path) == data:
             return
         write_atomically(path, data)
