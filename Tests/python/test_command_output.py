@@ -110,7 +110,10 @@ def test_without_a_terminal_and_quiet(tmp_path, images, graph):
         command = [sys.executable, "-m", "fne", "embed", images, graph, tmp_path / str(number), "--size", "48x64"]
         done = subprocess.run([*map(str, command), *options], capture_output=True, text=True)
         assert done.returncode == 0 and not done.stderr
-        assert [line.split(":")[0] for line in done.stdout.splitlines()] == [str(tmp_path / str(number)), "embedded now"]
+        assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
+            str(tmp_path / str(number)),
+            "embedded now",
+        ]
     command = [
         sys.executable,
         "-m",
