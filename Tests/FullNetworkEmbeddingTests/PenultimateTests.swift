@@ -150,8 +150,8 @@ final class PenultimateTests: XCTestCase {
         try assertPenultimate(["a/relu"])
     }
 
-    /// Many classifiers read one large concatenation, each through one of its own. With a walk for each, this test would
-    /// not end for hours.
+    /// Many classifiers read one large concatenation, each through one of its own. With a walk for each, this test
+    /// would take hours.
     func testManyClassifiersOfOneConcatenation() throws {
         let whole = joined("whole", Array(repeating: block("a", of: input), count: 3000))
         for number in 0..<3000 {
