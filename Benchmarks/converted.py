@@ -3,7 +3,8 @@
 tf2onnx makes an ONNX file of each frozen GraphDef, in a temporary folder. The photographs below the folder are embedded
 by TensorFlow with the GraphDef and by ONNX Runtime with the ONNX file. It prints a line of a markdown table per
 network: the layers and features, the share of equal codes, and the features' largest difference as a share of the
-largest value of their layer. --limit takes fewer photographs, evenly. It needs tensorflow and tf2onnx.
+largest value of their layer. --limit takes fewer photographs, evenly. It needs tensorflow and tf2onnx. In place of a
+network, efficientnet_lite0 compares the two forms of the default network, which need no conversion.
 """
 
 from __future__ import annotations
@@ -44,14 +45,22 @@ def embedded(path: Path, images: list[str], options: dict[str, Any]) -> tuple[An
 
 def line(path: Path, entry: str, images: list[str], options: dict[str, Any]) -> str:
     """The row of the table for a network."""
-    wanted, wanted_codes, blocks = embedded(path, images, options)
+    if path.name == "efficientnet_lite0":
+        graph, converted = (fne.zoo.efficientnet_lite0(engine) for engine in ("tensorflow", "onnxruntime"))
+        return compared(graph, converted, images, options)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "network.onnx"
         command = [sys.executable, "-c", CONVERT, str(path), entry, str(out)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             return f"| {path.stem} | not converted: {done.stderr.strip().splitlines()[-1]} |"
-        rows, codes, found = embedded(out, images, options)
+        return compared(path, out, images, options)
+
+
+def compared(path: Path, converted: Path, images: list[str], options: dict[str, Any]) -> str:
+    """The row of the table for a GraphDef and its ONNX file."""
+    wanted, wanted_codes, blocks = embedded(path, images, options)
+    rows, codes, found = embedded(converted, images, options)
     text = f"| {path.stem} | {len(found)} of {len(blocks)} | {wanted.shape[1]:,} |"
     places = matched(rows, found, wanted, blocks)
     if None in places:
