@@ -370,9 +370,9 @@ FNE_API fne_status fne_engine_info(const char *engine, const char **version, con
  * JPEG, PNG and WebP, read as OpenCV's imread reads them, and resized. Any number of threads may call these functions
  * at once.
  *
- * WebP is read by libwebp, which is looked for when the first WebP is read: libwebp.so.7 or libwebp.so.6 on the
- * system's library path, or what the environment variable FNE_LIBWEBP names, a file or its folder. Without it a WebP is
- * FNE_UNSUPPORTED_IMAGE. Of an animation, the first frame is taken.
+ * WebP is read by libwebp, which is looked for when the first WebP is read. It is libwebp.so.7 or libwebp.so.6 on the
+ * system's library path. The environment variable FNE_LIBWEBP may name another file, or its folder. Without libwebp a
+ * WebP is FNE_UNSUPPORTED_IMAGE. Of an animation, the first frame is taken.
  * \{ */
 
 #define FNE_FORMAT_OTHER 0    /**< none of the following */
@@ -506,8 +506,8 @@ typedef struct fne_decoding fne_decoding;
  * \param[in] size      its size in bytes
  * \param[in] refusal   why libfne does not read it. The string lives during the call.
  * \param[in] decoding  receives the pixels, or the words of an error
- * \return FNE_OK; FNE_UNSUPPORTED_IMAGE, FNE_DAMAGED_IMAGE or FNE_IMAGE_LIMIT for a bad image; FNE_IO_ERROR or
- *         FNE_OUT_OF_MEMORY where the machine failed, which ends the call or the run. Any other number is taken for
+ * \return FNE_OK. FNE_UNSUPPORTED_IMAGE, FNE_DAMAGED_IMAGE and FNE_IMAGE_LIMIT say that the image is bad. FNE_IO_ERROR
+ *         and FNE_OUT_OF_MEMORY say that the machine failed, and end the call or the run. Any other number is taken for
  *         FNE_UNSUPPORTED_IMAGE. The message is that of fne_decoding_message(), else the refusal. */
 typedef fne_status (*fne_image_decoder_fn)(void *user, const uint8_t *bytes, uint64_t size, const char *refusal,
                                            fne_decoding *decoding);

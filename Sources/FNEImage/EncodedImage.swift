@@ -125,7 +125,7 @@ final class EncodedImage {
         case .png: return (Int32(CIC_PNG), format)
         case .webp: return (Int32(CIC_WEBP), format)
         default:
-            let found = format.words.map { "this is \($0) image" } ?? "this is neither a JPEG nor a PNG image"
+            let found = format.words.map { "this is \($0) image" } ?? "this is no JPEG, PNG or WebP image"
             throw FNEError(.unsupportedImage, found + ". Convert it to JPEG or PNG")
         }
     }

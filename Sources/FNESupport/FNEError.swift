@@ -13,7 +13,7 @@ public struct FNEError: Error, Equatable, CustomStringConvertible {
         case outOfMemory = 3
         /// A file or a folder cannot be read or written.
         case fileError = 4
-        /// The image is neither a JPEG nor a PNG, or of a kind of these that libfne does not read.
+        /// The image is no JPEG, PNG or WebP, or of a kind of these that libfne does not read.
         case unsupportedImage = 5
         /// The image is truncated or corrupt.
         case damagedImage = 6

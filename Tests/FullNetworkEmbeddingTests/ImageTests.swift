@@ -47,10 +47,10 @@ final class ImageTests: XCTestCase {
     func testOtherFormatsAreNamed() {
         for (start, text) in [
             (Array("GIF89a".utf8), "GIF"), (Array("BM\0\0\0\0\0\0\0\0\u{36}\0\0\0\u{28}\0\0\0".utf8), "BMP"),
-            (Array("BM".utf8), "neither"), (Array("....ftypqt  ".utf8), "neither"),
+            (Array("BM".utf8), "no JPEG, PNG or WebP"), (Array("....ftypqt  ".utf8), "no JPEG, PNG or WebP"),
             ([0x49, 0x49, 42, 0], "TIFF"), ([0x4d, 0x4d, 0, 42], "TIFF"),
             ([0, 0, 0, 24] + Array("ftypheic".utf8), "HEIF"),
-            (Array("hello".utf8), "neither"), ([], "neither"),
+            (Array("hello".utf8), "no JPEG, PNG or WebP"), ([], "no JPEG, PNG or WebP"),
         ] as [([UInt8], String)] {
             assertFails(.unsupportedImage, saying: text) { try start.withUnsafeBytes { try Image(encoded: $0) } }
         }

@@ -155,7 +155,7 @@ def test_job(tmp_path, lite0, photographs):
     result = run(ROOT / "build/job", lite0, "224x224", folder, tmp_path / "c", env=environment)
     assert result.returncode == 0, result.stderr
     assert result.stdout == "7 images, 1 skipped, 21008 features of 49 layers\n"
-    assert "image 6 is skipped: this is neither a JPEG" in result.stderr
+    assert "image 6 is skipped: this is no JPEG" in result.stderr
     in_python(
         "fne.embed_dataset(sys.argv[1], sys.argv[2], sys.argv[3], size=(224, 224), codes=('int8', 'packed'))",
         folder,

@@ -74,7 +74,7 @@ def test_skipped_images_are_named(tmp_path, graph, photographs):
     shutil.copy(photographs[0], tmp_path / "8.jpg")
     result = run("embed", tmp_path, graph, tmp_path / "job")
     assert result.returncode == 0 and "1 images embedded, 7 skipped" in result.stdout
-    assert "skipped: 0.jpg: this is neither a JPEG nor a PNG image" in result.stderr
+    assert "skipped: 0.jpg: this is no JPEG, PNG or WebP image" in result.stderr
     assert "skipped: 2 more" in result.stderr
 
 

@@ -164,7 +164,7 @@ def test_bad_images_are_skipped_with_a_warning(network, mixed, batch_size):
         features, stats = full_network_embedding(network[0], paths, batch_size, None, None, None, on_error="skip")
     (warning,) = [one.message for one in caught if one.category is fne.SkippedImagesWarning]
     assert warning.indices == [1, 4, 5] and warning.paths == [str(path) for path in bad.values()]
-    for reason, word in zip(warning.reasons, ("No such file", "neither a JPEG nor a PNG", "truncated"), strict=True):
+    for reason, word in zip(warning.reasons, ("No such file", "no JPEG, PNG or WebP", "truncated"), strict=True):
         assert word in reason
     alone, alone_stats = full_network_embedding(
         network[0], [path for i, path in enumerate(paths) if i not in bad], batch_size, None, None, None

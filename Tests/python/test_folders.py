@@ -165,7 +165,7 @@ def test_bad_images_of_other_formats_are_rows_with_a_reason(graph, tmp_path):
     assert job.statuses.tolist() == [0, 6, 7, 5]
     assert "the image is damaged or cannot be converted" in job.failures[1]
     assert "200 x 200 pixels are more than the limit of 39800 (max_pixels)" in job.failures[2]
-    assert job.failures[3] == "this is neither a JPEG nor a PNG image. Convert it to JPEG or PNG"
+    assert job.failures[3] == "this is no JPEG, PNG or WebP image. Convert it to JPEG or PNG"
     assert job.intake.taken == {"PNG": 1}
     with pytest.raises(fne.ImageError, match=r"image 1 of 4: .*half.gif: the image is damaged"):
         fne.embed_dataset(tmp_path / "in", graph, tmp_path / "raised", size=SIZE, on_error="raise")

@@ -182,7 +182,7 @@ def encoded(format):
 
 def test_text_named_jpg(tmp_path):
     path = write(tmp_path, "notes.jpg", b"This is no photograph.")
-    with pytest.raises(fne.ImageError, match="notes.jpg: this is neither a JPEG nor a PNG"):
+    with pytest.raises(fne.ImageError, match="notes.jpg: this is no JPEG, PNG or WebP"):
         fne.read_image(path)
 
 

@@ -91,7 +91,7 @@ def test_packed_codes(whole):
 def test_failures_are_named(whole, names):
     bad = {names[image]: reason for image, reason in whole.failures.items()}
     assert set(bad) == {"a/broken.jpg", "empty.PNG", "b/text.jpeg"}
-    assert bad["empty.PNG"] == "the file is empty" and "neither a JPEG nor a PNG" in bad["b/text.jpeg"]
+    assert bad["empty.PNG"] == "the file is empty" and "no JPEG, PNG or WebP" in bad["b/text.jpeg"]
     lines = [json.loads(line) for line in (whole.folder / "images.jsonl").read_text().splitlines()]
     assert [line["name"] for line in lines] == names and [line["image"] for line in lines] == list(range(27))
     assert [line["status"] for line in lines] == whole.statuses.tolist()

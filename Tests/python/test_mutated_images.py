@@ -88,5 +88,6 @@ def test_mutated_images_in_one_process():
     print(f"\n{images} images, {errors} errors; resident memory every 2,000, MB: {[r // 1024 for r in resident]}")
     assert images + errors == MUTANTS
     assert images > MUTANTS // 10 and errors > MUTANTS // 3, "the mutants are neither all whole nor all hopeless"
-    # After the first rounds everything has been seen: 18,000 lost images of 40 x 50 would be 100 MB.
-    assert resident[-1] - resident[1] < 4_096
+    # After the first rounds everything has been seen: 18,000 lost images of 40 x 50 would be 100 MB. What other tests
+    # have left in the process may move by some megabytes.
+    assert resident[-1] - resident[1] < 20_480

@@ -295,7 +295,7 @@ def test_other_options_are_other_features(graph, paths):
 def test_errors(graph, paths):
     with pytest.raises(fne.UnknownTensorError, match="no layer 'nothing'"):
         FullNetworkFeatures(graph, layers="nothing").fit()
-    with pytest.raises(fne.FNEError, match="neither a JPEG"):
+    with pytest.raises(fne.FNEError, match="no JPEG, PNG or WebP"):
         FullNetworkFeatures(graph).fit().transform([b"no picture at all"])
     with pytest.raises(Exception, match="not fitted"):
         FullNetworkEmbedder(graph).transform(paths)

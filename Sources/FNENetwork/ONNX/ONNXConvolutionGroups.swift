@@ -112,11 +112,7 @@ struct ONNXConvolutionGroups {
     }
 
     private func slice(_ place: Int, of read: Int) -> Part? {
-        func list(_ name: String, _ number: Int) -> [Int]? {
-            let inputs = topology.inputs[place]
-            return graph.nodes[place].integers(name)
-                ?? (number < inputs.count ? inputs[number].flatMap(shapes.integers) : nil)
-        }
+        func list(_ name: String, _ number: Int) -> [Int]? { shapes.integers(of: place, name, input: number) }
         guard let start = list("starts", 1), let end = list("ends", 2), let axes = list("axes", 3),
             start.count == 1, end.count == 1, axes == [1], list("steps", 4) ?? [1] == [1],
             start[0] >= 0, end[0] > start[0]

@@ -67,7 +67,7 @@ struct ONNXImageAxis: Sendable {
         case "MatMul": return constantShape(place, 1)?.count == 2 ? rank : nil
         case "Gemm": return rankOfGemm(place, rank)
         case "Pad": return rankOfPad(place, rank)
-        case "Slice": return list(place, 3, "axes").flatMap { places($0, rank) }.map { _ in rank }
+        case "Slice": return shapes.integers(of: place, "axes", input: 3).flatMap { places($0, rank) }.map { _ in rank }
         case "Transpose":
             return node.integers("perm").flatMap { $0.first == 0 && $0.count == rank ? rank : nil }
         default: return rankOfNewShape(place, rank)
@@ -81,17 +81,22 @@ struct ONNXImageAxis: Sendable {
         case "Flatten": return Self.axis(node.integer("axis") ?? 1, rank) == 1 ? 2 : nil
         case "Reshape":
             // 0 is the size before. A number or -1 in its place does not say what becomes of the images.
-            guard (node.integer("allowzero") ?? 0) == 0, let sizes = list(place, 1, nil), sizes.first == 0 else {
+            guard (node.integer("allowzero") ?? 0) == 0, let sizes = shapes.integers(of: place, "shape", input: 1),
+                sizes.first == 0
+            else {
                 return nil
             }
             return sizes.count
-        case "Squeeze": return list(place, 1, "axes").flatMap { places($0, rank) }.map { rank - $0.count }
+        case "Squeeze":
+            return shapes.integers(of: place, "axes", input: 1).flatMap { places($0, rank) }.map { rank - $0.count }
         case "Unsqueeze":
-            return list(place, 1, "axes").flatMap { axes in
+            return shapes.integers(of: place, "axes", input: 1).flatMap { axes in
                 places(axes, rank + axes.count).map { rank + $0.count }
             }
         case _ where node.operation.hasPrefix("Reduce"):
-            guard let axes = list(place, 1, "axes").flatMap({ places($0, rank) }) else { return nil }
+            guard let axes = shapes.integers(of: place, "axes", input: 1).flatMap({ places($0, rank) }) else {
+                return nil
+            }
             return (node.integer("keepdims") ?? 1) != 0 ? rank : rank - axes.count
         default: return nil
         }
@@ -130,7 +135,8 @@ struct ONNXImageAxis: Sendable {
     }
 
     private func rankOfPad(_ place: Int, _ rank: Int) -> Int? {
-        guard topology.inputs[place].count < 4, let pads = list(place, 1, "pads"), pads.count == 2 * rank,
+        guard topology.inputs[place].count < 4, let pads = shapes.integers(of: place, "pads", input: 1),
+            pads.count == 2 * rank,
             pads[0] == 0, pads[rank] == 0
         else { return nil }
         return rank
@@ -153,13 +159,6 @@ struct ONNXImageAxis: Sendable {
     private static func axis(_ axis: Int, _ rank: Int) -> Int? {
         let counted = axis < 0 ? axis + rank : axis
         return (0..<rank).contains(counted) ? counted : nil
-    }
-
-    /// A list of integers that a node has as a constant input, or as an attribute in older files.
-    private func list(_ place: Int, _ input: Int, _ attribute: String?) -> [Int]? {
-        if let list = attribute.flatMap({ graph.nodes[place].integers($0) }) { return list }
-        let inputs = topology.inputs[place]
-        return inputs.indices.contains(input) ? inputs[input].flatMap { shapes.integers($0) } : nil
     }
 
     private func constantShape(_ place: Int, _ input: Int) -> [Int]? {

@@ -50,7 +50,7 @@ struct ONNXPenultimate: PenultimateSource {
         switch node.operation {
         case "GlobalAveragePool", "AveragePool": return true
         case "ReduceMean":
-            guard let axes = node.integers("axes") ?? input(place, 1).flatMap(shapes.integers),
+            guard let axes = shapes.integers(of: place, "axes", input: 1),
                 let last = layout.channelsLast(read)
             else { return false }
             return ONNXLayout.areSides(axes, last: last)

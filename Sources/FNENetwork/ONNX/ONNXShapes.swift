@@ -79,6 +79,13 @@ struct ONNXShapes: Sendable {
     /// The integers of a small list that is computed from constants alone.
     func integers(_ value: Int) -> [Int]? { lists[value] }
 
+    /// A list of integers that a node has as an attribute in older files, and as a constant input in newer ones.
+    func integers(of place: Int, _ attribute: String, input: Int) -> [Int]? {
+        let inputs = topology.inputs[place]
+        return graph.nodes[place].integers(attribute)
+            ?? (input < inputs.count ? inputs[input].flatMap { lists[$0] } : nil)
+    }
+
     /// The constant that a value is, by way of nodes that pass it on.
     func small(_ value: Int) -> ONNXTensor? {
         var value = value

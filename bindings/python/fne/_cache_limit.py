@@ -27,7 +27,7 @@ UNFINISHED = "unfinished-"
 #: its process ended has 16 digits at the end.
 _OWN = re.compile(
     r"(?P<network>(?:keras|saved-model|torch|timm|torchvision|efficientnet_lite0)-.+?)"
-    r"\.(?:pb|json|onnx|onnx\.data|config\.json)(?:\.[0-9a-f]{16})?"
+    r"\.(?:pb|json|onnx|onnx\.data|(?:preprocessor_)?config\.json)(?:\.[0-9a-f]{16})?"
 )
 #: What this process has used. It may open it again, such as for a copy of an extractor.
 _used: set[str] = set()

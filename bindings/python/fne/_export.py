@@ -42,6 +42,7 @@ class _Table(NamedTuple):
     """What is written.
 
     values: what the rows are, a name of VALUES
+    images: int64 [n], the number of each row's image
     blocks: gives all rows, some megabytes at a time
     layers: of each layer its name and the number of its features; for compact codes nothing
     """
@@ -49,7 +50,7 @@ class _Table(NamedTuple):
     job: Job
     values: str
     dtype: numpy.dtype[Any]
-    rows: int
+    images: NDArray[numpy.int64]
     width: int
     blocks: Callable[[], Iterator[_Block]]
     layers: list[tuple[str, int]]
@@ -131,13 +132,13 @@ def export_job(
         raise InvalidArgumentError(f"'{path}' does not say the format by its ending ({endings}); give it with 'to'")
     write = choice("to", name, _WRITERS)
     choice("values", values, dict.fromkeys(VALUES))
-    table = _compact_table(opened, compact) if compact is not None else _table(opened, values, layers)
     if compact is not None and (layers is not None or values != "codes"):
         raise InvalidArgumentError("compact codes are written whole; leave layers and values out")
-    if not table.rows:
+    table = _compact_table(opened, compact) if compact is not None else _table(opened, values, layers)
+    if not len(table.images):
         raise InvalidArgumentError(f"no image of the job in '{opened.folder}' could be embedded; there are no rows")
     write(table, path)
-    return table.rows
+    return len(table.images)
 
 
 def _table(job: Job, values: str, layers: str | Sequence[str] | None) -> _Table:
@@ -156,7 +157,7 @@ def _table(job: Job, values: str, layers: str | Sequence[str] | None) -> _Table:
             yield _Block(images.repeat(job.rows_per_image), numpy.ascontiguousarray(read(names, images)))
 
     dtype = numpy.dtype(numpy.float32 if values == "features" else numpy.int8)
-    return _Table(job, values, dtype, len(good) * job.rows_per_image, width, blocks, counts)
+    return _Table(job, values, dtype, good.repeat(job.rows_per_image), width, blocks, counts)
 
 
 def _reader_of_codes(job: Job) -> Callable[[Sequence[str], NDArray[numpy.int64]], NDArray[Any]]:
@@ -179,7 +180,7 @@ def _compact_table(job: Job, compact: CompactCodes) -> _Table:
             images = good[first : first + step]
             yield _Block(images, packed[images].unpack())
 
-    return _Table(job, "codes", numpy.dtype(numpy.int8), len(good), compact.dimensions, blocks, [])
+    return _Table(job, "codes", numpy.dtype(numpy.int8), good, compact.dimensions, blocks, [])
 
 
 # ---- the formats
@@ -230,14 +231,14 @@ def _write_csv(table: _Table, path: Path) -> None:
 
 
 def _write_npz(table: _Table, path: Path) -> None:
-    images = numpy.concatenate([block.images for block in table.blocks()])
+    images = table.images
     with _whole(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         texts = {"name": numpy.array(table.names(images)), "class": numpy.array(table.classes(images))}
         for name, array in {"image": images, **texts, "columns": numpy.array(table.about())}.items():
             with archive.open(name + ".npy", "w", force_zip64=True) as file:
                 numpy.lib.format.write_array(file, numpy.asanyarray(array), allow_pickle=False)
         with archive.open(table.values + ".npy", "w", force_zip64=True) as file:
-            header = {"descr": table.dtype.str, "fortran_order": False, "shape": (table.rows, table.width)}
+            header = {"descr": table.dtype.str, "fortran_order": False, "shape": (len(images), table.width)}
             numpy.lib.format.write_array_header_1_0(file, header)
             for block in table.blocks():
                 file.write(block.values.tobytes())
@@ -270,16 +271,15 @@ def _write_hdf5(table: _Table, path: Path) -> None:
         raise _missing("HDF5", "h5py") from None
     with _whole(path) as part, h5py.File(part, "w") as file:
         file.attrs["fne"] = table.about()
-        numbers = file.create_dataset("image", (table.rows,), numpy.int64)
-        names, classes = (
-            file.create_dataset(name, (table.rows,), h5py.string_dtype("utf-8")) for name in ("name", "class")
-        )
-        matrix = file.create_dataset(table.values, (table.rows, table.width), table.dtype)
+        rows = len(table.images)
+        numbers = file.create_dataset("image", (rows,), numpy.int64)
+        names, classes = (file.create_dataset(name, (rows,), h5py.string_dtype("utf-8")) for name in ("name", "class"))
+        matrix = file.create_dataset(table.values, (rows, table.width), table.dtype)
         done = 0
         for images, values in table.blocks():
-            rows = slice(done, done + len(images))
-            numbers[rows], matrix[rows] = images, values
-            names[rows], classes[rows] = table.names(images), table.classes(images)
+            at = slice(done, done + len(images))
+            numbers[at], matrix[at] = images, values
+            names[at], classes[at] = table.names(images), table.classes(images)
             done += len(images)
 
 

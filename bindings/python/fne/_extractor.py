@@ -21,7 +21,7 @@ from fne._codes import PackedCodes
 from fne._embedding import SKIPPED_CODE, Discretization
 from fne._ffi import check, lib
 from fne._images import read_image
-from fne._interrupts import Interrupts
+from fne._interrupts import Callbacks
 from fne._kinds import as_images, check_pixels, kind
 from fne._layer import Layer
 from fne._model import Model, Origin, as_model
@@ -469,23 +469,18 @@ class _Run:
     def native(self, function: Any, *images: Any) -> _Run:
         """Rows of all images by one call of the library."""
         refused: list[tuple[int, FNEError]] = []  # in the batch that was done last
-        raised: list[BaseException] = []
-        interrupts = Interrupts()
+        calls = Callbacks()
 
-        # It is needed without a progress function too: Python handles Ctrl-C only while it runs its own code.
+        def report(done: int, total: int) -> None:
+            bad = refused.copy()
+            refused.clear()
+            for index, refusal in bad:
+                self._record(index, self._worded(index, refusal))
+            if self._progress is not None:
+                self._progress(done, total)
+
         def on_progress(_user: Any, done: int, total: int) -> int:
-            try:
-                interrupts.handle()
-                bad = refused.copy()
-                refused.clear()
-                for index, refusal in bad:
-                    self._record(index, self._worded(index, refusal))
-                if self._progress is not None:
-                    self._progress(done, total)
-                return 0
-            except BaseException as failure:  # it must not pass through C, and is raised again below
-                raised.append(failure)
-                return 1
+            return calls.proceed(lambda: report(done, total))
 
         def on_image_error(_user: Any, index: int, status: int, message: bytes) -> None:
             refused.append((index, from_status(status, _ffi.decoded(message))))
@@ -507,12 +502,10 @@ class _Run:
             run.statistics_size = len(discretization.mean)
             run.ternarize_options = ctypes.pointer(discretization.options)
             address, capacity = None, 0
-        with interrupts:
+        with calls:
             status = function(
                 self._extractor._handle(), *images, len(self._items), address, capacity, ctypes.byref(run)
             )
-        if raised:
-            raise raised[0]
         check(status)
         return self
 

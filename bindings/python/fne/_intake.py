@@ -11,7 +11,7 @@ from typing import Any
 from fne import _ffi
 from fne._arguments import choice, path_bytes
 from fne._ffi import check, lib
-from fne._interrupts import Interrupts
+from fne._interrupts import Callbacks
 from fne.errors import JobWarning
 
 ON_UNREADABLE = {"skip": 0, "raise": 1}
@@ -78,21 +78,10 @@ def list_images(folder: str | os.PathLike[str], *, on_error: str = "skip") -> Li
     ['photographs/cats/1.jpg', 'photographs/cats/2.webp']
     """
     fails = choice("on_error", on_error, ON_UNREADABLE)
-    raised: list[BaseException] = []
-    interrupts = Interrupts()
-
-    def on_listing(_user: Any, _found: int) -> int:
-        try:
-            interrupts.handle()
-        except BaseException as failure:  # it must not pass through C, and is raised again below
-            raised.append(failure)
-        return int(bool(raised))
-
     out = ctypes.c_void_p()
-    with interrupts:
-        status = lib.fne_listing_open(path_bytes(folder), fails, _ffi.LISTING(on_listing), None, ctypes.byref(out))
-    if raised:
-        raise raised[0]
+    with Callbacks() as calls:
+        progress = _ffi.LISTING(lambda _user, _found: calls.proceed())
+        status = lib.fne_listing_open(path_bytes(folder), fails, progress, None, ctypes.byref(out))
     check(status)
     handle = _ffi.Handle(out.value, lib.fne_listing_close)
     try:

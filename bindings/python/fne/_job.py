@@ -22,7 +22,7 @@ from fne._extractor import ON_ERROR, Extractor
 from fne._ffi import OK, check, lib
 from fne._images import ImageOptions
 from fne._intake import Intake, intake_of
-from fne._interrupts import Interrupts
+from fne._interrupts import Callbacks
 from fne._kept_layers import selected
 from fne._kinds import as_paths
 from fne._layer import JSON as LAYER_JSON
@@ -292,23 +292,10 @@ def _given(
 
 def _run(open_job: Any, output: str | os.PathLike[str], first: Any, second: Any, options: Any, progress: Any) -> Intake:
     """Opens a job and runs it to the end. Returns what was taken, and what was left out."""
-    raised: list[BaseException] = []
-    interrupts = Interrupts()
-
-    # A folder's listing can take minutes, and Python handles Ctrl-C only while it runs its own code.
-    def on_listing(_user: Any, _found: int) -> int:
-        try:
-            interrupts.handle()
-        except BaseException as failure:  # it must not pass through C, and is raised again below
-            raised.append(failure)
-        return int(bool(raised))
-
-    options.listing = _ffi.LISTING(on_listing)
     out = ctypes.c_void_p()
-    with interrupts:
+    with Callbacks() as calls:
+        options.listing = _ffi.LISTING(lambda _user, _found: calls.proceed())
         status = open_job(path_bytes(output), first, second, ctypes.byref(options), ctypes.byref(out))
-    if raised:
-        raise raised[0]
     check(status)
     handle = _ffi.Handle(out.value, lib.fne_job_close)
     try:
@@ -325,38 +312,30 @@ def _reported(function: Any, handle: Any, progress: Any, close: bool = True) -> 
         close: whether the job is closed afterwards
     """
     show = JobProgressLine() if progress is True else progress or None
-    raised: list[BaseException] = []
-    interrupts = Interrupts()
+    calls = Callbacks()
 
-    # It is needed without a progress function too: Python handles Ctrl-C only while it runs its own code.
+    def report(phase: int, done: int, total: int) -> None:
+        if show is not None:
+            show(_PHASES[phase], done, total)
+
     def on_progress(_user: Any, phase: int, done: int, total: int) -> int:
-        try:
-            interrupts.handle()
-            if show is not None:
-                show(_PHASES[phase], done, total)
-        except BaseException as failure:  # it must not pass through C, and is raised again below
-            raised.append(failure)
-        return int(bool(raised))
+        return calls.proceed(lambda: report(phase, done, total))
 
     def on_image_error(_user: Any, _image: int, _status: int, _message: bytes) -> None:
         if isinstance(show, JobProgressLine):
             show.failed += 1
 
     def on_notice(_user: Any, message: bytes) -> None:
-        try:
-            warnings.warn(JobWarning(printable(_ffi.decoded(message))), stacklevel=5)
-        except BaseException as failure:  # a filter may make an error of the warning
-            raised.append(failure)
+        # A filter may make an error of the warning.
+        calls.attempt(lambda: warnings.warn(JobWarning(printable(_ffi.decoded(message))), stacklevel=7))
 
     reports = _ffi.sized(_ffi.JobReports)
     reports.progress = _ffi.JOB_PROGRESS(on_progress)
     reports.image_error = _ffi.IMAGE_ERROR(on_image_error)
     reports.notice = _ffi.JOB_NOTICE(on_notice)
     try:
-        with interrupts:
+        with calls:
             status = function(handle(), ctypes.byref(reports))
-        if raised:
-            raise raised[0]
         check(status)
     finally:
         if close:

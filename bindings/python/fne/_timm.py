@@ -42,7 +42,9 @@ def of_pretrained_cfg(members: dict[str, Any], notes: list[str]) -> Preprocessin
         entries.note("crop_mode", "is taken as 'center'")
     word = entries.word("interpolation", "bilinear")
     if word not in _INTERPOLATIONS:
-        entries.note("interpolation", "is taken as 'bicubic'")
+        nearest = "bilinear" if word.startswith("bilinear") else "bicubic"
+        entries.note("interpolation", f"is taken as {nearest!r}")
+        word = nearest
     share = entries.number("crop_pct", 0.875)
     if share > 1:
         entries.note("crop_pct", "is taken as 1")
@@ -50,7 +52,7 @@ def of_pretrained_cfg(members: dict[str, Any], notes: list[str]) -> Preprocessin
         mean,
         std,
         resize_mode="stretch" if mode == "squash" else "shortest_side",
-        interpolation=_INTERPOLATIONS.get(word, "bicubic"),
+        interpolation=_INTERPOLATIONS[word],
         crop_share=min(share, 1.0),
         size=_size(entries),
     )

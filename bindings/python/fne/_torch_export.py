@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fne._arguments import as_count
+from fne._arguments import as_size
 from fne._text import in_short
 from fne.errors import FNEError, GraphError, InvalidArgumentError, NotInstalledError, OutOfMemoryError, TensorError
 
@@ -54,11 +54,7 @@ def image_size(size: int | Sequence[int] | None, module: Any) -> tuple[int, int]
             f"the size of the images that {_named(module)} takes is needed, as a PyTorch module does not say it: pass "
             "size=224 or size=(height, width)"
         )
-    sides = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sides) != 2:
-        raise InvalidArgumentError(f"size is {size!r}; it must be one number, or (height, width)")
-    height, width = (as_count("size", side) for side in sides)
-    return height, width
+    return as_size("size", size)
 
 
 def export(module: Any, size: tuple[int, int], path: Path) -> None:

@@ -24,8 +24,8 @@ from fne._evaluation.classifiers import CLASSIFIERS, VOTES
 from fne._evaluation.dataset import SPLITS, DataSet, data_set
 from fne._evaluation.evaluate import choices, prepared
 from fne._evaluation.plots import plot_thresholds
-from fne._evaluation.protocol import PROTOCOLS, SEEDS, smallest_class, splits
-from fne._evaluation.representations import REPRESENTATIONS
+from fne._evaluation.protocol import IMAGES_PER_CLASS, PROTOCOL, PROTOCOLS, SEEDS, smallest_class, splits
+from fne._evaluation.representations import DEFAULT_REPRESENTATIONS, REPRESENTATIONS
 from fne._evaluation.result import Evaluation
 from fne._evaluation.retrieval import METRICS
 from fne._evaluation.thresholds import TRAINING_IMAGES
@@ -127,17 +127,18 @@ def run(given: argparse.Namespace) -> int:
     found = data_set(given.source, given.split)
     for line in found.described():
         say(line)
-    return _retrieval(given) if given.task == "retrieval" else _classify(given, found)
+    return _retrieval(given, found) if given.task == "retrieval" else _classify(given, found)
 
 
-def _retrieval(given: argparse.Namespace) -> int:
+def _retrieval(given: argparse.Namespace, found: DataSet) -> int:
     chosen: dict[str, Any] = {"metrics": given.metric} if given.metric else {}
+    if given.representation:
+        chosen["representations"] = given.representation
     result = fne.evaluate_retrieval(
-        given.source,
+        found,
         network(given),
         given.output,
         **chosen,
-        **_representations(given),
         **_shared(given),
         **extractor_options(given),
     )
@@ -151,33 +152,26 @@ def _say_lines(text: str) -> None:
         say(line)
 
 
-def _representations(given: argparse.Namespace) -> dict[str, Any]:
-    return {"representations": given.representation} if given.representation else {}
-
-
 def _shared(given: argparse.Namespace) -> dict[str, Any]:
     """The options that both tasks take."""
     return {"split": given.split, "lower": given.lower, "upper": given.upper, "progress": not given.quiet}
 
 
 def _classify(given: argparse.Namespace, found: DataSet) -> int:
-    chosen: dict[str, Any] = {"images_per_class": given.images} if given.images else {}
-    if given.classifier:
-        chosen["classifiers"] = given.classifier
-    if given.protocol:
-        chosen["protocol"] = given.protocol
     given.seeds = SEEDS if given.seeds is None else given.seeds
     if given.thresholds:
         _refuse_too_few(found)
     model = network(given)
     measuring = prepared(
-        given.source,
+        found,
         model,
         given.output,
+        images_per_class=given.images or IMAGES_PER_CLASS,
         seeds=given.seeds,
+        representations=given.representation or DEFAULT_REPRESENTATIONS,
+        classifiers=given.classifier or None,
         vote=given.vote,
-        **chosen,
-        **_representations(given),
+        protocol=given.protocol or PROTOCOL,
         **_shared(given),
         extractor=extractor_options(given),
     )

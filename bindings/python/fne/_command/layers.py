@@ -58,12 +58,14 @@ def run(given: argparse.Namespace) -> None:
     except fne.UnknownTensorError as failure:
         raise fne.InvalidArgumentError(f"{failure}; --all lists every tensor") from None
     chosen = [listed[number] for number in numbers]
+    read = list(reading(model, given.input_tensor))
     give(
         {
             "layers": [
                 {**tensor._asdict(), "shape": shape, "features": _features(tensor, shape, model.engine) or None}
                 for tensor, shape in chosen
             ],
+            "reads": read,
             "notes": model.notes(),
         }
     )
@@ -76,7 +78,7 @@ def run(given: argparse.Namespace) -> None:
         say(f"{name:{width}}  {tensor.kind:11}  {described:18}  {features:>8}  {_role(tensor)}".rstrip())
     taken = [_features(tensor, shape, model.engine) for tensor, shape in chosen if tensor.is_default]
     say(f"{len(taken)} default layers, {sum(taken)} features")
-    for line in reading(model, given.input_tensor):
+    for line in read:
         say(line)
     for note in model.notes():
         say(note)

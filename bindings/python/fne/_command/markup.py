@@ -33,6 +33,25 @@ def element(tag: str, /, *content: Any, **attributes: Any) -> Markup:
     return Markup(f"<{tag}{given}>" if tag in _VOID else f"<{tag}{given}>{joined(*content)}</{tag}>")
 
 
+def document(title: str, style: str, *body: Any) -> str:
+    """A whole page, which loads nothing from elsewhere.
+
+    Args:
+        style: the page's own CSS
+        body: what the page shows
+    """
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        element("meta", name="viewport", content="width=device-width"),
+        element("link", rel="icon", href="data:,"),
+        element("title", title),
+        element("style", Markup(style)),
+    )
+    return "<!DOCTYPE html>" + element("html", head, element("body", *body), lang="en") + "\n"
+
+
 def joined(*content: Any) -> Markup:
     """Pieces of HTML, and text, after each other."""
     return Markup("".join(part if isinstance(part, Markup) else html.escape(printable(str(part))) for part in content))

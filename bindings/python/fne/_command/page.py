@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fne._command.comparison import Comparison
 from fne._command.figures import neighbours
-from fne._command.markup import POLICY, Markup, element, joined
+from fne._command.markup import Markup, document, element, joined
 from fne._command.pictures import data_address, picture_below
 from fne._job import Job
 
@@ -51,17 +51,9 @@ def page(job: Job, facts: dict[str, Any], root: Path, how: Comparison) -> str:
     thumbnails = _Thumbnails(job, root)
     data = Markup(json.dumps(facts, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c"))
     name = job.folder.absolute().name
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("meta", name="viewport", content="width=device-width"),
-        element("link", rel="icon", href="data:,"),
-        element("title", f"{name}: Full-Network Embedding"),
-        element("style", Markup(_STYLE)),
-    )
-    body = element(
-        "body",
+    return document(
+        f"{name}: Full-Network Embedding",
+        _STYLE,
         element("h1", name),
         _overview(facts),
         _failures(facts),
@@ -70,7 +62,6 @@ def page(job: Job, facts: dict[str, Any], root: Path, how: Comparison) -> str:
         _neighbours(numbers, cosines, thumbnails, how),
         element("script", data, type="application/json", id="figures"),
     )
-    return "<!DOCTYPE html>" + element("html", head, body, lang="en") + "\n"
 
 
 def _overview(facts: dict[str, Any]) -> Markup:

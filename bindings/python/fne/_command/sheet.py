@@ -11,7 +11,7 @@ import numpy
 from numpy.typing import NDArray
 
 from fne._arguments import as_path
-from fne._command.markup import POLICY, Markup, element
+from fne._command.markup import Markup, document, element
 from fne._command.pictures import data_address, picture, picture_below, png, square
 from fne._saved import file_errors
 
@@ -127,20 +127,11 @@ def _letter(letter: str) -> NDArray[numpy.bool_]:
 
 
 def _page(queries: Sequence[str | os.PathLike[str]], found: list[list[Hit]], rows: Sequence[_Row], title: str) -> str:
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("meta", name="viewport", content="width=device-width"),
-        element("link", rel="icon", href="data:,"),
-        element("title", "nearest images"),
-        element("style", Markup(_STYLE)),
-    )
     body = [
         element("div", _figure(tile, Path(os.fsdecode(query)).name), *_figures(tiles, hits), class_="row")
         for (query, hits), (tile, tiles) in zip(_pairs(queries, found), rows, strict=True)
     ]
-    return "<!DOCTYPE html>" + element("html", head, element("body", element("p", title), *body), lang="en") + "\n"
+    return document("nearest images", _STYLE, element("p", title), *body)
 
 
 def _figures(tiles: Sequence[_Tile], hits: Sequence[Hit]) -> list[Markup]:

@@ -40,6 +40,7 @@ class DataSet(NamedTuple):
     root: the folder that the names are relative to
     is_test: bool [N], the images for the test, where the data set has a split of its own
     notes: what a user should know, in sentences
+    source: what it was read from
     """
 
     names: list[str]
@@ -48,6 +49,7 @@ class DataSet(NamedTuple):
     root: Path
     is_test: NDArray[numpy.bool_] | None = None
     notes: Sequence[str] = ()
+    source: Path = Path()
 
     def described(self) -> list[str]:
         """What was found, in lines: the classes with the number of their images, the split, and the notes."""
@@ -90,7 +92,7 @@ def _labelled(path: Path, root: Path, named: Sequence[tuple[str, str]]) -> DataS
         raise InvalidArgumentError(f"'{path}' has {len(classes)} classes; two are needed, each a folder of images")
     number = {name: label for label, name in enumerate(classes)}
     labels = numpy.array([number[label] for _, label in named], numpy.int64)
-    return DataSet([name for name, _ in named], labels, classes, root)
+    return DataSet([name for name, _ in named], labels, classes, root, source=path)
 
 
 def _by_class(path: Path, found: Sequence[Path]) -> DataSet:

@@ -72,7 +72,7 @@ class EmbeddedClasses:
 
 
 def embedded_classes(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | DataSet,
     model: Any,
     output: str | os.PathLike[str],
     *,
@@ -86,7 +86,8 @@ def embedded_classes(
     """Embeds the images of a data set with classes, or takes the job that is there already.
 
     Args:
-        source, model, output, split, lower, upper, progress, extractor: as in `fne.evaluate`
+        source, model, output, split, lower, upper, progress, extractor: as in `fne.evaluate`; or a data set that was
+            read already
         check: is called with the data set before the network runs. It raises where there is nothing to measure.
 
     Raises:
@@ -101,8 +102,8 @@ def embedded_classes(
     _check_options(extractor)
     folder = as_path(output)
     choice("split", split, SPLITS)
-    _refuse_inside(as_path(source), folder)
-    found = data_set(source, split)
+    found = source if isinstance(source, DataSet) else data_set(source, split)
+    _refuse_inside(found.source, folder)
     labels, classes = found.labels, found.classes
     check(found)
     opened = as_model(model, extractor.get("size"))

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from fne._arguments import as_count, chosen_names, refuse_twice
 from fne._evaluation.classifiers import CLASSIFIERS, VOTES
+from fne._evaluation.dataset import DataSet
 from fne._evaluation.embedding import embedded_classes
 from fne._evaluation.measuring import Measuring, Plan
-from fne._evaluation.protocol import IMAGES_PER_CLASS, PROTOCOLS, SEEDS, served
+from fne._evaluation.protocol import IMAGES_PER_CLASS, PROTOCOL, PROTOCOLS, SEEDS, served
 from fne._evaluation.representations import DEFAULT_REPRESENTATIONS, REPRESENTATIONS
 from fne._evaluation.result import Evaluation
 from fne._options import ExtractorOptions
@@ -32,7 +33,7 @@ def evaluate(
     representations: str | Sequence[str] = DEFAULT_REPRESENTATIONS,
     classifiers: str | Sequence[str] | None = None,
     vote: str | None = None,
-    protocol: str = "library",
+    protocol: str = PROTOCOL,
     split: str = "auto",
     lower: float = LOWER,
     upper: float = UPPER,
@@ -105,25 +106,28 @@ def evaluate(
 
 
 def prepared(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | DataSet,
     model: Any,
     output: str | os.PathLike[str],
     *,
-    images_per_class: int | str | Sequence[int | str] = IMAGES_PER_CLASS,
-    seeds: int = SEEDS,
-    representations: str | Sequence[str] = DEFAULT_REPRESENTATIONS,
-    classifiers: str | Sequence[str] | None = None,
-    vote: str | None = None,
-    protocol: str = "library",
-    split: str = "auto",
-    lower: float = LOWER,
-    upper: float = UPPER,
-    progress: bool | Callable[[str, int, int], Any] = False,
+    images_per_class: int | str | Sequence[int | str],
+    seeds: int,
+    representations: str | Sequence[str],
+    classifiers: str | Sequence[str] | None,
+    vote: str | None,
+    protocol: str,
+    split: str,
+    lower: float,
+    upper: float,
+    progress: bool | Callable[[str, int, int], Any],
     extractor: ExtractorOptions,
 ) -> Measuring:
     """Embeds the images of an evaluation. `Measuring.run` is what remains.
 
-    Args, Raises: as in `evaluate`
+    Args:
+        source: as in `evaluate`, or a data set that was read already
+
+    Other arguments and errors are those of `evaluate`.
     """
     numbers = _images_per_class(images_per_class)
     seeds = as_count("seeds", seeds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,7 +53,8 @@ class KeptScores:
     def __init__(self, folder: Path, identity: str) -> None:
         self._path = folder / KEPT_SCORES
         self._found: dict[tuple[str, str, int | str, int], Kept] = {}
-        first = json.dumps({"of": identity, "version": _VERSION}).encode() + b"\n"
+        library = importlib.metadata.version("scikit-learn")  # another one may give other scores
+        first = json.dumps({"of": identity, "version": _VERSION, "scikit-learn": library}).encode() + b"\n"
         data = content(self._path) if exists(self._path) else b""
         lines = data[: data.rfind(b"\n") + 1].splitlines(keepends=True)  # a kill may cut the last one short
         if not lines or lines[0] != first:

@@ -16,6 +16,8 @@ IMAGES_PER_CLASS: tuple[int | str, ...] = (1, 2, 5, 10, 20, "all")
 
 #: The random splits for each of these numbers.
 SEEDS = 5
+#: A name of PROTOCOLS.
+PROTOCOL = "library"
 
 _FOLDS = 3
 _MOST_KEPT_FOLDS = 32

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fne._arguments import as_path, chosen_names, listed
 from fne._centring import centred_l2, mean_row
+from fne._evaluation.dataset import DataSet
 from fne._evaluation.differences import Difference, described, difference
 from fne._evaluation.embedding import EmbeddedClasses, embedded_classes
 from fne._evaluation.representations import REPRESENTATIONS
@@ -175,7 +176,7 @@ def _mean(values: NDArray[numpy.float64]) -> dict[str, float]:
 
 
 def evaluate_retrieval(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | DataSet,
     model: Any,
     output: str | os.PathLike[str],
     *,

@@ -7,13 +7,12 @@ import importlib
 import importlib.metadata
 import json
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fne._cache import cached, cached_files
-from fne._images import INTERPOLATIONS
 from fne._text import in_short
+from fne._timm import of_pretrained_cfg
 from fne._torch_export import export
 from fne.errors import FileError, FNEError, InvalidArgumentError, NotInstalledError, PreprocessingWarning
 
@@ -201,36 +200,10 @@ def _torchvision_config(name: str, weights: str | None) -> dict[str, Any]:
     }
 
 
-# ---- what libfne can do of it
-
-
-#: The libraries' words for what Pillow computes.
-_INTERPOLATIONS = {"bilinear": "antialiased", "bicubic": "bicubic"}
-
-
-def _options(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration in timm's words as options of an extractor."""
-    height, width = config["input_size"][1:]
-    share, mode, word = config["crop_pct"], config["crop_mode"], config["interpolation"]
-    notes = []
-    interpolation = _INTERPOLATIONS.get(word, word)
-    if interpolation not in INTERPOLATIONS:
-        interpolation = "antialiased"
-        notes.append(f"images are resized by {word!r}, and 'antialiased' stands for it")
-    if mode not in ("center", "squash"):
-        notes.append(f"images are cropped by {mode!r}, and 'center' stands for it")
-    if share > 1:
-        notes.append("images smaller than the network's have a border, and are enlarged in its place")
+def _options(name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration in timm's words as options of an extractor. It is read as the file beside the network is."""
+    notes: list[str] = []
+    preprocessing = of_pretrained_cfg(config, notes)
     for note in notes:
         warnings.warn(PreprocessingWarning(f"for {name}, {note}"), stacklevel=3)
-    options: dict[str, Any] = {
-        "size": (height, width),
-        "resize_mode": "stretch" if mode == "squash" else "shortest_side",
-        "interpolation": interpolation,
-        "mean": tuple(255 * value for value in config["mean"]),
-        "scale": tuple(1 / (255 * value) for value in config["std"]),
-    }
-    if share < 1:
-        # As timm, and torchvision's whole numbers come out as they were.
-        options["resize_size"] = tuple(int(side / share + 1e-6) for side in (height, width))
-    return options
+    return {"size": preprocessing.size, **preprocessing.options(preprocessing.size)}
