@@ -1006,6 +1006,16 @@ FNE_API void fne_input_info_init(fne_input_info *info, uint64_t struct_size);
  * \since 2.0 */
 FNE_API fne_status fne_extractor_input_info(const fne_extractor *extractor, fne_input_info *info);
 
+/** Tells what the last bits of a row can depend on beside the model and the options: the engine and its version, the
+ * device, the processor's features, the variables that change the engine's arithmetic, and libfne's version. The
+ * manifest of a job records the same under "engines". Rows of two extractors that differ in it may differ in their last
+ * bits, so do not mix them in one data set.
+ * \param[in] extractor  the extractor
+ * \param[out] facts     receives a JSON object on one line. It lives until the extractor is closed.
+ * \return FNE_OK
+ * \since 2.0 */
+FNE_API fne_status fne_extractor_engine(const fne_extractor *extractor, const char **facts);
+
 /** Describes what a model reads, before an extractor is opened. Sizes that the network leaves open are 0, and so are
  * rows_per_image and streams. batch_size is the only one that the network takes, or 0. There is no batch_warning. The
  * name lives until the model is closed. It is NULL for a tensor that is not in the model's table.

@@ -7,12 +7,14 @@ final class ExtractorObject: Sendable {
     let layerNames: [CText]
     let inputName: CText
     let batchWarning: CText?
+    let engine: CText
 
     init(_ extractor: Extractor) {
         self.extractor = extractor
         layerNames = extractor.layers.map { CText($0.name) }
         inputName = CText(extractor.inputName)
         batchWarning = extractor.batchStatistics.map { CText($0.sentence) }
+        engine = CText(extractor.engineDescription)
     }
 }
 
@@ -149,6 +151,15 @@ func layerInfo(_ index: UInt64, _ layers: [Layer], _ names: [CText]) throws -> f
             channels: UInt32(object.extractor.channels), batch_warning: object.batchWarning?.pointer,
             whole_numbers: object.extractor.readsWholeNumbers ? 1 : 0, reserved: 0)
         try fill(required(info, "info"), with: value, "info")
+    }
+}
+
+@c @implementation public func fne_extractor_engine(
+    _ extractor: OpaquePointer?, _ facts: UnsafeMutablePointer<UnsafePointer<CChar>?>?
+) -> fne_status {
+    status {
+        let object: ExtractorObject = try referenced(extractor, "extractor")
+        try required(facts, "facts").pointee = object.engine.pointer
     }
 }
 

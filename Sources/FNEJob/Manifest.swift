@@ -443,6 +443,9 @@ extension Extractor {
         ])
     }
 
-    /// Facts about the engine and the machine that the last bits of a row can depend on.
+    /// Facts about the engine and the machine that the last bits of a row can depend on, as a line of JSON.
+    public var engineDescription: String { String(decoding: engineFacts.line(), as: UTF8.self) }
+
+    /// The same as a value.
     var engineFacts: JSON { .object(engine.facts + [JSON.Member(name: "libfne", value: .text(libraryVersion))]) }
 }

@@ -306,6 +306,7 @@ int main(int argc, char **argv) {
     EXPECT(fne_extractor_layer_count(NULL, &count), FNE_INVALID_ARGUMENT);
     EXPECT(fne_extractor_layer_info(NULL, 0, NULL), FNE_INVALID_ARGUMENT);
     EXPECT(fne_extractor_input_info(NULL, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_extractor_engine(NULL, NULL), FNE_INVALID_ARGUMENT);
     float numbers[4] = {1, 2, 3, 4};
     EXPECT(fne_extract_files(NULL, NULL, 1, numbers, 4, NULL), FNE_INVALID_ARGUMENT);
     EXPECT(fne_extract_encoded(NULL, NULL, 1, numbers, 4, NULL), FNE_INVALID_ARGUMENT);

@@ -337,6 +337,8 @@ static void network(const char *kind, const char *path, uint32_t streams, const 
     fne_input_info input;
     fne_input_info_init(&input, sizeof input);
     CALL(fne_extractor_input_info(extractor, &input));
+    const char *engine = NULL;
+    CALL(fne_extractor_engine(extractor, &engine));
 
     fne_extract_run run;
     fne_extract_run_init(&run, sizeof run);

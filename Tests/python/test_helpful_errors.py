@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from fne._distributed import portable
 from sklearn.base import clone
 
 import fne
 from fne import zoo
-from fne._distributed import portable
 from fne.sklearn import FewShotEmbedder, FullNetworkEmbedder, FullNetworkFeatures
 
 SIZE = (48, 64)

@@ -39,10 +39,12 @@ _evaluation.classifiers
 _evaluation _evaluation.dataset _evaluation.differences _evaluation.protocol _evaluation.ridge _evaluation.solving
 _export
 compact fne.fne fne_torch ray sklearn spark
+_cluster.worker
+_cluster.column _cluster.parts
 _torch_features
 zoo
 zoo._keras zoo._pytorch zoo._samples
-_distributed _job
+_job
 _extractor _places
 _options _preprocessing_choice
 _preprocessing_files
@@ -59,6 +61,7 @@ _backend _embedding _feeds _frozen_function _layer_names _library _outcome _pill
 _torch_export _torch_features
 _intake
 _ffi _saved _torch_identity
+_cluster
 _arguments _cache _centring _graph_writer _interrupts _layer _libpath _onnx_writer _progress _thresholds _torch_layout
 _cache_limit
 _protobuf errors

@@ -514,6 +514,13 @@ public:
         return info;
     }
 
+    /** What the last bits of a row can depend on, as JSON (fne_extractor_engine()). */
+    std::string engine() const {
+        const char *facts = nullptr;
+        check(fne_extractor_engine(get(), &facts));
+        return facts;
+    }
+
     /** The layers of a row, in the order of its columns. Names live as long as the extractor. */
     std::vector<layer_info> layers() const {
         std::uint64_t count = 0;

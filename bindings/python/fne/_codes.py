@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,6 +90,39 @@ class PackedCodes:
             dense = numpy.ascontiguousarray(codes)
             check(lib.fne_pack(dense.ctypes.data, *dense.shape, words.ctypes.data, words.size))
         return cls(words, codes.shape[1], layers)
+
+    @classmethod
+    def from_bytes(
+        cls, rows: Iterable[bytes | None], feature_count: int, layers: Sequence[Layer] | None = None
+    ) -> PackedCodes:
+        """The codes of a column "packed", which `fne.ray.embed` and `fne.spark.embed` make.
+
+        Args:
+            rows: for each image the bytes of its code, or of its ten codes with ten crops; None for a bad image, whose
+                code becomes 0. They are little-endian words in the order of `words`.
+            feature_count: F
+            layers: as in `PackedCodes`
+
+        Raises:
+            ShapeMismatchError: the rows are of other lengths; the message names the first
+
+        >>> packed = PackedCodes.pack(numpy.int8([[1, 0, -1], [0, 1, 1]]))
+        >>> rows = [packed.words[0].tobytes(), None, packed.words[1].tobytes()]
+        >>> PackedCodes.from_bytes(rows, 3).unpack().tolist()
+        [[1, 0, -1], [0, 0, 0], [0, 1, 1]]
+        """
+        size = 16 * -(-as_count("feature_count", feature_count) // 64)
+        data = [None if row is None else bytes(row) for row in rows]
+        length = next((len(row) for row in data if row is not None), size)
+        for number, row in enumerate(data):
+            if row is not None and (len(row) != length or not row or length % size):
+                raise ShapeMismatchError(
+                    f"row {number} has {len(row)} bytes; codes of {feature_count} features have {size}, or a multiple "
+                    "of it with several rows per image"
+                )
+        joined = b"".join(bytes(length) if row is None else row for row in data)
+        words = numpy.frombuffer(joined, "<u8").astype(numpy.uint64, copy=False)
+        return cls(words.reshape(-1, 2, size // 16), feature_count, layers)
 
     def unpack(self) -> NDArray[numpy.int8]:
         """The codes, int8 [n, F] of -1, 0, 1."""

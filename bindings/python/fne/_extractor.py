@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -220,6 +221,18 @@ class Extractor:
     def streams(self) -> int:
         """The batches that are in the network at once."""
         return int(self._input().streams)
+
+    @property
+    def engine_facts(self) -> dict[str, Any]:
+        """What the last bits of a row can depend on beside the model and the options.
+
+        It holds the engine's version, the device, the processor's features, the variables that change the engine's
+        arithmetic, and libfne's version. A job's manifest records the same.
+        """
+        text = ctypes.c_char_p()
+        check(lib.fne_extractor_engine(self._handle(), ctypes.byref(text)))
+        facts: dict[str, Any] = json.loads(text.value or b"{}")
+        return facts
 
     def _input(self) -> Any:
         info = _ffi.sized(_ffi.InputInfo)

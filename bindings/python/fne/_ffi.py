@@ -318,6 +318,7 @@ _STATUS_FUNCTIONS: dict[str, list[Any]] = {
     "fne_extractor_layer_count": [_handle, _size_out],
     "fne_extractor_layer_info": [_handle, c_uint64, POINTER(LayerInfo)],
     "fne_extractor_input_info": [_handle, POINTER(InputInfo)],
+    "fne_extractor_engine": [_handle, POINTER(c_char_p)],
     "fne_model_input_info": [_handle, c_char_p, POINTER(InputInfo)],
     "fne_extract_files": [_handle, POINTER(c_char_p), c_uint64, c_void_p, c_uint64, POINTER(ExtractRun)],
     "fne_embed_files": [
