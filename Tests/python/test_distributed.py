@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch_networks  # PyTorch has to be imported before TensorFlow
 
 import fne
 
@@ -35,7 +36,25 @@ def compare(job, paths, rows, statistics, coded):
         np.testing.assert_array_equal(np.asarray(coded[path][2], np.int8), job.codes(images=[image])[0])
 
 
-def test_ray(tmp_path, graph, paths, job):
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A PyTorch module, and a call that empties the cache: what travels to the workers needs none."""
+    monkeypatch.setenv("FNE_CACHE", str(tmp_path / "cache"))
+    return torch_networks.sequential(), lambda: [file.unlink() for file in (tmp_path / "cache").iterdir()]
+
+
+def expected_of(module, paths):
+    with fne.Extractor(module, size=torch_networks.SIZE, preset="imagenet", pad_batches=True) as extractor:
+        return dict(zip(paths, extractor.extract(paths).features, strict=True))
+
+
+def compare_rows(found, expected):
+    assert set(found) == set(expected)
+    for path, values in expected.items():
+        np.testing.assert_array_equal(np.asarray(found[path], np.float32), values)
+
+
+def test_ray(tmp_path, graph, paths, job, module):
     import ray
     import ray.data
 
@@ -60,11 +79,16 @@ def test_ray(tmp_path, graph, paths, job):
             statistics,
             {r["path"]: (r["status"], r["reason"], r["codes"]) for r in coded.take_all()},
         )
+        network, empty_cache = module
+        expected = expected_of(network, paths[:3])
+        rows = fne.ray.features(sets[0], network, size=torch_networks.SIZE, preset="imagenet")
+        empty_cache()
+        compare_rows({row["path"]: row["features"] for row in rows.take_all()}, expected)
     finally:
         ray.shutdown()
 
 
-def test_spark(tmp_path, monkeypatch, graph, paths, job):
+def test_spark(tmp_path, monkeypatch, graph, paths, job, module):
     monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     from pyspark.sql import SparkSession
 
@@ -95,6 +119,13 @@ def test_spark(tmp_path, monkeypatch, graph, paths, job):
             statistics,
             {r["path"]: (r["status"], r["reason"], r["codes"]) for r in coded.collect()},
         )
+        network, empty_cache = module
+        expected = expected_of(network, paths[:3])
+        model = fne.Model(network, size=torch_networks.SIZE)
+        part = session.createDataFrame([(path,) for path in paths[:3]], ["path"])
+        rows = fne.spark.features(part, model, preset="imagenet")
+        empty_cache()
+        compare_rows({row["path"]: row["features"] for row in rows.collect()}, expected)
     finally:
         session.stop()
 
@@ -104,7 +135,28 @@ def test_models_that_cannot_travel(wrong):
     from fne._distributed import portable
 
     with pytest.raises(TypeError, match="a model for workers"):
-        portable(wrong)
+        portable(wrong, {})
+
+
+def test_models_that_travel(module, graph, tmp_path):
+    """A path and bytes go as they are. Of a model its feeds go too, and of a network what stands beside its file."""
+    from fne import _distributed
+
+    assert _distributed.portable(graph, {"layers": "x"}) == (str(graph), {"layers": "x"})
+    assert _distributed.portable(graph.read_bytes(), {}) == (graph.read_bytes(), {})
+    image = np.random.default_rng(0).integers(0, 256, (1, *torch_networks.SIZE, 3), np.uint8)
+    network, empty_cache = module
+    file = tmp_path / "network.onnx"
+    file.write_bytes(fne.Model(network, size=torch_networks.SIZE).__reduce__()[1][0].graph)
+    (tmp_path / "config.json").write_text('{"pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}}')
+    shipped, options = _distributed.portable(fne.Model(file), {})
+    assert shipped.origin.graph == str(file) and options["scale"] == pytest.approx((1 / 63.75,) * 3)
+    found, _, _ = _distributed.features(shipped, options, list(image))
+    with fne.Extractor(file, pad_batches=True) as extractor:
+        np.testing.assert_array_equal(found, extractor.extract(list(image)).features)
+    one, _ = _distributed.portable(network, {"size": torch_networks.SIZE, "preset": "raw"})
+    empty_cache()
+    assert one.origin.graph == file.read_bytes()
 
 
 def test_merging_nothing():

@@ -41,16 +41,17 @@ _export
 compact fne.fne fne_torch ray sklearn spark
 _torch_features
 zoo
-zoo._keras zoo._pytorch zoo._samples
+zoo._keras zoo._samples
 _distributed _job
 _extractor _places
 _options _preprocessing_choice
 _preprocessing_files
-_hugging_face _timm
-_config_entries _preprocessing
+_hugging_face
 _codes _decoder _images _kinds _model
 _kept_layers _model_source
-zoo._efficientnet
+zoo._efficientnet zoo._pytorch
+_timm
+_config_entries _preprocessing
 _freeze zoo._layered zoo._torch_file
 _keras_file _saved_model
 _keras_graph

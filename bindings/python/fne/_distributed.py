@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any
+import pickle
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from fne._embedding import SKIPPED_CODE, ternarize
 from fne._extractor import Extractor
 from fne._ffi import OK
-from fne._model import Model
+from fne._model import Model, Origin, as_model, reopened
 from fne._model_source import named
+from fne._preprocessing_choice import chosen_preprocessing
 from fne._statistics import Statistics
 from fne.errors import InvalidArgumentError, InvalidTypeError
 
@@ -22,18 +24,41 @@ from fne.errors import InvalidArgumentError, InvalidTypeError
 IMAGES_AT_ONCE = 64
 
 
-def portable(model: Any) -> str | bytes:
-    """A model as it travels to the workers: a path, which all of them must be able to read, or the model's bytes."""
-    model = named(model)
-    if isinstance(model, (str, os.PathLike)):
-        return os.path.abspath(os.fspath(model))
+class Shipped(NamedTuple):
+    """A model that was opened where the data set is made, as it travels to the workers.
+
+    aliases: the tensors of Keras' layers
+    """
+
+    origin: Origin
+    aliases: dict[str, str]
+
+
+#: A model as it travels to the workers. A string is a path, which all of them must be able to read.
+Portable = str | bytes | Shipped
+
+
+def portable(model: Any, options: Mapping[str, Any]) -> tuple[Portable, dict[str, Any]]:
+    """A model as it travels to the workers, and the options of their extractors.
+
+    A path and bytes go as they are. Anything else is opened here: a PyTorch module, a Keras model and a network of a
+    library are exported once, and the workers need none of these libraries.
+
+    Args:
+        options: those of `fne.Extractor`
+    """
+    given, model = model, named(model)
+    if model is given and isinstance(model, (str, os.PathLike)):
+        return os.path.abspath(os.fspath(model)), dict(options)
     if isinstance(model, (bytes, bytearray, memoryview)):
-        return bytes(model)
-    if hasattr(model, "SerializeToString"):
-        return bytes(model.SerializeToString())
-    raise InvalidTypeError(
-        f"a model for workers is a path, bytes or a tf.compat.v1.GraphDef, not {type(model).__name__}"
-    )
+        return bytes(model), dict(options)
+    try:
+        opened = as_model(given, options.get("size"))
+    except InvalidTypeError as failure:
+        raise InvalidTypeError(f"a model for workers is what fne.Model takes: {failure}") from None
+    # What stands beside the file here says how images are prepared, and the workers may lack it.
+    chosen, _ = chosen_preprocessing(opened, options, stacklevel=3)
+    return Shipped(opened._origin.portable(), opened.aliases), chosen
 
 
 def worker_options(options: dict[str, Any]) -> dict[str, Any]:
@@ -49,17 +74,24 @@ def worker_options(options: dict[str, Any]) -> dict[str, Any]:
 _extractors: dict[str, Extractor] = {}
 
 
-def extractor(model: str | bytes, options: dict[str, Any]) -> Extractor:
+def extractor(model: Portable, options: dict[str, Any]) -> Extractor:
     """This process' extractor of that model and options. It is opened once and serves all tasks of the worker."""
-    identity = hashlib.sha256(model if isinstance(model, bytes) else model.encode()).hexdigest()
-    key = f"{identity} {sorted(options.items())!r}"
+    key = f"{_identity(model)} {sorted(options.items())!r}"
     if key not in _extractors:
-        _extractors[key] = Extractor(Model(model), **worker_options(options))
+        opened = reopened(*model) if isinstance(model, Shipped) else Model(model)
+        _extractors[key] = Extractor(opened, **worker_options(options))
     return _extractors[key]
 
 
+def _identity(model: Portable) -> str:
+    graph = model.origin.graph if isinstance(model, Shipped) else model
+    choices = pickle.dumps((model.origin.options, model.aliases)) if isinstance(model, Shipped) else b""
+    parts = (graph if isinstance(graph, bytes) else graph.encode(), choices)
+    return " ".join(hashlib.sha256(part).hexdigest() for part in parts)
+
+
 def features(
-    model: str | bytes, options: dict[str, Any], images: Sequence[Any]
+    model: Portable, options: dict[str, Any], images: Sequence[Any]
 ) -> tuple[NDArray[numpy.float32], NDArray[numpy.int32], list[str | None]]:
     """The features float32 [n, F], which are NaN where an image failed, the statuses int32 [n], and the reasons.
 

@@ -45,7 +45,8 @@ def features(
     Args:
         dataset: a data set with a column of images: paths that every worker can read, encoded images as bytes, or
             pixels as uint8 [height, width, 3]. `fne.list_images` makes paths of a folder.
-        model: a path that every worker can read, or bytes, or a GraphDef
+        model: what `fne.Model` takes, or a `Model`. A path must be one that every worker can read. A PyTorch module, a
+            Keras model and a network such as "timm:resnet50" are exported here, once, and the file travels.
         column: the column of the images
         concurrency: the number of workers, or (least, most)
         num_cpus: the processors that a worker takes. streams and loader_threads are 1 unless they are given.
@@ -55,9 +56,10 @@ def features(
         the data set with three more columns: "features" (float32 [F], NaN where an image failed), "status" (0, or the
         number of the error in fne.h) and "reason"
     """
+    travelling, options = _distributed.portable(model, extractor)
     return dataset.map_batches(
         _Embed,
-        fn_constructor_args=(_distributed.portable(model), dict(extractor), column),
+        fn_constructor_args=(travelling, options, column),
         batch_size=_distributed.IMAGES_AT_ONCE,
         batch_format="numpy",
         concurrency=concurrency,
@@ -66,7 +68,7 @@ def features(
 
 
 class _Embed:
-    def __init__(self, model: str | bytes, options: dict[str, Any], column: str) -> None:
+    def __init__(self, model: _distributed.Portable, options: dict[str, Any], column: str) -> None:
         self._model, self._options, self._column = model, options, column
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:

@@ -50,7 +50,8 @@ def features(frame: DataFrame, model: Any, *, column: str = "path", **extractor:
     Args:
         frame: a frame with a column of images: paths that every executor can read, or encoded images as bytes.
             `fne.list_images` makes paths of a folder. Each of its partitions becomes a task.
-        model: a path that every executor can read, or bytes, or a GraphDef
+        model: what `fne.Model` takes, or a `Model`. A path must be one that every executor can read. A PyTorch module,
+            a Keras model and a network such as "timm:resnet50" are exported here, once, and the file travels.
         column: the column of the images
         extractor: the options of `fne.Extractor`. Batches are padded, and bad images are skipped. streams and
             loader_threads are 1 unless they are given.
@@ -59,7 +60,7 @@ def features(frame: DataFrame, model: Any, *, column: str = "path", **extractor:
         the frame with three more columns: "features" (array<float>, NaN where an image failed), "status" (0, or the
         number of the error in fne.h) and "reason"
     """
-    travelling, options = _distributed.portable(model), dict(extractor)
+    travelling, options = _distributed.portable(model, extractor)
 
     def embed(parts: Iterator[pandas.DataFrame]) -> Iterator[pandas.DataFrame]:
         for part in parts:
