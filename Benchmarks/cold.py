@@ -1,9 +1,9 @@
 """Prints seconds from the start of a process to its first row, and its peak of memory: `cold.py NETWORK.onnx IMAGE`.
 
 libfne runs the ONNX file from Python and from C. Beside it is what others do, onnxruntime's Python with Pillow and
-NumPy, which takes the network's scores alone. So does fastembed, where it is installed and the network takes images with
-the channels first. --graph FILE.pb adds libfne on TensorFlow. Each is a process of its own, and they take turns. The figures are medians. The seconds are wall time, and processor time after it, which a busy
-machine disturbs less.
+NumPy, which takes the network's scores alone. So does fastembed, where it is installed and the network takes images
+with the channels first. --graph FILE.pb adds libfne on TensorFlow. Each is a process of its own, and they take turns.
+The figures are medians. The seconds are wall time, and processor time after it, which a busy machine disturbs less.
 """
 
 from __future__ import annotations

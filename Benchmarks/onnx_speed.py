@@ -160,7 +160,7 @@ def measured(name: str, paths: list[str], rounds: int, wanted: list[str], folder
     lines = []
     try:
         for kind, title in ENGINES.items():
-            if kind not in wanted or kind == "openvino" and importlib.util.find_spec("openvino") is None:
+            if kind not in wanted or (kind == "openvino" and importlib.util.find_spec("openvino") is None):
                 continue
             engines[kind] = Engine({**job, "engine": kind}, folder)
             if engines[kind].rows is None:
@@ -191,7 +191,9 @@ def table(name: str, images: int, rounds: list[dict[str, float]]) -> list[str]:
         if ours is None:
             return f"| {name} | {title} | {speed} | |"
         ratios = [mine / other for mine, other in zip(ours, seconds, strict=True)]
-        return f"| {name} | {title} | {speed} | {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |"
+        return (
+            f"| {name} | {title} | {speed} | {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |"
+        )
 
     def of(kind: str) -> list[float]:
         return [each[kind] for each in rounds]

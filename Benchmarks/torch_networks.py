@@ -212,7 +212,14 @@ ACTIVATIONS = {
 
 
 #: These give the same numbers in another form. LeViT has such steps between a layer and its normalization.
-FORMS = {torch.flatten, torch.reshape, torch.Tensor.flatten, torch.Tensor.reshape, torch.Tensor.reshape_as, torch.Tensor.view}
+FORMS = {
+    torch.flatten,
+    torch.reshape,
+    torch.Tensor.flatten,
+    torch.Tensor.reshape,
+    torch.Tensor.reshape_as,
+    torch.Tensor.view,
+}
 
 
 def is_activation(module: nn.Module) -> bool:

@@ -97,7 +97,12 @@ def test_maps_of_attention_whose_average_is_the_same_for_every_image(exporter):
 def test_attention_that_was_exported_for_one_image(dynamo, tmp_path):
     """nn.MultiheadAttention holds the batch in its shapes. The network runs on one image at a time, and says so."""
     torch.manual_seed(0)
-    network, path, batch, said = networks.randomized(networks.VisionTransformer()), tmp_path / "network.onnx", networks.images(3), []
+    network, path, batch, said = (
+        networks.randomized(networks.VisionTransformer()),
+        tmp_path / "network.onnx",
+        networks.images(3),
+        [],
+    )
     expected = networks.hooked(network, batch, network.ends)
     with _torch_export._plain_attention(torch):
         options = {"verbose": False} if dynamo else {"opset_version": 17}

@@ -192,7 +192,11 @@ class TalkingHeads(nn.Module):
     def __init__(self, width=16, heads=4):
         super().__init__()
         self.patches, self.heads = nn.Conv2d(3, width, 8, 8), heads
-        self.qkv, self.before, self.after = nn.Linear(width, 3 * width), nn.Linear(heads, heads), nn.Linear(heads, heads)
+        self.qkv, self.before, self.after = (
+            nn.Linear(width, 3 * width),
+            nn.Linear(heads, heads),
+            nn.Linear(heads, heads),
+        )
         self.head = nn.Linear(width, 7)
 
     def forward(self, x):
@@ -210,7 +214,10 @@ class VisionTransformer(nn.Module):
     def __init__(self, width=16):
         super().__init__()
         self.conv_proj = nn.Conv2d(3, width, 8, 8)
-        self.class_token, self.position = nn.Parameter(torch.randn(1, 1, width)), nn.Parameter(torch.randn(1, 21, width))
+        self.class_token, self.position = (
+            nn.Parameter(torch.randn(1, 1, width)),
+            nn.Parameter(torch.randn(1, 21, width)),
+        )
         self.blocks = nn.Sequential(AttentionBlock(width, 4), AttentionBlock(width, 2))
         self.head = nn.Linear(width, 7)
 

@@ -135,7 +135,8 @@ struct ONNXConvolutionGroups {
         static func areOneValue(_ parts: [Part]) -> Bool {
             let sorted = parts.sorted { $0.first < $1.first }
             guard let first = sorted.first, let last = sorted.last, first.first == 0 else { return false }
-            return parts.allSatisfy { $0.value == first.value && $0.axis == first.axis } && last.end == last.whole ?? last.end
+            return parts.allSatisfy { $0.value == first.value && $0.axis == first.axis }
+                && last.end == last.whole ?? last.end
                 && zip(sorted, sorted.dropFirst()).allSatisfy { $0.end == $1.first }
         }
     }

@@ -129,14 +129,15 @@ class Model:
         graph: a path to a .pb or .onnx file, its bytes, a `tf.compat.v1.GraphDef`, or "efficientnet_lite0" for the
             default network (`fne.zoo.efficientnet_lite0`). "timm:resnet50" and "torchvision:resnet50" are networks of
             these libraries with their weights (`fne.zoo.from_timm`, `fne.zoo.from_torchvision`). An extractor then
-            prepares images as the library does. The weights of an ONNX file may be in files beside it. Its layers may be called by the paths of PyTorch's modules, such as "features.0",
-            where the exporter kept them. A `keras.Model`, the path of a model that Keras saved (.keras or .h5), and a
-            SavedModel's folder are taken too: the installed tensorflow freezes these once, into the cache. Layers of
-            Keras models may be called by their Keras names as well. A layer "conv" in a nested model "base" is
-            "base/conv", and also "conv" where no other layer has this name. The outputs of a layer that is called twice
-            are "conv#1" and "conv#2", and "conv" stands for both. A `torch.nn.Module` is exported once, into the cache,
-            by the installed torch, as it computes in evaluation mode. The module stays as it is. Its layers may be
-            called by the paths of its modules.
+            prepares images as the library does. The weights of an ONNX file may be in files beside it. Its layers may
+            be called by the paths of PyTorch's modules, such as "features.0", where the exporter kept them. A
+            `keras.Model`, the path of a model that Keras saved (.keras or .h5), and a SavedModel's folder are taken
+            too: the installed tensorflow freezes these once, into the cache. Layers of Keras models may be called by
+            their Keras names as well. A layer "conv" in a nested model "base" is "base/conv", and also "conv" where no
+            other layer has this name. The outputs of a layer that is called twice are "conv#1" and "conv#2", and
+            "conv" stands for both. A `torch.nn.Module` is exported once, into the cache, by the installed torch, as it
+            computes in evaluation mode. The module stays as it is. Its layers may be called by the paths of its
+            modules.
         signature: the signature of a SavedModel; None: "serving_default", or the only one
         tags: the tags of a SavedModel's graph; None: those of the only graph, or "serve"
         allow_unsafe: take a graph whose operations are not all on the list of those that only compute. A graph is a
