@@ -1,5 +1,5 @@
-"""A process that embeds the same photographs once for each line that it reads, and answers with the seconds. It is one
-engine of onnx_speed.py's table.
+"""A process that embeds the same photographs once for each line that it reads, and answers with the seconds and the
+processor seconds. It is one engine of onnx_speed.py's table.
 
 All of them give the averages of the same layers. Those that begin with files decode by OpenCV on as many threads as
 there are processors, while the network runs, but for libfne, which decodes by itself.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -287,7 +288,9 @@ def main() -> None:
     run()
     print("ready", flush=True)
     for _ in sys.stdin:
-        print(timed(run), flush=True)
+        before = time.process_time()
+        seconds = timed(run)
+        print(seconds, time.process_time() - before, flush=True)
 
 
 if __name__ == "__main__":

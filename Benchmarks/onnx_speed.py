@@ -12,7 +12,8 @@ from JPEG files to the averages of all layers, and "from tensors" begins with wh
 - the bound from files: the bare session's time, and that of reading the photographs without a network
 
 Each engine is a process of its own, and chooses its best batch size. They take turns with libfne. Speeds are medians,
-and ratios are medians of the rounds' ratios, with the least and the most. Before any is timed, the averages of a few
+and ratios are medians of the rounds' ratios, with the least and the most. The last column has the ratios of processor
+time, which a busy machine disturbs less. Before any is timed, the averages of a few
 photographs must be libfne's. OpenVINO is left out where it is not installed.
 """
 
@@ -125,11 +126,13 @@ class Engine:
             raise SystemExit(f"{job['engine']} does not run")
         self.rows = np.load(rows) if rows.exists() else None
 
-    def seconds(self) -> float:
+    def seconds(self) -> tuple[float, float]:
+        """Seconds and processor seconds of a run."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write("run\n")
         self.process.stdin.flush()
-        return float(self.process.stdout.readline())
+        seconds, processor = self.process.stdout.readline().split()
+        return float(seconds), float(processor)
 
     def close(self) -> None:
         self.process.kill()
@@ -176,8 +179,8 @@ def measured(name: str, paths: list[str], rounds: int, wanted: list[str], folder
             engine.close()
 
 
-def _rounds(engines: dict[str, Engine], rounds: int) -> list[dict[str, float]]:
-    """The seconds of each engine by round. Every second round goes the other way."""
+def _rounds(engines: dict[str, Engine], rounds: int) -> list[dict[str, tuple[float, float]]]:
+    """The seconds and processor seconds of each engine by round. Every second round goes the other way."""
     found = []
     for number in range(rounds):
         order = list(engines) if number % 2 == 0 else list(reversed(engines))
@@ -185,26 +188,26 @@ def _rounds(engines: dict[str, Engine], rounds: int) -> list[dict[str, float]]:
     return found
 
 
-def table(name: str, images: int, rounds: list[dict[str, float]]) -> list[str]:
-    def line(title: str, seconds: list[float], ours: list[float] | None) -> str:
-        speed = f"{images / statistics.median(seconds):.0f}"
+def table(name: str, images: int, rounds: list[dict[str, tuple[float, float]]]) -> list[str]:
+    def line(title: str, theirs: list[tuple[float, float]], ours: list[tuple[float, float]] | None) -> str:
+        speed = f"{images / statistics.median(seconds for seconds, _ in theirs):.0f}"
         if ours is None:
-            return f"| {name} | {title} | {speed} | |"
-        ratios = [mine / other for mine, other in zip(ours, seconds, strict=True)]
-        return (
-            f"| {name} | {title} | {speed} | {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |"
-        )
+            return f"| {name} | {title} | {speed} | | |"
+        ratios = [[mine[kind] / other[kind] for mine, other in zip(ours, theirs, strict=True)] for kind in (0, 1)]
+        texts = [f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})" for each in ratios]
+        return f"| {name} | {title} | {speed} | {' | '.join(texts)} |"
 
-    def of(kind: str) -> list[float]:
+    def of(kind: str) -> list[tuple[float, float]]:
         return [each[kind] for each in rounds]
 
     lines = [line("libfne, from files", of("libfne"), None), line("libfne, from tensors", of("libfne_tensors"), None)]
     for kind, title in ENGINES.items():
-        if kind.startswith("libfne") or kind == "reading" or kind not in rounds[0]:
+        if kind in OWN or kind not in rounds[0]:
             continue
         lines.append(line(title, of(kind), of("libfne_tensors" if kind == "onnxruntime_bare" else "libfne")))
     if "onnxruntime_bare" in rounds[0]:
-        bound = [each["onnxruntime_bare"] + each["reading"] for each in rounds]
+        parts = zip(of("onnxruntime_bare"), of("reading"), strict=True)
+        bound = [(bare[0] + read[0], bare[1] + read[1]) for bare, read in parts]
         lines.append(line("the bound from files", bound, of("libfne")))
     return lines
 
@@ -220,7 +223,8 @@ def main() -> None:
     given = parser.parse_args()
     paths = [str(path) for path in fne.list_images(given.photographs)]
     paths = paths[:: max(1, len(paths) // given.images)][: given.images]
-    print("| network | engine | images per second | libfne's time of the engine's |\n|---|---|---|---|", flush=True)
+    print("| network | engine | images per second | libfne's time of the engine's | processor time |", flush=True)
+    print("|---|---|---|---|---|", flush=True)
     for name in given.networks:
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
             for line in measured(name, paths, given.rounds, [*OWN, *given.engines], Path(folder)):
