@@ -1,14 +1,16 @@
 """Prints seconds from the start of a process to its first row, and its peak of memory: `cold.py NETWORK.onnx IMAGE`.
 
 libfne runs the ONNX file from Python and from C. Beside it is what others do, onnxruntime's Python with Pillow and
-NumPy, which takes the network's scores alone. --graph FILE.pb adds libfne on TensorFlow. Each is a process of its own,
-and they take turns. The figures are medians. The seconds are wall time, and processor time after it, which a busy
-machine disturbs less.
+NumPy, which takes the network's scores alone. So does fastembed, where it is installed and the network takes images
+with the channels first. --graph FILE.pb adds libfne on TensorFlow. Each is a process of its own, and they take turns.
+The figures are medians. The seconds are wall time, and processor time after it, which a busy machine disturbs less.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import json
 import os
 import statistics
 import subprocess
@@ -42,6 +44,34 @@ pixels = np.asarray(Image.open(image).convert("RGB").resize((side, side)), np.fl
 pixels = pixels if entry.shape[-1] == 3 else pixels.transpose(2, 0, 1)
 assert len(session.run(None, {entry.name: np.ascontiguousarray(pixels[None])})[0]) == 1
 """
+
+# The name is that of a network that fastembed knows. The folder has the file that is run.
+FASTEMBED = """
+import sys
+from fastembed import ImageEmbedding
+folder, image = sys.argv[1:]
+embedding = ImageEmbedding("Qdrant/resnet50-onnx", specific_model_path=folder)
+assert len(list(embedding.embed([image]))) == 1
+"""
+
+
+def fastembed_folder(network: str, side: int, folder: Path) -> Path:
+    """What fastembed opens: the network, and how images are prepared for it."""
+    folder.mkdir()
+    (folder / "model.onnx").symlink_to(Path(network).absolute())
+    sides = {"height": side, "width": side}
+    preparation = {"image_processor_type": "CLIPImageProcessor", "do_resize": True, "size": {"shortest_edge": side}}
+    preparation |= {"do_center_crop": True, "crop_size": sides, "do_rescale": True, "do_normalize": True}
+    preparation |= {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(preparation))
+    return folder
+
+
+def channels_first(network: str) -> bool:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
+    return bool(session.get_inputs()[0].shape[-1] != 3)
 
 
 def run(command: list[str], environment: dict[str, str]) -> tuple[float, float, float]:
@@ -77,6 +107,9 @@ def main() -> None:
             "libfne, Python": [sys.executable, "-c", OURS, *arguments],
             "onnxruntime, Pillow, NumPy": [sys.executable, "-c", THEIRS, *arguments],
         }
+        if importlib.util.find_spec("fastembed") and channels_first(given.network):
+            opened = fastembed_folder(given.network, int(given.side), Path(folder) / "fastembed")
+            kinds["fastembed"] = [sys.executable, "-c", FASTEMBED, str(opened), given.image]
         if given.graph:
             kinds["libfne on TensorFlow, Python"] = [sys.executable, "-c", OURS, given.graph, *arguments[1:]]
         runs = [{name: run(command, environment) for name, command in kinds.items()} for _ in range(given.rounds + 1)]

@@ -211,6 +211,17 @@ ACTIVATIONS = {
 }
 
 
+#: These give the same numbers in another form. LeViT has such steps between a layer and its normalization.
+FORMS = {
+    torch.flatten,
+    torch.reshape,
+    torch.Tensor.flatten,
+    torch.Tensor.reshape,
+    torch.Tensor.reshape_as,
+    torch.Tensor.view,
+}
+
+
 def is_activation(module: nn.Module) -> bool:
     """Whether a module is an activation. Those of timm may be several operations."""
     place, kind = type(module).__module__, type(module).__name__
@@ -243,6 +254,7 @@ class Recorder(TorchFunctionMode):
         self.activated: list[bool] = []
         self.of: dict[int, int] = {}  # which layer a tensor is the last value of
         self.readers: dict[int, int] = {}
+        self.forms: list[torch.Tensor] = []  # kept, since ids are keys
         self.inside = 0
         self.parameters = {id(value): name.rpartition(".")[0] for name, value in network.named_parameters()}
         self.hooks = []
@@ -284,6 +296,14 @@ class Recorder(TorchFunctionMode):
             self.activated[place] = ends
             self._take(place, output)
 
+    def reform(self, source: torch.Tensor, output: torch.Tensor) -> None:
+        """The output has the source's numbers, and its channels."""
+        place = self.of.get(id(source))
+        if place is not None and not self.records[place].is_convolution and output.shape[-1] == source.shape[-1]:
+            self.of[id(output)] = place
+            self.readers[id(output)] = 0
+            self.forms.append(output)
+
     def _take(self, place: int, output: torch.Tensor) -> None:
         channels = 1 if self.records[place].is_convolution else output.ndim - 1
         axes = [axis for axis in range(output.ndim) if axis != channels]
@@ -305,13 +325,16 @@ class Recorder(TorchFunctionMode):
         output = function(*given, **(named or {}))
         if self.inside or not isinstance(output, (torch.Tensor, tuple, list)):
             return output
-        self.read([*given, *(named or {}).values()])
+        # The second argument of reshape_as gives its shape alone.
+        self.read(given[:1] if function is torch.Tensor.reshape_as else [*given, *(named or {}).values()])
         source = given[0] if given else (named or {}).get("input")
         if isinstance(output, torch.Tensor) and isinstance(source, torch.Tensor):
             if function in (functional.batch_norm, torch.batch_norm):
                 self.go_on(source, output, ends=False)
             elif function in ACTIVATIONS:
                 self.go_on(source, output, ends=True)
+            elif function in FORMS and output is not source:
+                self.reform(source, output)
             elif output is source:  # such as the sum of a block, in place
                 self.of.pop(id(output), None)
         return output

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = {
     "test_export.py": ("pyarrow", "pandas"),
     "test_export_libraries.py": ("faiss", "datasets"),
-    "test_clusters.py": ("ray", "pyspark"),
+    "test_clusters.py": ("ray", "pyspark", "torch", "onnxscript"),
     "test_fne_torch.py": ("torch", "torchvision"),
     "test_tf_keras.py": ("tf_keras",),
     "test_torch.py": ("torch", "torchvision", "onnxscript"),

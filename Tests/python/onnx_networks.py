@@ -344,6 +344,29 @@ def grouped(split, activated=False):
     return net.model(net.gemm(net.node("Flatten", net.node("GlobalAveragePool", x)), 16, 10)), net.taps
 
 
+def grouped_last(together, axis):
+    """Convolutions in three groups as tf2onnx writes them: the last axis is split, and each part has a Transpose.
+
+    Args:
+        together: the axis that the parts are put together on, "second" or "last"
+        axis: what Split and Concat call the last axis
+    """
+    net = Network(image=("n", HEIGHT, WIDTH, 3))
+    x = net.node("Transpose", "image", perm=[0, 3, 1, 2])
+    first = net.tap(net.node("Relu", net.convolution(x, 3, 12, stride=2)), "nchw")
+    depthwise = net.tap(net.node("Relu", net.convolution(first, 12, 12, groups=12)), "nchw")
+    real = net.tap(net.node("Relu", net.convolution(depthwise, 12, 12, groups=2)), "nchw")
+    parts = net.split(net.node("Transpose", real, perm=[0, 2, 3, 1]), axis, 3)
+    parts = [net.convolution(net.node("Transpose", part, perm=[0, 3, 1, 2]), 4, 5) for part in parts]
+    if together == "last":
+        parts = [net.node("Transpose", part, perm=[0, 2, 3, 1]) for part in parts]
+        x = net.node("Relu", net.node("Add", net.node("Concat", *parts, axis=axis), net.weights(15)))
+        x = net.node("Transpose", net.tap(x, "nhwc"), perm=[0, 3, 1, 2])
+    else:
+        x = net.tap(net.node("Relu", net.node("Concat", *parts, axis=1)), "nchw")
+    return net.model(net.gemm(net.node("Flatten", net.node("GlobalAveragePool", x)), 15, 10)), net.taps
+
+
 def with_functions(unused=False):
     """Functions that call functions, with attributes, subgraphs and clashing names.
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import sys
 
 import cv2
 import numpy as np
 import pytest
+import torch_networks  # PyTorch has to be imported before TensorFlow
 
 import fne
 from fne._cluster import worker
@@ -56,6 +58,24 @@ def packed_codes(rows, job):
     """The codes of the column "packed" of rows in the job's order, and those of the job."""
     found = fne.PackedCodes.from_bytes([row["packed"] for row in rows], job.feature_count)
     return found.words, job.packed_codes().words
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A PyTorch module, and a call that empties the cache: what travels to the workers needs none."""
+    monkeypatch.setenv("FNE_CACHE", str(tmp_path / "cache"))
+    return torch_networks.sequential(), lambda: [file.unlink() for file in (tmp_path / "cache").iterdir()]
+
+
+def expected_of(module, paths):
+    with fne.Extractor(module, size=torch_networks.SIZE, preset="imagenet", pad_batches=True) as extractor:
+        return dict(zip(paths, extractor.extract(paths).features, strict=True))
+
+
+def compare_rows(found, expected):
+    assert set(found) == set(expected)
+    for path, values in expected.items():
+        np.testing.assert_array_equal(np.asarray(found[path], np.float32), values)
 
 
 # ---- Ray
@@ -229,6 +249,16 @@ def test_ray_ten_crops_feeds_and_choices(ray, graph, paths, job):
     np.testing.assert_array_equal(np.stack([row["codes"] for row in codes]), ternary)
 
 
+def test_ray_takes_a_module(ray, paths, module):
+    import fne.ray
+
+    network, empty_cache = module
+    expected = expected_of(network, paths[:3])
+    rows = fne.ray.features(of_paths(ray, paths[:3]), network, size=torch_networks.SIZE, preset="imagenet")
+    empty_cache()
+    compare_rows({row["path"]: row["features"] for row in rows.take_all()}, expected)
+
+
 def test_ray_columns_that_are_wrong(ray, graph):
     import fne.ray
 
@@ -388,6 +418,17 @@ def test_spark_ten_crops(spark, graph, paths):
     np.testing.assert_array_equal(np.array([coded[path] for path in paths[:5]], np.int8), ternary)
 
 
+def test_spark_takes_a_model(spark, paths, module):
+    import fne.spark
+
+    network, empty_cache = module
+    expected = expected_of(network, paths[:3])
+    model = fne.Model(network, size=torch_networks.SIZE)
+    rows = fne.spark.features(frame_of(spark, paths[:3]), model, preset="imagenet")
+    empty_cache()
+    compare_rows({row["path"]: row["features"] for row in rows.collect()}, expected)
+
+
 def test_spark_empty_and_wrong(spark, tmp_path, graph):
     from pyspark.errors import AnalysisException
 
@@ -437,6 +478,24 @@ def test_a_path_that_only_workers_have(tmp_path, graph, photographs):
     plan = worker.plan(str(file), {"size": SIZE}, True)
     shutil.copy(graph, file)
     assert worker.features(plan, photographs[:2]).statuses.tolist() == [0, 0]
+
+
+def test_models_that_travel(module, graph, tmp_path):
+    """A path goes as it is. Of a network what stands beside its file goes too."""
+    assert worker.plan(graph, {"layers": "x"}, True)[1:3] == (str(graph), {"layers": "x"})
+    assert worker.plan(graph.read_bytes(), {}, False)[1:] == (None, {}, None)
+    image = list(np.random.default_rng(0).integers(0, 256, (1, *torch_networks.SIZE, 3), np.uint8))
+    network, empty_cache = module
+    file = tmp_path / "network.onnx"
+    file.write_bytes(fne.Model(network, size=torch_networks.SIZE).__reduce__()[1][0].graph)
+    (tmp_path / "config.json").write_text('{"pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}}')
+    plan = worker.plan(fne.Model(file), {}, True)
+    assert plan.file == str(file) and plan.options["scale"] == pytest.approx((1 / 63.75,) * 3)
+    with fne.Extractor(file, pad_batches=True) as extractor:
+        np.testing.assert_array_equal(worker.features(plan, image).values, extractor.extract(image).features)
+    one = worker.plan(network, {"size": torch_networks.SIZE, "preset": "raw"}, True)
+    empty_cache()
+    assert one.file is None and pickle.loads(one.model)._origin.graph == file.read_bytes()
 
 
 def test_reasons_are_short(graph):

@@ -21,7 +21,8 @@ from test_images import photograph
 from test_preprocessing import extractor
 
 import fne
-from fne import _distributed, _pillow
+from fne import _pillow
+from fne._cluster import worker
 from fne._libpath import tensorflow_library
 
 SIZE = (48, 64)
@@ -345,9 +346,9 @@ def test_every_entry_point_takes_the_same_kinds(folder, graph, tmp_path):
     np.testing.assert_array_equal(features.transform(kinds), np.repeat(row, len(kinds), 0))
     np.testing.assert_array_equal(features.transform(str(folder)), whole)
     options = {"size": SIZE, "batch_size": 4}
-    rows, statuses, _ = _distributed.features(str(graph), options, kinds)
-    np.testing.assert_array_equal(rows, np.repeat(row, len(kinds), 0))
-    assert not statuses.any()
+    found = worker.features(worker.plan(graph, options, True), kinds)
+    np.testing.assert_array_equal(found.values, np.repeat(row, len(kinds), 0))
+    assert not found.statuses.any()
     drop_in = [item for item in kinds if not isinstance(item, bytes)]  # bytes are a path there, as in the original
     few = [folder / name for name in ("one.jpg", "three.webp", "five.bmp")]
     codes, stats = fne.full_network_embedding(graph, few + drop_in, 4, None, None, SIZE)
@@ -386,7 +387,7 @@ def test_every_entry_point_refuses_the_same_items_and_names_them(graph, tmp_path
         lambda: sklearn.FullNetworkEmbedder(graph, size=SIZE).fit(images),
         lambda: fne.full_network_embedding(graph, ["x.jpg", item], 4, None, None, SIZE),
         lambda: fne.embed_dataset(["x.jpg", item], graph, tmp_path / "job", size=SIZE),
-        lambda: _distributed.features(str(graph), {"size": SIZE}, images),
+        lambda: worker.features(worker.plan(graph, {"size": SIZE}, True), images),
     ):
         with pytest.raises(TypeError, match=message):
             call()

@@ -161,6 +161,18 @@ def test_shapes_that_hold_a_batch_of_one(make):
         fne.Extractor(make(4)[0].SerializeToString())
 
 
+def test_averages_of_many_places_are_exact():
+    """A map of 50,176 places with the channels last, whose values are far from 0."""
+    net = networks.Network(image=("n", 224, 224, 3))
+    x = net.node("Add", net.node("MatMul", "image", net.weights(3, 4)), net.real_constant([30.0, 40.0, 50.0, 60.0]))
+    model = net.model(net.node("ReduceMean", x, axes=[1, 2], keepdims=0), rank=2)
+    batch = networks.images(3, 224, 224)
+    expected = networks.features(model, [(x, "nhwc")], batch)
+    for count in (1, 3):
+        found = rows(model.SerializeToString(), batch[:count], layers=x, batch_size=count)
+        np.testing.assert_allclose(found, expected[:count], rtol=5e-7)
+
+
 def test_quantized_layers():
     """The features of whole numbers are those after the DequantizeLinear that the file itself has."""
     model, taps = networks.quantized()
@@ -247,6 +259,20 @@ def test_convolutions_in_groups(split, activated):
     batch = networks.images(3)
     close(rows(opened, batch), networks.features(model, taps, batch))
     close(rows(opened, batch, layers="penultimate"), networks.features(model, taps[1:], batch))
+
+
+@pytest.mark.parametrize("axis", [3, -1])
+@pytest.mark.parametrize("together", ["second", "last"])
+def test_convolutions_in_groups_of_the_last_axis(together, axis):
+    """As tf2onnx writes those of a network whose channels are the last axis. Real groups are a layer in any case."""
+    model, taps = networks.grouped_last(together, axis)
+    onnx.checker.check_model(model)
+    opened = fne.Model(model.SerializeToString())
+    kinds = ["convolution", "depthwise", "convolution", "convolution"]
+    expected = [(name, kind, channels) for (name, _), kind, channels in zip(taps, kinds, [12, 12, 12, 15], strict=True)]
+    assert [(layer.name, layer.kind, layer.channels) for layer in opened.layers()] == expected
+    batch = networks.images(3)
+    close(rows(opened, batch), networks.features(model, taps, batch))
 
 
 def test_branches_are_no_groups():

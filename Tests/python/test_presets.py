@@ -136,12 +136,12 @@ def test_presets_everywhere(fixed_network, photographs, tmp_path):
 
 def test_presets_in_a_worker(fixed_network, photographs):
     """As Ray's and Spark's workers embed."""
-    from fne import _distributed
+    from fne._cluster import worker
 
-    rows, statuses, _ = _distributed.features(fixed_network, {"preset": "caffe"}, list(map(str, photographs[:5])))
+    found = worker.features(worker.plan(fixed_network, {"preset": "caffe"}, True), photographs[:5])
     with fne.Extractor(fixed_network, preset="caffe", pad_batches=True) as extractor:
-        np.testing.assert_array_equal(rows, extractor.extract(photographs[:5]).features)
-    assert (statuses == 0).all()
+        np.testing.assert_array_equal(found.values, extractor.extract(photographs[:5]).features)
+    assert (found.statuses == 0).all()
 
 
 def test_wrong_presets(fixed_network):

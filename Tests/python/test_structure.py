@@ -43,16 +43,17 @@ _cluster.worker
 _cluster.column _cluster.parts
 _torch_features
 zoo
-zoo._keras zoo._pytorch zoo._samples
+zoo._keras zoo._samples
 _job
 _extractor _places
 _options _preprocessing_choice
 _preprocessing_files
-_hugging_face _timm
-_config_entries _preprocessing
+_hugging_face
 _codes _decoder _images _kinds _model
 _kept_layers _model_source
-zoo._efficientnet
+zoo._efficientnet zoo._pytorch
+_timm
+_config_entries _preprocessing
 _freeze zoo._layered zoo._torch_file
 _keras_file _saved_model
 _keras_graph

@@ -49,7 +49,12 @@ def kept(cache):
 
 
 @pytest.mark.parametrize(
-    "make", [networks.Convolutional.with_twins, lambda: networks.randomized(networks.Transformer())]
+    "make",
+    [
+        networks.Convolutional.with_twins,
+        lambda: networks.randomized(networks.Transformer()),
+        lambda: networks.randomized(networks.Levit()),
+    ],
 )
 def test_layers_are_those_of_the_hooks(make, exporter):
     """Each default layer has the path of its module, is selected by it, and has the value after the activation."""
@@ -71,6 +76,45 @@ def test_layers_are_those_of_the_hooks(make, exporter):
     with fne.Extractor(model, layers=chosen) as extractor:
         assert extractor.size == networks.SIZE
         close(extractor.extract(batch).features, np.concatenate([expected[path] for path in chosen], 1))
+
+
+def test_maps_of_attention_whose_average_is_the_same_for_every_image(exporter):
+    """The proof of which rows are an image's takes that for rounding, and not for images that mix."""
+    torch.manual_seed(0)
+    network, batch, maps = networks.randomized(networks.TalkingHeads()), networks.images(3), []
+    network.after.register_forward_hook(lambda _module, _inputs, output: maps.append(output.detach()))
+    network(torch.from_numpy(batch.transpose(0, 3, 1, 2).copy()))
+    expected = maps[0].double().mean((1, 2)).numpy()
+    assert np.ptp(expected, axis=0).max() < 1e-6 < 1e-2 < np.abs(expected).min()
+    with fne.Extractor(network, layers=["before", "after"], size=networks.SIZE) as extractor:
+        found = extractor.extract(batch).features
+    np.testing.assert_allclose(found[:, 4:], expected, rtol=1e-4)
+    assert np.ptp(found[:, :4], axis=0).max() > 0.01
+
+
+@pytest.mark.parametrize("dynamo", [False, True])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_attention_that_was_exported_for_one_image(dynamo, tmp_path):
+    """nn.MultiheadAttention holds the batch in its shapes. The network runs on one image at a time, and says so."""
+    torch.manual_seed(0)
+    network, path, batch, said = (
+        networks.randomized(networks.VisionTransformer()),
+        tmp_path / "network.onnx",
+        networks.images(3),
+        [],
+    )
+    expected = networks.hooked(network, batch, network.ends)
+    with _torch_export._plain_attention(torch):
+        options = {"verbose": False} if dynamo else {"opset_version": 17}
+        torch.onnx.export(network, (torch.zeros(1, 3, *networks.SIZE),), path, dynamo=dynamo, **options)
+    fne.set_log_callback(lambda level, text: said.append(text) if level == "warning" else None)
+    try:
+        with fne.Extractor(path, layers=list(expected)) as extractor:
+            close(extractor.extract(batch).features, np.concatenate(list(expected.values()), 1))
+            assert extractor.batch_size == 1
+    finally:
+        fne.set_log_callback(None)
+    assert len(said) == 1 and re.search("run on one at a time.*dynamic_axes, or dynamic_shapes", said[0])
 
 
 def test_names_and_globs():
@@ -170,11 +214,20 @@ def test_weights_that_are_too_many_for_one_file(cache, monkeypatch):
     monkeypatch.setattr(_torch_export, "_MOST_INSIDE", 1000)
     network, batch = networks.sequential(), networks.images(2)
     with fne.Extractor(network, layers="7", size=networks.SIZE) as extractor:
-        close(extractor.extract(batch).features, networks.hooked(network, batch, {"7": ("8", 0)})["7"])
+        expected = extractor.extract(batch).features
+        close(expected, networks.hooked(network, batch, {"7": ("8", 0)})["7"])
+        saved = pickle.dumps(extractor)
     names = kept(cache)
     assert len(names) == 2 and names[1] == names[0] + ".data"
     tensors = onnx.load(cache / names[0], load_external_data=False).graph.initializer
     assert any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors)
+    # The weights stay where they are, for processes that have the same cache.
+    assert len(saved) < 10_000
+    again = pickle.dumps(pickle.loads(saved))
+    np.testing.assert_array_equal(pickle.loads(again).extract(batch).features, expected)
+    (cache / names[0]).unlink()
+    with pytest.raises(errors.MissingFileError, match="more than 1.5 GB of weights, it does not travel.*Copy the file"):
+        pickle.loads(again).extract(batch)
     with pytest.raises(fne.GraphError, match="more than 1.5 GB of weights.*torch.onnx.export"):
         fne.Model(networks.Convolutional.with_twins(), size=networks.SIZE)
 

@@ -190,17 +190,53 @@ def test_errors(monkeypatch):
         zoo.timm_preprocessing("resnet18")
 
 
-def test_the_command_takes_a_library_s_network(tmp_path, photographs):
+@pytest.fixture
+def pretrained():
     """The weights cannot be downloaded in a test: a file with random ones is put in their place in the cache."""
     path = zoo.from_torchvision("squeezenet1_1", weights=None)
-    pretrained = _pytorch._stem("torchvision", "squeezenet1_1", "DEFAULT")
+    place = path.parent / _pytorch._stem("torchvision", "squeezenet1_1", "DEFAULT")
     for ending in (".onnx", ".config.json"):
-        os.link(path.parent / (path.stem + ending), path.parent / (pretrained + ending))
+        if not os.path.exists(f"{place}{ending}"):
+            os.link(path.parent / (path.stem + ending), f"{place}{ending}")
+    return path
+
+
+@pytest.fixture
+def expected(pretrained, photographs):
+    preprocessing = zoo.torchvision_preprocessing("squeezenet1_1")
+    with fne.Extractor(pretrained, layers="features.0", **preprocessing) as extractor:
+        return extractor.extract(photographs[:3]).features
+
+
+def test_the_command_takes_a_library_s_network(tmp_path, photographs, expected):
     names = tmp_path / "names.txt"
     names.write_text("\n".join(map(str, photographs[:3])))
     command = [sys.executable, "-m", "fne", "embed", str(names), "torchvision:squeezenet1_1", str(tmp_path / "job")]
     done = subprocess.run([*command, "--quiet", "--layers", "features.0"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    with fne.Extractor(path, layers="features.0", **zoo.torchvision_preprocessing("squeezenet1_1")) as extractor:
-        expected = extractor.extract(photographs[:3]).features
     np.testing.assert_allclose(fne.Job(tmp_path / "job").features(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("error::fne.PreprocessingWarning", "ignore::fne.FewImagesWarning")
+def test_whatever_takes_a_model_takes_the_name_of_a_library_s_network(tmp_path, photographs, pretrained, expected):
+    """Images are prepared as the library says, in each of them."""
+    from fne._cluster import worker
+    from fne.sklearn import FullNetworkFeatures
+
+    name, few = "torchvision:squeezenet1_1", photographs[:3]
+    assert fne.Model(name).sha256() == fne.Model(pretrained).sha256()
+    job = fne.embed_dataset(few, name, tmp_path / "job", layers="features.0")
+    rows = [
+        fne.Extractor(name, layers="features.0").extract(few).features,
+        job.features(),
+        FullNetworkFeatures(name, layers="features.0").fit_transform(few),
+        worker.features(worker.plan(name, {"layers": "features.0"}, True), few).values,
+    ]
+    for found in rows:
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    _, stats = fne.full_network_embedding(name, few, 2, None, ["features.0"], None)
+    np.testing.assert_allclose(stats[0], expected.mean(0), rtol=1e-4, atol=1e-4)
+    with pytest.raises(fne.InvalidArgumentError, match=r"timm has no network 'nothing'"):
+        fne.Model("timm:nothing")
+    with pytest.raises(fne.FileError, match="timmy:resnet50: No such file"):
+        fne.Model("timmy:resnet50")

@@ -146,6 +146,110 @@ class Transformer(nn.Module):
     }
 
 
+class NormalizedLinear(nn.Module):
+    """As LeViT has it: the tokens of all images are normalized on one axis."""
+
+    def __init__(self, read, width):
+        super().__init__()
+        self.linear, self.bn = nn.Linear(read, width, bias=False), nn.BatchNorm1d(width)
+
+    def forward(self, x):
+        x = self.linear(x)
+        return self.bn(x.flatten(0, 1)).reshape_as(x)
+
+
+class Levit(nn.Module):
+    """Normalized products on tokens, of which one has an activation, and attention between them."""
+
+    def __init__(self, width=16, heads=4):
+        super().__init__()
+        self.patches, self.heads = nn.Conv2d(3, width, 8, 8), heads
+        self.qkv, self.ln1 = NormalizedLinear(width, 3 * width), NormalizedLinear(width, 2 * width)
+        self.act, self.ln2 = nn.Hardswish(), NormalizedLinear(2 * width, width)
+        self.head = nn.Linear(width, 7)
+
+    def forward(self, x):
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        n, tokens, width = x.shape
+        q, k, v = self.qkv(x).view(n, tokens, self.heads, -1).split([width // self.heads] * 3, dim=3)
+        q, k, v = q.permute(0, 2, 1, 3), k.permute(0, 2, 3, 1), v.permute(0, 2, 1, 3)
+        x = x + ((q @ k).softmax(-1) @ v).transpose(1, 2).reshape(n, tokens, width)
+        x = x + self.ln2(self.act(self.ln1(x)))
+        return self.head(x.mean(1))
+
+    ends: ClassVar = {
+        "patches": ("patches", 0),
+        "qkv.linear": ("qkv", 0),
+        "ln1.linear": ("act", 0),
+        "ln2.linear": ("ln2", 0),
+    }
+
+
+class TalkingHeads(nn.Module):
+    """As CaiT has it: products over the heads before and after the softmax. The average of the second one's map is the
+    same for every image, since the rows of a softmax sum to one."""
+
+    def __init__(self, width=16, heads=4):
+        super().__init__()
+        self.patches, self.heads = nn.Conv2d(3, width, 8, 8), heads
+        self.qkv, self.before, self.after = (
+            nn.Linear(width, 3 * width),
+            nn.Linear(heads, heads),
+            nn.Linear(heads, heads),
+        )
+        self.head = nn.Linear(width, 7)
+
+    def forward(self, x):
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        n, tokens, width = x.shape
+        q, k, v = self.qkv(x).reshape(n, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        maps = self.before((q @ k.transpose(-2, -1)).permute(0, 2, 3, 1)).permute(0, 3, 1, 2).softmax(-1)
+        maps = self.after(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return self.head((maps @ v).transpose(1, 2).reshape(n, tokens, width).mean(1))
+
+
+class VisionTransformer(nn.Module):
+    """As torchvision writes it, with nn.MultiheadAttention and a class token."""
+
+    def __init__(self, width=16):
+        super().__init__()
+        self.conv_proj = nn.Conv2d(3, width, 8, 8)
+        self.class_token, self.position = (
+            nn.Parameter(torch.randn(1, 1, width)),
+            nn.Parameter(torch.randn(1, 21, width)),
+        )
+        self.blocks = nn.Sequential(AttentionBlock(width, 4), AttentionBlock(width, 2))
+        self.head = nn.Linear(width, 7)
+
+    def forward(self, x):
+        n = x.shape[0]
+        x = self.conv_proj(x).reshape(n, -1, 20).permute(0, 2, 1)
+        x = torch.cat([self.class_token.expand(n, -1, -1), x], 1) + self.position
+        return self.head(self.blocks(x)[:, 0])
+
+    ends: ClassVar = {
+        "conv_proj": ("conv_proj", 0),
+        **{
+            f"blocks.{number}.{layer}": (f"blocks.{number}.{end}", 0)
+            for number in range(2)
+            for layer, end in [("attention.out_proj", "attention"), ("mlp.0", "mlp.1"), ("mlp.2", "mlp.2")]
+        },
+    }
+
+
+class AttentionBlock(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x):
+        y = self.norm1(x)
+        x = x + self.attention(y, y, y, need_weights=False)[0]
+        return x + self.mlp(self.norm2(x))
+
+
 def pooled(value):
     """A module's output as [n, C]."""
     value = value[0] if isinstance(value, tuple) else value

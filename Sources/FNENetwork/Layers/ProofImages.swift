@@ -7,6 +7,8 @@ struct ProofImages {
     static let count = 3
     /// The features of an image may differ from those that it has alone by this part of the images' difference.
     private static let tolerance: Float = 0.01
+    /// Features that differ by no more than this part of the largest one differ by rounding alone.
+    private static let rounding: Float = 1e-5
 
     /// The numbers of an image: height x width x channels.
     let size: Int
@@ -50,8 +52,10 @@ struct ProofImages {
     static func verdict(together: [[Float]], alone: [[Float]]) -> Verdict {
         let error = zip(together, alone).map { distance($0, $1) }.reduce(0, larger)
         let difference = zip(alone, alone.dropFirst()).map { distance($0, $1) }.reduce(0, larger)
-        guard error <= tolerance * difference else { return .mixed }
-        return difference > 0 ? .apart : .equal
+        // Maps of attention have the same average for every image, since their rows sum to one.
+        let largest = alone.joined().map(abs).reduce(0, larger)
+        if error <= rounding * largest, difference <= rounding * largest { return .equal }
+        return error <= tolerance * difference ? .apart : .mixed
     }
 
     /// The largest difference of two rows; NaN where one is not finite.

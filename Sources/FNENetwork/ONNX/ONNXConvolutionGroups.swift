@@ -1,5 +1,6 @@
 /// Finds convolutions in groups that are written out, by the rule of `ConvolutionGroups`. The channels of a value are
 /// split, each part has a convolution of its own, and the results are concatenated. Such convolutions are one layer.
+/// Networks that were converted from TensorFlow have Transposes in between, and may split the last axis.
 struct ONNXConvolutionGroups {
     /// The convolutions of one layer.
     struct Group {
@@ -9,6 +10,8 @@ struct ONNXConvolutionGroups {
         let convolutions: [Int]
         /// Whether an activation stands between the convolutions and the concatenation.
         let isActivated: Bool
+        /// Whether the channels of the result are its last axis.
+        let channelsLast: Bool
     }
 
     private let graph: ONNXDefinition.Graph
@@ -36,42 +39,92 @@ struct ONNXConvolutionGroups {
 
     private func group(endingAt place: Int) -> Group? {
         let results = topology.inputs[place].compactMap { $0 }
-        guard graph.nodes[place].operation == "Concat", graph.nodes[place].integer("axis") == 1,
+        guard graph.nodes[place].operation == "Concat", let axis = graph.nodes[place].integer("axis"),
             results.count >= 2, let result = topology.outputs[place].first ?? nil
         else { return nil }
-        var (convolutions, parts, isActivated): ([Int], [Part], Bool) = ([], [], false)
+        var (ways, parts): ([Way], [Part]) = ([], [])
         for value in results {
-            guard let (convolution, activated) = convolution(before: value), !convolutions.contains(convolution),
-                kinds[convolution] == kinds[convolutions.first ?? convolution], let part = part(of: convolution)
+            guard let way = way(to: value, along: axis), !ways.contains(where: { $0.convolution == way.convolution }),
+                kinds[way.convolution] == kinds[ways.first?.convolution ?? way.convolution],
+                way.channelsLast == ways.first?.channelsLast ?? way.channelsLast,
+                let part = part(of: way.convolution)
             else { return nil }
-            convolutions.append(convolution)
+            ways.append(way)
             parts.append(part)
-            isActivated = isActivated || activated
         }
-        guard Part.areOneValue(parts) else { return nil }
-        return Group(result: result, convolutions: convolutions, isActivated: isActivated)
+        guard Part.areOneValue(parts), let first = ways.first else { return nil }
+        return Group(
+            result: result, convolutions: ways.map(\.convolution), isActivated: ways.contains { $0.isActivated },
+            channelsLast: first.channelsLast)
     }
 
-    /// The convolution that a part of a concatenation comes from, and whether it was activated since.
-    private func convolution(before result: Int) -> (Int, Bool)? {
-        var (value, isActivated) = (result, false)
+    /// The way from a convolution to a part of a concatenation.
+    private struct Way {
+        let convolution: Int
+        let isActivated: Bool
+        let channelsLast: Bool
+    }
+
+    /// The way to a part of a concatenation; nil where the axis is not that of the channels.
+    private func way(to result: Int, along axis: Int) -> Way? {
+        var (value, isActivated, channels) = (result, false, Channels(axis))
+        var isLast: Bool?
         for _ in 0..<Self.longestWay {
             guard topology.onlyReader(value, graph) != nil, let place = topology.producers[value] else { return nil }
             if let kind = kinds[place] {
-                return [.convolution, .depthwise].contains(kind) ? (place, isActivated) : nil
+                guard channels.axis == 1, [.convolution, .depthwise].contains(kind), isLast ?? false || axis == 1
+                else { return nil }
+                return Way(convolution: place, isActivated: isActivated, channelsLast: isLast ?? false)
             }
             let node = graph.nodes[place]
             let varying = topology.inputs[place].compactMap { $0 }.filter { !topology.isConstant[$0] }
-            guard varying.count == 1, node.isAny([.activation, .affine, .normalizes, .keepsTensor]) else { return nil }
+            guard varying.count == 1 else { return nil }
+            if node.operation == "Transpose" {
+                isLast = isLast ?? channels.isLast(after: node)
+                guard channels.move(before: node) else { return nil }
+            } else if !node.isAny([.activation, .affine, .normalizes, .keepsTensor]) {
+                return nil
+            }
             isActivated = isActivated || node.isAny(.activation)
             value = varying[0]
         }
         return nil
     }
 
+    /// The axis of the channels, on a way back over Transposes.
+    private struct Channels {
+        /// It counts from the end where it is negative.
+        private(set) var axis: Int
+        private var rank: Int?
+
+        init(_ axis: Int) { self.axis = axis }
+
+        /// Goes back over a Transpose. Returns whether it could.
+        mutating func move(before node: ONNXDefinition.Node) -> Bool {
+            guard let order = node.integers("perm") else { return false }
+            let counted = axis < 0 ? axis + order.count : axis
+            guard order.indices.contains(counted) else { return false }
+            (axis, rank) = (order[counted], order.count)
+            return true
+        }
+
+        /// Whether the axis is the last one of what a Transpose gives.
+        func isLast(after node: ONNXDefinition.Node) -> Bool {
+            guard let count = node.integers("perm")?.count else { return false }
+            return axis == -1 || axis == count - 1
+        }
+
+        /// Whether an axis that a node names is this one.
+        func isNamed(_ name: Int?) -> Bool {
+            guard let name else { return false }
+            return name == axis || rank.map { name < 0 && name + $0 == axis } ?? false
+        }
+    }
+
     /// A part of a value's channels, or of its parts in their order.
     private struct Part {
         let value: Int
+        let axis: Int
         let first: Int
         /// The place after the last one; nil for all that follow.
         let end: Int?
@@ -82,7 +135,8 @@ struct ONNXConvolutionGroups {
         static func areOneValue(_ parts: [Part]) -> Bool {
             let sorted = parts.sorted { $0.first < $1.first }
             guard let first = sorted.first, let last = sorted.last, first.first == 0 else { return false }
-            return parts.allSatisfy { $0.value == first.value } && last.end == last.whole ?? last.end
+            return parts.allSatisfy { $0.value == first.value && $0.axis == first.axis }
+                && last.end == last.whole ?? last.end
                 && zip(sorted, sorted.dropFirst()).allSatisfy { $0.end == $1.first }
         }
     }
@@ -90,6 +144,7 @@ struct ONNXConvolutionGroups {
     /// The part that a convolution reads, perhaps padded.
     private func part(of convolution: Int) -> Part? {
         guard var value = topology.inputs[convolution].first ?? nil else { return nil }
+        var channels = Channels(1)
         for _ in 0..<Self.longestWay {
             guard let place = topology.producers[value], let read = topology.inputs[place].first ?? nil else {
                 return nil
@@ -97,11 +152,15 @@ struct ONNXConvolutionGroups {
             let node = graph.nodes[place]
             switch node.operation {
             case "Split":
-                guard node.integer("axis") == 1,
+                guard channels.isNamed(node.integer("axis")),
                     let number = topology.outputs[place].firstIndex(of: value)
                 else { return nil }
-                return Part(value: read, first: number, end: number + 1, whole: topology.outputs[place].count)
-            case "Slice": return slice(place, of: read)
+                let count = topology.outputs[place].count
+                return Part(value: read, axis: channels.axis, first: number, end: number + 1, whole: count)
+            case "Slice": return slice(place, of: read, channels)
+            case "Transpose":
+                guard channels.move(before: node) else { return nil }
+                value = read
             case "Pad": value = read
             default:
                 guard node.isAny(.keepsTensor) else { return nil }
@@ -111,12 +170,13 @@ struct ONNXConvolutionGroups {
         return nil
     }
 
-    private func slice(_ place: Int, of read: Int) -> Part? {
+    private func slice(_ place: Int, of read: Int, _ channels: Channels) -> Part? {
         func list(_ name: String, _ number: Int) -> [Int]? { shapes.integers(of: place, name, input: number) }
         guard let start = list("starts", 1), let end = list("ends", 2), let axes = list("axes", 3),
-            start.count == 1, end.count == 1, axes == [1], list("steps", 4) ?? [1] == [1],
-            start[0] >= 0, end[0] > start[0]
+            start.count == 1, end.count == 1, axes.count == 1, channels.isNamed(axes.first),
+            list("steps", 4) ?? [1] == [1], start[0] >= 0, end[0] > start[0]
         else { return nil }
-        return Part(value: read, first: start[0], end: end[0] >= Int(Int32.max) ? nil : end[0], whole: nil)
+        let last = end[0] >= Int(Int32.max) ? nil : end[0]
+        return Part(value: read, axis: channels.axis, first: start[0], end: last, whole: nil)
     }
 }

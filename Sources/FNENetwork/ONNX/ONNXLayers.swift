@@ -163,7 +163,8 @@ struct ONNXLayers: Sendable {
 
     private func walk(from place: Int, _ kind: TensorKind) -> Walk? {
         guard let first = groups[place]?.result ?? topology.outputs[place].first ?? nil else { return nil }
-        var walk = Walk(output: first, current: first, channelsLast: kind == .dense, currentLast: kind == .dense)
+        let last = groups[place]?.channelsLast ?? (kind == .dense)
+        var walk = Walk(output: first, current: first, channelsLast: last, currentLast: last)
         walk.isActivated = groups[place]?.isActivated ?? false
         while !walk.isActivated, step(&walk, place, kind) {}
         return walk

@@ -291,7 +291,10 @@ struct ONNXRowGraph {
             if axes.rest.isEmpty { return value }
             // ONNX Runtime computes this one in the layout that its convolutions use.
             if axes.isMap { return writer.node("GlobalAveragePool", [value]) }
-            return writer.mean(value, over: axes.rest)
+            // Axis by axis. One sum of tens of thousands of float32 loses digits, and how many depends on the batch.
+            var value = value
+            for (gone, axis) in axes.rest.enumerated() { value = writer.mean(value, over: [axis - gone]) }
+            return value
         }
 
         /// The features on one axis.

@@ -20,10 +20,10 @@ from fne._ffi import check, lib
 from fne._layer_names import several
 from fne._model_source import frozen as frozen_source
 from fne._model_source import named
-from fne._saved import content
+from fne._saved import content, exists
 from fne._selection import select
-from fne._torch_export import is_torch_module
-from fne.errors import InvalidArgumentError, InvalidTypeError, UnknownTensorError
+from fne._torch_export import has_weights_beside, is_torch_module
+from fne.errors import InvalidArgumentError, InvalidTypeError, MissingFileError, UnknownTensorError
 
 _OTHER = "other/"
 
@@ -91,33 +91,53 @@ class Origin(NamedTuple):
     is_cached: bool = False
 
     def portable(self) -> Origin:
-        """The same for another machine: the graph's bytes stand for a file of the cache."""
-        if not self.is_cached:
+        """The same for another machine: the graph's bytes stand for a file of the cache.
+
+        A file that has its weights beside it, more than 1.5 GB, stays a path. It is found where the cache is the same.
+        """
+        if not self.is_cached or has_weights_beside(self._path):
             return self
-        return Origin(content(Path(os.fsdecode(self.graph))), self.options)
+        return Origin(content(self._path), self.options)
 
     def model(self) -> Model:
-        """The model, opened again."""
+        """The model, opened again.
+
+        Raises:
+            MissingFileError: it is in the cache of another machine
+        """
+        if self.is_cached and not exists(self._path):
+            raise MissingFileError(
+                f"there is no '{self._path}', the cache's file of this network where it was opened first. With more "
+                "than 1.5 GB of weights, it does not travel with a copy. Copy the file and those beside it that begin "
+                "with its name to the same place, or open the network here"
+            )
         return Model(self.graph, **self.options)
+
+    @property
+    def _path(self) -> Path:
+        return Path(os.fsdecode(self.graph))
 
 
 class Model:
     """A frozen TensorFlow GraphDef, or an ONNX file. To open one takes neither TensorFlow nor ONNX Runtime.
 
     Models can be copied and pickled. A pickle holds the path of the model's file, which is opened again where it is
-    loaded. Of bytes, a GraphDef, a Keras model or a PyTorch module it holds the bytes of the graph.
+    loaded. Of bytes, a GraphDef, a Keras model or a PyTorch module it holds the bytes of the graph. A PyTorch module of
+    more than 1.5 GB stays in the cache, and its pickle is for processes that have the same cache.
 
     Args:
         graph: a path to a .pb or .onnx file, its bytes, a `tf.compat.v1.GraphDef`, or "efficientnet_lite0" for the
-            default network (`fne.zoo.efficientnet_lite0`). The weights of an ONNX file may
-            be in files beside it. Its layers may be called by the paths of PyTorch's modules, such as "features.0",
-            where the exporter kept them. A `keras.Model`, the path of a model that Keras saved (.keras or .h5), and a
-            SavedModel's folder are taken too: the installed tensorflow freezes these once, into the cache. Layers of
-            Keras models may be called by their Keras names as well. A layer "conv" in a nested model "base" is
-            "base/conv", and also "conv" where no other layer has this name. The outputs of a layer that is called twice
-            are "conv#1" and "conv#2", and "conv" stands for both. A `torch.nn.Module` is exported once, into the cache,
-            by the installed torch, as it computes in evaluation mode. The module stays as it is. Its layers may be
-            called by the paths of its modules.
+            default network (`fne.zoo.efficientnet_lite0`). "timm:resnet50" and "torchvision:resnet50" are networks of
+            these libraries with their weights (`fne.zoo.from_timm`, `fne.zoo.from_torchvision`). An extractor then
+            prepares images as the library does. The weights of an ONNX file may be in files beside it. Its layers may
+            be called by the paths of PyTorch's modules, such as "features.0", where the exporter kept them. A
+            `keras.Model`, the path of a model that Keras saved (.keras or .h5), and a SavedModel's folder are taken
+            too: the installed tensorflow freezes these once, into the cache. Layers of Keras models may be called by
+            their Keras names as well. A layer "conv" in a nested model "base" is "base/conv", and also "conv" where no
+            other layer has this name. The outputs of a layer that is called twice are "conv#1" and "conv#2", and
+            "conv" stands for both. A `torch.nn.Module` is exported once, into the cache, by the installed torch, as it
+            computes in evaluation mode. The module stays as it is. Its layers may be called by the paths of its
+            modules.
         signature: the signature of a SavedModel; None: "serving_default", or the only one
         tags: the tags of a SavedModel's graph; None: those of the only graph, or "serve"
         allow_unsafe: take a graph whose operations are not all on the list of those that only compute. A graph is a
@@ -199,7 +219,7 @@ class Model:
         self.check_engine(engine)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (self._origin.portable(), self.aliases)
+        return reopened, (self._origin.portable(), self.aliases)
 
     def tensors(self) -> list[TensorInfo]:
         """The first output of every node that is not a constant, in the graph's order."""
@@ -413,7 +433,8 @@ def _matching(selector: str, names: Sequence[str]) -> list[int]:
         return []
 
 
-def _reopened(origin: Origin, aliases: dict[str, str]) -> Model:
+def reopened(origin: Origin, aliases: dict[str, str]) -> Model:
+    """A model of what a pickle of it holds."""
     model = origin.model()
     model.aliases = aliases
     return model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from fne._saved_model import is_saved_model
 from fne._torch_export import is_torch_module
 from fne.errors import FileError, GraphError, InvalidArgumentError
 from fne.zoo._efficientnet import EFFICIENTNET_LITE0, efficientnet_lite0
+from fne.zoo._pytorch import from_timm, from_torchvision
 
 _CHECKPOINT_WAY_OUT = (
     "Build the network, restore the checkpoint into it with tf.train.Checkpoint(model=model).restore(...) (in "
@@ -65,15 +66,24 @@ def frozen(
     return None
 
 
+#: What makes the ONNX file of a network such as "timm:resnet50".
+_LIBRARIES: dict[str, Callable[[str], Path]] = {"timm": from_timm, "torchvision": from_torchvision}
+
+
 def named(source: Any, engine: str | None = None) -> Any:
     """The file of the network that a name stands for. What is no such name is given back as it is.
+
+    Names are "efficientnet_lite0", and those of a library's networks, such as "timm:resnet50".
 
     Args:
         engine: the library that is to run the network; None: the one that is installed
     """
-    if not isinstance(source, str) or source != EFFICIENTNET_LITE0:
+    if not isinstance(source, str):
         return source
-    return efficientnet_lite0(engine)
+    if source == EFFICIENTNET_LITE0:
+        return efficientnet_lite0(engine)
+    library, colon, name = source.partition(":")
+    return _LIBRARIES[library](name) if colon and library in _LIBRARIES else source
 
 
 def _refuse_choices(what: str, signature: str | None, tags: Sequence[str] | None) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fne._arguments import as_size
+from fne._saved import exists
 from fne._text import in_short
 from fne.errors import FNEError, GraphError, InvalidArgumentError, NotInstalledError, OutOfMemoryError, TensorError
 
@@ -86,6 +87,11 @@ def export(module: Any, size: tuple[int, int], path: Path) -> None:
                 if importlib.util.find_spec("onnxscript") is None:
                     break
         raise _why(module, failures)
+
+
+def has_weights_beside(path: Path) -> bool:
+    """Whether an exported file has its weights in a second one, as PyTorch names it."""
+    return exists(Path(f"{path}.data"))
 
 
 def _export_traced(torch: Any, module: Any, images: Any, path: str, is_large: bool) -> None:

@@ -66,8 +66,8 @@ def features(
         dataset: a data set with a column of images: paths that every worker can read, encoded images as bytes (Ray's
             `read_binary_files`), or pixels as uint8 [height, width, 3] (Ray's `read_images(mode="RGB")`).
             `fne.list_images` makes paths of a folder.
-        model: what `fne.Model` takes, or a `fne.Model`. A path must be one that every worker can read. Other models
-            travel to the workers. Of a PyTorch module, `size` must be given.
+        model: what `fne.Model` takes, or a `fne.Model`. A path must be one that every worker can read. A PyTorch
+            module, a Keras model and a network such as "timm:resnet50" are exported here, once, and the file travels.
         column: the column of the images; None: the first of "content", "bytes", "image" and "path" that there is
         concurrency: the number of workers, or (least, most). A number that takes all processors of the cluster is the
             most, and 1 is the least: the steps before this one need a processor too, and would wait for ever. None:

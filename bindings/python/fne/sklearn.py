@@ -39,6 +39,7 @@ from fne._keras_graph import keras_of
 from fne._kinds import as_images, kind
 from fne._layer import Layer, column_numbers, side_by_side
 from fne._model import Model, TensorInfo, as_model
+from fne._model_source import named
 from fne._preprocessing import Preprocessing
 from fne._preprocessing_choice import beside_model
 from fne._selection import select
@@ -47,7 +48,7 @@ from fne._thresholds import LOWER, UPPER
 from fne._torch_export import is_torch_module
 from fne._torch_identity import identity as torch_identity
 from fne.errors import FewImagesWarning, NotFiniteError, SkippedImagesWarning, UnknownTensorError
-from fne.zoo import efficientnet_lite0
+from fne.zoo._efficientnet import EFFICIENTNET_LITE0
 
 __all__ = [
     "CentredL2",
@@ -739,7 +740,7 @@ class _Opened(NamedTuple):
 
 def _opened(given: Any, size: int | tuple[int, int] | None) -> tuple[Model, str]:
     """The model that a parameter stands for, opened once, and what names it in the cache."""
-    source = efficientnet_lite0() if given is None else given
+    source = named(EFFICIENTNET_LITE0 if given is None else given)
     if isinstance(source, Model):
         return source, source.sha256()
     with _networks_lock:

@@ -80,8 +80,8 @@ def features(
         frame: a frame with a column of images: paths that every executor can read (also the "path" of Spark's
             `binaryFile`), encoded images as bytes (its "content"), or the structs of Spark's `image` source.
             `fne.list_images` makes paths of a folder. Each of its partitions becomes a task.
-        model: what `fne.Model` takes, or a `fne.Model`. A path must be one that every executor can read. Other models
-            travel to the executors. Of a PyTorch module, `size` must be given.
+        model: what `fne.Model` takes, or a `fne.Model`. A path must be one that every executor can read. A PyTorch
+            module, a Keras model and a network such as "timm:resnet50" are exported here, once, and the file travels.
         column: the column of the images; None: the first of "content", "bytes", "image" and "path" that there is
         stop_on_failures: end the run where more than half of a worker's first 1,000 images fail for one reason
         extractor: the options of `fne.Extractor`. Batches are padded, and bad images are skipped. streams and

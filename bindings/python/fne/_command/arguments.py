@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import fne
-from fne import zoo
 from fne._backend import ENGINES
 from fne._images import INTERPOLATIONS
 from fne._options import CHANNEL_ORDERS, PRECISIONS, RESIZE_MODES, TOKEN_POOLINGS, ExtractorOptions
@@ -18,12 +17,6 @@ from fne.zoo._efficientnet import EFFICIENTNET_LITE0
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 
 DEFAULT_NETWORK = EFFICIENTNET_LITE0
-
-#: What makes a network of "timm:resnet50", and the options that say how images are prepared for it.
-_LIBRARIES: dict[str, tuple[Callable[[str], Any], Callable[[str], dict[str, Any]]]] = {
-    "timm": (zoo.from_timm, zoo.timm_preprocessing),
-    "torchvision": (zoo.from_torchvision, zoo.torchvision_preprocessing),
-}
 
 
 def new_command(
@@ -71,19 +64,15 @@ def network(given: argparse.Namespace, feeds: list[str] | None = None) -> fne.Mo
     Args:
         feeds: values for inputs beside the image, where no extractor gets them
     """
-    engine = given.engine
-    library, name = _library(given.model)
-    source = given.model if library is None else _LIBRARIES[library][0](name)
     tags = None if given.tags is None else [tag for tag in given.tags.split(",") if tag]
     return fne.Model(
-        source, signature=given.signature, tags=tags, allow_unsafe=given.allow_unsafe, feeds=feeds, engine=engine
+        given.model,
+        signature=given.signature,
+        tags=tags,
+        allow_unsafe=given.allow_unsafe,
+        feeds=feeds,
+        engine=given.engine,
     )
-
-
-def _library(model: str) -> tuple[str | None, str]:
-    """The library and the network of "timm:resnet50"; no library: it is a path, or the default network."""
-    library, colon, name = model.partition(":")
-    return (library, name) if colon and library in _LIBRARIES else (None, model)
 
 
 def add_images(command: argparse.ArgumentParser) -> None:
@@ -191,12 +180,10 @@ def add_feeds(command: Any) -> None:
 
 
 def extractor_options(given: argparse.Namespace) -> Any:
-    """The options of `fne.Extractor` that were given, and those of a library's network that were not."""
-    library, network_name = _library(given.model)
-    own = {} if library is None or given.preset is not None else _LIBRARIES[library][1](network_name)
+    """The options of `fne.Extractor` that were given."""
     # The model has been asked for its engine already.
     options = {name: getattr(given, name, None) for name in ExtractorOptions.__annotations__ if name != "engine"}
-    return {**own, **{name: value for name, value in options.items() if value is not None}}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 # ---- types
