@@ -42,7 +42,7 @@ compact fne.fne fne_torch ray sklearn spark
 _torch_features
 zoo
 zoo._keras zoo._pytorch zoo._samples
-_distributed _job
+_distributed _job _prepared
 _extractor _places
 _options _preprocessing_choice
 _preprocessing_files
