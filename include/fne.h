@@ -809,10 +809,10 @@ typedef struct fne_extractor fne_extractor;
 /** Many images in a call. The defaults are small batches, several of which are in the network at once, each on a thread
  * of its own. */
 #define FNE_GOAL_THROUGHPUT 0
-/** One image in a call, such as the frames of a camera or the requests of a service. The defaults are a batch_size of 1,
- * 1 for streams, and as many engine_threads as there are processors, at most 16. On ONNX Runtime the threads spin
- * between the operations of a run, and sleep between runs. On TensorFlow the first extractor of a process decides on the
- * threads. The log tells where it was one of another goal. */
+/** One image in a call, such as the frames of a camera or the requests of a service. batch_size and streams are 1 by
+ * default, and engine_threads is the number of processors, at most 16. On ONNX Runtime the threads spin between the
+ * operations of a run, and sleep between runs. On TensorFlow the first extractor of a process decides on the threads.
+ * The log tells where it was one of another goal. */
 #define FNE_GOAL_LATENCY 1
 
 /** How images become rows. */

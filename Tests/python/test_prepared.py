@@ -173,7 +173,8 @@ def test_what_stands_beside_an_onnx_file(photographs, tmp_path, opened):
         with pytest.warns(fne.PreprocessingWarning, match="nothing says"):
             first = embedded(path, photographs[:6], (32, 40))
     assert len(opened) == 1
-    config.write_text(json.dumps({"do_resize": False, "image_mean": [0.5] * 3, "image_std": [0.25] * 3, "rescale_factor": 1 / 255}))
+    numbers = {"image_mean": [0.5] * 3, "image_std": [0.25] * 3, "rescale_factor": 1 / 255}
+    config.write_text(json.dumps({"do_resize": False, **numbers}))
     second = embedded(path, photographs[:6], (32, 40))
     np.testing.assert_array_equal(second, fresh(path, photographs[:6], (32, 40)))
     assert (first != second).any() and len(opened) == 2
