@@ -62,10 +62,8 @@ int main(int argc, char **argv) {
     check(fne_image_resize(decoded, info.height, info.width, FNE_INTERPOLATION_BILINEAR, pixels, options.height,
                            options.width, small));
     const fne_encoded_image encoded = {.bytes = bytes, .size = size};
-    const fne_pixel_image frame = {.pixels = pixels,
-                                   .height = options.height,
-                                   .width = options.width,
-                                   .channel_order = FNE_CHANNELS_BGR};
+    const fne_pixel_image frame = {
+        .pixels = pixels, .height = options.height, .width = options.width, .channel_order = FNE_CHANNELS_BGR};
     const int from_pixels = strcmp(argv[4], "pixels") == 0, frames = atoi(argv[5]);
     double *calls = memory((uint64_t)frames * sizeof *calls);
     puts("ready");

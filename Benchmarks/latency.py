@@ -1,11 +1,12 @@
 """Prints how long one image takes, alone: `latency.py NETWORK.onnx PHOTOGRAPH`.
 
---graph FILE.pb adds libfne on TensorFlow. The ONNX file has one input, "images", float32 [n, 3, side, side]. Each line is a process of its own: libfne with
-goal="latency" and by default, from a JPEG in memory and from BGR pixels, in Python and in C, and beside it the runs of
-ONNX Runtime's Python on a tensor (the network's scores, and the pooled layers that libfne gives) and OpenVINO's latency
-mode. They take turns, and each has the same number of rounds. Medians, 99th percentiles and the processor time of a
-frame are in milliseconds. The last table is what a call takes beside the engine's run, on a network of one small
-convolution, and the page faults of a call, which memory that is taken anew would show.
+--graph FILE.pb adds libfne on TensorFlow. The ONNX file has one input, "images", float32 [n, 3, side, side]. Each line
+is a process of its own: libfne with goal="latency" and by default, from a JPEG in memory and from BGR pixels, in Python
+and in C, and beside it the runs of ONNX Runtime's Python on a tensor (the network's scores, and the pooled layers that
+libfne gives) and OpenVINO's latency mode. They take turns, and each has the same number of rounds. Medians, 99th
+percentiles and the processor time of a frame are in milliseconds. The last table is what a call takes beside the
+engine's run, on a network of one small convolution, and the page faults of a call, which memory that is taken anew
+would show.
 
 --openvino names a folder in which OpenVINO is installed (pip install --target).
 """
@@ -112,8 +113,11 @@ def pooled(network: str, folder: Path) -> str:
 
     model = onnx.load(network)
     with fne.Model(network) as opened:
-        layers = [tensor.name for tensor, shape in zip(opened.tensors(), _shapes(opened), strict=True)
-                  if tensor.is_default and shape is not None and len(shape) == 4]
+        layers = [
+            tensor.name
+            for tensor, shape in zip(opened.tensors(), _shapes(opened), strict=True)
+            if tensor.is_default and shape is not None and len(shape) == 4
+        ]
     parts = []
     for number, layer in enumerate(layers):
         parts.append(f"pooled_{number}")

@@ -887,9 +887,9 @@ typedef struct fne_extractor_options {
     fne_image_decoder_fn decoder; /**< decodes what libfne does not read itself. It must be callable until the extractor
                                        or the job is closed. NULL (default): such images are FNE_UNSUPPORTED_IMAGE. */
     void *decoder_user;           /**< handed to decoder */
-    int32_t goal;           /**< what batch_size, streams and engine_threads are for where they are 0:
-                                 FNE_GOAL_THROUGHPUT (default) or FNE_GOAL_LATENCY */
-    uint32_t reserved_goal; /**< 0 */
+    int32_t goal;                 /**< what batch_size, streams and engine_threads are for where they are 0:
+                                       FNE_GOAL_THROUGHPUT (default) or FNE_GOAL_LATENCY */
+    uint32_t reserved_goal;       /**< 0 */
 } fne_extractor_options;
 
 /** Fills a struct with the defaults.

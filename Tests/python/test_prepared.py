@@ -99,9 +99,9 @@ def test_few_are_kept(graph, photographs, opened, monkeypatch):
 def changed(network):
     """The same GraphDef with half of the weights of the first convolution. It has the same size."""
     other = copy.deepcopy(network)
-    node = next(node for node in other.node if node.op == "Const" and b"" != node.attr["value"].tensor.tensor_content)
-    values = np.frombuffer(node.attr["value"].tensor.tensor_content, np.float32)
-    node.attr["value"].tensor.tensor_content = (values / 2).tobytes()
+    constants = [node.attr["value"].tensor for node in other.node if node.op == "Const"]
+    weights = next(tensor for tensor in constants if tensor.tensor_content)
+    weights.tensor_content = (np.frombuffer(weights.tensor_content, np.float32) / 2).tobytes()
     return other
 
 
@@ -152,13 +152,12 @@ def test_a_missing_file(graph, photographs, tmp_path):
 def test_a_keras_model_that_learns(photographs):
     """The weights change in place, so that the object is the same."""
     keras.utils.set_random_seed(3)
-    model = keras.Sequential(
-        [keras.Input((40, 40, 3)), keras.layers.Conv2D(8, 3, activation="relu"), keras.layers.Flatten()]
-        + [keras.layers.Dense(6, activation="relu"), keras.layers.Dense(3)]
-    )
+    layers = [keras.layers.Conv2D(8, 3, activation="relu"), keras.layers.Flatten()]
+    layers += [keras.layers.Dense(6, activation="relu"), keras.layers.Dense(3)]
+    model = keras.Sequential([keras.Input((40, 40, 3)), *layers])
     first = embedded(model, photographs[:6], (40, 40))
     np.testing.assert_array_equal(embedded(model, photographs[:6], (40, 40)), first)
-    model.layers[0].set_weights([weight * -1 for weight in model.layers[0].get_weights()])
+    layers[0].set_weights([weight * -1 for weight in layers[0].get_weights()])
     second = embedded(model, photographs[:6], (40, 40))
     np.testing.assert_array_equal(second, fresh(model, photographs[:6], (40, 40)))
     assert (first != second).any()

@@ -406,9 +406,7 @@ def _opened(model: Model, options: dict[str, Any]) -> _ffi.Handle:
 
 def _warn_of_batches(info: Any, stacklevel: int) -> None:
     if info.batch_warning is not None:
-        warnings.warn(
-            BatchStatisticsWarning(printable(_ffi.decoded(info.batch_warning))), stacklevel=stacklevel + 1
-        )
+        warnings.warn(BatchStatisticsWarning(printable(_ffi.decoded(info.batch_warning))), stacklevel=stacklevel + 1)
 
 
 class _OpenedLater(_ffi.Handle):
