@@ -229,6 +229,10 @@ typedef struct fne_extractor fne_extractor;
 #define FNE_TOKENS_REST 2
 #define FNE_TOKENS_FIRST_AND_REST 3
 
+#define FNE_GOAL_THROUGHPUT 0
+
+#define FNE_GOAL_LATENCY 1
+
 typedef struct fne_extractor_options {
     uint64_t struct_size;
     const char *input_tensor;
@@ -263,6 +267,8 @@ typedef struct fne_extractor_options {
     uint32_t prefix_tokens;
     fne_image_decoder_fn decoder;
     void *decoder_user;
+    int32_t goal;
+    uint32_t reserved_goal;
 } fne_extractor_options;
 
 FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t struct_size);

@@ -806,6 +806,15 @@ typedef struct fne_extractor fne_extractor;
 #define FNE_TOKENS_REST 2           /**< the mean of the tokens after the first prefix_tokens */
 #define FNE_TOKENS_FIRST_AND_REST 3 /**< the first token, then the mean of FNE_TOKENS_REST: twice the features */
 
+/** Many images in a call. The defaults are small batches, several of which are in the network at once, each on a thread
+ * of its own. */
+#define FNE_GOAL_THROUGHPUT 0
+/** One image in a call, such as the frames of a camera or the requests of a service. batch_size and streams are 1 by
+ * default, and engine_threads is the number of processors, at most 16. On ONNX Runtime the threads spin between the
+ * operations of a run, and sleep between runs. On TensorFlow the first extractor of a process decides on the threads.
+ * The log tells where it was one of another goal. */
+#define FNE_GOAL_LATENCY 1
+
 /** How images become rows. */
 typedef struct fne_extractor_options {
     uint64_t struct_size;      /**< set by fne_extractor_options_init() */
@@ -835,8 +844,9 @@ typedef struct fne_extractor_options {
                                     4, and fewer where a call has too few images to keep all streams busy. */
     uint32_t loader_threads;   /**< threads that read, decode and resize, at most 1024. 0: one per processor, at most
                                     16. */
-    uint32_t engine_threads;   /**< threads that the engine spreads one operation over, at most 1024. 0: 1. The first
-                                    extractor of a process decides. The log tells where another number is asked for. */
+    uint32_t engine_threads;   /**< threads that the engine spreads one operation over, at most 1024. 0: 1, or as goal
+                                    says. On TensorFlow the first extractor of a process decides. The log tells where
+                                    another number is asked for. */
     int32_t on_error;          /**< FNE_ON_ERROR_FAIL or FNE_ON_ERROR_SKIP */
     int32_t resize_mode;       /**< FNE_RESIZE_STRETCH or FNE_RESIZE_SHORTEST_SIDE */
     int32_t interpolation;     /**< FNE_INTERPOLATION_BILINEAR to FNE_INTERPOLATION_BICUBIC */
@@ -860,8 +870,8 @@ typedef struct fne_extractor_options {
                                     sees batch_size rows. A row's bits then do not depend on how many images a call has,
                                     unless fne_input_info::batch_warning says otherwise.
                                     A call for a single frame then costs as much as a whole batch, which is about four
-                                    times as much with the default batch_size of 4. Set batch_size to 1 for single
-                                    frames. 0 (default): batches may be shorter. */
+                                    times as much with the default batch_size of 4. Set goal to FNE_GOAL_LATENCY, or
+                                    batch_size to 1, for single frames. 0 (default): batches may be shorter. */
     const char *const *feeds;  /**< feed_count values for inputs beside the image, in addition to those of the model
                                     (fne_model_options) */
     uint64_t feed_count;       /**< number of feeds, at most 2^20. 0 (default): none. */
@@ -877,6 +887,9 @@ typedef struct fne_extractor_options {
     fne_image_decoder_fn decoder; /**< decodes what libfne does not read itself. It must be callable until the extractor
                                        or the job is closed. NULL (default): such images are FNE_UNSUPPORTED_IMAGE. */
     void *decoder_user;           /**< handed to decoder */
+    int32_t goal;                 /**< what batch_size, streams and engine_threads are for where they are 0:
+                                       FNE_GOAL_THROUGHPUT (default) or FNE_GOAL_LATENCY */
+    uint32_t reserved_goal;       /**< 0 */
 } fne_extractor_options;
 
 /** Fills a struct with the defaults.

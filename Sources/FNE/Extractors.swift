@@ -56,6 +56,8 @@ func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extr
     result.channelOrder = try choice(given.channel_order, "channel_order")
     result.channels = optional(given.channels)
     try mustBeZero(given.reserved, "options")
+    try mustBeZero(given.reserved_goal, "options")
+    result.goal = try choice(given.goal, "goal")
     result.mean = given.mean
     result.scale = given.scale
     result.batchSize = optional(given.batch_size)

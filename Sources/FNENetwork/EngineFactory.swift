@@ -10,6 +10,8 @@ package struct EngineOptions: Sendable {
     package var streams: Int?
     /// Threads per operation of the network.
     package var engineThreads: Int?
+    /// What the choices that are left to the engine are made for.
+    package var goal = Goal.throughput
     /// The device that computes.
     package var device = Device.automatic
     /// Whether a GPU's memory is taken as it is needed, instead of nearly all of it at once.
@@ -23,6 +25,16 @@ package struct EngineOptions: Sendable {
 
     /// All choices are left to the engine, in float32.
     package init() {}
+
+    /// Threads per operation: those asked for, or the goal's.
+    var threads: Int { engineThreads ?? EngineDefaults.engineThreads(goal) }
+
+    /// Batches that are in a CPU at once: those asked for, or the goal's.
+    ///
+    /// - Parameter engineThreads: the threads per operation that there are
+    func streams(engineThreads: Int) -> Int {
+        streams ?? (goal == .latency ? 1 : EngineDefaults.streams(engineThreads: engineThreads))
+    }
 }
 
 /// The choices of an engine where the user makes none.
@@ -35,6 +47,17 @@ package enum EngineDefaults {
     static let gpuStreams = 2
     /// With bfloat16, how many first layers stay float32.
     static let float32Layers = 2
+
+    /// Rows per run where one image is to be fast.
+    static let latencyBatchSize = 1
+    /// The most threads that an operation gets by default. On two cores, more than two could not be tried. A frame's
+    /// operations take microseconds, so that many threads would wait for each other.
+    private static let latencyThreads = 16
+
+    /// Threads per operation on a CPU.
+    static func engineThreads(_ goal: Goal) -> Int {
+        goal == .latency ? min(max(Int(ck_processor_count()), 1), latencyThreads) : 1
+    }
 
     /// Batches that are in a CPU at once: as many as there are threads for, at most 64. Several runs on one thread each
     /// are faster than one run on all threads, because no operation waits for its slowest part, and a small batch stays

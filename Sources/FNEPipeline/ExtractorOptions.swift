@@ -64,6 +64,9 @@ extension Extractor {
         public var streams: Int?
         /// Threads per operation of the network, 1 to 1024; nil for 1. The first extractor of a process decides.
         public var engineThreads: Int?
+        /// What batchSize, streams and engineThreads are for where they are nil. For `latency` they are 1, 1 and the
+        /// number of processors, at most 16.
+        public var goal = Goal.throughput
         /// The device that computes.
         public var device = Device.automatic
         /// Whether a GPU's memory is taken as it is needed, instead of nearly all of it at once. The first session of a
@@ -98,6 +101,7 @@ extension Extractor {
             result.padsBatches = padsBatches
             result.streams = streams
             result.engineThreads = engineThreads
+            result.goal = goal
             result.device = device
             result.growsGPUMemory = growsGPUMemory
             result.precision = precision

@@ -265,6 +265,13 @@ int main(int argc, char **argv) {
     options.reserved = 1;
     EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
     options.reserved = 0;
+    options.goal = 2;
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    options.goal = FNE_GOAL_LATENCY;
+    options.reserved_goal = 1;
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    options.goal = FNE_GOAL_THROUGHPUT;
+    options.reserved_goal = 0;
     options.token_pooling = 4;
     EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
     options.token_pooling = -1;

@@ -44,7 +44,7 @@ _cluster.column _cluster.parts
 _torch_features
 zoo
 zoo._keras zoo._samples
-_job
+_job _prepared
 _extractor _places
 _options _preprocessing_choice
 _preprocessing_files

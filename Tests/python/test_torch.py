@@ -235,6 +235,21 @@ def test_weights_that_are_too_many_for_one_file(cache, monkeypatch):
 # ---- what takes a module
 
 
+def test_a_module_that_learns_is_never_embedded_as_it_was(photographs):
+    """The object stays the same between the calls, and what the first call prepared is kept."""
+    network, paths = networks.sequential(), photographs[:6]
+    results = []
+    for factor in (1, 1, -1):
+        with torch.no_grad():
+            next(network.parameters()).mul_(factor)
+        codes, stats = fne.full_network_embedding(network, paths, 4, None, None, networks.SIZE)
+        rows = fne.Extractor(network, size=networks.SIZE).extract(paths).features
+        np.testing.assert_allclose(stats[0], rows.astype(np.float64).mean(0), rtol=1e-12)
+        results.append(np.concatenate([codes, stats]))
+    np.testing.assert_array_equal(results[0], results[1])
+    assert (results[1] != results[2]).any()
+
+
 def test_everything_takes_a_module(cache, tmp_path, photographs):
     from fne.sklearn import FullNetworkFeatures
 

@@ -6,7 +6,7 @@ extension ONNXNetwork {
         _ options: EngineOptions
     ) throws -> PreparedNetwork {
         try OnnxRuntimeEngine.check(options)
-        let runs = try runs(height: height, width: width, threads: options.engineThreads ?? 1)
+        let runs = try runs(height: height, width: width, options)
         guard channels == runs.input.channels else {
             throw FNEError(
                 .invalidArgument, "channels is \(channels), but the network takes images of \(runs.input.channels)")
@@ -26,10 +26,10 @@ extension ONNXNetwork {
             options, session: proven.session)
     }
 
-    private func runs(height: Int, width: Int, threads: Int) throws -> ProofRuns {
+    private func runs(height: Int, width: Int, _ options: EngineOptions) throws -> ProofRuns {
         ProofRuns(
             network: self, input: try ONNXInput(graph, topology, shapes), library: try OnnxRuntimeLibrary.load(),
-            height: height, width: width, threads: threads)
+            height: height, width: width, threading: OnnxRuntimeSession.Threading(options))
     }
 
     /// The shapes of the tensors of the table `tensors` for an image's size. ONNX Runtime computes them for one image
@@ -39,7 +39,7 @@ extension ONNXNetwork {
     func shapes(input name: String?, height: Int?, width: Int?) throws -> [LayerShape?] {
         let image = try input(named: name)
         let size = try image.size(height: height, width: width)
-        let runs = try runs(height: size.height, width: size.width, threads: 1)
+        let runs = try runs(height: size.height, width: size.width, EngineOptions())
         let values = tensors.compactMap { topology.number[$0.name] }
         do {
             let (one, several) = try runs.shapes(of: values)

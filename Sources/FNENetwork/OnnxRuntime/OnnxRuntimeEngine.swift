@@ -30,15 +30,16 @@ final class OnnxRuntimeEngine: Engine, @unchecked Sendable {
     private let imageShape: [Int]
 
     /// - Parameters:
-    ///   - threads: threads per operation
+    ///   - threading: the threads of an operation
     ///   - session: a session that is open on the network already; nil: one is opened
     /// - Throws: `.backendError`, with ONNX Runtime's own words; `.outOfMemory`.
     init(
-        _ library: OnnxRuntimeLibrary, _ network: OnnxRuntimeNetwork, threads: Int, session: OnnxRuntimeSession? = nil
+        _ library: OnnxRuntimeLibrary, _ network: OnnxRuntimeNetwork, _ threading: OnnxRuntimeSession.Threading,
+        session: OnnxRuntimeSession? = nil
     ) throws {
         self.session =
             try session
-            ?? OnnxRuntimeSession(library, model: network.model, weights: network.weights, threads: threads)
+            ?? OnnxRuntimeSession(library, model: network.model, weights: network.weights, threading)
         featureCount = network.layers.last?.features.upperBound ?? 0
         batch = network.batch
         imageShape = [network.height, network.width, network.channels]

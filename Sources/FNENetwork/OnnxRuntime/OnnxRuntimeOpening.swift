@@ -2,7 +2,7 @@ import FNESupport
 
 extension OnnxRuntimeEngine {
     /// Rows per run of the network. On one thread a small batch stays in the caches (docs/architecture.md).
-    static let batchSize = 2
+    private static let batchSize = 2
 
     /// Loads ONNX Runtime if it is not loaded, makes the choices that the options leave open, and opens an engine.
     ///
@@ -15,15 +15,16 @@ extension OnnxRuntimeEngine {
         try check(options)
         let library = try OnnxRuntimeLibrary.load()
         var arithmetic = Arithmetic()
-        arithmetic.engineThreads = options.engineThreads ?? 1
+        arithmetic.engineThreads = options.threads
         // A network that takes one image at a time does so whatever is asked for. The log has a warning.
-        let batchSize = network.batch ?? options.batchSize ?? Self.batchSize
+        let byGoal = options.goal == .latency ? EngineDefaults.latencyBatchSize : Self.batchSize
+        let batchSize = network.batch ?? options.batchSize ?? byGoal
         var network = network
         if options.padsBatches { network.batch = batchSize }
         return PreparedNetwork(
-            engine: try OnnxRuntimeEngine(library, network, threads: arithmetic.engineThreads, session: session),
+            engine: try OnnxRuntimeEngine(library, network, OnnxRuntimeSession.Threading(options), session: session),
             layers: network.layers, arithmetic: arithmetic, batchSize: batchSize,
-            streams: options.streams ?? EngineDefaults.streams(engineThreads: arithmetic.engineThreads))
+            streams: options.streams(engineThreads: arithmetic.engineThreads))
     }
 
     /// - Throws: `.invalidArgument` for an option that ONNX Runtime cannot follow.

@@ -3,6 +3,20 @@ import FNESupport
 
 /// An ONNX Runtime session on a network that has one input and one output. Several threads may use it at once.
 final class OnnxRuntimeSession: @unchecked Sendable {
+    /// The threads that an operation is spread over.
+    struct Threading {
+        /// With 1, the session has no threads of its own, and a run stays on the thread that called.
+        let count: Int
+        /// Whether the threads spin while they wait for the next operation of a run. Waking them takes longer than many
+        /// an operation. Spinning takes the processor from other streams and from loaders, where there are any.
+        let spins: Bool
+
+        init(_ options: EngineOptions) {
+            count = options.threads
+            spins = options.goal == .latency && count > 1
+        }
+    }
+
     private let session: OpaquePointer
     private let library: OnnxRuntimeLibrary
     private let inputName: [CChar]
@@ -13,13 +27,13 @@ final class OnnxRuntimeSession: @unchecked Sendable {
     /// - Parameters:
     ///   - model: the ONNX file. ONNX Runtime keeps no pointer to it.
     ///   - weights: what the file names as external data
-    ///   - threads: threads per operation. With 1, the session has no threads of its own, and a run stays on the thread
-    ///     that called.
     /// - Throws: `.backendError`, `.outOfMemory`.
-    init(_ library: OnnxRuntimeLibrary, model: Bytes, weights: [ONNXWeights.File], threads: Int) throws {
+    init(
+        _ library: OnnxRuntimeLibrary, model: Bytes, weights: [ONNXWeights.File], _ threading: Threading
+    ) throws {
         try AddressSpace.check(forSessionOn: weights.reduce(model.count) { $0 + $1.content.count })
         let api = library.api
-        let options = try Self.options(library, threads: threads, weights: weights)
+        let options = try Self.options(library, threading, weights: weights)
         defer { api.ReleaseSessionOptions(options) }
         let session = try withExtendedLifetime(weights) {
             try model.withBytes { bytes in
@@ -42,22 +56,23 @@ final class OnnxRuntimeSession: @unchecked Sendable {
     deinit { if library.isOfThisProcess { library.api.ReleaseSession(session) } }
 
     private static func options(
-        _ library: OnnxRuntimeLibrary, threads: Int, weights: [ONNXWeights.File]
+        _ library: OnnxRuntimeLibrary, _ threading: Threading, weights: [ONNXWeights.File]
     ) throws -> OpaquePointer {
         let api = library.api
         let options = try api.made("making options", "session options") { api.CreateSessionOptions($0) }
         var isComplete = false
         defer { if !isComplete { api.ReleaseSessionOptions(options) } }
-        guard let threads = Int32(exactly: threads) else {
-            throw FNEError(.invalidArgument, "engine_threads is \(threads), which is too large")
+        guard let threads = Int32(exactly: threading.count) else {
+            throw FNEError(.invalidArgument, "engine_threads is \(threading.count), which is too large")
         }
         func set(_ body: () -> OpaquePointer?) throws { try api.checked("setting options", body) }
         try set { api.SetSessionExecutionMode(options, Int32(CORT_SEQUENTIAL)) }
         try set { api.SetSessionGraphOptimizationLevel(options, Int32(CORT_ALL_OPTIMIZATIONS)) }
         try set { api.SetIntraOpNumThreads(options, threads) }
         try set { api.SetInterOpNumThreads(options, 1) }
-        // Threads that spin while they wait take the processor from the other streams and from the loaders.
-        try set { api.AddSessionConfigEntry(options, "session.intra_op.allow_spinning", "0") }
+        try set { api.AddSessionConfigEntry(options, "session.intra_op.allow_spinning", threading.spins ? "1" : "0") }
+        // Without it the threads would spin on after a run, for longer than a camera's next frame takes.
+        try set { api.AddSessionConfigEntry(options, "session.force_spinning_stop", threading.spins ? "1" : "0") }
         try set { api.AddCustomOpDomain(options, library.operators) }
         try add(weights, to: options, api)
         isComplete = true

@@ -7,7 +7,7 @@ struct ProofRuns {
     let library: OnnxRuntimeLibrary
     let height: Int
     let width: Int
-    let threads: Int
+    let threading: OnnxRuntimeSession.Threading
 
     /// The shapes of some values for one image and for several.
     ///
@@ -36,7 +36,7 @@ struct ProofRuns {
     }
 
     func session(_ graph: ONNXRowGraph) throws -> OnnxRuntimeSession {
-        try OnnxRuntimeSession(library, model: graph.serialized, weights: graph.weights, threads: threads)
+        try OnnxRuntimeSession(library, model: graph.serialized, weights: graph.weights, threading)
     }
 
     /// Runs a session on some of the images.

@@ -8,19 +8,13 @@ extension TensorFlowEngine {
         shapes: [LayerShape?], height: Int, width: Int, channels: Int, _ options: EngineOptions
     ) throws -> PreparedNetwork {
         let library = try TensorFlowLibrary.load()
-        let wantedThreads = options.engineThreads ?? 1
-        let threads = library.operationThreads(asked: wantedThreads)
-        if options.engineThreads != nil, threads != wantedThreads {
-            Log.write(
-                .warning,
-                "engine_threads is \(wantedThreads), but the first extractor of the process has made it \(threads)")
-        }
+        let threads = library.operationThreads(asked: options.threads)
+        if threads != options.threads { warn(of: threads, options) }
         let session = SessionConfiguration(
             threads: threads, device: options.device, growsGPUMemory: options.growsGPUMemory)
         let runsOnGPU = try usesGPU(library, session)
         if !runsOnGPU { try check(options.precision) }
-        let batchSize =
-            options.batchSize ?? input.batch ?? (runsOnGPU ? EngineDefaults.gpuBatchSize : EngineDefaults.batchSize)
+        let batchSize = options.batchSize ?? input.batch ?? defaultBatchSize(options.goal, runsOnGPU: runsOnGPU)
         var arithmetic = Arithmetic()
         arithmetic.precision = options.precision
         arithmetic.float32Layers = options.float32Layers ?? EngineDefaults.float32Layers
@@ -34,8 +28,26 @@ extension TensorFlowEngine {
             shapes: RowsProof.shapes(library, model, input: input, layers: selected, known: shapes, setup), setup)
         return PreparedNetwork(
             engine: engine, layers: engine.layers, arithmetic: arithmetic, batchSize: batchSize,
-            streams: options.streams
-                ?? (runsOnGPU ? EngineDefaults.gpuStreams : EngineDefaults.streams(engineThreads: threads)))
+            streams: runsOnGPU && options.goal == .throughput
+                ? options.streams ?? EngineDefaults.gpuStreams : options.streams(engineThreads: threads))
+    }
+
+    private static func defaultBatchSize(_ goal: Goal, runsOnGPU: Bool) -> Int {
+        if goal == .latency { return EngineDefaults.latencyBatchSize }
+        return runsOnGPU ? EngineDefaults.gpuBatchSize : EngineDefaults.batchSize
+    }
+
+    /// Tells that the process has another number of threads per operation than the options want.
+    private static func warn(of threads: Int, _ options: EngineOptions) {
+        let made = "but the first extractor of the process has made it \(threads)"
+        if options.engineThreads != nil {
+            Log.write(.warning, "engine_threads is \(options.threads), \(made)")
+        } else if options.goal == .latency {
+            Log.write(
+                .warning,
+                "goal is latency, for which engine_threads would be \(options.threads), \(made). Open the extractor of "
+                    + "this goal first, or open all extractors of the process with this engine_threads")
+        }
     }
 
     private static func usesGPU(_ library: TensorFlowLibrary, _ session: SessionConfiguration) throws -> Bool {

@@ -28,6 +28,7 @@ from fne._library import build_info, library_path, set_log_callback
 from fne._model import Model, ModelInput, TensorInfo
 from fne._outcome import Embedding, Extraction, Outcome
 from fne._places import Places
+from fne._prepared import clear_prepared
 from fne._preprocessing import Preprocessing
 from fne._progress import ProgressLine
 from fne._statistics import Statistics
@@ -105,6 +106,7 @@ __all__ = [
     "UnsafeGraphError",
     "backend_info",
     "build_info",
+    "clear_prepared",
     "compact",
     "embed_dataset",
     "evaluate",

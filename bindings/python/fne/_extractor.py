@@ -28,7 +28,7 @@ from fne._layer import Layer
 from fne._model import Model, Origin, as_model
 from fne._options import extractor_options
 from fne._outcome import Embedding, Extraction, Outcome
-from fne._preprocessing_choice import chosen_preprocessing
+from fne._preprocessing_choice import chosen_preprocessing, warn_of
 from fne._text import printable
 from fne._thresholds import LOWER, UPPER
 from fne.errors import (
@@ -98,9 +98,10 @@ class Extractor:
         loader_threads: the threads that read, decode and resize; None: one per processor, at most 16
         streams: the batches that are in the network at once, each on a thread of its own; None: one per processor, or
             the processors divided by `engine_threads`, at most 64
-        engine_threads: the threads that the engine spreads one operation over; None: 1. The first extractor of a
-            process, or the first session of Python's tensorflow, decides for all. One image at a time is fastest with
-            streams=1 and as many engine_threads as there are processors.
+        engine_threads: the threads that the engine spreads one operation over; None: 1. On TensorFlow the
+            first extractor of a process, or the first session of Python's tensorflow, decides for all.
+        goal: "throughput", or "latency" for one image at a time, such as the frames of a camera. batch_size and streams
+            are then 1 where they are None, and engine_threads is the number of processors, at most 16 (docs/speed.md).
         device: "cpu", "gpu" or "gpu:1"; None: TensorFlow's first GPU where it has one, else the CPU. On a GPU the
             defaults are batch_size 32 and streams 2.
         gpu_memory_growth: take the GPU's memory when it is needed, instead of nearly all of it at the start
@@ -156,7 +157,9 @@ class Extractor:
             "size": size,
             **deepcopy(options),
         }
-        self._options, self._preprocessing_source = chosen_preprocessing(model, given, stacklevel=2)
+        self._options, self._preprocessing_source, self._notes = chosen_preprocessing(model, given)
+        warn_of(self._notes, stacklevel=2)
+        self._engine = model.engine
         self._origin = model._origin
         self._handle = _opened(model, self._options)
 
@@ -169,6 +172,11 @@ class Extractor:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._handle = _OpenedLater(self._origin, self._options)
+
+    def _warn_again(self, stacklevel: int) -> None:
+        """Gives the warnings of the opening once more, to a caller who is given an extractor that is open already."""
+        warn_of(self._notes, stacklevel + 1)
+        _warn_of_batches(self._input(), stacklevel + 1)
 
     @property
     def preprocessing_source(self) -> str:
@@ -405,9 +413,13 @@ def _opened(model: Model, options: dict[str, Any]) -> _ffi.Handle:
     handle = _ffi.open_handle(lib.fne_extractor_open, lib.fne_extractor_close, model._handle(), ctypes.byref(struct))
     info = _ffi.sized(_ffi.InputInfo)
     check(lib.fne_extractor_input_info(handle(), ctypes.byref(info)))
-    if info.batch_warning is not None:
-        warnings.warn(BatchStatisticsWarning(printable(_ffi.decoded(info.batch_warning))), stacklevel=3)
+    _warn_of_batches(info, stacklevel=3)
     return handle
+
+
+def _warn_of_batches(info: Any, stacklevel: int) -> None:
+    if info.batch_warning is not None:
+        warnings.warn(BatchStatisticsWarning(printable(_ffi.decoded(info.batch_warning))), stacklevel=stacklevel + 1)
 
 
 class _OpenedLater(_ffi.Handle):

@@ -134,6 +134,8 @@ class ExtractorOptions(ctypes.Structure):
         ("prefix_tokens", c_uint32),
         ("decoder", DECODER),
         ("decoder_user", c_void_p),
+        ("goal", c_int32),
+        ("reserved_goal", c_uint32),
     ]
 
 

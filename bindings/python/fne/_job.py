@@ -30,7 +30,7 @@ from fne._layer import Layer, column_numbers, from_json, side_by_side, span
 from fne._model import Model, as_model
 from fne._options import extractor_options
 from fne._places import Places, common, images_folder, places_of, recalled, remember
-from fne._preprocessing_choice import PRESET_OPTIONS, chosen_preprocessing
+from fne._preprocessing_choice import PRESET_OPTIONS, chosen_preprocessing, warn_of
 from fne._progress import JobProgressLine
 from fne._saved import content, exists, file_errors, mapped_array, parsed
 from fne._statistics import Statistics
@@ -198,8 +198,9 @@ def embed_dataset(
     model = as_model(model, extractor.get("size"))
     if "layers" in extractor:
         extractor["layers"] = model.resolved(extractor["layers"])
-    given, _ = chosen_preprocessing(model, extractor, stacklevel=2)
-    struct = extractor_options(**given)
+    choice_made = chosen_preprocessing(model, extractor)
+    warn_of(choice_made.notes, stacklevel=2)
+    struct = extractor_options(**choice_made.options)
     load_backend(engine=model.engine)
     with _given(options, codes, statistics, lower, upper, rules):
         intake = _run(lib.fne_job_open, output, model._handle(), ctypes.byref(struct), options, progress)

@@ -20,6 +20,7 @@ from fne.errors import InvalidArgumentError
 CHANNEL_ORDERS = {"rgb": 0, "bgr": 1}
 RESIZE_MODES = {"stretch": 0, "shortest_side": 1}
 PRECISIONS = {"float32": 0, "bfloat16": 1}
+GOALS = {"throughput": 0, "latency": 1}
 TOKEN_POOLINGS = {"mean": 0, "first": 1, "rest": 2, "first+rest": 3}
 
 
@@ -49,6 +50,7 @@ class FurtherOptions(TypedDict, total=False):
     channels: int | None
     token_pooling: str
     prefix_tokens: int
+    goal: str
 
 
 class ExtractorOptions(FurtherOptions, total=False):
@@ -85,6 +87,7 @@ def extractor_options(
     channels: int | None = None,
     token_pooling: str = "mean",
     prefix_tokens: int = 1,
+    goal: str = "throughput",
 ) -> Any:
     """The options as the struct that fne.h calls fne_extractor_options. `fne.Extractor` documents them.
 
@@ -129,6 +132,7 @@ def extractor_options(
         options.float32_layers = as_count("float32_layers", float32_layers, least=0)
     options.token_pooling = choice("token_pooling", token_pooling, TOKEN_POOLINGS)
     options.prefix_tokens = as_count("prefix_tokens", prefix_tokens)
+    options.goal = choice("goal", goal, GOALS)
     return options
 
 

@@ -21,22 +21,32 @@ PRESET_OPTIONS = (*_NUMBERS, "resize_mode", "interpolation")
 
 
 class Choice(NamedTuple):
-    """The options of an extractor without `preset`, and where the preprocessing comes from, for messages."""
+    """The options of an extractor without `preset`, and where the preprocessing comes from, for messages.
+
+    notes: what the caller is to be warned of (`warn_of`)
+    """
 
     options: dict[str, Any]
     source: str
+    notes: tuple[str, ...] = ()
 
 
-def chosen_preprocessing(model: Model, options: Mapping[str, Any], stacklevel: int) -> Choice:
+def warn_of(notes: tuple[str, ...], stacklevel: int) -> None:
+    """Gives a PreprocessingWarning for each note.
+
+    Args:
+        stacklevel: of the caller
+    """
+    for note in notes:
+        warnings.warn(PreprocessingWarning(note), stacklevel=stacklevel + 1)
+
+
+def chosen_preprocessing(model: Model, options: Mapping[str, Any]) -> Choice:
     """The options, completed by those of the preset, or by what stands beside an ONNX file.
 
     Options that are given come first. An option that is None counts as not given.
 
-    Args:
-        stacklevel: of the caller, for warnings
-
-    Warns:
-        PreprocessingWarning: nothing says how an ONNX network is fed, or an entry of a file beside it cannot be taken
+    The notes say where nothing says how an ONNX network is fed, and which entry of a file beside it cannot be taken.
     """
     given = {name: value for name, value in options.items() if name not in PRESET_OPTIONS or value is not None}
     preset, engine = given.pop("preset", None), given.pop("engine", None)
@@ -50,16 +60,15 @@ def chosen_preprocessing(model: Model, options: Mapping[str, Any], stacklevel: i
         return Choice(given, "the options" if by_caller else "the default")
     taken = _input(model, given)
     found = beside_model(model)
-    for note in [] if found is None else found.notes:
-        warnings.warn(PreprocessingWarning(note), stacklevel=stacklevel + 1)
+    notes = () if found is None else tuple(found.notes)
     preprocessing = Preprocessing() if found is None or found.preprocessing is None else found.preprocessing
     if preprocessing.source:
         if taken is not None and taken.whole_numbers:
             preprocessing = preprocessing.without_numbers()
-        return Choice(_completed(given, preprocessing, taken), preprocessing.source)
+        return Choice(_completed(given, preprocessing, taken), preprocessing.source, notes)
     if not by_caller and not (taken is not None and taken.whole_numbers):
-        warnings.warn(PreprocessingWarning(_nothing_known()), stacklevel=stacklevel + 1)
-    return Choice(given, "the options" if by_caller else "the default")
+        notes = (*notes, _nothing_known())
+    return Choice(given, "the options" if by_caller else "the default", notes)
 
 
 def beside_model(model: Model) -> Found | None:

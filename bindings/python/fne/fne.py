@@ -26,6 +26,7 @@ from fne._extractor import Extractor
 from fne._ffi import FEW_IMAGES
 from fne._images import read_image
 from fne._kinds import as_images, kind
+from fne._prepared import prepared
 from fne._preprocessing import Preprocessing
 from fne._progress import ProgressLine
 from fne._statistics import Statistics
@@ -61,6 +62,9 @@ def full_network_embedding(
     Images are read as RGB 0-255, stretched to `input_reshape` bilinearly, and fed without mean or scale. Target tensors
     that have a height and a width are averaged over these. Each feature is then standardized and discretized: above
     0.15 it becomes 1, below -0.25 it becomes -1, in between 0.
+
+    The networks of the last calls stay prepared in memory, so that a second call on the same network with the same
+    options begins at once. `fne.clear_prepared` frees them.
 
     Args:
         model: a `tf.compat.v1.GraphDef`, its bytes, a path to it, a Keras model or its file, a SavedModel's folder, or
@@ -108,7 +112,7 @@ def full_network_embedding(
         target_tensors = target_layer_names
     show = ProgressLine() if progress is True else progress or None
     most = as_count("batch_size", batch_size)
-    with Extractor(
+    with prepared(
         model,
         input_tensor,
         target_tensors,
