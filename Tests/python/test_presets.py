@@ -134,6 +134,11 @@ def test_presets_everywhere(fixed_network, photographs, tmp_path):
     np.testing.assert_array_equal(estimator.transform(paths), expected)
 
 
+def test_a_preset_with_a_size_of_one_number(lite0, photographs):
+    one, both = (fne.Extractor(lite0, size=size, preset="imagenet") for size in (224, (224, 224)))
+    np.testing.assert_array_equal(one.preprocess(photographs[0]), both.preprocess(photographs[0]))
+
+
 def test_presets_in_a_worker(fixed_network, photographs):
     """As Ray's and Spark's workers embed."""
     from fne._cluster import worker

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fne._arguments import listed
+from fne._arguments import as_size, listed
 from fne._model import Model, ModelInput
 from fne._preprocessing import PRESETS, Preprocessing, preset_named
 from fne._preprocessing_files import Found, beside
@@ -95,7 +95,7 @@ def _input(model: Model, options: dict[str, Any]) -> ModelInput | None:
 def _completed(given: dict[str, Any], preprocessing: Preprocessing, taken: ModelInput | None) -> dict[str, Any]:
     height, width = (None, None) if taken is None else taken.size
     fixed = None if height is None or width is None else (height, width)
-    size = given.get("size") or fixed or preprocessing.size
+    size = as_size("size", given["size"]) if given.get("size") is not None else fixed or preprocessing.size
     options = {**preprocessing.options(size), "size": size}
     missing = {name: value for name, value in options.items() if given.get(name) is None}
     return {**given, **missing}

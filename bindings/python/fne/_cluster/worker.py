@@ -24,7 +24,7 @@ from fne._ffi import OK
 from fne._model import Model, as_model
 from fne._model_source import named
 from fne._outcome import Outcome
-from fne._preprocessing_choice import chosen_preprocessing
+from fne._preprocessing_choice import chosen_preprocessing, warn_of
 from fne.errors import InvalidArgumentError, from_status
 
 #: The images that a worker embeds at a time.
@@ -91,8 +91,9 @@ def plan(model: Any, options: dict[str, Any], stop_on_failures: bool) -> Plan:
     opened = as_model(model, options.get("size"))
     graph = opened._origin.portable().graph
     # What stands beside the file here says how images are prepared, and the workers may lack it.
-    chosen, _ = chosen_preprocessing(opened, options, stacklevel=3)
-    return Plan(pickle.dumps(opened), graph if isinstance(graph, str) else None, chosen, run)
+    choice = chosen_preprocessing(opened, options)
+    warn_of(choice.notes, stacklevel=3)
+    return Plan(pickle.dumps(opened), graph if isinstance(graph, str) else None, choice.options, run)
 
 
 def worker_options(options: dict[str, Any]) -> dict[str, Any]:
