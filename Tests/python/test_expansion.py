@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 import fne
+from fne._command import main
+from fne._command.comparison import comparison
 from fne._expansion import expanded_all
 
 
@@ -29,7 +32,7 @@ def by_numpy(base, query, count, reach):
     cosines = base @ query
     order = np.lexsort((np.arange(len(base)), -cosines.round(12)))
     near = order[:count]
-    longer = query + np.maximum(cosines[near], 0) ** 2 @ base[near]
+    longer = query + np.maximum(cosines[near], 0) @ base[near]
     scores = np.full(len(base), -np.inf)
     scores[order[:reach]] = base[order[:reach]] @ longer / np.linalg.norm(longer)
     return scores
@@ -79,7 +82,48 @@ def test_rows_that_ask_each_other(rows):
     expected = []
     for number, row in enumerate(base):
         others = np.delete(np.arange(rows), number)
-        near = others[np.argsort(-(base[others] @ row), kind="stable")][:5]
-        longer = row + np.maximum(base[near] @ row, 0) ** 2 @ base[near]
+        near = others[np.argsort(-(base[others] @ row), kind="stable")][:2]
+        longer = row + np.maximum(base[near] @ row, 0) @ base[near]
         expected.append(base @ longer / np.linalg.norm(longer))
     np.testing.assert_allclose(expanded_all(base @ base.T), expected, atol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory, graph, photographs):
+    """A job of 60 tiles, and a picture to look for."""
+    folder = tmp_path_factory.mktemp("tiles")
+    random = np.random.default_rng(8)
+    for number in range(61):
+        image = fne.read_image(photographs[number % 12])
+        top, left = random.integers(0, image.shape[0] - 80), random.integers(0, image.shape[1] - 90)
+        cv2.imwrite(str(folder / f"{number:02d}.png"), image[top : top + 80, left : left + 90, ::-1])
+    files = sorted(folder.iterdir())
+    return fne.embed_dataset(files[:60], graph, tmp_path_factory.mktemp("job") / "job", size=(48, 64)), files[60], graph
+
+
+def test_the_command_takes_the_two_nearest_along(searched, capsys):
+    job, query, graph = searched
+    names = comparison(job).layers
+    with job.extractor(graph) as extractor:
+        asked = extractor.embed([query], *job.stats).codes
+    codes, asked = np.array(job.codes(layers=names)), asked[:, job.columns(names)]
+    base, asked = unit(codes, codes.mean(0)), unit(asked, codes.mean(0))[0]
+    for options, expected, words in [
+        ([], by_numpy(base, asked, 2, 60), "; each query takes its 2 nearest along"),
+        (["--expand", "0"], base @ asked, ""),
+        (["--expand", "7"], by_numpy(base, asked, 7, 60), "; each query takes its 7 nearest along"),
+    ]:
+        assert main(["search", str(job.folder), str(query), "--model", str(graph), "-k", "9", *options]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].endswith(f"(last:25%), 60 images{words}")
+        best = np.argsort(-expected, kind="stable")[:9]
+        assert [float(line.split()[0]) for line in lines[2:]] == pytest.approx(expected[best].tolist(), abs=1e-4)
+
+
+def test_what_the_command_does_not_expand(searched, capsys):
+    job, query, graph = searched
+    command = ["search", str(job.folder), str(query), "--model", str(graph)]
+    assert main([*command, "--metric", "hamming", "--expand", "2"]) == 1
+    assert "--expand is 2, and --metric hamming; only cosine and centred can expand" in capsys.readouterr().err
+    for metric in ("cosine", "dot", "hamming"):
+        assert comparison(job, metric=metric).expand == 0

@@ -241,9 +241,9 @@ class PackedCodes:
             mean: with "centred", another mean code than that of these codes, [F] of -1 to 1. Its numbers are computed
                 in each search.
             expand: with "cosine" and "centred", how many of the nearest codes go along with the query. The codes are
-                then ordered by their cosine to the query plus these, each times the square of its own cosine to the
-                query (docs/codes.md). That is done for the 1,000 nearest, or for 10 k where that is more. Where a class
-                has ten codes or more it finds more of them, and where it has two or three it finds fewer.
+                then ordered by their cosine to the query plus these, each times its own cosine to the query
+                (docs/codes.md). That is done for the 1,000 nearest, or for 10 k where that is more. 2 is a good number.
+                Where a class has five codes or more it finds more of them, and where it has two or three it does not.
             threads: None: one per processor. The result does not depend on it.
 
         Returns:

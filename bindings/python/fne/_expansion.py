@@ -8,19 +8,16 @@ import numpy
 from numpy.typing import NDArray
 
 #: How many of the nearest images go along where a search is expanded by default.
-NEAREST = 5
+NEAREST = 2
 
 #: So many of the nearest rows are ordered anew, or ten times as many as are asked for where that is more.
 REACH = 1000
-
-#: A neighbour weighs its cosine to this power, so that those which are hardly alike say nothing.
-_POWER = 2
 
 
 def expanded(
     cosines: NDArray[numpy.float64], nearest: NDArray[Any], of_nearest: NDArray[numpy.float64]
 ) -> NDArray[numpy.float64]:
-    """The cosines to a query plus its nearest rows, each of these times the square of its cosine to the query.
+    """The cosines to a query plus its nearest rows, each of these times its own cosine to the query.
 
     All rows have norm 1. Then the new query's cosines follow from the old ones, and no row is needed. A neighbour whose
     cosine is negative has no weight.
@@ -33,7 +30,7 @@ def expanded(
     Returns:
         [N]
     """
-    weights = numpy.maximum(cosines[nearest], 0) ** _POWER
+    weights = numpy.maximum(cosines[nearest], 0)
     square = 1 + 2 * weights @ cosines[nearest] + weights @ of_nearest[:, nearest] @ weights
     scores: NDArray[numpy.float64] = (cosines + weights @ of_nearest) / numpy.sqrt(square)
     return scores
