@@ -57,7 +57,9 @@ def add_command(commands: Any) -> None:
 def run(given: argparse.Namespace) -> None:
     """Runs `fne report`."""
     job = fne.Job(given.job)
-    write_report(job, given.output, images_of(job, given.images), layers=given.layers, metric=given.metric, expand=given.expand)
+    write_report(
+        job, given.output, images_of(job, given.images), layers=given.layers, metric=given.metric, expand=given.expand
+    )
     give({"output": given.output})
     say(given.output)
 
