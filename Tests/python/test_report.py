@@ -161,7 +161,8 @@ def test_the_page_says_how_it_compares(tmp_path, job, capsys):
     for arguments, words in [
         (
             [],
-            "by the cosine of the codes less their mean of 2 of 5 layers (last:25%), 500 images; each query takes its 2 nearest along",
+            "by the cosine of the codes less their mean of 2 of 5 layers (last:25%), 500 images; "
+            "each query takes its 2 nearest along",
         ),
         (["--layers", "all", "--metric", "cosine"], "by the cosine of the codes of 5 of 5 layers (all), 500 images"),
     ]:

@@ -59,7 +59,8 @@ _backend _embedding _feeds _frozen_function _layer_names _library _outcome _pill
 _torch_export _torch_features
 _intake
 _ffi _saved _torch_identity
-_arguments _cache _centring _expansion _graph_writer _interrupts _layer _libpath _onnx_writer _progress _thresholds _torch_layout
+_arguments _cache _centring _expansion _graph_writer _interrupts _layer _libpath _onnx_writer _progress _thresholds
+_torch_layout
 _cache_limit
 _protobuf errors
 _text

@@ -37,7 +37,7 @@ def add_command(commands: Any) -> None:
         "search",
         run,
         "Finds the images of a job that are nearest to others, by the cosine of their ternary codes. Codes of the last "
-        "quarter of the layers are compared, less the mean code of the job's images, and each query takes its two nearest "
+        "quarter of the layers are compared, less the mean code of the job's images. Each query takes its two nearest "
         "images along. With fewer than 50 images the mean stays, and the query is alone. For few images of each kind, "
         "--expand 0 is better.",
         "examples:\n"
@@ -68,8 +68,8 @@ def add_command(commands: Any) -> None:
         "--expand",
         type=int,
         metavar="N",
-        help=f"how many of the nearest images go along with each query ({NEAREST}, or 0 below {FEWEST_IMAGES} images and by other "
-        "metrics than centred)",
+        help=f"how many of the nearest images go along with each query ({NEAREST}, or 0 below {FEWEST_IMAGES} images and "
+        "by other metrics than centred)",
     )
     command.add_argument(
         "--compact",
