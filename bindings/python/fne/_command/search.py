@@ -68,8 +68,8 @@ def add_command(commands: Any) -> None:
         "--expand",
         type=int,
         metavar="N",
-        help=f"how many of the nearest images go along with each query ({NEAREST}, or 0 below {FEWEST_IMAGES} images and "
-        "by other metrics than centred)",
+        help=f"how many of the nearest images go along with each query ({NEAREST}, or 0 below {FEWEST_IMAGES} images "
+        "and by other metrics than centred)",
     )
     command.add_argument(
         "--compact",
