@@ -22,9 +22,12 @@ SEARCHED = {
     "last 25 %, cosine": ("fne last 25%", "cosine"),
     "last 25 %, centred": ("fne last 25%", "centred"),
     "last 10 %, cosine": ("fne last 10%", "cosine"),
-    "last 10 %, centred (the default)": ("fne last 10%", "centred"),
+    "last 10 %, centred": ("fne last 10%", "centred"),
+    "last 10 %, centred, expanded": ("fne last 10%", "expanded"),
+    "last 25 %, centred, expanded (the default)": ("fne last 25%", "expanded"),
     "penultimate, floats, cosine": ("penultimate l2", "cosine"),
     "penultimate, floats, centred": ("penultimate l2", "centred"),
+    "penultimate, floats, centred, expanded": ("penultimate l2", "expanded"),
 }
 COMPACT = "compact codes, 128 bytes, centred"
 #: The rows of the tables of classifiers: representations of `fne evaluate`.

@@ -208,9 +208,9 @@ def test_search(tmp_path, graph, photographs):
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == (
-        "by the cosine of the codes of 1 of 5 layers (last:10%), 24 images; below 50 their mean is not subtracted"
+        "by the cosine of the codes of 2 of 5 layers (last:25%), 24 images; below 50 their mean is not subtracted"
     )
-    codes = np.array(job.ternarize(layers="relu5")).astype(np.float64)
+    codes = np.array(job.ternarize(layers=["swish4", "relu5"])).astype(np.float64)
     for start, query in ((1, photographs[3]), (5, photographs[8])):
         assert lines[start] == str(query)
         assert_nearest(lines[start + 1 : start + 4], codes, job.names, query.name)

@@ -70,7 +70,7 @@ def test_embed_merge_and_verify(tmp_path, capsys, images, graph):
 def test_search_report_and_export(tmp_path, capsys, images, job):
     query = images / job.names[3]
     found = asked(capsys, "search", job.folder, query, "-k", 4, "--metric", "cosine", "-o", tmp_path / "s.png")
-    codes = np.array(job.ternarize(layers="relu5")).astype(float)
+    codes = np.array(job.ternarize(layers=["swish4", "relu5"])).astype(float)
     unit = codes / np.linalg.norm(codes, axis=1, keepdims=True)
     ((shown, hits),) = [(row["query"], row["found"]) for row in found["queries"]]
     assert shown == str(query) and hits[0] == {"image": 3, "name": job.names[3], "score": pytest.approx(1)}

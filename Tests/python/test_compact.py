@@ -389,7 +389,7 @@ def test_the_command(job, graph, lite_pictures, tmp_path, capsys):
     good = np.flatnonzero(job.ok)
     place = job.names.index("042.png")
     packed = compact.transform(job)[good]
-    indices, scores = packed.search(packed[good.tolist().index(place)], k=3, metric="centred")
+    indices, scores = packed.search(packed[good.tolist().index(place)], k=3, metric="centred", expand=2)
     lines = [f"  {score:8.4f}  {job.names[good[index]]}" for index, score in zip(indices[0], scores[0], strict=True)]
     assert printed.splitlines()[-3:] == lines and lines[0].endswith("042.png")
     assert main([*command, "--layers", "penultimate"]) == 1

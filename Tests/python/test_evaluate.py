@@ -291,6 +291,20 @@ def layers_of(graph):
     return [tensor.name for tensor in fne.Model(graph).layers()]
 
 
+@pytest.mark.parametrize(("images", "penalty"), [(1, 1.0), (2, 10.0), (3, 10.0), (4, None), (6, None)])
+def test_c_is_chosen_from_four_images_of_each_class(images, penalty):
+    """With fewer it is fixed. What decides is the smallest class."""
+    random = np.random.default_rng(images)
+    labels = np.repeat(np.arange(5), [images, *[max(images, 5)] * 4])
+    rows = (random.normal(size=(5, 40))[labels] + 3 * random.normal(size=(len(labels), 40))).astype(np.float32)
+    kernel = Kernel(rows, labels, rows, 1)
+    x = rows / np.sqrt((rows.astype(np.float64) ** 2).sum(1).mean())
+    expected = best_penalty(x, labels, np.arange(len(labels))) if penalty is None else penalty
+    assert kernel.penalty()[0] == expected
+    predicted = linear_svc(expected).fit(x, labels).predict(x)
+    np.testing.assert_array_equal(kernel.predict("svm"), predicted)
+
+
 def test_the_fne_and_the_svm_are_scikit_learns(evaluation, graph):
     """The whole way again, by float64 matrices of all features and LinearSVC."""
     result, output = evaluation

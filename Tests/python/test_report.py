@@ -123,11 +123,15 @@ def test_every_figure_is_the_jobs(tmp_path, job, pictures):
 
 
 @pytest.mark.parametrize(
-    ("layers", "metric", "names"),
-    [(None, None, ["relu5"]), (["all"], "cosine", None), ("last:50%", "centred", ["bias3", "swish4", "relu5"])],
+    ("layers", "metric", "expand", "names"),
+    [
+        (None, None, None, ["swish4", "relu5"]),
+        (["all"], "cosine", None, None),
+        ("last:50%", "centred", 0, ["bias3", "swish4", "relu5"]),
+    ],
 )
-def test_neighbours_and_map(job, layers, metric, names):
-    how = comparison(job, layers, metric)
+def test_neighbours_and_map(job, layers, metric, expand, names):
+    how = comparison(job, layers, metric, expand=expand)
     assert how.layers == (names or [layer.name for layer in job.layers])
     assert how.metric == (metric or "centred"), "500 images have a mean"
     numbers, places, cosines = neighbours(job, how)
@@ -135,7 +139,15 @@ def test_neighbours_and_map(job, layers, metric, names):
     np.testing.assert_array_equal(numbers, np.flatnonzero(job.ok))
     rows = codes - codes.mean(0) if how.metric == "centred" else codes
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    np.testing.assert_allclose(cosines, unit @ unit.T, atol=1e-5)
+    expected = unit @ unit.T
+    if metric is None:  # each image takes the two nearest others along
+        others = expected - 9 * np.eye(len(unit))
+        near = np.argsort(-others, axis=1, kind="stable")[:, :2]
+        weights = np.maximum(np.take_along_axis(others, near, 1), 0)
+        longer = unit + np.einsum("nk,nkf->nf", weights, unit[near])
+        expected = longer @ unit.T / np.linalg.norm(longer, axis=1, keepdims=True)
+    assert how.expand == (2 if metric is None else 0)
+    np.testing.assert_allclose(cosines, expected, atol=1e-5)
     from sklearn.decomposition import PCA
 
     expected = PCA(2).fit_transform(codes)
@@ -147,7 +159,11 @@ def test_neighbours_and_map(job, layers, metric, names):
 
 def test_the_page_says_how_it_compares(tmp_path, job, capsys):
     for arguments, words in [
-        ([], "by the cosine of the codes less their mean of 1 of 5 layers (last:10%), 500 images"),
+        (
+            [],
+            "by the cosine of the codes less their mean of 2 of 5 layers (last:25%), 500 images; "
+            "each query takes its 2 nearest along",
+        ),
         (["--layers", "all", "--metric", "cosine"], "by the cosine of the codes of 5 of 5 layers (all), 500 images"),
     ]:
         assert main(["report", str(job.folder), "-o", str(tmp_path / "r.html"), *arguments]) == 0

@@ -204,7 +204,7 @@ def test_the_tables(pair):
     }
     heads, rows = made["search, mAP"]
     assert heads == ["inside ImageNet's classes (1)", "unlike photographs (1)", "all (2)"]
-    row = "last 10 %, centred (the default)"
+    row = "last 25 %, centred, expanded (the default)"
     mean = np.mean(found["search"][row]["mAP"])
     assert [cell.mean for cell in rows[row]] == pytest.approx([mean] * 3)
     _, rows = made["search, mAP, minus: FNE, all layers, cosine"]

@@ -77,20 +77,25 @@ def test_the_whole_way(retrieval, graph):
     z = StandardScalerRows(rows)
     for name, x in {"fne": z.codes[:, default], "penultimate l2": rows[:, job.columns(read)]}.items():
         x = x.astype(np.float64)
-        for metric in ("cosine", "centred"):
-            y = x - x.mean(0) if metric == "centred" else x
-            if name == "penultimate l2" and metric == "centred":
+        for metric in ("cosine", "centred", "expanded"):
+            y = x - x.mean(0) if metric != "cosine" else x
+            if name == "penultimate l2" and metric != "cosine":
                 y = x / np.linalg.norm(x, axis=1, keepdims=True)
                 y = y - y.mean(0)
             y = y / np.linalg.norm(y, axis=1, keepdims=True)
-            expected = by_loops(y @ y.T, LABELS)
+            cosines = y @ y.T
+            if metric == "expanded":
+                near = np.argsort(-cosines + 9 * np.eye(len(y)), axis=1, kind="stable")[:, :2]
+                longer = y + np.einsum("nk,nkf->nf", np.maximum(np.take_along_axis(cosines, near, 1), 0), y[near])
+                cosines = longer @ y.T / np.linalg.norm(longer, axis=1, keepdims=True)
+            expected = by_loops(cosines, LABELS)
             np.testing.assert_allclose(result.values[name, metric], expected, atol=1e-9)
             row = next(r for r in result.summary() if (r["representation"], r["metric"]) == (name, metric))
             for measure, values in zip(MEASURES, expected, strict=True):
                 assert row[measure]["mean"] == pytest.approx(values.mean())
                 assert row[measure]["error"] == pytest.approx(values.std(ddof=1) / np.sqrt(28))
     assert result.facts["queries"] == 28 and result.facts["images"] == 29
-    assert set(result.values) == {(name, metric) for name in SEARCHED for metric in ("cosine", "centred")}
+    assert set(result.values) == {(name, metric) for name in SEARCHED for metric in ("cosine", "centred", "expanded")}
 
 
 class StandardScalerRows:

@@ -63,7 +63,8 @@ _torch_export _torch_features
 _intake
 _ffi _saved _torch_identity
 _cluster
-_arguments _cache _centring _graph_writer _interrupts _layer _libpath _onnx_writer _progress _thresholds _torch_layout
+_arguments _cache _centring _expansion _graph_writer _interrupts _layer _libpath _onnx_writer _progress _thresholds
+_torch_layout
 _cache_limit
 _protobuf errors
 _text

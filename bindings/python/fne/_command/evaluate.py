@@ -98,7 +98,7 @@ def add_command(commands: Any) -> None:
         "--metric",
         action="append",
         choices=METRICS,
-        help="for retrieval, how rows are compared; may be repeated (both)",
+        help="for retrieval, how rows are compared; may be repeated (all)",
     )
     add_thresholds(command)
     command.add_argument(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fne._codes import PackedCodes
 from fne._command.comparison import Comparison
+from fne._expansion import expanded_all
 from fne._job import Job, row_numbers
 from fne._saved import content, exists, file_errors, parsed
 from fne.errors import InvalidArgumentError, SavedDataError
@@ -133,11 +134,12 @@ def neighbours(job: Job, how: Comparison) -> tuple[NDArray[Any], NDArray[Any], N
     """The map and the neighbours of at most 2,000 embedded images.
 
     Args:
-        how: the layers whose codes are compared, and whether less their mean
+        how: the layers whose codes are compared, whether less their mean, and how far each image is expanded
 
     Returns:
         the images' numbers; their places on the map, which are the first two principal components of their codes, from
-        0 to 1; and the cosine of each two images
+        0 to 1; and the cosine of each two images, where those in a row are to that image and the nearest that it takes
+        along
     """
     good = numpy.flatnonzero(job.ok)
     if len(good) > _MOST_IMAGES:
@@ -147,6 +149,8 @@ def neighbours(job: Job, how: Comparison) -> tuple[NDArray[Any], NDArray[Any], N
     found, scores = codes.search(codes, len(codes), metric=how.metric)
     cosines = numpy.empty(scores.shape)
     numpy.put_along_axis(cosines, found, scores, 1)
+    if how.expand:
+        cosines = expanded_all(cosines, how.expand)
     values, vectors = numpy.linalg.eigh(codes.gram(centred=True))
     places = (
         vectors[:, -2:][:, ::-1] * numpy.sqrt(numpy.maximum(values[-2:][::-1], 0))

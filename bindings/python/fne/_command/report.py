@@ -14,6 +14,7 @@ from fne._command.comparison import FEWEST_IMAGES, LAYERS, comparison
 from fne._command.figures import figures
 from fne._command.output import give, say
 from fne._command.page import page
+from fne._expansion import NEAREST
 from fne._saved import file_errors
 
 
@@ -24,8 +25,8 @@ def add_command(commands: Any) -> None:
         "report",
         run,
         "Writes an HTML page on a finished job: data set, network, failures, codes, a map, neighbours. "
-        "The page needs no other file. Neighbours and the map are made of the codes of the last tenth of the layers. "
-        "For pictures that are unlike photographs, such as drawings and letters, --layers all is often better.",
+        "The page needs no other file. Neighbours and the map are made of the codes of the last quarter of the layers. "
+        "Each image takes its two nearest along when its neighbours are looked for.",
         "examples:\n"
         "  fne report job --images photographs -o report.html\n"
         "  fne report job --images drawings --layers all",
@@ -43,13 +44,22 @@ def add_command(commands: Any) -> None:
         choices=["centred", "cosine"],
         help=f"what nearest means (centred, or cosine with fewer than {FEWEST_IMAGES} images)",
     )
+    command.add_argument(
+        "--expand",
+        type=int,
+        metavar="N",
+        help=f"how many of the nearest images go along with each query ({NEAREST}, or 0 below {FEWEST_IMAGES} images "
+        "and by other metrics than centred)",
+    )
     command.add_argument("-o", "--output", default="report.html", help="the page (report.html)")
 
 
 def run(given: argparse.Namespace) -> None:
     """Runs `fne report`."""
     job = fne.Job(given.job)
-    write_report(job, given.output, images_of(job, given.images), layers=given.layers, metric=given.metric)
+    write_report(
+        job, given.output, images_of(job, given.images), layers=given.layers, metric=given.metric, expand=given.expand
+    )
     give({"output": given.output})
     say(given.output)
 
@@ -61,18 +71,20 @@ def write_report(
     *,
     layers: Sequence[str] | None = None,
     metric: str | None = None,
+    expand: int | None = None,
 ) -> None:
     """Writes the page.
 
     Args:
         images: the folder that the job's names are relative to, for the pictures; None: the working directory
-        layers, metric: what the map and the neighbours are made of, as in `comparison`
+        layers, metric, expand: what the map and the neighbours are made of, as in `comparison`
     """
     if job.state == "running":
         raise fne.InvalidArgumentError(
             f"the job in '{job.folder}' is not finished: {job.images_done} of {len(job)} images are done"
         )
     facts = figures(job)
-    path, text = as_path(output), page(job, facts, as_path(images or "."), comparison(job, layers, metric))
+    how = comparison(job, layers, metric, expand=expand)
+    path, text = as_path(output), page(job, facts, as_path(images or "."), how)
     with file_errors(path, "written"):
         path.write_text(text, encoding="utf-8")

@@ -24,6 +24,7 @@ from fne._command.arguments import (
 from fne._command.comparison import FEWEST_IMAGES, LAYERS, Comparison, compact_comparison, comparison
 from fne._command.output import give, say, warn
 from fne._command.sheet import Hit, write_sheet
+from fne._expansion import NEAREST
 from fne._saved import exists
 from fne.compact import CompactCodes
 from fne.errors import MissingFileError, reworded
@@ -36,11 +37,12 @@ def add_command(commands: Any) -> None:
         "search",
         run,
         "Finds the images of a job that are nearest to others, by the cosine of their ternary codes. Codes of the last "
-        "tenth of the layers are compared, less the mean code of the job's images. With fewer than 50 images the mean "
-        "stays. For pictures that are unlike photographs, such as drawings and letters, --layers all is often better.",
+        "quarter of the layers are compared, less the mean code of the job's images. Each query takes its two nearest "
+        "images along. With fewer than 50 images the mean stays, and the query is alone. For few images of each kind, "
+        "--expand 0 is better.",
         "examples:\n"
         "  fne search job query.jpg -k 10\n"
-        "  fne search job drawing.png --layers all\n"
+        "  fne search job drawing.png --layers last:10% --expand 0\n"
         "  fne search job a.jpg b.jpg -o sheet.png\n"
         "  fne search job queries -o sheet.html\n"
         "  fne search job query.jpg --model network.pb --images photographs -o sheet.png\n"
@@ -61,6 +63,13 @@ def add_command(commands: Any) -> None:
         "--metric",
         choices=METRICS,
         help=f"what nearest means (centred, or cosine with fewer than {FEWEST_IMAGES} images)",
+    )
+    command.add_argument(
+        "--expand",
+        type=int,
+        metavar="N",
+        help=f"how many of the nearest images go along with each query ({NEAREST}, or 0 below {FEWEST_IMAGES} images "
+        "and by other metrics than centred)",
     )
     command.add_argument(
         "--compact",
@@ -87,13 +96,15 @@ def run(given: argparse.Namespace) -> None:
     with job.extractor(model, on_error=on_error) as extractor:
         if given.compact:
             compact = _compact(job, model, given.compact, given.layers)
-            how = compact_comparison(job, compact, given.metric)
+            how = compact_comparison(job, compact, given.metric, given.expand)
             base, codes, reasons = _compact_codes(job, extractor, queries, compact)
         else:
-            how = comparison(job, given.layers, given.metric, lambda: [tensor.name for tensor in model.penultimate()])
+            how = comparison(
+                job, given.layers, given.metric, lambda: [tensor.name for tensor in model.penultimate()], given.expand
+            )
             base, codes, reasons = _codes(job, extractor, queries, how)
     good = _good(queries, reasons)
-    found = _nearest(job, base, codes[good], given.k, how.metric)
+    found = _nearest(job, base, codes[good], given.k, how)
     shown = [queries[number] for number in good]
     say(f"by the {how.words}")
     for query, hits in zip(shown, found, strict=True):
@@ -225,12 +236,12 @@ def _compact_codes(
     return base, compact.transform(features), extraction.reasons
 
 
-def _nearest(job: fne.Job, base: fne.PackedCodes, queries: fne.PackedCodes, k: int, metric: str) -> list[list[Hit]]:
+def _nearest(job: fne.Job, base: fne.PackedCodes, queries: fne.PackedCodes, k: int, how: Comparison) -> list[list[Hit]]:
     """The k images of a job that are nearest to each query. Images that failed are left out."""
     good = numpy.flatnonzero(job.ok)
     if len(good) < len(job):
         base = base[good]
-    indices, scores = base.search(queries, min(k, len(base)), metric=metric)
+    indices, scores = base.search(queries, min(k, len(base)), metric=how.metric, expand=how.expand)
     return [
         [Hit(int(good[index]), job.names[good[index]], float(score)) for index, score in zip(row, values, strict=True)]
         for row, values in zip(indices, scores, strict=True)

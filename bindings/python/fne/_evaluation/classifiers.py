@@ -15,6 +15,11 @@ from fne._evaluation.ridge import WITHOUT_CHOICE as RIDGE_WITHOUT_CHOICE
 from fne._evaluation.ridge import Ridge
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0)
+#: With fewer training images of a class than this, C is not chosen: two or three images hold back too little to tell
+#: one C from another, and the small one that is often chosen loses 3 points (docs/results.md).
+FEWEST_FOR_CHOICE = 4
+#: C where it is not chosen, because a class has two or three images.
+PENALTY_OF_FEW = 10.0
 _NEIGHBOURS = (1, 3, 5)
 
 Matrix = NDArray[Any]
@@ -26,6 +31,7 @@ class Kernel:
     def __init__(self, training: Matrix, labels: NDArray[numpy.int64], test: Matrix, per_image: int) -> None:
         self._labels = numpy.repeat(labels, per_image)
         self._folds = folds(labels, per_image)
+        self._penalties = PENALTIES if numpy.bincount(labels).min() >= FEWEST_FOR_CHOICE else (PENALTY_OF_FEW,)
         self._per_image = per_image
         gram: Matrix
         cross: Matrix
@@ -77,20 +83,23 @@ class Kernel:
     # ---- the SVM
 
     def penalty(self) -> tuple[float, float]:
-        """The penalty C that is best on the training images, and its accuracy. With too few images it is 1."""
+        """The penalty C that is best on the training images, and its accuracy on those that were held out.
+
+        With two or three images of a class it is 10, and with one it is 1, without an accuracy.
+        """
         if self._validated is None:
             if not self._folds:
                 self._validated = (1.0, 0.0)
                 return self._validated
             rows, _ = self.rows()
-            right = numpy.zeros(len(PENALTIES), numpy.int64)
+            right = numpy.zeros(len(self._penalties), numpy.int64)
             for fit, held in self._folds:
                 training, others = _triangular(rows[fit], rows[held])
-                for number, penalty in enumerate(PENALTIES):
+                for number, penalty in enumerate(self._penalties):
                     model = _linear_svm(penalty).fit(training, self._labels[fit])
                     right[number] += (model.predict(others) == self._labels[held]).sum()
             best = int(numpy.argmax(right))
-            self._validated = (PENALTIES[best], int(right[best]) / len(self._labels))
+            self._validated = (self._penalties[best], int(right[best]) / len(self._labels))
         return self._validated
 
     def svm_scores(self) -> Matrix:
@@ -171,7 +180,7 @@ CLASSIFIERS = {
         "a linear SVM, one class against the rest. Its C is one of "
         + ", ".join(f"{penalty:g}" for penalty in PENALTIES)
         + ", by cross-validation on the training images, whose rows are scaled to a mean square of 1. "
-        "With one image per class C is 1.",
+        f"With two or three images per class C is {PENALTY_OF_FEW:g}, and with one it is 1.",
         lambda kernel: kernel.svm_scores(),
     ),
     "svm unscaled": Classifier(

@@ -18,6 +18,7 @@ from fne._evaluation.differences import Difference, described, difference
 from fne._evaluation.embedding import EmbeddedClasses, embedded_classes
 from fne._evaluation.representations import REPRESENTATIONS
 from fne._evaluation.solving import small_problems
+from fne._expansion import NEAREST, expanded_all
 from fne._options import ExtractorOptions
 from fne._thresholds import LOWER, UPPER
 from fne.errors import InvalidArgumentError
@@ -31,6 +32,8 @@ _NEAREST = 10
 METRICS = {
     "cosine": "the cosine of two rows",
     "centred": "the cosine after the mean row of the data set is subtracted from both",
+    "expanded": f"the same, where each query takes its {NEAREST} nearest rows along: to it are added those rows, each "
+    "times its cosine to the query, all over their norms. This is what fne search does.",
 }
 
 #: The representations that a search can use. A best layer is chosen with labels, which a search does not have.
@@ -79,9 +82,9 @@ def measures(scores: NDArray[Any], labels: NDArray[numpy.int64]) -> Measures:
 
 def similarities(rows: NDArray[Any], metric: str) -> NDArray[numpy.float64]:
     """The scores of all pairs of rows, float64 [N, N], by a name of METRICS."""
-    unit = centred_l2(rows.astype(numpy.float64), mean_row(rows) if metric == "centred" else None)
+    unit = centred_l2(rows.astype(numpy.float64), None if metric == "cosine" else mean_row(rows))
     scores: NDArray[numpy.float64] = unit @ unit.T
-    return scores
+    return expanded_all(scores) if metric == "expanded" else scores
 
 
 @dataclass
@@ -197,7 +200,7 @@ def evaluate_retrieval(
         source, model, output: as in `evaluate`. The job in the output folder is the same. The folder receives
             retrieval.json.
         representations: as in `evaluate`, but for "best layer"
-        metrics: some of "cosine" and "centred"
+        metrics: some of "cosine", "centred" and "expanded"
         split: as in `evaluate`. It says what the classes are. The images of the training and of the test are searched
             together.
         lower, upper, progress: as in `evaluate`
