@@ -18,7 +18,7 @@ FEWEST_IMAGES = 50
 
 #: The images that the main directions are learned from, and how many directions there are at most.
 _SAMPLE, _DIRECTIONS = 2000, 256
-#: Along a direction with less of the largest variance than this there is nothing but rounding.
+#: Along a direction with less of the largest dot product than this there is nothing but rounding.
 _LEAST_VARIANCE = 1e-9
 #: Images that are nearer than this are equal but for rounding in float32.
 _EQUAL = 1e-5
@@ -80,7 +80,7 @@ def packed_rows(job: Job, images: NDArray[numpy.int64]) -> PackedCodes:
 
 
 def even_rows(codes: PackedCodes) -> NDArray[numpy.float32]:
-    """The codes along their main directions, each brought to the same variance, over their norms: float32 [n, D].
+    """The codes along their main directions, each brought to the same variance, over their norms: float32 [n, D + 1].
 
     The directions are those of at most 2,000 codes, evenly chosen. They follow from the dot products of these, so that
     no code is unpacked. D is at most 256, and half of these codes.
@@ -92,15 +92,16 @@ def even_rows(codes: PackedCodes) -> NDArray[numpy.float32]:
     means = products.mean(0)
     values, vectors = numpy.linalg.eigh(products - means - means[:, None] + means.mean())
     kept = numpy.arange(len(chosen))[::-1][: min(_DIRECTIONS, max(1, len(chosen) // 2))]
-    kept = kept[values[kept] > max(values[-1], 0) * _LEAST_VARIANCE]
-    # Rows that are equal have no direction at all: all are 0.
+    kept = kept[values[kept] > products.max() * _LEAST_VARIANCE]
     directions = vectors[:, kept] / values[kept]
-    result = numpy.empty((count, len(kept)), numpy.float32)
+    # A code that is the mean has no direction. The last column is that of all such codes, so that they are equal.
+    result = numpy.zeros((count, len(kept) + 1), numpy.float32)
     for start in range(0, count, _ROWS_AT_ONCE):
         part = codes[start : start + _ROWS_AT_ONCE].dot(sample).astype(numpy.float64)
         rows = (part - part.mean(1)[:, None] - means + means.mean()) @ directions
         norms = numpy.sqrt(numpy.einsum("ij,ij->i", rows, rows))[:, None]
-        result[start : start + _ROWS_AT_ONCE] = rows / numpy.where(norms > 0, norms, 1)
+        result[start : start + _ROWS_AT_ONCE, :-1] = rows / numpy.where(norms > 0, norms, 1)
+        result[start : start + _ROWS_AT_ONCE, -1] = norms[:, 0] == 0
     return result
 
 

@@ -39,6 +39,8 @@ def add_command(commands: Any) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Runs `fne duplicates`."""
+    if given.extra and (given.csv or given.output or given.json):
+        raise fne.InvalidArgumentError("--extra prints names alone; leave out --csv, --output and --json")
     job = finished(fne.Job(given.job))
     warn_of_few(job)
     found, names = copies_of(job, given.limit), job.names
