@@ -9,8 +9,7 @@ network and for those that are named, such as
    is found if its group is the photograph and the copy, alone or with images that are a group without copies too.
 2. Groups among the set as it is, and names of their images. Whether these are copies is for people to decide.
 3. Labels. 5 % are given another class by chance, five times. Beside `fne mislabels` there is a plain vote (a label is
-   doubted where more of ten neighbours have another class than its own), and confident learning (Northcutt et al.,
-   arXiv 1911.00068) on the predictions of a logistic regression for images that it has not seen.
+   doubted where more of ten neighbours have another class than its own).
 """
 
 from __future__ import annotations
@@ -23,8 +22,6 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_predict
 
 import fne
 from fne._command.comparison import comparison
@@ -106,14 +103,14 @@ def groups(features: np.ndarray) -> list[Group]:
 def found_copies(originals: np.ndarray, copies: np.ndarray, chosen: np.ndarray) -> Iterator[tuple[int, int]]:
     """Of each round how many copies are found, and how many groups hold others."""
     known = {frozenset(group.images) for group in groups(originals)}
-    partners = {image: next((group for group in known if image in group), frozenset()) for image in range(len(originals))}
+    partners = {
+        image: next((group for group in known if image in group), frozenset()) for image in range(len(originals))
+    }
     for start in range(0, len(chosen), PER_ROUND):
         part = chosen[start : start + PER_ROUND]
         found = groups(np.concatenate([originals, copies[start : start + PER_ROUND]]))
         expected = [{len(originals) + number, int(image)} for number, image in enumerate(part)]
-        right = [
-            any(pair <= set(group.images) <= pair | partners[min(pair)] for group in found) for pair in expected
-        ]
+        right = [any(pair <= set(group.images) <= pair | partners[min(pair)] for group in found) for pair in expected]
         others = [
             group
             for group in found
@@ -144,17 +141,6 @@ def plain_vote(codes: fne.PackedCodes, labels: np.ndarray, metric: str) -> np.nd
     return np.array(doubted, int)
 
 
-def confident_learning(codes: fne.PackedCodes, labels: np.ndarray) -> np.ndarray:
-    rows = codes.unpack().astype(np.float32)
-    rows -= rows.mean(0)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    classes, numbers = np.unique(labels, return_inverse=True)
-    scores = cross_val_predict(LogisticRegression(C=10, max_iter=300), rows, numbers, cv=5, method="predict_proba")
-    thresholds = np.array([scores[numbers == label, label].mean() for label in range(len(classes))])
-    sure = np.where(scores >= thresholds, scores, 0)
-    return np.flatnonzero((sure.max(1) > 0) & (sure.argmax(1) != numbers))
-
-
 def label_figures(job: fne.Job, features: np.ndarray) -> dict[str, Figures]:
     how = comparison(job)
     packed = coded(features)
@@ -167,7 +153,6 @@ def label_figures(job: fne.Job, features: np.ndarray) -> dict[str, Figures]:
         ways = {
             "fne mislabels": np.array([doubt.image for doubt in mislabels(codes, given.tolist(), known, how.metric)]),
             "plain vote": plain_vote(codes, given, how.metric),
-            "confident learning": confident_learning(codes, given),
         }
         for name, doubted in ways.items():
             one = Figures(len(doubted), len(np.intersect1d(doubted, wrong)), len(wrong))

@@ -1,4 +1,4 @@
-"""`fne duplicates` and `fne mislabels`: copies that are made here, on the default network, and labels that are wrong."""
+"""`fne duplicates` and `fne mislabels`: copies that are made here, on the default network, and wrong labels."""
 
 from __future__ import annotations
 

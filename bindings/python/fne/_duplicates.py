@@ -192,6 +192,6 @@ def _closed(cluster: _Cluster, next_distance: float, limit: float) -> _Cluster:
         return cluster
     else:
         score = cluster.birth / max(outside, cluster.birth)
-    if cluster.birth == 0 and outside == 0 or score > limit:
+    if (cluster.birth == 0 and outside == 0) or score > limit:
         return cluster
     return cluster._replace(groups=[Group(sorted(cluster.images), score)])

@@ -8,7 +8,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import fne
-from fne._command import completion, doctor, duplicates, embed, evaluate, export, layers, mislabels, report, search, verify
+from fne._command import (
+    completion,
+    doctor,
+    duplicates,
+    embed,
+    evaluate,
+    export,
+    layers,
+    mislabels,
+    report,
+    search,
+    verify,
+)
 from fne._command.arguments import EXIT_ERROR, EXIT_INTERRUPTED
 from fne._command.output import Parser, show_traceback, use_json, warn
 
