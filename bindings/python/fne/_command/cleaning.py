@@ -121,13 +121,8 @@ def cleaning_section(job: Job, how: Comparison, figure: Callable[..., Markup]) -
     title = element("h2", "Duplicates and doubtful labels")
     images = int(job.ok.sum())
     if images > _MOST_IMAGES or job.rows_per_image != 1:
-        return joined(
-            title,
-            element(
-                "p",
-                "More than 20,000 images, or more than one row per image: fne duplicates and fne mislabels list them where they can.",
-            ),
-        )
+        words = f"Not looked for: more than {_MOST_IMAGES:,} images, or ten crops of each. fne duplicates takes more."
+        return joined(title, element("p", words))
     copies = copies_of(job, GROUPS_LIMIT)
     doubts = doubts_of(job, [one.group for one in copies], how, DOUBTS_LIMIT)
     leaks = sum(bool(one.leak) for one in copies)
