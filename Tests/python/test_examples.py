@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import shutil
@@ -66,32 +65,6 @@ def test_few_shot_with_fewer_images(folder, tmp_path):
     (stray / "one").mkdir()
     shutil.copy(folder / "cat/0.jpg", stray / "one/0.jpg")
     assert "--images is 10; one has 1" in refused(program, stray)
-
-
-def test_duplicates_and_doubtful_labels(folder, tmp_path):
-    out = run(ROOT / "examples/find_duplicates.py", folder, "--job", tmp_path / "job", "--duplicate", "0.999")
-    pairs, doubts = out.split("doubtful labels")
-    assert [line.split()[1:] for line in pairs.splitlines()[1:]] == [
-        ["cat/3.jpg", "cat/copy.jpg"],
-        ["cat/5.jpg", "cup/wrong.jpg"],
-    ]
-    assert [line.split(":")[0].strip() for line in doubts.splitlines()[1:]] == ["cup/wrong.jpg"]
-
-
-def test_more_copies_than_neighbours(folder, tmp_path):
-    """Every pair of 14 copies; one photograph alone is told of; one of no class has no label to doubt."""
-    copies = tmp_path / "copies"
-    (copies / "cat").mkdir(parents=True)
-    program = ROOT / "examples/find_duplicates.py"
-    shutil.copy(folder / "cat/1.jpg", copies / "cat/00.jpg")
-    assert "holds 1 photographs that can be read; two are needed" in refused(program, copies)
-    for number in range(1, 14):
-        shutil.copy(folder / "cat/1.jpg", copies / f"cat/{number:02d}.jpg")
-    shutil.copy(folder / "cup/1.jpg", copies / "stray.jpg")
-    pairs, doubts = run(program, copies).split("doubtful labels")
-    names = [f"cat/{number:02d}.jpg" for number in range(14)]
-    found = {tuple(line.split()[1:]) for line in pairs.splitlines()[1:]}
-    assert found == set(itertools.combinations(names, 2)) and len(doubts.splitlines()) == 1
 
 
 def test_image_search_keeps_a_job_for_each_folder(folder, tmp_path):

@@ -22,10 +22,10 @@ PACKAGE = ROOT / "bindings/python/fne"
 LAYERS = """
 __main__
 _command
-_command.completion _command.doctor _command.embed _command.evaluate _command.export
-_command.layers _command.report _command.search _command.verify
+_command.completion _command.doctor _command.duplicates _command.embed _command.evaluate _command.export
+_command.layers _command.mislabels _command.report _command.search _command.verify
 _command.page
-_command.figures
+_command.cleaning _command.figures
 _command.comparison _command.reading _command.sheet
 _command.arguments _command.markup _command.output _command.pictures
 fne
@@ -37,8 +37,8 @@ _evaluation.plots
 _evaluation.representations
 _evaluation.classifiers
 _evaluation _evaluation.dataset _evaluation.differences _evaluation.protocol _evaluation.ridge _evaluation.solving
-_export
-compact fne.fne fne_torch ray sklearn spark
+_export _mislabels
+_duplicates compact fne.fne fne_torch ray sklearn spark
 _cluster.worker
 _cluster.column _cluster.parts
 _torch_features
@@ -66,7 +66,7 @@ _cluster
 _arguments _cache _centring _expansion _graph_writer _interrupts _layer _libpath _onnx_writer _progress _thresholds
 _torch_layout
 _cache_limit
-_protobuf errors
+_folders _protobuf errors
 _text
 """
 

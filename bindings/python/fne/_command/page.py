@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from fne._command.cleaning import cleaning_section
 from fne._command.comparison import Comparison
 from fne._command.figures import neighbours
 from fne._command.markup import Markup, document, element, joined
@@ -60,6 +61,7 @@ def page(job: Job, facts: dict[str, Any], root: Path, how: Comparison) -> str:
         _shares(facts),
         _map(numbers, places, thumbnails, how),
         _neighbours(numbers, cosines, thumbnails, how),
+        cleaning_section(job, how, thumbnails.figure),
         element("script", data, type="application/json", id="figures"),
     )
 

@@ -1,4 +1,4 @@
-"""The sheet of `fne search`: a row for each query, with the images found, as a PNG or as an HTML page."""
+"""Sheets of images, as a PNG or as an HTML page: a row for each query, group of copies or doubtful label."""
 
 from __future__ import annotations
 
@@ -69,17 +69,50 @@ def write_sheet(
     Returns:
         how many of the images found have no picture
     """
-    rows = [
-        (picture(query), [picture_below(images, hit.name) for hit in hits]) for query, hits in _pairs(queries, found)
-    ]
+    tiles = [picture(query) for query in queries]
+    return _write(queries, tiles, found, output, images, "nearest images", title)
+
+
+def write_job_sheet(
+    rows: Sequence[Sequence[Hit]],
+    output: str | os.PathLike[str],
+    images: str | os.PathLike[str],
+    heading: str,
+    title: str = "",
+) -> int:
+    """Draws a row for each list of images of a job, a gap after the first of them. All else is as in `write_sheet`.
+
+    Args:
+        heading: the title of an HTML page
+
+    Returns:
+        how many pictures are missing
+    """
+    firsts = [row[0].name for row in rows]
+    tiles = [picture_below(images, name) for name in firsts]
+    missing = _write(firsts, tiles, [list(row[1:]) for row in rows], output, images, heading, title)
+    return missing + sum(isinstance(tile, str) for tile in tiles)
+
+
+def _write(
+    queries: Sequence[str | os.PathLike[str]],
+    tiles: Sequence[_Tile],
+    found: list[list[Hit]],
+    output: str | os.PathLike[str],
+    images: str | os.PathLike[str],
+    heading: str,
+    title: str,
+) -> int:
+    """Writes the sheet, and says how many of the images found have no picture."""
+    rows = [(tile, [picture_below(images, hit.name) for hit in hits]) for tile, hits in zip(tiles, found, strict=True)]
     path = as_path(output)
     if path.suffix.lower() in (".html", ".htm"):
-        data = _page(queries, found, rows, title).encode("utf-8")
+        data = _page(queries, found, rows, heading, title).encode("utf-8")
     else:
         data = png(_sheet(rows))
     with file_errors(path, "written"):
         path.write_bytes(data)
-    return sum(isinstance(tile, str) for _, tiles in rows for tile in tiles)
+    return sum(isinstance(tile, str) for _, others in rows for tile in others)
 
 
 _Tile = NDArray[numpy.uint8] | str
@@ -97,7 +130,7 @@ def _pairs(
 
 def _sheet(rows: Sequence[_Row]) -> NDArray[numpy.uint8]:
     """The sheet, uint8 [height, width, 3]."""
-    columns = 1 + max(len(tiles) for _, tiles in rows)
+    columns = 1 + max((len(tiles) for _, tiles in rows), default=0)
     step = _SIDE + _GAP
     sheet = numpy.full((len(rows) * step + _GAP, columns * step + 3 * _GAP, 3), 255, numpy.uint8)
     for row, (query, tiles) in enumerate(rows):
@@ -126,12 +159,18 @@ def _letter(letter: str) -> NDArray[numpy.bool_]:
 # ---- as a page
 
 
-def _page(queries: Sequence[str | os.PathLike[str]], found: list[list[Hit]], rows: Sequence[_Row], title: str) -> str:
+def _page(
+    queries: Sequence[str | os.PathLike[str]],
+    found: list[list[Hit]],
+    rows: Sequence[_Row],
+    heading: str,
+    title: str,
+) -> str:
     body = [
         element("div", _figure(tile, Path(os.fsdecode(query)).name), *_figures(tiles, hits), class_="row")
         for (query, hits), (tile, tiles) in zip(_pairs(queries, found), rows, strict=True)
     ]
-    return document("nearest images", _STYLE, element("p", title), *body)
+    return document(heading, _STYLE, element("p", title), *body)
 
 
 def _figures(tiles: Sequence[_Tile], hits: Sequence[Hit]) -> list[Markup]:
