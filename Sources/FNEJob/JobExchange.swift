@@ -57,6 +57,7 @@ struct JobExchange {
             File.remove(files.path(name))
         }
         takeRecords()
+        File.remove(update.path(JobFiles.plan)) // which is of the former job, and that ends now
         try File.move(update.path(Manifest.fileName), to: files.path(Manifest.fileName))
         update.removeAll()
     }

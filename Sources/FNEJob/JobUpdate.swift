@@ -81,14 +81,14 @@ final class JobUpdate {
         try former.run(reports)
         let lock = try JobLock(files)
         if let plan = try pending(reports) { try perform(plan, reports, lock) }
+        exchange.update.removeAll() // what is left is of no use
         let plan = try plan(reports)
-        if try plan.hasChanges || needsCodes() {
-            exchange.update.removeAll()
+        if try plan.hasChanges(retryingFailed: options.retriesFailed) || needsCodes() {
             try File.makeFolder(exchange.update.folder)
             try plan.write(exchange.update.path(JobFiles.plan))
             try perform(plan, reports, lock)
         } else {
-            changes.add(plan.changes)
+            changes.add(plan.changes.withoutRetries)
         }
         files.removeTemporary()
     }

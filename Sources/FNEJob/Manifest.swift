@@ -230,7 +230,8 @@ struct Manifest: Equatable {
             }
             self.results = (embedded, failed)
         }
-        for name in fileNames(in: .finished) {
+        // A job can have statistics of its own besides the given ones that its codes are made with.
+        for name in fileNames(in: .finished) + [JobFiles.statistics, JobFiles.stats] {
             guard let json = json["files"]?[name] else { continue }
             guard let checksum = FileChecksum(json) else { throw Self.damaged("files.\(name)") }
             if let (element, shape) = try matrix(name) {

@@ -20,8 +20,11 @@ struct UpdatePlan {
 
     var removed: [Int] { actions.indices.filter { actions[$0] == .remove } }
 
-    /// Whether any image is embedded or removed.
-    var hasChanges: Bool { changes.new + changes.changed + changes.retried + changes.removed > 0 }
+    /// Whether any image is new, changed or removed. To try failed images again is not worth an update of its own,
+    /// unless that is asked for.
+    func hasChanges(retryingFailed: Bool) -> Bool {
+        changes.new + changes.changed + changes.removed + (retryingFailed ? changes.retried : 0) > 0
+    }
 
     // MARK: Deciding
 
@@ -71,7 +74,7 @@ struct UpdatePlan {
             if wasRemoved.contains(image) {
                 changes.new += 1
             } else if former.failed.contains(image) {
-                if before == now { changes.retried += 1 } else { changes.changed += 1 }
+                if former.imageFiles == nil || before == now { changes.retried += 1 } else { changes.changed += 1 }
             } else if before.isKnown ? before != now : embedsUnrecorded {
                 changes.changed += 1
             } else {
@@ -175,6 +178,11 @@ struct UpdatePlan {
 }
 
 extension Intake.Changes {
+    /// What an update did that tried nothing again.
+    var withoutRetries: Intake.Changes {
+        Intake.Changes(new: new, changed: changed, removed: removed, kept: kept + retried)
+    }
+
     /// Takes the changes of an update that came after this one.
     mutating func add(_ later: Intake.Changes) {
         new += later.new

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -132,13 +130,15 @@ def test_kept_images_are_not_computed_again(tmp_path, folder, photographs, graph
 
 
 def test_an_update_of_nothing_changes_nothing(tmp_path, folder, graph):
-    for bad in ("b/broken.jpg", "d/text.jpg"):
-        (folder / bad).unlink()
+    """Images that have failed are tried again beside other changes, or where that is asked for."""
     embed(folder, graph, tmp_path / "job")
     before = {path: path.stat().st_ino for path in (tmp_path / "job").iterdir()}
     job = embed(folder, graph, tmp_path / "job", update=True)
-    assert counts(job) == (0, 0, 0, 0, 14) and job.intake.taken == {}
+    assert counts(job) == (0, 0, 0, 0, 16) and job.intake.taken == {}
     assert {path: path.stat().st_ino for path in (tmp_path / "job").iterdir()} == before
+    expected = digests(job.folder)
+    job = embed(folder, graph, tmp_path / "job", update=True, retry_failed=True)
+    assert counts(job) == (0, 0, 2, 0, 14) and digests(job.folder) == expected
 
 
 def test_an_update_of_no_job_is_a_new_job(tmp_path, folder, graph):
@@ -278,7 +278,7 @@ def test_a_job_without_a_record_of_its_files(tmp_path, folder, photographs, grap
     rows = np.array(fne.Job(tmp_path / "job").features())
     with pytest.warns(fne.JobWarning, match=r"no record .* 14 of its 16 image files.*embed_unrecorded"):
         job = embed(folder, graph, tmp_path / "job", update=True)
-    assert counts(job) == (0, 0, 2, 0, 14)
+    assert counts(job) == (0, 0, 0, 0, 16)
     np.testing.assert_array_equal(job.features(images=[image]), rows[[image]])
     job = embed(folder, graph, tmp_path / "job", update=True, embed_unrecorded=True)
     assert counts(job) == (0, 14, 2, 0, 0)
@@ -293,7 +293,7 @@ def test_another_model_and_other_options_are_refused(tmp_path, folder, photograp
     before = digests(tmp_path / "job")
     shutil.copy(photographs[20], folder / "new.jpg")
     for options, message in [
-        ({"layers": "last:1"}, "layers"),
+        ({"layers": "last:25%"}, "features is 144 there"),
         ({"batch_size": 8}, "batch_size is 4 there and 8 here"),
         ({"mean": (1, 2, 3)}, "mean"),
         ({"codes": "int8"}, "formats"),
@@ -402,7 +402,9 @@ def test_an_interrupted_exchange_is_named_and_finished(tmp_path, folder, photogr
     grow(folder, photographs)
     shutil.copytree(tmp_path / "job", tmp_path / "whole")
     expected = embed(folder, graph, tmp_path / "whole", update=True)
-    shutil.copytree(expected.folder, tmp_path / "job" / "update.part")
+    shutil.copytree(
+        expected.folder, tmp_path / "job" / "update.part", ignore=shutil.ignore_patterns("places.json")
+    )
     text = (expected.folder / "manifest.json").read_text()
     (tmp_path / "job" / "manifest.json").write_text(text.replace('"state": "finished"', '"state": "updating"'))
     os.rename(tmp_path / "job" / "update.part" / "features.npy", tmp_path / "job" / "features.npy")
@@ -410,7 +412,7 @@ def test_an_interrupted_exchange_is_named_and_finished(tmp_path, folder, photogr
         with pytest.raises(fne.JobBusyError, match=r"manifest.json': an update of this job is under way"):
             read(tmp_path / "job")
     job = embed(folder, graph, tmp_path / "job", update=True)
-    assert counts(job) == (0, 0, 1, 0, 15)
+    assert counts(job) == (0, 0, 0, 0, 16)
     assert digests(job.folder) == digests(expected.folder)
 
 
@@ -426,13 +428,13 @@ def test_what_changes_during_an_interruption(tmp_path, folder, photographs, grap
         embed(folder, graph, tmp_path / "job", update=True, keep_statistics=True)
     job = embed(folder, graph, tmp_path / "job", update=True)
     assert job.names[-3:] == ["a/new.jpg", "zz.jpg", "0.jpg"]
-    assert counts(job) == (3, 4, 2, 2, 13) and sum(job.intake.taken.values()) == 2
+    assert counts(job) == (3, 4, 2, 2, 14) and sum(job.intake.taken.values()) == 2
     assert_equals_a_job_over_its_list(job, folder, graph, tmp_path / "new")
 
 
 def stop_in(wanted):
     def progress(phase, done, total):
-        if phase == wanted and (tmp := done) is not None and tmp >= 0:
+        if phase == wanted:
             raise KeyboardInterrupt
 
     return progress
@@ -475,7 +477,7 @@ def test_the_command(tmp_path, folder, photographs, graph, capsys):
     assert "15 images embedded, 1 skipped, 2 removed, " in out and gone[0] not in err and "text.jpg" in err
     assert main([*arguments, "--update", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["update"] == {"new": 0, "changed": 0, "retried": 1, "removed": 0, "kept": 15}
+    assert result["update"] == {"new": 0, "changed": 0, "retried": 0, "removed": 0, "kept": 16}
     assert [fne.Job(tmp_path / "job").names[image] for image in result["removed"]] == gone
     assert len(result["failures"]) == 1 and result["embedded"] == 15
     shutil.copy(photographs[23], folder / "0.jpg")

@@ -33,7 +33,8 @@ static void step(void) {
 #define HOOK(name, parameters, arguments) \
     name parameters { step(); return ((__typeof__(&name))dlsym(RTLD_NEXT, #name)) arguments; }
 ssize_t HOOK(pwrite, (int file, const void *data, size_t size, off_t at), (file, data, size, at))
-ssize_t HOOK(pwrite64, (int file, const void *data, size_t size, off64_t at), (file, data, size, at))
+ssize_t pwrite64(int, const void *, size_t, off_t);
+ssize_t HOOK(pwrite64, (int file, const void *data, size_t size, off_t at), (file, data, size, at))
 int HOOK(rename, (const char *from, const char *to), (from, to))
 int HOOK(unlink, (const char *path), (path))
 """
