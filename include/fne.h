@@ -1652,6 +1652,9 @@ typedef struct fne_job fne_job;
 #define FNE_CODES_PACKED 2  /**< codes_packed.npy, uint64 [rows, 2, (F + 63) / 64], as fne_pack() makes them */
 #define FNE_CODES_NONE (-1) /**< no codes yet */
 
+#define FNE_UPDATE 1            /**< images are embedded again whose files have another size or time */
+#define FNE_UPDATE_UNRECORDED 2 /**< so are images without a record of their file */
+
 /** Called on the thread that opens a job while a folder is listed, some times a second.
  * \param[in] user   the options' listing_user
  * \param[in] found  images that were found up to now
@@ -1693,6 +1696,12 @@ typedef struct fne_job_options {
                                          fne_input_info::batch_warning). The manifest then says so. 0: that is
                                          FNE_UNSUPPORTED_TENSOR. */
     int32_t reserved;               /**< 0 */
+    int32_t update;                 /**< FNE_UPDATE or FNE_UPDATE_UNRECORDED: bring the job that the folder holds up to
+                                         date with its images (see fne_job_run()). Of a folder without a job it is a
+                                         new one. 0: a job of other images is FNE_JOB_MISMATCH. */
+    int32_t keep_statistics;        /**< 1: an update makes codes with the statistics that the job's codes have now, and
+                                         keeps these in codes_statistics.fne. 0: with those of all images, or with
+                                         the given ones. */
 } fne_job_options;
 
 /** Fills a struct with the defaults.
@@ -1719,9 +1728,12 @@ FNE_API void fne_job_options_init(fne_job_options *options, uint64_t struct_size
  * \return FNE_OK, an error of fne_extractor_open(), or
  * \retval FNE_FILE_ERROR        the source, the list, the statistics or the manifest cannot be read
  * \retval FNE_INVALID_ARGUMENT  also where there are no images, both a source and paths, a root for a folder, a shard
- *                               without images, or drop_features without statistics or without codes
+ *                               without images, or drop_features without statistics or without codes; an update of a
+ *                               shard, of a job without features, or of one whose rows depend on their batch
  * \retval FNE_JOB_MISMATCH      the folder holds a job of another model, other options or other images. The message
  *                               says what differs.
+ * \retval FNE_JOB_BUSY          an update is exchanging the folder's files, or was interrupted while it did. Open the
+ *                               job with fne_job_options::update, and run it, which finishes that.
  * \retval FNE_UNSUPPORTED_TENSOR  also where a row depends on the other images of its batch, unless
  *                               allow_batch_statistics is set
  * \retval FNE_CANCELLED         the listing function asked for it
@@ -1806,6 +1818,13 @@ FNE_API void fne_job_reports_init(fne_job_reports *reports, uint64_t struct_size
  * damaged is made again: images whose features are lost are embedded again, and the rest is computed from the features.
  * The notices say what was found. Nothing is left of a finished job that is whole. Images whose files have another size
  * or time than when they were embedded are named in a notice, and keep their rows.
+ *
+ * With fne_job_options::update, what was begun before is finished first. Then images that are not in the job are
+ * appended, and images whose files have changed, or that had failed, are embedded again. Images that are no longer in
+ * the source keep their rows, marked as failed, with the reason "removed by an update". All others keep their rows,
+ * and are not computed again. The result is that of a job over the list of the former images and the new ones, in which
+ * the removed files are missing (docs/jobs.md). It is made in the folder update.part. Until it is done, the job can be
+ * read as it was. An update that was interrupted goes on when it is run again. fne_job_intake_info() counts.
  *
  * \param[in,out] job  the job
  * \param[in] reports  may be NULL
@@ -1905,6 +1924,12 @@ typedef struct fne_intake_info {
     uint64_t left_out[16];   /**< what was left out of the folder, by FNE_LEFT_OUT_* */
     uint64_t taken_count;    /**< the sum of taken */
     uint64_t left_out_count; /**< the sum of left_out */
+    uint64_t new_count;      /**< images that an update has added, or that came back. This and what follows is 0 without
+                                  fne_job_options::update. */
+    uint64_t changed_count;  /**< images that an update has embedded again, since their files are others */
+    uint64_t retried_count;  /**< images that had failed before, and that an update has tried again */
+    uint64_t removed_count;  /**< images that an update has marked as removed */
+    uint64_t kept_count;     /**< images whose rows an update has kept */
 } fne_intake_info;
 
 /** Fills a struct with zeros.

@@ -50,6 +50,12 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
     result.retriesFailed = try flag(given.retry_failed, "retry_failed")
     result.allowsBatchStatistics = try flag(given.allow_batch_statistics, "allow_batch_statistics")
     try mustBeZero(given.reserved, "options")
+    guard [0, FNE_UPDATE, FNE_UPDATE_UNRECORDED].contains(given.update) else {
+        throw FNEError(.invalidArgument, "update is \(given.update), which is none of the values in fne.h")
+    }
+    result.updates = given.update != 0
+    result.embedsUnrecorded = given.update == FNE_UPDATE_UNRECORDED
+    result.keepsStatistics = try flag(given.keep_statistics, "keep_statistics")
     if let listing = given.listing {
         let user = UncheckedUser(given.listing_user)
         result.listing = { count in FloatEnvironment.host { listing(user.pointer, UInt64(count)) == 0 } }

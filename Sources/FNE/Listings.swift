@@ -77,6 +77,12 @@ private func write(_ intake: Intake, to info: UnsafeMutablePointer<fne_intake_in
     copy(intake.leftOut, to: &value.left_out)
     value.taken_count = UInt64(intake.taken.reduce(0, +))
     value.left_out_count = UInt64(intake.leftOut.reduce(0, +))
+    let changes = intake.changes
+    value.new_count = UInt64(changes.new)
+    value.changed_count = UInt64(changes.changed)
+    value.retried_count = UInt64(changes.retried)
+    value.removed_count = UInt64(changes.removed)
+    value.kept_count = UInt64(changes.kept)
     try fill(info, with: value, "info")
 }
 

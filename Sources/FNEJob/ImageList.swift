@@ -69,7 +69,7 @@ struct ImageList {
                         + "folders were left out" + (listing.unreadable.first.map { ". \($0)" } ?? ""))
             }
             return ImageSource(
-                list: ImageList(listing.names), root: source, mounts: listing.mounts, intake: listing.intake,
+                list: ImageList(listing.names), root: source, isFolder: true, mounts: listing.mounts, intake: listing.intake,
                 unreadable: listing.unreadable)
         }
         let list = try file(source)
@@ -102,6 +102,8 @@ struct ImageSource {
     let list: ImageList
     /// The folder that relative names are relative to.
     let root: FilePath
+    /// Whether the source is a folder, whose files are its images.
+    var isFolder = false
     /// The folders below the root where another file system begins.
     var mounts: [FilePath] = []
     /// What was left out of the folder.

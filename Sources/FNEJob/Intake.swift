@@ -25,6 +25,23 @@ public struct Intake: Sendable {
     /// What was left out of a folder, by `LeftOut.rawValue`.
     public internal(set) var leftOut = [Int](repeating: 0, count: LeftOut.allCases.count)
 
+    /// What an update did; nothing without one.
+    public internal(set) var changes = Changes()
+
+    /// What an update did with the images of a job.
+    public struct Changes: Sendable, Equatable {
+        /// Images that the job did not have, or that came back.
+        public internal(set) var new = 0
+        /// Images whose files had another size or time than when they were embedded.
+        public internal(set) var changed = 0
+        /// Images that could not be embedded before, and were tried again.
+        public internal(set) var retried = 0
+        /// Images that are no longer there.
+        public internal(set) var removed = 0
+        /// Images whose rows stayed as they were.
+        public internal(set) var kept = 0
+    }
+
     mutating func leave(_ reason: LeftOut) { leftOut[reason.rawValue] += 1 }
 
     mutating func add(_ other: Intake) {

@@ -52,6 +52,13 @@ public final class Job {
         public var allowsBatchStatistics = false
         /// Whether images that could not be embedded before are tried again.
         public var retriesFailed = false
+        /// Whether a job that the folder holds is brought up to date: new images are appended, changed ones are embedded
+        /// again, and removed ones are marked.
+        public var updates = false
+        /// Whether an update also embeds images again of which the job has no record of their file.
+        public var embedsUnrecorded = false
+        /// Whether an update keeps the statistics that the codes are made with.
+        public var keepsStatistics = false
         /// The seconds between two checkpoints. After a kill, the work since the last checkpoint is done again.
         public var checkpointSeconds = 15
         /// Is called on the calling thread while a folder is listed, some times a second, with the number of images
@@ -104,8 +111,10 @@ public final class Job {
     public let folder: FilePath
     private let files: JobFiles
     private let options: Options
-    private let source: (any RowSource)?
+    private var source: (any RowSource)?
     private let list: ImageList?
+    /// Brings the job up to date in place of running it; nil where that is not asked for.
+    private let update: JobUpdate?
     private var manifest: Manifest
     /// What was left out of the folder of images.
     private var leftOut = Intake()
@@ -118,7 +127,8 @@ public final class Job {
     /// place. Bad images are marked (see `Options.failsOnBadImage`).
     ///
     /// - Throws: `.jobMismatch` where the folder holds another job; `.invalidArgument`; `.fileError`; as `Extractor`;
-    ///   `.unsupportedTensor` also for a network with `Extractor.batchStatistics`, unless the options allow them.
+    ///   `.unsupportedTensor` also for a network with `Extractor.batchStatistics`, unless the options allow them;
+    ///   `.jobBusy` where an update is exchanging the folder's files, unless the options ask for an update.
     public convenience init(folder: FilePath, model: Model, extractor: Extractor.Options, options: Options) throws {
         var extractor = extractor
         extractor.padsBatches = true
@@ -138,7 +148,15 @@ public final class Job {
     ///
     /// - Parameter extractor: must pad its batches
     convenience init(folder: FilePath, extractor: Extractor, settings: JSON, options: Options) throws {
+        guard options.updates || !(options.keepsStatistics || options.embedsUnrecorded) else {
+            throw FNEError(.invalidArgument, "keep_statistics and embed_unrecorded need update. Set it, too")
+        }
         let images = try Self.images(options)
+        if options.updates, try File.exists(folder.appending(Manifest.fileName)) {
+            try self.init(updating: folder, options, JobUpdate(folder, extractor, settings, options, images))
+            (leftOut, unreadable) = (images.intake, images.unreadable)
+            return
+        }
         let whole = images.list
         let perBatch = max(1, extractor.batchSize / extractor.rowsPerImage)
         let range = try options.shard.images(of: whole.count, imagesPerBatch: perBatch)
@@ -166,7 +184,7 @@ public final class Job {
             throw FNEError(
                 .jobMismatch, "the lists of the shards, put together, are not the list that the shards were made of")
         }
-        try self.init(folder: folder, options, source, list, images, first.settings)
+        try self.init(folder: folder, options, source, list, images, first.settings, removed: source.removed)
     }
 
     /// Opens a job that a folder holds, without its model. If all its images are embedded, `run` can finish it, or make
@@ -182,19 +200,35 @@ public final class Job {
         self.options = options
         source = nil
         list = nil
+        update = nil
         manifest = try Manifest(in: folder)
         if manifest.state != .running { try Verification(files, manifest).checkSizes() }
     }
 
-    private init(
+    /// Opens a job that is brought up to date.
+    private init(updating folder: FilePath, _ options: Options, _ update: JobUpdate) throws {
+        self.folder = folder
+        files = JobFiles(folder: folder)
+        self.options = options
+        source = nil
+        list = nil
+        self.update = update
+        manifest = try update.manifest()
+    }
+
+    /// Opens a job with the source of its rows.
+    ///
+    /// - Parameter removed: the images that updates have removed, for a new job
+    init(
         folder: FilePath, _ options: Options, _ source: any RowSource, _ list: ImageList, _ images: Manifest.Images,
-        _ settings: JSON
+        _ settings: JSON, removed: [Int] = []
     ) throws {
         self.folder = folder
         files = JobFiles(folder: folder)
         self.options = options
         self.source = source
         self.list = list
+        update = nil
         guard options.keepsFeatures || options.statistics != nil else {
             throw FNEError(
                 .invalidArgument,
@@ -204,11 +238,16 @@ public final class Job {
             throw FNEError(
                 .invalidArgument, "without features and without codes nothing would be kept. Ask for one of them")
         }
-        let wanted = Manifest(
+        var wanted = Manifest(
             state: .running, images: images, settings: settings, engines: source.engines(from: 0),
             keepsFeatures: options.keepsFeatures, codes: try Self.codes(options, images))
+        wanted.removed = removed
         manifest = wanted
         if try File.exists(folder.appending(Manifest.fileName)) { manifest = try found(like: wanted) }
+        if let network = source as? ExtractorSource, !manifest.removed.isEmpty {
+            self.source = try GrownSource(
+                network, removed: manifest.removed, of: list.count, rowSize: manifest.featureCount() * manifest.rowsPerImage())
+        }
     }
 
     private static func images(_ options: Options) throws -> ImageSource {
@@ -227,7 +266,7 @@ public final class Job {
             source, root: options.root, failsOnUnreadable: options.failsOnBadImage, report: options.listing)
     }
 
-    private static func codes(_ options: Options, _ images: Manifest.Images) throws -> Manifest.Codes? {
+    static func codes(_ options: Options, _ images: Manifest.Images) throws -> Manifest.Codes? {
         guard let formats = options.formats, options.statistics != nil || images.count == images.total else {
             return nil
         }
@@ -242,13 +281,16 @@ public final class Job {
     /// - Throws: `.jobMismatch`, with the first difference.
     private func found(like wanted: Manifest) throws -> Manifest {
         let found = try Manifest(in: folder)
-        func differs(_ what: String) -> FNEError {
+        func differs(_ what: String, _ way: String = "") -> FNEError {
             FNEError(
                 .jobMismatch,
-                "the folder '\(folder)' holds another job: \(what). Take another folder, or remove this one")
+                "the folder '\(folder)' holds another job: \(what). \(way)Take another folder, or remove this one")
         }
         if let difference = Manifest.difference(wanted.settings, found.settings) { throw differs(difference) }
-        if wanted.images != found.images { throw differs(difference(in: wanted.images, found.images)) }
+        if wanted.images != found.images {
+            throw differs(
+                difference(in: wanted.images, found.images), "Set update to take the images as they are now. ")
+        }
         if wanted.keepsFeatures != found.keepsFeatures { throw differs("keeps_features is \(found.keepsFeatures)") }
         if found.state != .features, wanted.codes != found.codes {
             throw differs(
@@ -293,7 +335,12 @@ public final class Job {
     /// former runs do not count.
     public var intake: Intake {
         var result = leftOut
-        if let source = source as? ExtractorSource { result.taken = source.taken }
+        if let source { result.taken = source.taken }
+        if let update {
+            (result.taken, result.changes) = (update.taken, update.changes)
+        } else if options.updates { // there was no job before
+            result.changes.new = list?.count ?? 0
+        }
         return result
     }
 
@@ -321,6 +368,12 @@ public final class Job {
     /// - Throws: `.cancelled`; `.fileError`, also for a full disk; `.jobBusy`; `.jobMismatch`; `.invalidData`; with
     ///   `failsOnBadImage` a bad image's error.
     public func run(_ reports: Reports = Reports()) throws {
+        if let update {
+            sayWhatIsUnreadable(reports)
+            try update.run(reports)
+            manifest = try Manifest(in: folder)
+            return
+        }
         if source != nil { try File.makeFolder(folder) }
         let lock = try JobLock(files)
         let isNew = try !File.exists(files.path(Manifest.fileName))
@@ -337,7 +390,7 @@ public final class Job {
         }
         sayWhatIsUnreadable(reports)
         let damage = try damageOfFinished(reports)
-        if !isNew { try compareImages(reports) }
+        if !isNew, !options.updates { try compareImages(reports) }
         let addsCodes = try manifest.state == .features ? Self.codes(options, manifest.images) : nil
         if let addsCodes { manifest.codes = addsCodes }
         let retries = options.retriesFailed && manifest.results?.failed ?? 0 > 0
@@ -410,8 +463,8 @@ public final class Job {
         else { return }
         reports.say(
             "\(changed.count) of \(list.count) image files have another size or time than when the job embedded them. "
-                + "The first is '\(list.text(changed.first))'. The job keeps the rows of the former images. Take "
-                + "another folder to embed the new ones")
+                + "The first is '\(list.text(changed.first))'. The job keeps the rows of the former images. Set update to "
+                + "embed the new ones")
     }
 
     // MARK: Verifying

@@ -20,6 +20,12 @@ struct JobFiles {
     static let imageFiles = "image_files.npy"
     static let failures = "failures.part"
     static let lock = "lock"
+    /// The statistics that the codes are made with, where an update has kept them.
+    static let keptStatistics = "codes_statistics.fne"
+    /// The folder in which an update makes the new job.
+    static let update = "update.part"
+    /// What the update in that folder does.
+    static let plan = "update.plan"
 
     static func unfinished(_ name: String) -> String { name + ".part" }
 
@@ -51,7 +57,7 @@ struct JobFiles {
 
     /// The files that a run may leave which was killed, or failed, before it wrote its manifest.
     private static let beginnings = [
-        ".", "..", lock, list, list + ".new", failures, runs, Manifest.fileName + ".new", unfinished(imageFiles),
+        ".", "..", lock, list, list + ".new", failures, runs, Manifest.fileName + ".new", unfinished(imageFiles), plan,
     ]
 
     /// Checks that the folder holds nothing but the beginnings of a job.

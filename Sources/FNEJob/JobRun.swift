@@ -270,7 +270,7 @@ final class JobRun {
 
     private func announce(_ image: Int, _ error: FNEError) {
         announced[image] = .init(status: error.status.rawValue, reason: error.message)
-        reports.imageError?(image, error)
+        if error != GrownSource.removal { reports.imageError?(image, error) }
     }
 
     private func takeAnnounced() -> [Int: Failures.Failure] {

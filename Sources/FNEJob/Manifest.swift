@@ -30,6 +30,8 @@ struct Manifest: Equatable {
 
     var state: Job.State
     let images: Images
+    /// The images that updates have removed, in order. Their rows stay, as rows of failed images.
+    var removed: [Int] = []
     /// The model, the preprocessing, the layers and the choices in computing.
     let settings: JSON
     /// The engines that computed the rows, in order.
@@ -129,10 +131,16 @@ struct Manifest: Equatable {
             } ?? .null
         return .object([
             "format": .text(Self.format), "version": .integer(Self.version), "state": .text(state.name),
-            "images": .object([
-                "count": .integer(images.count), "first": .integer(images.first), "total": .integer(images.total),
-                "sha256": .text(images.sha256), "total_sha256": .text(images.totalSHA256),
-            ]),
+            "images": .object(
+                [
+                    JSON.Member(name: "count", value: .integer(images.count)),
+                    JSON.Member(name: "first", value: .integer(images.first)),
+                    JSON.Member(name: "total", value: .integer(images.total)),
+                    JSON.Member(name: "sha256", value: .text(images.sha256)),
+                    JSON.Member(name: "total_sha256", value: .text(images.totalSHA256)),
+                ]
+                    + (removed.isEmpty
+                        ? [] : [JSON.Member(name: "removed", value: .array(removed.map { .integer($0) }))])),
             "results": results.map {
                 .object(["embedded": .integer($0.embedded), "failed": .integer($0.failed)])
             } ?? .null,
@@ -164,7 +172,7 @@ struct Manifest: Equatable {
 
     /// Reads the manifest in a folder.
     ///
-    /// - Throws: `.invalidData`, `.fileError`. The errors name the file.
+    /// - Throws: `.invalidData`, `.fileError`; `.jobBusy` while an update exchanges the files. The errors name the file.
     init(in folder: FilePath) throws {
         let path = folder.appending(Self.fileName)
         do {
@@ -176,7 +184,7 @@ struct Manifest: Equatable {
                     "the manifest is damaged, because its own checksum '\(Self.seal)' does not fit it. Take a copy "
                         + "that is whole, or remove the job's folder and run the job again")
             }
-        } catch let error as FNEError where error.status == .invalidData {
+        } catch let error as FNEError where [.invalidData, .jobBusy].contains(error.status) {
             throw error.about("'\(path)'")
         }
     }
@@ -188,6 +196,7 @@ struct Manifest: Equatable {
         guard json["version"]?.integer == Self.version else {
             throw FNEError(.invalidData, "the job is of another version; this library reads version \(Self.version)")
         }
+        guard json["state"]?.text != JobExchange.state else { throw JobExchange.isUnderWay }
         guard let state = json["state"]?.text.flatMap(Job.State.init(name:)) else { throw Self.damaged("state") }
         guard let images = json["images"], let count = images["count"]?.integer, let first = images["first"]?.integer,
             let total = images["total"]?.integer, let sha256 = images["sha256"]?.text,
@@ -208,6 +217,10 @@ struct Manifest: Equatable {
                 return EngineRecord(firstImage: first, facts: .object(members.filter { $0.name != "first_image" }))
             },
             keepsFeatures: keepsFeatures, codes: try Self.codes(json["codes"]))
+        removed = ((images["removed"] ?? .array([])).array ?? [.null]).map { $0.integer ?? -1 }
+        guard removed.allSatisfy({ $0 >= 0 && $0 < count }), zip(removed, removed.dropFirst()).allSatisfy(<) else {
+            throw Self.damaged("images.removed")
+        }
         guard try featureCount() <= Int(Int32.max), try rowsPerImage() <= 10, try imagesPerBatch() <= 1 << 20,
             try layers().last?.features.upperBound == featureCount()
         else { throw Self.damaged("settings") }
@@ -217,7 +230,8 @@ struct Manifest: Equatable {
             }
             self.results = (embedded, failed)
         }
-        for name in fileNames(in: .finished) {
+        // A job can have statistics of its own besides the given ones that its codes are made with.
+        for name in fileNames(in: .finished) + [JobFiles.statistics, JobFiles.stats] {
             guard let json = json["files"]?[name] else { continue }
             guard let checksum = FileChecksum(json) else { throw Self.damaged("files.\(name)") }
             if let (element, shape) = try matrix(name) {
@@ -252,8 +266,12 @@ struct Manifest: Equatable {
     /// The name of the last member, which is the SHA-256 of the manifest with 64 zeros in the place of its digits.
     private static let seal = "manifest_sha256"
 
-    func write(to folder: FilePath) throws {
-        guard case .object(let members) = json else { return }
+    /// - Parameter state: the name of a state that no finished job has; nil for the manifest's own
+    func write(to folder: FilePath, state: String? = nil) throws {
+        guard case .object(var members) = json else { return }
+        if let state {
+            members = members.map { $0.name == "state" ? JSON.Member(name: $0.name, value: .text(state)) : $0 }
+        }
         let seal = JSON.Member(name: Self.seal, value: .text(String(repeating: "0", count: 64)))
         try File.replace(folder.appending(Self.fileName), with: Self.sealed(JSON.object(members + [seal]).written()))
     }

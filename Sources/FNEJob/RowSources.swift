@@ -13,6 +13,9 @@ protocol RowSource {
     /// What an image's file is now; unknown where the source does not read the images.
     func factsNow(of image: Int) -> ImageFiles.Facts
 
+    /// How many images this object has embedded, by `ImageFormat.rawValue`.
+    var taken: [Int] { get }
+
     /// Gives the rows of images, in order.
     ///
     /// - Parameters:
@@ -73,44 +76,65 @@ final class ExtractorSource: RowSource {
         sink: @escaping (Range<Int>, UnsafePointer<Float>) throws -> Void, progress: @escaping (Int) -> Bool
     ) throws {
         let first = images.lowerBound
+        try embed(
+            images, failed: failed, sink: { try sink($0.lowerBound + first..<$0.upperBound + first, $1) },
+            progress: { progress(first + $0) })
+    }
+
+    /// Embeds images, which need not follow each other.
+    ///
+    /// - Parameters:
+    ///   - images: their numbers in the job
+    ///   - failed: is called with an image's number before `sink` gets its rows
+    ///   - sink: receives places in `images`, and the rows of these images
+    ///   - progress: is called with the number of places that are done; false cancels
+    func embed<Numbers: RandomAccessCollection<Int>>(
+        _ images: Numbers, failed: @escaping (Int, FNEError) throws -> Void,
+        sink: @escaping (Range<Int>, UnsafePointer<Float>) throws -> Void, progress: @escaping (Int) -> Bool
+    ) throws where Numbers.Index == Int {
+        let start = images.startIndex
+        func number(_ place: Int) -> Int { images[start + place] }
         var stopped: (any Error)?
         var output = Extractor.Output()
-        output.sink = { [self] images, rows in
+        output.sink = { [self] places, rows in
             if let stopped { throw stopped }
-            try sink(images.lowerBound + first..<images.upperBound + first, rows)
-            count(images.lowerBound + first..<images.upperBound + first)
+            try sink(places, rows)
+            count(places.lazy.map(number))
         }
         var rowsDone = 0
         let total = list.count
         try extractor.extract(
             fileCount: images.count,
-            file: { [self] image in
+            file: { [self] place in
                 // The facts come before the bytes. So a file that changes in between is noticed later.
-                let file = file(first + image)
-                read.withNumbers(of: ImageFiles.Facts.self) { $0[first + image] = ImageFiles.Facts(of: file) }
+                let image = number(place)
+                let file = file(image)
+                read.withNumbers(of: ImageFiles.Facts.self) { $0[image] = ImageFiles.Facts(of: file) }
                 return file
             }, to: output, rowsDone: &rowsDone,
             reports: Extractor.Reports(
-                progress: { done, _ in progress(first + done) },
-                imageError: { [self] image, error in
-                    formats.withNumbers(of: UInt8.self) { $0[first + image] = Self.unknown }
+                progress: { done, _ in progress(done) },
+                imageError: { [self] place, error in
+                    let image = number(place)
+                    formats.withNumbers(of: UInt8.self) { $0[image] = Self.unknown }
                     // The results must not depend on the folder, and the list names the file already.
-                    let (prefix, words) = ("\(file(first + image)): ".utf8, error.message.utf8)
+                    let (prefix, words) = ("\(file(image)): ".utf8, error.message.utf8)
                     let message =
                         words.starts(with: prefix)
                         ? String(words.dropFirst(prefix.count)) ?? error.message : error.message
                     do {
-                        try failed(first + image, FNEError(error.status, message))
+                        try failed(image, FNEError(error.status, message))
                     } catch {
                         stopped = stopped ?? error
                     }
-                }), place: { "image \(first + $0) of \(total)" }, judge: watched.judge,
-            decoded: { [self] image, format in
-                formats.withNumbers(of: UInt8.self) { $0[first + image] = UInt8(clamping: format.rawValue) }
+                }), place: { "image \(number($0)) of \(total)" }, judge: watched.judge,
+            decoded: { [self] place, format in
+                let image = number(place)
+                formats.withNumbers(of: UInt8.self) { $0[image] = UInt8(clamping: format.rawValue) }
             })
     }
 
-    private func count(_ images: Range<Int>) {
+    private func count(_ images: some Sequence<Int>) {
         formats.withNumbers(of: UInt8.self) { formats in
             for image in images where Int(formats[image]) < taken.count { taken[Int(formats[image])] += 1 }
         }
@@ -200,6 +224,9 @@ struct ShardsSource: RowSource {
         )
     }
 
+    /// The images that updates have removed from the shards.
+    var removed: [Int] { parts.flatMap { part in part.manifest.removed.map { part.manifest.images.first + $0 } } }
+
     /// The names of all shards in one list.
     var list: ImageList {
         ImageList(parts.lazy.flatMap { part in (0..<part.list.count).lazy.map { part.list.name($0) } })
@@ -224,6 +251,9 @@ struct ShardsSource: RowSource {
     }
 
     func factsNow(of image: Int) -> ImageFiles.Facts { .unknown }
+
+    /// Shards were embedded before.
+    var taken: [Int] { Intake().taken }
 
     func rows(
         of images: Range<Int>, failed: @escaping (Int, FNEError) throws -> Void,
@@ -282,55 +312,5 @@ struct ShardsSource: RowSource {
             throw FNEError(.invalidData, "'\(path)' has another number of failures than the manifest")
         }
         return result
-    }
-}
-
-/// A finished file that is checked while it is read. Each block is compared with the manifest before a byte of it is
-/// given out.
-private final class CheckedFile {
-    private let file: File
-    private let checksum: FileChecksum
-    /// The last block that was read. Reading goes forward, so that each block is read once.
-    private let block: Bytes
-    private var number = -1
-
-    init(_ files: JobFiles, _ manifest: Manifest, _ name: String) throws {
-        file = try File(files.path(name), .reading)
-        guard let checksum = manifest.files[name] else {
-            throw FNEError(.invalidData, "the manifest in '\(files.folder)' has no checksum of '\(name)'")
-        }
-        self.checksum = checksum
-        block = try Bytes(count: min(checksum.blockSize, checksum.count))
-    }
-
-    func read(_ bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws {
-        var done = 0
-        while done < bytes.count {
-            let place = offset + done
-            try load(place / checksum.blockSize)
-            let start = place - number * checksum.blockSize
-            let count = min(block.count - start, bytes.count - done)
-            guard count > 0 else { throw FNEError(.invalidData, "'\(file.path)' ends too early") }
-            block.withBytes { block in
-                UnsafeMutableRawBufferPointer(rebasing: bytes[done...]).copyMemory(
-                    from: UnsafeRawBufferPointer(rebasing: block[start..<start + count]))
-            }
-            done += count
-        }
-    }
-
-    private func load(_ wanted: Int) throws {
-        guard wanted != number else { return }
-        let isRight = try block.withNumbers(of: UInt8.self) { start in
-            try checksum.load(wanted, of: file, to: UnsafeMutableRawBufferPointer(start: start, count: block.count))
-        }
-        guard isRight else {
-            let first = wanted * checksum.blockSize
-            throw FNEError(
-                .invalidData,
-                "'\(file.path)' was changed after the job wrote it, in the block from byte \(first) on. Run that job "
-                    + "again, which repairs it")
-        }
-        number = wanted
     }
 }

@@ -418,6 +418,12 @@ int main(int argc, char **argv) {
     job_options.retry_failed = 2;
     EXPECT(fne_job_open("/nowhere/job", NULL, NULL, &job_options, &job), FNE_INVALID_ARGUMENT);
     job_options.retry_failed = 0;
+    job_options.update = 3;
+    EXPECT(fne_job_open("/nowhere/job", NULL, NULL, &job_options, &job), FNE_INVALID_ARGUMENT);
+    job_options.update = FNE_UPDATE_UNRECORDED;
+    job_options.keep_statistics = 2;
+    EXPECT(fne_job_open("/nowhere/job", NULL, NULL, &job_options, &job), FNE_INVALID_ARGUMENT);
+    job_options.update = job_options.keep_statistics = 0;
     EXPECT(fne_job_open_merge("/nowhere/job", NULL, 1, &job_options, &job), FNE_INVALID_ARGUMENT);
     EXPECT(fne_job_open_merge("/nowhere/job", no_paths, 1, &job_options, &job), FNE_INVALID_ARGUMENT);
     EXPECT(fne_job_open_merge("/nowhere/job", no_paths, 0, &job_options, &job), FNE_INVALID_ARGUMENT);

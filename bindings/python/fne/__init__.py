@@ -21,7 +21,7 @@ from fne._evaluation.thresholds import threshold_study
 from fne._export import export_job, samples
 from fne._extractor import Extractor
 from fne._images import ImageOptions, image_info, read_image, resize
-from fne._intake import Intake, list_images
+from fne._intake import Changes, Intake, list_images
 from fne._job import Job, embed_dataset, merge_shards
 from fne._layer import Layer
 from fne._library import build_info, library_path, set_log_callback
@@ -68,6 +68,7 @@ __all__ = [
     "BackendUnavailableError",
     "BatchStatisticsWarning",
     "CancelledError",
+    "Changes",
     "Embedding",
     "Evaluation",
     "Extraction",

@@ -16,6 +16,8 @@ from fne._text import printable
 OK = 0
 #: FNE_FEW_IMAGES
 FEW_IMAGES = 10
+#: What an update embeds again, as fne.h numbers it.
+UPDATE, UPDATE_UNRECORDED = 1, 2
 #: FNE_SHAPE_RANK
 SHAPE_RANK = 8
 
@@ -227,6 +229,8 @@ class JobOptions(ctypes.Structure):
         ("listing_user", c_void_p),
         ("allow_batch_statistics", c_int32),
         ("reserved", c_int32),
+        ("update", c_int32),
+        ("keep_statistics", c_int32),
     ]
 
 
@@ -262,6 +266,11 @@ class IntakeInfo(ctypes.Structure):
         ("left_out", c_uint64 * 16),
         ("taken_count", c_uint64),
         ("left_out_count", c_uint64),
+        ("new_count", c_uint64),
+        ("changed_count", c_uint64),
+        ("retried_count", c_uint64),
+        ("removed_count", c_uint64),
+        ("kept_count", c_uint64),
     ]
 
 

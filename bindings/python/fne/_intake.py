@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from fne import _ffi
@@ -18,6 +18,25 @@ ON_UNREADABLE = {"skip": 0, "raise": 1}
 
 
 @dataclass
+class Changes:
+    """How many images an update added and took away.
+
+    Attributes:
+        new: images that the job did not have, or that came back
+        changed: images that were embedded again, because their files had another size or time
+        retried: images that had failed before, and were tried again
+        removed: images that are no longer there
+        kept: images whose rows stayed as they were
+    """
+
+    new: int = 0
+    changed: int = 0
+    retried: int = 0
+    removed: int = 0
+    kept: int = 0
+
+
+@dataclass
 class Intake:
     """What a run took of a data set, and what it left out.
 
@@ -27,17 +46,20 @@ class Intake:
         left_out: how much was left out of the folder, by reason: "hidden" (names that begin with a dot), "no image"
             (by their first bytes), "camera raw", "unreadable file", "unreadable folder", "special file" (pipes, sockets
             and devices) or "broken link"
+        changes: of an update, how many images were new, changed, retried, removed and kept
     """
 
     taken: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
+    changes: Changes = field(default_factory=Changes)
 
 
 def intake_of(function: Any, handle: _ffi.Handle) -> Intake:
     """What a function of the library counts for an object."""
     info = _ffi.sized(_ffi.IntakeInfo)
     check(function(handle(), ctypes.byref(info)))
-    return Intake(_counts(info.taken, _ffi.FORMATS), _counts(info.left_out, _ffi.LEFT_OUT))
+    changes = Changes(**{kind.name: int(getattr(info, f"{kind.name}_count")) for kind in fields(Changes)})
+    return Intake(_counts(info.taken, _ffi.FORMATS), _counts(info.left_out, _ffi.LEFT_OUT), changes)
 
 
 def _counts(numbers: Any, names: dict[int, str]) -> dict[str, int]:

@@ -125,6 +125,9 @@ def embed_dataset(
     rules: str = "documented",
     on_error: str = "skip",
     retry_failed: bool = False,
+    update: bool = False,
+    keep_statistics: bool = False,
+    embed_unrecorded: bool = False,
     accept_other_engine: bool = False,
     allow_batch_statistics: bool = False,
     checkpoint_seconds: int = 15,
@@ -157,6 +160,14 @@ def embed_dataset(
             with a `JobWarning`. "raise" ends the run at the first of either. Where the disk, the network or the memory
             fails, the run ends, and the same call goes on with it.
         retry_failed: try images again that could not be embedded before, also in a finished job
+        update: bring the job that the folder holds up to date with its images. New ones are appended. Those whose files
+            have another size or time than when they were embedded, and those that had failed, are embedded again. Those
+            that are gone are marked as failed, and `Job.removed` names them. All others are kept, and are not computed
+            again. The statistics and the codes follow. `Job.intake.changes` counts. docs/jobs.md says what the
+            result equals.
+        keep_statistics: make the codes of the updated job with the statistics that its codes had before
+        embed_unrecorded: where the job has no record of the size and the time of an image's file, embed it again with
+            an update. Otherwise it is kept, with a `JobWarning`.
         accept_other_engine: resume with another version of TensorFlow or ONNX Runtime, or on another kind of processor,
             than those that the job began with. Rows may then differ in their last bits, and the manifest names both.
         allow_batch_statistics: take a network whose rows depend on the other images of their batch, as with batch
@@ -171,7 +182,8 @@ def embed_dataset(
         JobMismatchError: the folder holds a job of another model, other options or other images; the message says what
             differs
         TensorError: also where a row depends on the other images of its batch, unless allow_batch_statistics is set
-        JobBusyError: another process runs the job
+        JobBusyError: another process runs the job, or an update was interrupted while it exchanged the job's files. The
+            same update finishes it.
         FileSystemError: the disk or the network failed over an image, also after some seconds of further tries
         FNEError: what `fne.Extractor` raises; a full disk is a FileError
 
@@ -192,6 +204,10 @@ def embed_dataset(
     options.shard_index, options.shard_count = as_count("shard", index, least=0), as_count("shard", count)
     options.drop_features = int(not keep_features)
     options.retry_failed = int(retry_failed)
+    if not update and (keep_statistics or embed_unrecorded):
+        raise InvalidArgumentError("keep_statistics and embed_unrecorded need update=True")
+    options.update = (_ffi.UPDATE_UNRECORDED if embed_unrecorded else _ffi.UPDATE) if update else 0
+    options.keep_statistics = int(keep_statistics)
     options.accept_other_engine = int(accept_other_engine)
     options.allow_batch_statistics = int(allow_batch_statistics)
     options.checkpoint_seconds = as_count("checkpoint_seconds", checkpoint_seconds)
@@ -449,6 +465,12 @@ class Job:
     def ok(self) -> NDArray[numpy.bool_]:
         """Which images are embedded, bool [N]."""
         return numpy.asarray(numpy.asarray(self.statuses) == OK)
+
+    @property
+    def removed(self) -> list[int]:
+        """The numbers of the images that updates have removed. Their rows stay, and count as failed."""
+        removed: list[int] = self.manifest["images"].get("removed", [])
+        return removed
 
     @cached_property
     def failures(self) -> dict[int, str]:

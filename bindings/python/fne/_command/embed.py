@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from typing import Any
 
 import fne
@@ -18,6 +19,7 @@ from fne._command.arguments import (
 )
 from fne._command.output import give, say, warn
 from fne._extractor import ON_ERROR
+from fne._intake import Changes
 
 _MOST_NAMED = 5
 
@@ -33,6 +35,7 @@ def add_command(commands: Any) -> None:
         "examples:\n"
         "  fne embed photographs network.pb job --size 224\n"
         "  fne embed photographs efficientnet_lite0 job --codes packed --precision bfloat16\n"
+        "  fne embed photographs network.pb job --size 224 --update\n"
         "  fne embed test.txt network.pb test --size 224 --statistics train/statistics.fne\n"
         "  fne embed photographs network.pb shard0 --size 224 --shard 0/8",
     )
@@ -56,6 +59,19 @@ def add_command(commands: Any) -> None:
     command.add_argument(
         "--retry-failed", action="store_true", help="try images again that could not be embedded before"
     )
+    command.add_argument(
+        "--update",
+        action="store_true",
+        help="bring a job up to date: append new images, embed changed ones again, mark removed ones",
+    )
+    command.add_argument(
+        "--keep-statistics", action="store_true", help="with --update: keep the statistics that the codes are made with"
+    )
+    command.add_argument(
+        "--embed-unrecorded",
+        action="store_true",
+        help="with --update: embed images again of which the job does not know their file's size and time",
+    )
     add_code_options(command)
     add_extractor_options(command)
 
@@ -70,13 +86,16 @@ def run(given: argparse.Namespace) -> None:
         shard=given.shard,
         on_error=given.on_error,
         retry_failed=given.retry_failed,
+        update=given.update,
+        keep_statistics=given.keep_statistics,
+        embed_unrecorded=given.embed_unrecorded,
         accept_other_engine=given.accept_other_engine,
         allow_batch_statistics=given.allow_batch_statistics,
         checkpoint_seconds=given.checkpoint_seconds,
         **code_options(given),
         **extractor_options(given),
     )
-    _tell(job)
+    _tell(job, job.intake.changes if given.update else None)
 
 
 def add_merge_command(commands: Any) -> None:
@@ -104,29 +123,39 @@ def run_merge(given: argparse.Namespace) -> None:
     _tell(fne.merge_shards(given.shards, given.output, accept_other_engine=accepts, **code_options(given)))
 
 
-def _tell(job: fne.Job) -> None:
-    failed = len(job.failures)
+def _tell(job: fne.Job, changes: Changes | None = None) -> None:
+    removed = set(job.removed)
+    failures = {image: reason for image, reason in job.failures.items() if image not in removed}
+    embedded = len(job) - len(removed) - len(failures)
     give(
         {
             "job": str(job.folder),
             "images": len(job),
-            "embedded": len(job) - failed,
+            "embedded": embedded,
             "features": job.feature_count,
             "state": job.state,
             "failures": [
-                {"image": image, "name": job.names[image], "reason": reason} for image, reason in job.failures.items()
+                {"image": image, "name": job.names[image], "reason": reason} for image, reason in failures.items()
             ],
         }
+        | ({} if changes is None else {"update": asdict(changes), "removed": job.removed})
     )
-    for image, reason in list(job.failures.items())[:_MOST_NAMED]:
+    for image, reason in list(failures.items())[:_MOST_NAMED]:
         warn(f"skipped: {job.names[image]}: {reason}")
-    if failed > _MOST_NAMED:
-        more = failed - _MOST_NAMED
+    if len(failures) > _MOST_NAMED:
+        more = len(failures) - _MOST_NAMED
         warn(f"skipped: {more} more; {job.folder / 'images.jsonl'} names them")
     say(
-        f"{job.folder}: {len(job) - failed} images embedded, {failed} skipped, "
-        f"{job.feature_count} features, {job.state}"
+        f"{job.folder}: {embedded} images embedded, {len(failures)} skipped, "
+        + (f"{len(removed)} removed, " if removed else "")
+        + f"{job.feature_count} features, {job.state}"
     )
+    if changes is not None:
+        again = f", {changes.retried} tried again" if changes.retried else ""
+        say(
+            f"update: {changes.new} new, {changes.changed} changed, {changes.removed} removed, {changes.kept} kept"
+            + again
+        )
     if job.intake.taken:
         say(f"embedded now: {_counted(job.intake.taken)}")
     if job.intake.left_out:
