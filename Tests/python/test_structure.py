@@ -23,10 +23,12 @@ LAYERS = """
 __main__
 _command
 _command.completion _command.doctor _command.embed _command.evaluate _command.export
-_command.layers _command.report _command.search _command.verify
-_command.page
+_command.layers _command.report _command.search _command.serve _command.verify
+_command.page _command.serving
+_command.gallery
 _command.figures
-_command.comparison _command.reading _command.sheet
+_command.searching
+_command.comparison _command.reading _command.serve_page _command.sheet
 _command.arguments _command.markup _command.output _command.pictures
 fne
 _evaluation.evaluate _evaluation.retrieval _evaluation.thresholds

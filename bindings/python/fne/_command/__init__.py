@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import fne
-from fne._command import completion, doctor, embed, evaluate, export, layers, report, search, verify
+from fne._command import completion, doctor, embed, evaluate, export, layers, report, search, serve, verify
 from fne._command.arguments import EXIT_ERROR, EXIT_INTERRUPTED
 from fne._command.output import Parser, show_traceback, use_json, warn
 
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_command(commands)
     evaluate.add_command(commands)
     search.add_command(commands)
+    serve.add_command(commands)
     report.add_command(commands)
     export.add_command(commands)
     doctor.add_command(commands)
