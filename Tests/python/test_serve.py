@@ -20,6 +20,7 @@ import fne
 from fne._command import main
 from fne._command.gallery import Gallery
 from fne._command.serving import MOST_BYTES, Server
+from fne.errors import MissingFileError
 
 
 @pytest.fixture(scope="module")
@@ -277,7 +278,7 @@ def test_beyond_this_machine_a_token_is_needed(job):
 
 def test_without_the_network_clicking_works(job):
     def missing():
-        raise fne.MissingFileError("the network is away")
+        raise MissingFileError("the network is away")
 
     server = started(job, missing)
     client = Client(server)

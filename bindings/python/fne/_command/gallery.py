@@ -18,6 +18,7 @@ from fne._command.pictures import encoded, fitted, picture_below, square
 from fne._command.searching import Searched, check_codes, check_rows, nearest, of_layers, query_codes, searched
 from fne._command.sheet import Hit
 from fne._export import class_of, readable
+from fne.errors import MissingFileError
 
 #: So many choices of layers are kept, and so many small pictures.
 _MOST_KEPT, _MOST_PICTURES = 3, 2000
@@ -29,8 +30,12 @@ SMALL, LARGE = 160, 1600
 FAILURES = (fne.FNEError, OSError, ValueError, TypeError, ImportError)
 
 
-class NoNetworkError(Exception):
+class NoNetworkError(MissingFileError):
     """The job's network is not there, so that no image can be looked for."""
+
+
+class NoSuchImageError(fne.InvalidArgumentError):
+    """The job has no such image, or no such class."""
 
 
 class _Choice(NamedTuple):
@@ -160,7 +165,7 @@ class Gallery:
         if label is None:
             return None
         if label not in self._members:
-            raise KeyError(f"the job has no class {label!r}")
+            raise NoSuchImageError(f"the job has no class {label!r}")
         return self._members[label]
 
     def about(self) -> dict[str, Any]:
@@ -185,7 +190,7 @@ class Gallery:
         """Some of the embedded images, in the job's order.
 
         Raises:
-            KeyError: there is no such class
+            NoSuchImageError: there is no such class
         """
         among = self._among(label)
         images = self._good if among is None else self._good[among]
@@ -200,10 +205,10 @@ class Gallery:
         What is sent is made of the decoded pixels. So no file goes out as it is.
 
         Raises:
-            KeyError: there is no such image
+            NoSuchImageError: there is no such image
         """
         if not 0 <= image < len(self.job):
-            raise KeyError(f"the job has no image {image}")
+            raise NoSuchImageError(f"the job has no image {image}")
         with self._picturing:
             kept = None if is_large else self._pictures.get(image)
         if kept is not None:
@@ -229,12 +234,12 @@ class Gallery:
             label: only images of this class are searched; None: all
 
         Raises:
-            KeyError: there is no such class, or no such image among the embedded ones
+            NoSuchImageError: there is no such class, or no such image among the embedded ones
             FNEError: a selector selects nothing
         """
         row = int(numpy.searchsorted(self._good, image)) if 0 <= image < len(self.job) else len(self._good)
         if row >= len(self._good) or self._good[row] != image:
-            raise KeyError(f"the job has no image {image} that could be embedded")
+            raise NoSuchImageError(f"the job has no image {image} that could be embedded")
         choice = self._choice(layers)
         hits = nearest(self.job, choice.base, choice.base.codes[row], k + 1, choice.how.metric, self._among(label))[0]
         return self._answer(choice, [hit for hit in hits if hit.image != image][:k], self._named(image))
@@ -245,7 +250,7 @@ class Gallery:
         Raises:
             NoNetworkError: the job's network is not there
             ImageError: the bytes are no image that can be read
-            KeyError, FNEError: as in `near`
+            NoSuchImageError, FNEError: as in `near`
         """
         among = self._among(label)
         extractor = self._network()[1]

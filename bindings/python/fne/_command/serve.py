@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 import fne
 from fne._command.arguments import add_images, add_saved_model_choice, images_of, new_command
 from fne._command.gallery import Gallery
-from fne._command.output import give, say
+from fne._command.output import flush, give, say
 from fne._command.searching import add_comparison, check_finished, job_model
 from fne._command.serving import Server
 
@@ -49,7 +48,7 @@ def run(given: argparse.Namespace) -> None:
     with Server(gallery, given.host, given.port) as server:
         say(f"{server.address} shows '{job.folder}'; Ctrl-C ends it")
         give({"address": server.address, "job": str(job.folder)})
-        sys.stdout.flush()
+        flush()
         gallery.prepare()
         try:
             server.serve_forever(poll_interval=0.1)

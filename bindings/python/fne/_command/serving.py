@@ -9,6 +9,7 @@ import json
 import secrets
 import socket
 import socketserver
+import sys
 import threading
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
@@ -17,8 +18,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import fne
-from fne._command.gallery import Gallery, NoNetworkError
+from fne._command.gallery import Gallery, NoNetworkError, NoSuchImageError
+from fne._command.output import show_traceback
 from fne._command.serve_page import PAGE, SCRIPT, STYLE
+from fne.errors import OutOfMemoryError
 
 #: The most bytes of an image that is sent, and of an address.
 MOST_BYTES, MOST_ADDRESS = 32 << 20, 4096
@@ -54,7 +57,7 @@ class Server(ThreadingHTTPServer):
         host, port: where it listens; port 0: a free one
 
     Raises:
-        OSError: the address cannot be listened at; the message says why
+        FileError: the address cannot be listened at; the message says why
     """
 
     daemon_threads = True
@@ -63,14 +66,14 @@ class Server(ThreadingHTTPServer):
     def __init__(self, gallery: Gallery, host: str, port: int) -> None:
         self.gallery, self.host = gallery, host
         self._requests = threading.BoundedSemaphore(_MOST_REQUESTS)
+        if not 0 <= port <= 65535:
+            raise fne.InvalidArgumentError(f"--port is {port}; it must be 0 to 65535")
         try:
             family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             self.address_family = family
             super().__init__(where[:2], _Handler)  # type: ignore[arg-type]
-        except OverflowError:
-            raise fne.InvalidArgumentError(f"--port is {port}; it must be 0 to 65535") from None
         except OSError as failure:
-            raise OSError(
+            raise fne.FileError(
                 f"{host}, port {port}, cannot be listened at: {failure.strerror}; --port 0 takes a free port"
             ) from None
         self.token = None if is_loopback(self.server_address[0]) else secrets.token_urlsafe(24)
@@ -114,7 +117,9 @@ class Server(ThreadingHTTPServer):
             self._requests.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
+        """A client that went away is no news. Anything else is a fault of ours, and is shown."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            show_traceback()
 
 
 def _is_number(name: str) -> bool:
@@ -152,11 +157,11 @@ class _Handler(BaseHTTPRequestHandler):
             answer()
         except _Refused as refused:
             self.send_error(refused.status, str(refused))
-        except KeyError as missing:
-            self.send_error(HTTPStatus.NOT_FOUND, str(missing.args[0]))
+        except NoSuchImageError as missing:
+            self.send_error(HTTPStatus.NOT_FOUND, str(missing))
         except NoNetworkError as missing:
             self.send_error(HTTPStatus.CONFLICT, f"the job's network is not there: {missing}")
-        except fne.OutOfMemoryError as failure:
+        except OutOfMemoryError as failure:
             self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, str(failure))
         except fne.FNEError as failure:
             self.send_error(HTTPStatus.BAD_REQUEST, str(failure))
