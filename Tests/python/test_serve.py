@@ -183,7 +183,9 @@ def test_pictures_outside_of_the_folder_stay_there(tmp_path, graph, folder):
         shutil.copy(next((folder / "iris").iterdir()), tmp_path / "in" / name)
         shutil.copy(folder.parent / "secret.jpg", tmp_path / name)
     os.symlink(tmp_path / "b.jpg", tmp_path / "in/link.jpg")
-    job = fne.embed_dataset(["../a.jpg", "link.jpg", "a.jpg"], graph, tmp_path / "job", size=(48, 64), root=tmp_path / "in")
+    job = fne.embed_dataset(
+        ["../a.jpg", "link.jpg", "a.jpg"], graph, tmp_path / "job", size=(48, 64), root=tmp_path / "in"
+    )
     server = started(job, job.model)
     try:
         assert [Client(server).ask(f"/picture?image={number}")[0] for number in range(3)] == [404, 404, 200]

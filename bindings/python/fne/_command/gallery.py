@@ -18,7 +18,7 @@ from fne._command.pictures import encoded, fitted, picture_below, square
 from fne._command.searching import Searched, check_codes, check_rows, nearest, of_layers, query_codes, searched
 from fne._command.sheet import Hit
 from fne._export import class_of, readable
-from fne.errors import MissingFileError
+from fne.errors import InvalidArgumentError, MissingFileError
 
 #: So many choices of layers are kept, and so many small pictures.
 _MOST_KEPT, _MOST_PICTURES = 3, 2000
@@ -34,7 +34,7 @@ class NoNetworkError(MissingFileError):
     """The job's network is not there, so that no image can be looked for."""
 
 
-class NoSuchImageError(fne.InvalidArgumentError):
+class NoSuchImageError(InvalidArgumentError):
     """The job has no such image, or no such class."""
 
 
@@ -194,7 +194,10 @@ class Gallery:
         """
         among = self._among(label)
         images = self._good if among is None else self._good[among]
-        return {"total": len(images), "images": [self._named(image) for image in images[first : first + count].tolist()]}
+        return {
+            "total": len(images),
+            "images": [self._named(image) for image in images[first : first + count].tolist()],
+        }
 
     def _named(self, image: int) -> dict[str, Any]:
         return {"image": image, "name": readable(self.job.names[image]), "class": self.classes[image]}

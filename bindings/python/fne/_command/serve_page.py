@@ -53,7 +53,8 @@ form{display:flex;flex-wrap:wrap;gap:.7rem 1.2rem;align-items:center;margin:.9re
 form label{display:flex;gap:.4rem;align-items:center;max-width:100%}
 input,select,button{font:inherit;padding:.25rem .5rem;border:1px solid #9aa7b4;border-radius:4px;background:#fff}
 select,#layers{width:13rem;max-width:100%;min-width:0}#k{width:4.5rem}
-button,.file{border:1px solid #1b5f93;background:#1b5f93;color:#fff;border-radius:4px;padding:.25rem .8rem;cursor:pointer}
+button,.file{border:1px solid #1b5f93;background:#1b5f93;color:#fff;border-radius:4px}
+button,.file{padding:.25rem .8rem;cursor:pointer}
 .file input{position:absolute;opacity:0;width:1px;height:1px}
 .file:focus-within,button:focus-visible,figure:focus-visible{outline:3px solid #e69f00;outline-offset:1px}
 .off{background:#e4e9ee;border-color:#c3ccd5;color:#52606d;cursor:not-allowed}

@@ -232,7 +232,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refused(HTTPStatus.LENGTH_REQUIRED, "the request does not say how many bytes its image has")
         if len(length) > 10 or int(length) > MOST_BYTES:
             raise _Refused(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the image has more than {MOST_BYTES >> 20} MiB; send a smaller one"
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"the image has more than {MOST_BYTES >> 20} MiB; send a smaller one",
             )
         data = self.rfile.read(int(length))
         if len(data) < int(length) or not data:
@@ -243,7 +244,10 @@ class _Handler(BaseHTTPRequestHandler):
         """The values of the address, by their names."""
         try:
             given = parse_qs(
-                urlsplit(self.path).query, keep_blank_values=True, strict_parsing=False, errors="strict",
+                urlsplit(self.path).query,
+                keep_blank_values=True,
+                strict_parsing=False,
+                errors="strict",
                 max_num_fields=64,
             )
         except ValueError:
@@ -254,9 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
                 raise _Refused(HTTPStatus.BAD_REQUEST, f"the address has {name!r}, which is not known here, or twice")
         return given
 
-    def _number(
-        self, given: dict[str, list[str]], name: str, otherwise: int | None = None, most: int = 1 << 40
-    ) -> int:
+    def _number(self, given: dict[str, list[str]], name: str, otherwise: int | None = None, most: int = 1 << 40) -> int:
         text = given.get(name, [""])[0]
         if not text and name not in given and otherwise is not None:
             return otherwise
