@@ -15,6 +15,7 @@ import threading
 import cv2
 import numpy as np
 import pytest
+from conftest import ROOT
 
 import fne
 from fne._command import main
@@ -197,7 +198,8 @@ def test_pictures_outside_of_the_folder_stay_there(tmp_path, graph, folder):
     ("path", "status"),
     [
         ("/../../etc/passwd", 404), ("/picture?image=../../etc/passwd", 400), ("/picture?image=-1", 400),
-        ("/picture?image=61", 404), ("/picture?image=" + "9" * 50, 400), ("/picture", 400), ("/picture?image=%C2%B2", 400),
+        ("/picture?image=61", 404), ("/picture?image=" + "9" * 50, 400),
+        ("/picture", 400), ("/picture?image=%C2%B2", 400),
         ("/picture?image=1&image=2", 400), ("/picture?path=/etc/passwd", 400), ("/%2e%2e/page.js", 404),
         ("/api/near?image=0&k=100000", 400), ("/api/near?image=0&layers=nothing", 400),
         ("/api/near?image=0&class=none", 404), ("/api/near?image=100", 404), ("/api/near?image=0&layers=%FF", 400),
@@ -327,3 +329,20 @@ def test_plain_messages(tmp_path, job, graph, folder, capsys):
         fne.embed_dataset(folder, graph, tmp_path / "job", size=(48, 64), progress=stop)
     assert main(["serve", str(tmp_path / "job")]) == 1
     assert "is not finished: 0 of 61 images are done" in capsys.readouterr().err
+
+
+PYTHON = ROOT / ".build/site-venv/bin/python"
+
+
+@pytest.mark.skipif(not (PYTHON.exists() and shutil.which("chromium")), reason="needs what `make site` installs")
+def test_in_a_browser(client, job, folder):
+    """Clicking and sending work at the widths of a desk and of a phone. Names are text, and nothing is logged."""
+    command = [PYTHON, ROOT / "Tests/python/serve_browser.py", client.server.address, folder / job.names[7]]
+    looked = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert looked.returncode == 0, looked.stderr
+    image = client.json("/api/images?count=3")["images"][2]["image"]
+    expected = client.json(f"/api/near?image={image}")["found"]
+    for found in json.loads(looked.stdout).values():
+        assert found["faults"] == [] and not found["wide"]
+        names = [caption.rsplit("\n", 1)[0] for caption in found["clicked"]]
+        assert names == [entry["name"] for entry in expected]
