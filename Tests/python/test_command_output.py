@@ -154,7 +154,7 @@ def script(tmp_path_factory):
 @pytest.mark.parametrize(
     "words, expected",
     [
-        (["fne", "se"], ["search"]),
+        (["fne", "se"], ["search", "serve"]),
         (["fne", "e"], ["embed", "evaluate", "export"]),
         (["fne", "export", "job", "--to", ""], ["parquet", "csv", "npz", "faiss", "hdf5"]),
         (["fne", "evaluate", "--split", "a"], ["auto"]),

@@ -23,10 +23,12 @@ LAYERS = """
 __main__
 _command
 _command.completion _command.doctor _command.duplicates _command.embed _command.evaluate _command.export
-_command.layers _command.mislabels _command.report _command.search _command.verify
-_command.page
+_command.layers _command.mislabels _command.report _command.search _command.serve _command.verify
+_command.page _command.serving
+_command.gallery
 _command.cleaning _command.figures
-_command.comparison _command.reading _command.sheet
+_command.searching
+_command.comparison _command.reading _command.serve_page _command.sheet
 _command.arguments _command.markup _command.output _command.pictures
 fne
 _evaluation.evaluate _evaluation.retrieval _evaluation.thresholds
@@ -171,7 +173,8 @@ def test_every_error_derives_from_ours():
     for _ in range(3):  # a class may derive from one that is found later
         own |= {node.name for node in classes if own & {getattr(base, "id", "") for base in node.bases}}
     given = {"from_status", "reworded"}  # functions that return one of them
-    inside = {("fne._command.arguments", "ArgumentTypeError"), ("fne._torch_identity", "_OwnCodeError")}  # caught there
+    inside = {("fne._command.arguments", "ArgumentTypeError"), ("fne._torch_identity", "_OwnCodeError")}
+    inside |= {("fne._command.serving", "_Refused")}  # these are caught there
     others = []
     for name, tree in TREES.items():
         for node in ast.walk(tree):

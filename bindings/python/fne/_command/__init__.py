@@ -19,6 +19,7 @@ from fne._command import (
     mislabels,
     report,
     search,
+    serve,
     verify,
 )
 from fne._command.arguments import EXIT_ERROR, EXIT_INTERRUPTED
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_command(commands)
     evaluate.add_command(commands)
     search.add_command(commands)
+    serve.add_command(commands)
     duplicates.add_command(commands)
     mislabels.add_command(commands)
     report.add_command(commands)

@@ -30,6 +30,11 @@ def give(result: Any) -> None:
         _print(json.dumps(result), sys.stdout)
 
 
+def flush() -> None:
+    """Hands on what was printed, where a command goes on for long."""
+    sys.stdout.flush()
+
+
 def warn(line: Any) -> None:
     """Prints a line on the standard error."""
     _print(str(line), sys.stderr)

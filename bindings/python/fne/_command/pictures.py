@@ -75,13 +75,28 @@ def png(pixels: NDArray[numpy.uint8]) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
 
 
-def data_address(pixels: NDArray[numpy.uint8], side: int) -> str:
-    """The middle of a picture as a data: address. It is a JPEG where Pillow is installed, else a PNG."""
-    small = square(pixels, side)
+def fitted(pixels: NDArray[numpy.uint8], side: int) -> NDArray[numpy.uint8]:
+    """A picture whose longer side is at most that many pixels."""
+    height, width = pixels.shape[:2]
+    longer = max(height, width)
+    if longer <= side:
+        return pixels
+    size = (max(1, height * side // longer), max(1, width * side // longer))
+    return resize(pixels, size, interpolation="antialiased")
+
+
+def encoded(pixels: NDArray[numpy.uint8]) -> tuple[str, bytes]:
+    """The type of a file and its bytes. It is a JPEG where Pillow is installed, else a PNG."""
     try:
         import PIL.Image
     except ImportError:
-        return "data:image/png;base64," + base64.b64encode(png(small)).decode()
+        return "image/png", png(pixels)
     buffer = io.BytesIO()
-    PIL.Image.fromarray(small).save(buffer, "JPEG", quality=72)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    PIL.Image.fromarray(pixels).save(buffer, "JPEG", quality=72)
+    return "image/jpeg", buffer.getvalue()
+
+
+def data_address(pixels: NDArray[numpy.uint8], side: int) -> str:
+    """The middle of a picture as a data: address."""
+    kind, data = encoded(square(pixels, side))
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

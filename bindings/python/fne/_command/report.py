@@ -14,6 +14,7 @@ from fne._command.comparison import FEWEST_IMAGES, LAYERS, comparison
 from fne._command.figures import figures
 from fne._command.output import give, say
 from fne._command.page import page
+from fne._command.searching import check_finished
 from fne._expansion import NEAREST
 from fne._saved import file_errors
 
@@ -79,10 +80,7 @@ def write_report(
         images: the folder that the job's names are relative to, for the pictures; None: the working directory
         layers, metric, expand: what the map and the neighbours are made of, as in `comparison`
     """
-    if job.state == "running":
-        raise fne.InvalidArgumentError(
-            f"the job in '{job.folder}' is not finished: {job.images_done} of {len(job)} images are done"
-        )
+    check_finished(job)
     facts = figures(job)
     how = comparison(job, layers, metric, expand=expand)
     path, text = as_path(output), page(job, facts, as_path(images or "."), how)
