@@ -381,6 +381,27 @@ static void network(const char *kind, const char *path, uint32_t streams, const 
     CLOSE(fne_model_close(model));
 }
 
+static void job_contents(const fne_job *job, const fne_progress_info *info) {
+    const char *text = NULL;
+    int32_t statuses[1];
+    CALL(fne_job_image_name(job, 0, &text));
+    CALL(fne_job_image_reason(job, 0, &text));
+    CALL(fne_job_statuses(job, 0, 1, statuses, 1));
+    const uint64_t features = info->feature_count, words = 2 * ((features + 63) / 64);
+    float *rows = malloc(features * sizeof *rows);
+    int8_t *codes = malloc(features);
+    uint64_t *packed = malloc(words * sizeof *packed);
+    if (rows == NULL || codes == NULL || packed == NULL) abort();
+    CALL(fne_job_features(job, 0, 1, rows, features));
+    if (info->state == FNE_JOB_FINISHED) {
+        CALL(fne_job_codes(job, 0, 1, codes, features));
+        CALL(fne_job_packed_codes(job, 0, 1, packed, words));
+    }
+    free(packed);
+    free(codes);
+    free(rows);
+}
+
 static void job_facts(fne_job *job, const fne_job_reports *reports) {
     CALL(fne_job_run(job, reports));
     CALL(fne_job_verify(job, reports));
@@ -397,6 +418,7 @@ static void job_facts(fne_job *job, const fne_job_reports *reports) {
     fne_statistics *statistics = NULL;
     CALL(fne_job_statistics(job, &statistics));
     CLOSE(fne_statistics_close(statistics));
+    job_contents(job, &info);
     CLOSE(fne_job_close(job));
 }
 
