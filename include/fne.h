@@ -100,8 +100,8 @@
  *
  * \par Objects
  * An open function makes an object, and the close function of its type frees it. fne_statistics_load(),
- * fne_job_statistics() and fne_job_extractor() make objects, too. Closing NULL does nothing. Objects that depend on each
- * other may be closed in any order.
+ * fne_job_statistics() and fne_job_extractor() make objects, too. Closing NULL does nothing. Objects that depend on
+ * each other may be closed in any order.
  *
  * \par Memory
  * The caller owns every array, and passes its capacity, counted in elements. The library keeps no pointer into the

@@ -133,7 +133,10 @@ private struct SavedSettings {
 
     /// The first difference of what decides a row, in words; nil for none. The engine's threads are the process's.
     func difference(from settings: JSON) -> String? {
-        for name in ["input", "image_options", "precision", "float32_layers", "batch_size", "rows_per_image", "layers"] {
+        let deciding = [
+            "input", "image_options", "precision", "float32_layers", "batch_size", "rows_per_image", "layers",
+        ]
+        for name in deciding {
             let (here, there) = (settings[name] ?? .null, json[name] ?? .null)
             if let found = Manifest.difference(here, there, name) { return found }
         }
