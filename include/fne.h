@@ -2055,7 +2055,7 @@ FNE_API fne_status fne_job_packed_codes(const fne_job *job, uint64_t first_row, 
  * layers, the precision and the batch size are the job's, and its limits of images too. The model's SHA-256 must be the
  * one in the manifest.
  *
- * \param[in] job         the job, in any state
+ * \param[in] job         the job, which has been run at least once
  * \param[in] model       the job's model. Where the job gave values for inputs, a model without values gets them.
  * \param[in] options     loader_threads, streams, engine_threads, device, gpu_memory_growth, on_error, decoder and
  *                        decoder_user are taken. The others are the job's, whatever stands here. NULL stands for the
@@ -2063,7 +2063,7 @@ FNE_API fne_status fne_job_packed_codes(const fne_job *job, uint64_t first_row, 
  * \param[out] extractor  receives the extractor, which fne_extractor_close() frees
  * \return FNE_OK, an error of fne_extractor_open(), or
  * \retval FNE_JOB_MISMATCH  the model is not the one that the job was made with
- * \retval FNE_FILE_ERROR    the manifest cannot be read
+ * \retval FNE_FILE_ERROR    the manifest cannot be read, also because the job has not been run yet
  * \retval FNE_INVALID_DATA  it is damaged
  * \since 2.0 */
 FNE_API fne_status fne_job_extractor(const fne_job *job, const fne_model *model, const fne_extractor_options *options,
