@@ -453,7 +453,6 @@ static void jobs(const char *path, const char *out, const char *const *files, ui
         CALL(fne_job_open(folders[shard], model, &options, &job_options, &job));
         job_facts(job, model, &reports);
     }
-    CLOSE(fne_model_close(model));
     snprintf(folders[2], sizeof folders[2], "%s/merged", out);
     fne_job_options_init(&job_options, sizeof job_options);
     job_options.codes = FNE_CODES_INT8 | FNE_CODES_PACKED;
@@ -463,6 +462,7 @@ static void jobs(const char *path, const char *out, const char *const *files, ui
         job_facts(job, model, &reports);
         if (again == 0) damage(folders[2], "codes.npy");
     }
+    CLOSE(fne_model_close(model));
     static const char *const names[] = {"features.npy", "codes.npy", "codes_packed.npy", "stats.npy", "statistics.fne"};
     for (size_t i = 0; i < sizeof names / sizeof *names; ++i) record_file(folders[2], names[i]);
 }
