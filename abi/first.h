@@ -595,6 +595,25 @@ FNE_API fne_status fne_job_layer_info(const fne_job *job, uint64_t index, fne_la
 
 FNE_API fne_status fne_job_statistics(const fne_job *job, fne_statistics **statistics);
 
+FNE_API fne_status fne_job_image_name(const fne_job *job, uint64_t image, const char **name);
+
+FNE_API fne_status fne_job_image_reason(const fne_job *job, uint64_t image, const char **reason);
+
+FNE_API fne_status fne_job_statuses(const fne_job *job, uint64_t first_image, uint64_t image_count, int32_t *statuses,
+                                    uint64_t capacity);
+
+FNE_API fne_status fne_job_features(const fne_job *job, uint64_t first_row, uint64_t row_count, float *features,
+                                    uint64_t capacity);
+
+FNE_API fne_status fne_job_codes(const fne_job *job, uint64_t first_row, uint64_t row_count, int8_t *codes,
+                                 uint64_t capacity);
+
+FNE_API fne_status fne_job_packed_codes(const fne_job *job, uint64_t first_row, uint64_t row_count, uint64_t *packed,
+                                        uint64_t capacity);
+
+FNE_API fne_status fne_job_extractor(const fne_job *job, const fne_model *model, const fne_extractor_options *options,
+                                     fne_extractor **extractor);
+
 #ifdef __cplusplus
 }
 #endif

@@ -99,9 +99,9 @@
  * - FNE_INTERNAL_ERROR, from any function. It is a defect of libfne.
  *
  * \par Objects
- * An open function makes an object, and the close function of its type frees it. fne_statistics_load() and
- * fne_job_statistics() make objects, too. Closing NULL does nothing. Objects that depend on each other may be closed in
- * any order.
+ * An open function makes an object, and the close function of its type frees it. fne_statistics_load(),
+ * fne_job_statistics() and fne_job_extractor() make objects, too. Closing NULL does nothing. Objects that depend on
+ * each other may be closed in any order.
  *
  * \par Memory
  * The caller owns every array, and passes its capacity, counted in elements. The library keeps no pointer into the
@@ -2016,6 +2016,106 @@ FNE_API fne_status fne_job_layer_info(const fne_job *job, uint64_t index, fne_la
  * \retval FNE_INVALID_DATA  they are damaged
  * \since 2.0 */
 FNE_API fne_status fne_job_statistics(const fne_job *job, fne_statistics **statistics);
+
+/** The name of an image, as the job's list has it. The names are compared with their checksum.
+ *
+ * \param[in] job    the job, in any state
+ * \param[in] image  0 to image_count - 1
+ * \param[out] name  receives the path below the job's source, which need not be UTF-8. It lives until the job is run
+ *                   or closed.
+ * \return FNE_OK or an error
+ * \retval FNE_INVALID_ARGUMENT  also for an image beyond the last one
+ * \retval FNE_FILE_ERROR        the manifest or the list cannot be read
+ * \retval FNE_INVALID_DATA      they are damaged
+ * \since 2.0 */
+FNE_API fne_status fne_job_image_name(const fne_job *job, uint64_t image, const char **name);
+
+/** Why an image could not be embedded.
+ *
+ * \param[in] job      a job that has its features (FNE_JOB_FEATURES) or is finished
+ * \param[in] image    0 to image_count - 1
+ * \param[out] reason  receives a sentence, or NULL where the image is embedded. It lives until the next call of this
+ *                     function with the job, or until the job is closed.
+ * \return FNE_OK, or as fne_job_statuses()
+ * \since 2.0 */
+FNE_API fne_status fne_job_image_reason(const fne_job *job, uint64_t image, const char **reason);
+
+/** The statuses of images. The file is compared with its checksum.
+ *
+ * \param[in] job          a job that has its features (FNE_JOB_FEATURES) or is finished
+ * \param[in] first_image  the first image
+ * \param[in] image_count  at least 1
+ * \param[out] statuses    receives for each image FNE_OK where it is embedded, else the number of the error
+ * \param[in] capacity     at least image_count
+ * \return FNE_OK or an error
+ * \retval FNE_INVALID_ARGUMENT   also for images beyond the last one, and where the job is not finished
+ * \retval FNE_BUFFER_TOO_SMALL   the capacity is too small
+ * \retval FNE_FILE_ERROR         a file cannot be read
+ * \retval FNE_INVALID_DATA       a file is damaged
+ * \since 2.0 */
+FNE_API fne_status fne_job_statuses(const fne_job *job, uint64_t first_image, uint64_t image_count, int32_t *statuses,
+                                    uint64_t capacity);
+
+/** Rows of features. An image has rows_per_image rows, one after the other. The file must have the size and the header
+ * that the job wrote. To compare rows with their checksums too, call fne_job_verify() once, or fne_job_verify_file().
+ *
+ * \param[in] job        a job that has its features (FNE_JOB_FEATURES) or is finished
+ * \param[in] first_row  the first row
+ * \param[in] row_count  at least 1
+ * \param[out] features  receives float32 [row_count, F]. The rows of images that are not embedded are NaN.
+ * \param[in] capacity   at least row_count * F
+ * \return FNE_OK or an error. After an error, what is in features has no meaning.
+ * \retval FNE_INVALID_ARGUMENT   also for rows beyond the last one, and where the job is not finished or has no such
+ *                                file
+ * \retval FNE_BUFFER_TOO_SMALL   the capacity is too small
+ * \retval FNE_FILE_ERROR         a file cannot be read
+ * \retval FNE_INVALID_DATA       a file has another size or another header than the job wrote
+ * \since 2.0 */
+FNE_API fne_status fne_job_features(const fne_job *job, uint64_t first_row, uint64_t row_count, float *features,
+                                    uint64_t capacity);
+
+/** Rows of codes, where the job made them (FNE_CODES_INT8).
+ *
+ * \param[in] job        a finished job
+ * \param[in] first_row  the first row
+ * \param[in] row_count  at least 1
+ * \param[out] codes     receives int8 [row_count, F] of -1, 0 and 1. The rows of images that are not embedded are -128.
+ * \param[in] capacity   at least row_count * F
+ * \return as fne_job_features()
+ * \since 2.0 */
+FNE_API fne_status fne_job_codes(const fne_job *job, uint64_t first_row, uint64_t row_count, int8_t *codes,
+                                 uint64_t capacity);
+
+/** Rows of packed codes, where the job made them (FNE_CODES_PACKED).
+ *
+ * \param[in] job        a finished job
+ * \param[in] first_row  the first row
+ * \param[in] row_count  at least 1
+ * \param[out] packed    receives uint64 [row_count, 2 * ceil(F / 64)], as fne_pack() writes it. The rows of images that
+ *                       are not embedded are 0.
+ * \param[in] capacity   at least row_count * 2 * ceil(F / 64)
+ * \return as fne_job_features()
+ * \since 2.0 */
+FNE_API fne_status fne_job_packed_codes(const fne_job *job, uint64_t first_row, uint64_t row_count, uint64_t *packed,
+                                        uint64_t capacity);
+
+/** Opens an extractor that makes the same rows as the job, for further images. The input, the size, the colors, the
+ * layers, the precision and the batch size are the job's, and its limits of images too. The model's SHA-256 must be the
+ * one in the manifest.
+ *
+ * \param[in] job         the job, which has been run at least once
+ * \param[in] model       the job's model. Where the job gave values for inputs, a model without values gets them.
+ * \param[in] options     loader_threads, streams, engine_threads, device, gpu_memory_growth, on_error, decoder and
+ *                        decoder_user are taken. The others are the job's, whatever stands here. NULL stands for the
+ *                        defaults.
+ * \param[out] extractor  receives the extractor, which fne_extractor_close() frees
+ * \return FNE_OK, an error of fne_extractor_open(), or
+ * \retval FNE_JOB_MISMATCH  the model is not the one that the job was made with
+ * \retval FNE_FILE_ERROR    the manifest cannot be read, also because the job has not been run yet
+ * \retval FNE_INVALID_DATA  it is damaged
+ * \since 2.0 */
+FNE_API fne_status fne_job_extractor(const fne_job *job, const fne_model *model, const fne_extractor_options *options,
+                                     fne_extractor **extractor);
 
 /** \} */
 

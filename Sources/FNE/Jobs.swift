@@ -6,6 +6,10 @@ final class JobObject {
     let job: Job
     let layers: [Layer]
     let layerNames: [CText]
+    /// What the folder holds; nil before it is asked for, and after a run.
+    var contents: JobContents?
+    /// The sentence that was asked for last.
+    var reason: CText?
 
     init(_ job: Job) throws {
         self.job = job
@@ -142,6 +146,7 @@ private func translated(_ pointer: UnsafePointer<fne_job_reports>?) throws -> Jo
 ) -> fne_status {
     status {
         let object: JobObject = try referenced(job, "job")
+        object.contents = nil
         try object.job.run(translated(reports))
     }
 }

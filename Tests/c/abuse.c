@@ -436,6 +436,13 @@ int main(int argc, char **argv) {
     EXPECT(fne_job_intake_info(NULL, NULL), FNE_INVALID_ARGUMENT);
     EXPECT(fne_job_layer_info(NULL, 0, NULL), FNE_INVALID_ARGUMENT);
     EXPECT(fne_job_statistics(NULL, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_job_image_name(NULL, UINT64_MAX, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_job_image_reason(NULL, UINT64_MAX, NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_job_statuses(NULL, 0, UINT64_MAX, NULL, 0), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_job_features(NULL, 0, UINT64_MAX, NULL, 0), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_job_codes(NULL, 0, UINT64_MAX, NULL, 0), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_job_packed_codes(NULL, 0, UINT64_MAX, NULL, 0), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_job_extractor(NULL, NULL, NULL, NULL), FNE_INVALID_ARGUMENT);
     HOLDS(job == NULL);
     fne_model_close(model);
 

@@ -383,7 +383,31 @@ static void network(const char *kind, const char *path, uint32_t streams, const 
     CLOSE(fne_model_close(model));
 }
 
-static void job_facts(fne_job *job, const fne_job_reports *reports) {
+static void job_contents(const fne_job *job, const fne_model *model, const fne_progress_info *info) {
+    fne_extractor *extractor = NULL;
+    CALL(fne_job_extractor(job, model, NULL, &extractor));
+    CLOSE(fne_extractor_close(extractor));
+    const char *text = NULL;
+    int32_t statuses[1];
+    CALL(fne_job_image_name(job, 0, &text));
+    CALL(fne_job_image_reason(job, 0, &text));
+    CALL(fne_job_statuses(job, 0, 1, statuses, 1));
+    const uint64_t features = info->feature_count, words = 2 * ((features + 63) / 64);
+    float *rows = malloc(features * sizeof *rows);
+    int8_t *codes = malloc(features);
+    uint64_t *packed = malloc(words * sizeof *packed);
+    if (rows == NULL || codes == NULL || packed == NULL) abort();
+    CALL(fne_job_features(job, 0, 1, rows, features));
+    if (info->state == FNE_JOB_FINISHED) {
+        CALL(fne_job_codes(job, 0, 1, codes, features));
+        CALL(fne_job_packed_codes(job, 0, 1, packed, words));
+    }
+    free(packed);
+    free(codes);
+    free(rows);
+}
+
+static void job_facts(fne_job *job, const fne_model *model, const fne_job_reports *reports) {
     CALL(fne_job_run(job, reports));
     CALL(fne_job_verify(job, reports));
     CALL(fne_job_verify_file(job, "features.npy", 128, 4));
@@ -399,6 +423,7 @@ static void job_facts(fne_job *job, const fne_job_reports *reports) {
     fne_statistics *statistics = NULL;
     CALL(fne_job_statistics(job, &statistics));
     CLOSE(fne_statistics_close(statistics));
+    job_contents(job, model, &info);
     CLOSE(fne_job_close(job));
 }
 
@@ -428,18 +453,18 @@ static void jobs(const char *path, const char *out, const char *const *files, ui
         snprintf(folders[shard], sizeof folders[shard], "%s/shard%u", out, (unsigned)shard);
         job_options.shard_index = shard;
         CALL(fne_job_open(folders[shard], model, &options, &job_options, &job));
-        job_facts(job, &reports);
+        job_facts(job, model, &reports);
     }
-    CLOSE(fne_model_close(model));
     snprintf(folders[2], sizeof folders[2], "%s/merged", out);
     fne_job_options_init(&job_options, sizeof job_options);
     job_options.codes = FNE_CODES_INT8 | FNE_CODES_PACKED;
     const char *const shards[] = {folders[0], folders[1]};
     for (int again = 0; again < 2; ++again) { /* the second time the codes are damaged, and a notice says so */
         CALL(fne_job_open_merge(folders[2], shards, 2, &job_options, &job));
-        job_facts(job, &reports);
+        job_facts(job, model, &reports);
         if (again == 0) damage(folders[2], "codes.npy");
     }
+    CLOSE(fne_model_close(model));
     static const char *const names[] = {"features.npy", "codes.npy", "codes_packed.npy", "stats.npy", "statistics.fne"};
     for (size_t i = 0; i < sizeof names / sizeof *names; ++i) record_file(folders[2], names[i]);
 }

@@ -273,6 +273,22 @@ static void embedding(const std::string &network, unsigned height, unsigned widt
     CHECK(moved.extract(paths) == features);
 }
 
+/* What a job's folder holds, and an extractor that makes its rows again. */
+static void read_job(const fne::job &job, const fne::model &model, const std::vector<std::string> &paths) {
+    const auto statuses = job.statuses();
+    CHECK(statuses.size() == paths.size());
+    const auto rows = job.features(0, paths.size());
+    const fne::extractor extractor = job.extractor(model);
+    for (std::size_t i = 0; i < paths.size(); ++i) {
+        CHECK(job.name(i) == paths[i]);
+        CHECK(job.reason(i).empty() == (statuses[i] == FNE_OK));
+        if (statuses[i] != FNE_OK) continue;
+        const auto row = extractor.extract(std::vector<std::string>{paths[i]});
+        CHECK(std::equal(row.begin(), row.end(), rows.begin() + static_cast<std::ptrdiff_t>(i * row.size())));
+    }
+    CHECK(thrown([&] { job.name(paths.size()); }).first == FNE_INVALID_ARGUMENT);
+}
+
 static void jobs(const std::string &network, unsigned height, unsigned width, const std::string &folder,
                  const std::vector<std::string> &paths) {
     fne::extractor_options extracting;
@@ -299,6 +315,7 @@ static void jobs(const std::string &network, unsigned height, unsigned width, co
     }
     const fne::job opened(folder + "/job");
     opened.verify_file("features.npy", 0, 128);
+    read_job(opened, model, paths);
     CHECK(thrown([&] { opened.verify_file("nothing"); }).first == FNE_INVALID_ARGUMENT);
     std::fstream features(folder + "/job/features.npy", std::ios::in | std::ios::out | std::ios::binary);
     features.seekp(200).put(1);

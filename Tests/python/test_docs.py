@@ -190,12 +190,16 @@ def test_c_and_cpp_of_the_guides(place):
     codes, _ = fne.full_network_embedding("network.pb", images, 4, None, None, (224, 224))
     assert features == codes.shape[1] and shares == [int((codes == value).sum()) for value in (-1, 0, 1)]
 
-    (program,) = blocks("docs/c.md", "cpp")
+    program, of_job = blocks("docs/c.md", "cpp")
     plus = line.replace("gcc", "g++ -std=c++17").replace("program.c", "program.cpp")
     run = [compiled(plus, program, "program.cpp", place), "network.pb", *images]
     out = subprocess.run(run, capture_output=True, text=True, env=environment).stdout
     rows = [row.split("\t") for row in out.splitlines()]
     assert [row[0] for row in rows] == images and rows[0][1:] == ["query.jpg", "1.000"]
+
+    fne.embed_dataset("photographs", "network.pb", "job-of-c", size=(224, 224), codes="packed")
+    run = [compiled(plus, of_job, "program.cpp", place), "network.pb", "job-of-c", "query.jpg"]
+    assert subprocess.run(run, capture_output=True, text=True, env=environment).stdout == "0-0.jpg\n"
 
     (lines,) = blocks("README.md", "c")
     include, body = lines.split("\n", 1)

@@ -503,6 +503,8 @@ public:
         handle_.reset(opened);
         check(fne_extractor_feature_count(get(), &feature_count_));
     }
+    /** Takes over a handle of fne.h, and frees it. */
+    static extractor adopt(fne_extractor *opened) { return extractor(taken{opened}); }
 
     std::uint64_t feature_count() const noexcept { return feature_count_; } /**< F, the number of features of a row */
 
@@ -623,6 +625,13 @@ public:
     const fne_extractor *get() const noexcept { return handle_.get(); } /**< for fne.h's functions */
 
 private:
+    struct taken {
+        fne_extractor *handle;
+    };
+    explicit extractor(taken opened) : handle_(opened.handle) {
+        check(fne_extractor_feature_count(get(), &feature_count_));
+    }
+
     std::vector<float> rows_for(std::size_t images) const {
         return std::vector<float>(detail::product(detail::product(images, input().rows_per_image), feature_count_));
     }
@@ -980,6 +989,50 @@ public:
         fne_statistics *opened = nullptr;
         check(fne_job_statistics(get(), &opened));
         return fne::statistics::adopt(opened);
+    }
+
+    /** The name of an image, as bytes that need not be UTF-8. */
+    std::string name(std::uint64_t image) const {
+        const char *found = nullptr;
+        check(fne_job_image_name(get(), image, &found));
+        return found;
+    }
+    /** Why an image could not be embedded; "" where it is embedded. */
+    std::string reason(std::uint64_t image) const {
+        const char *found = nullptr;
+        check(fne_job_image_reason(get(), image, &found));
+        return found == nullptr ? "" : found;
+    }
+    /** For each image FNE_OK where it is embedded, else the number of the error. */
+    std::vector<std::int32_t> statuses() const {
+        std::vector<std::int32_t> result(progress().image_count);
+        check(fne_job_statuses(get(), 0, result.size(), result.data(), result.size()));
+        return result;
+    }
+    /** Rows of features, row_count * F numbers. */
+    std::vector<float> features(std::uint64_t first_row, std::uint64_t row_count) const {
+        std::vector<float> result(detail::product(row_count, progress().feature_count));
+        check(fne_job_features(get(), first_row, row_count, result.data(), result.size()));
+        return result;
+    }
+    /** Rows of codes, row_count * F numbers. */
+    std::vector<std::int8_t> codes(std::uint64_t first_row, std::uint64_t row_count) const {
+        std::vector<std::int8_t> result(detail::product(row_count, progress().feature_count));
+        check(fne_job_codes(get(), first_row, row_count, result.data(), result.size()));
+        return result;
+    }
+    /** Rows of packed codes, row_count * 2 * ceil(F / 64) words. */
+    std::vector<std::uint64_t> packed_codes(std::uint64_t first_row, std::uint64_t row_count) const {
+        std::vector<std::uint64_t> result(detail::product(row_count, packed_words(progress().feature_count)));
+        check(fne_job_packed_codes(get(), first_row, row_count, result.data(), result.size()));
+        return result;
+    }
+    /** An extractor that makes the same rows as the job. Threads, streams, device, on_error and decoder of the options
+     * are taken; the others are the job's. */
+    fne::extractor extractor(const model &network, const extractor_options &options = {}) const {
+        fne_extractor *opened = nullptr;
+        check(fne_job_extractor(get(), network.get(), &options, &opened));
+        return fne::extractor::adopt(opened);
     }
 
     const fne_job *get() const noexcept { return handle_.get(); } /**< for fne.h's functions */
