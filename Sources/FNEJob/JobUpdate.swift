@@ -80,6 +80,8 @@ final class JobUpdate {
         let former = try former()
         try former.run(reports)
         let lock = try JobLock(files)
+        _ = try finished()
+        defer { files.removeTemporary() } // which the finished job does not need
         if let plan = try pending(reports) { try perform(plan, reports, lock) }
         exchange.update.removeAll() // what is left is of no use
         let plan = try plan(reports)
@@ -90,7 +92,6 @@ final class JobUpdate {
         } else {
             changes.add(plan.changes.withoutRetries)
         }
-        files.removeTemporary()
     }
 
     /// The job as it is, with its own list of images.
