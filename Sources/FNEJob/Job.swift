@@ -246,7 +246,8 @@ public final class Job {
         if try File.exists(folder.appending(Manifest.fileName)) { manifest = try found(like: wanted) }
         if let network = source as? ExtractorSource, !manifest.removed.isEmpty {
             self.source = try GrownSource(
-                network, removed: manifest.removed, of: list.count, rowSize: manifest.featureCount() * manifest.rowsPerImage())
+                network, removed: manifest.removed, of: list.count,
+                rowSize: manifest.featureCount() * manifest.rowsPerImage())
         }
     }
 

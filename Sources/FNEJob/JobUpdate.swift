@@ -133,7 +133,9 @@ final class JobUpdate {
 
     /// The file of the statistics that the job's codes are made with; nil for the job's own.
     private func statisticsOfCodes(_ manifest: Manifest) throws -> FilePath? {
-        guard options.statistics == nil, let wanted = manifest.codes?.statisticsSHA256 else { return options.statistics }
+        guard options.statistics == nil, let wanted = manifest.codes?.statisticsSHA256 else {
+            return options.statistics
+        }
         return try files.keptChecksum() == wanted ? files.path(JobFiles.keptStatistics) : nil
     }
 
