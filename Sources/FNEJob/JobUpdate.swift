@@ -117,8 +117,8 @@ final class JobUpdate {
         guard list.count == manifest.images.count, list.sha256 == manifest.images.sha256 else {
             throw FNEError(
                 .invalidData,
-                "'\(path)' is not the list that the job was made of, so that it is not known which images are new. Take "
-                    + "a copy of it, or remove the job's folder and run the job again")
+                "'\(path)' is not the list that the job was made of, so that it is not known which images are new. "
+                    + "Take a copy of it, or remove the job's folder and run the job again")
         }
         return list
     }
