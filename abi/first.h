@@ -476,6 +476,9 @@ typedef struct fne_job fne_job;
 #define FNE_CODES_PACKED 2
 #define FNE_CODES_NONE (-1)
 
+#define FNE_UPDATE 1
+#define FNE_UPDATE_UNRECORDED 2
+
 typedef int32_t (*fne_listing_fn)(void *user, uint64_t found);
 
 typedef struct fne_job_options {
@@ -498,6 +501,8 @@ typedef struct fne_job_options {
     void *listing_user;
     int32_t allow_batch_statistics;
     int32_t reserved;
+    int32_t update;
+    int32_t keep_statistics;
 } fne_job_options;
 
 FNE_API void fne_job_options_init(fne_job_options *options, uint64_t struct_size);
@@ -572,6 +577,11 @@ typedef struct fne_intake_info {
     uint64_t left_out[16];
     uint64_t taken_count;
     uint64_t left_out_count;
+    uint64_t new_count;
+    uint64_t changed_count;
+    uint64_t retried_count;
+    uint64_t removed_count;
+    uint64_t kept_count;
 } fne_intake_info;
 
 FNE_API void fne_intake_info_init(fne_intake_info *info, uint64_t struct_size);

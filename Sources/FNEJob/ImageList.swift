@@ -69,7 +69,8 @@ struct ImageList {
                         + "folders were left out" + (listing.unreadable.first.map { ". \($0)" } ?? ""))
             }
             return ImageSource(
-                list: ImageList(listing.names), root: source, isFolder: true, mounts: listing.mounts, intake: listing.intake,
+                list: ImageList(listing.names), root: source, isFolder: true, mounts: listing.mounts,
+                intake: listing.intake,
                 unreadable: listing.unreadable)
         }
         let list = try file(source)

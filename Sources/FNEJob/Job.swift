@@ -52,8 +52,8 @@ public final class Job {
         public var allowsBatchStatistics = false
         /// Whether images that could not be embedded before are tried again.
         public var retriesFailed = false
-        /// Whether a job that the folder holds is brought up to date: new images are appended, changed ones are embedded
-        /// again, and removed ones are marked.
+        /// Whether a job that the folder holds is brought up to date: new images are appended, changed ones are
+        /// embedded again, and removed ones are marked.
         public var updates = false
         /// Whether an update also embeds images again of which the job has no record of their file.
         public var embedsUnrecorded = false
@@ -246,7 +246,8 @@ public final class Job {
         if try File.exists(folder.appending(Manifest.fileName)) { manifest = try found(like: wanted) }
         if let network = source as? ExtractorSource, !manifest.removed.isEmpty {
             self.source = try GrownSource(
-                network, removed: manifest.removed, of: list.count, rowSize: manifest.featureCount() * manifest.rowsPerImage())
+                network, removed: manifest.removed, of: list.count,
+                rowSize: manifest.featureCount() * manifest.rowsPerImage())
         }
     }
 
@@ -463,8 +464,8 @@ public final class Job {
         else { return }
         reports.say(
             "\(changed.count) of \(list.count) image files have another size or time than when the job embedded them. "
-                + "The first is '\(list.text(changed.first))'. The job keeps the rows of the former images. Set update to "
-                + "embed the new ones")
+                + "The first is '\(list.text(changed.first))'. The job keeps the rows of the former images. Set update "
+                + "to embed the new ones")
     }
 
     // MARK: Verifying

@@ -84,10 +84,11 @@ extension JobFiles {
 
     /// Removes the folder with all files that a job has. What else is in it stays, and the folder too.
     func removeAll() {
-        let names = Self.matrices + [
-            Self.list, Self.images, Self.status, Self.statistics, Self.stats, Self.imageFiles, Self.keptStatistics,
-            Self.runs, Self.plan, Manifest.fileName,
-        ]
+        let names =
+            Self.matrices + [
+                Self.list, Self.images, Self.status, Self.statistics, Self.stats, Self.imageFiles, Self.keptStatistics,
+                Self.runs, Self.plan, Manifest.fileName,
+            ]
         for name in names {
             for suffix in ["", ".new", ".part"] { File.remove(path(name + suffix)) }
         }

@@ -80,6 +80,8 @@ final class JobUpdate {
         let former = try former()
         try former.run(reports)
         let lock = try JobLock(files)
+        _ = try finished()
+        defer { files.removeTemporary() } // which the finished job does not need
         if let plan = try pending(reports) { try perform(plan, reports, lock) }
         exchange.update.removeAll() // what is left is of no use
         let plan = try plan(reports)
@@ -90,7 +92,6 @@ final class JobUpdate {
         } else {
             changes.add(plan.changes.withoutRetries)
         }
-        files.removeTemporary()
     }
 
     /// The job as it is, with its own list of images.
@@ -116,8 +117,8 @@ final class JobUpdate {
         guard list.count == manifest.images.count, list.sha256 == manifest.images.sha256 else {
             throw FNEError(
                 .invalidData,
-                "'\(path)' is not the list that the job was made of, so that it is not known which images are new. Take "
-                    + "a copy of it, or remove the job's folder and run the job again")
+                "'\(path)' is not the list that the job was made of, so that it is not known which images are new. "
+                    + "Take a copy of it, or remove the job's folder and run the job again")
         }
         return list
     }
@@ -132,7 +133,9 @@ final class JobUpdate {
 
     /// The file of the statistics that the job's codes are made with; nil for the job's own.
     private func statisticsOfCodes(_ manifest: Manifest) throws -> FilePath? {
-        guard options.statistics == nil, let wanted = manifest.codes?.statisticsSHA256 else { return options.statistics }
+        guard options.statistics == nil, let wanted = manifest.codes?.statisticsSHA256 else {
+            return options.statistics
+        }
         return try files.keptChecksum() == wanted ? files.path(JobFiles.keptStatistics) : nil
     }
 

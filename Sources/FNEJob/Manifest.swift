@@ -172,7 +172,7 @@ struct Manifest: Equatable {
 
     /// Reads the manifest in a folder.
     ///
-    /// - Throws: `.invalidData`, `.fileError`; `.jobBusy` while an update exchanges the files. The errors name the file.
+    /// - Throws: `.invalidData`, `.fileError`; `.jobBusy` while an update exchanges the files. All name the file.
     init(in folder: FilePath) throws {
         let path = folder.appending(Self.fileName)
         do {

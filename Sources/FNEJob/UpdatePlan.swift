@@ -97,8 +97,8 @@ struct UpdatePlan {
     }
 
     private static func warning(_ unrecorded: Int, of count: Int) -> String {
-        "the job has no record of the size and the time of \(unrecorded) of its \(count) image files, so it cannot tell "
-            + "whether they have changed. They count as unchanged. Ask for embed_unrecorded to embed them again"
+        "the job has no record of the size and the time of \(unrecorded) of its \(count) image files, so it cannot "
+            + "tell whether they have changed. They count as unchanged. Ask for embed_unrecorded to embed them again"
     }
 
     private static func goOn(_ image: Int, _ count: Int, _ reports: Job.Reports) throws {
