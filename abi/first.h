@@ -313,6 +313,8 @@ FNE_API void fne_input_info_init(fne_input_info *info, uint64_t struct_size);
 
 FNE_API fne_status fne_extractor_input_info(const fne_extractor *extractor, fne_input_info *info);
 
+FNE_API fne_status fne_extractor_engine(const fne_extractor *extractor, const char **facts);
+
 FNE_API fne_status fne_model_input_info(const fne_model *model, const char *input_tensor, fne_input_info *info);
 
 typedef int32_t (*fne_progress_fn)(void *user, uint64_t done, uint64_t total);

@@ -44,7 +44,8 @@ def run(given: argparse.Namespace) -> None:
     """Runs `fne serve`."""
     job = fne.Job(given.job)
     check_finished(job)
-    gallery = Gallery(job, lambda: job_model(job, given), images_of(job, given.images), given.layers, given.metric, given.expand)
+    images = images_of(job, given.images)
+    gallery = Gallery(job, lambda: job_model(job, given), images, given.layers, given.metric, given.expand)
     with Server(gallery, given.host, given.port) as server:
         say(f"{server.address} shows '{job.folder}'; Ctrl-C ends it")
         give({"address": server.address, "job": str(job.folder)})
