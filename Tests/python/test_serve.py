@@ -211,7 +211,7 @@ def test_pictures_outside_of_the_folder_stay_there(tmp_path, graph, folder):
         ("/api/near?image=0&layers=" + "a" * 5000, 414), ("/api/near?image=0&layers=" + "a" * 70000, 414),
         ("/api/near?image=0&layers=last:%25", 400), ("/api/nothing", 404),
     ],
-)  # fmt: skip
+)  # fmt: skip # a table
 def test_hostile_addresses(client, path, status):
     answered, headers, data = client.ask(path)
     assert answered == status, data

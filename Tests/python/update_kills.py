@@ -3,7 +3,7 @@
     python update_kills.py SHIM NETWORK IMAGES JOB FOLDER STRIDE [OPTION=VALUE...]
 
 JOB is a finished job, of which FOLDER gets a copy for each kill. A step is a write, a renaming or a removal of a file.
-Every STRIDE-th step is one kill, until an update ends by itself. The numbers of the copies are printed. The network must
+Every STRIDE-th step is one kill, until an update ends by itself. The numbers of the copies are printed. A network must
 not be loaded before the process forks, so the updates run in children.
 """
 
