@@ -108,7 +108,7 @@ def expanded_cosines(job, layers, centred):
 
 @pytest.mark.parametrize(
     ("query", "layers"),
-    [("", ["relu5"]), ("&layers=all", None), ("&layers=relu1&layers=bias3", ["relu1", "bias3"])],
+    [("", ["swish4", "relu5"]), ("&layers=all", None), ("&layers=relu1&layers=bias3", ["relu1", "bias3"])],
 )
 def test_neighbours_are_numpys(client, job, query, layers):
     good = np.flatnonzero(job.ok)
