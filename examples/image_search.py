@@ -42,14 +42,14 @@ def main() -> None:
     network = zoo.efficientnet_lite0()
     job = fne.embed_dataset(given.folder, network, output, size=(224, 224), codes="packed", progress=True)
     good = numpy.flatnonzero(job.ok)  # files that cannot be read have no code
-    base = job.packed_codes()[good].select("last:10%")
+    base = job.packed_codes()[good].select("last:25%")
     metric = "centred" if len(base) >= 50 else "cosine"  # the mean of a few codes is not worth taking away
 
     # A code says how an image differs from a collection. So queries are standardized by the collection's statistics.
     extractor = job.extractor(network)
     mean, std = job.stats
     queries, _ = extractor.embed_packed(given.queries, mean, std)
-    indices, cosines = base.search(queries.select("last:10%"), k=min(given.k, len(base)), metric=metric)
+    indices, cosines = base.search(queries.select("last:25%"), k=min(given.k, len(base)), metric=metric)
 
     sheet = Image.new("RGB", (SIDE * (1 + indices.shape[1]), SIDE * len(indices)), "white")
     for row, (query, found) in enumerate(zip(given.queries, indices, strict=True)):
