@@ -402,9 +402,7 @@ def test_an_interrupted_exchange_is_named_and_finished(tmp_path, folder, photogr
     grow(folder, photographs)
     shutil.copytree(tmp_path / "job", tmp_path / "whole")
     expected = embed(folder, graph, tmp_path / "whole", update=True)
-    shutil.copytree(
-        expected.folder, tmp_path / "job" / "update.part", ignore=shutil.ignore_patterns("places.json")
-    )
+    shutil.copytree(expected.folder, tmp_path / "job" / "update.part", ignore=shutil.ignore_patterns("places.json"))
     text = (expected.folder / "manifest.json").read_text()
     (tmp_path / "job" / "manifest.json").write_text(text.replace('"state": "finished"', '"state": "updating"'))
     os.rename(tmp_path / "job" / "update.part" / "features.npy", tmp_path / "job" / "features.npy")
