@@ -461,6 +461,23 @@ FNE_API fne_status fne_packed_search_centred(const uint64_t *base, uint64_t base
                                              const float *mean, const double *offsets, uint32_t threads,
                                              uint64_t *indices, double *scores, uint64_t capacity);
 
+FNE_API fne_status fne_packed_save(const char *path, const uint64_t *packed, uint64_t row_count, uint64_t feature_count,
+                                   const fne_layer_info *layers, uint64_t layer_count);
+
+typedef struct fne_codes fne_codes;
+
+FNE_API fne_status fne_codes_open(const char *path, fne_codes **codes);
+
+FNE_API void fne_codes_close(fne_codes *codes);
+
+FNE_API fne_status fne_codes_sizes(const fne_codes *codes, uint64_t *row_count, uint64_t *feature_count,
+                                   uint64_t *layer_count);
+
+FNE_API fne_status fne_codes_layer_info(const fne_codes *codes, uint64_t index, fne_layer_info *info);
+
+FNE_API fne_status fne_codes_read(const fne_codes *codes, uint64_t first_row, uint64_t row_count, uint64_t *packed,
+                                  uint64_t capacity);
+
 typedef struct fne_compact fne_compact;
 
 FNE_API fne_status fne_compact_open_memory(const uint8_t *bytes, uint64_t size, fne_compact **compact);

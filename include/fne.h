@@ -1585,6 +1585,74 @@ FNE_API fne_status fne_packed_search_centred(const uint64_t *base, uint64_t base
                                              const float *mean, const double *offsets, uint32_t threads,
                                              uint64_t *indices, double *scores, uint64_t capacity);
 
+/** Saves packed codes for another program. PATH.npy has the words, and PATH.json what they mean (docs/codes.md). Each
+ * file is replaced as a whole. The Python package reads and writes the same files (PackedCodes).
+ *
+ * \param[in] path           the .npy file. Where the name has another ending, ".npy" is added.
+ * \param[in] packed         row_count * 2 W words. May be NULL where row_count is 0.
+ * \param[in] row_count      rows
+ * \param[in] feature_count  features, 1 to 2^31 - 1
+ * \param[in] layers         the layers of the columns, such as fne_job_layer_info() gives, layer_count structs. NULL:
+ *                           they are not known.
+ * \param[in] layer_count    number of layers, at most 2^20
+ * \return FNE_OK or an error
+ * \retval FNE_INVALID_ARGUMENT  also where a layer has columns that the codes do not have
+ * \retval FNE_FILE_ERROR        a file cannot be written
+ * \since 2.0 */
+FNE_API fne_status fne_packed_save(const char *path, const uint64_t *packed, uint64_t row_count, uint64_t feature_count,
+                                   const fne_layer_info *layers, uint64_t layer_count);
+
+/** Saved packed codes, opened for reading. Any number of threads may use an object at once. */
+typedef struct fne_codes fne_codes;
+
+/** Opens what fne_packed_save() or the Python package saved. Nothing in the files is believed.
+ *
+ * \param[in] path    the .npy file. Where the name has another ending, ".npy" is added.
+ * \param[out] codes  receives the object, which fne_codes_close() frees
+ * \return FNE_OK or an error
+ * \retval FNE_FILE_ERROR    a file is missing or cannot be read
+ * \retval FNE_INVALID_DATA  a file is damaged, or of another version
+ * \since 2.0 */
+FNE_API fne_status fne_codes_open(const char *path, fne_codes **codes);
+
+/** Frees the object.
+ * \param[in] codes  NULL is ignored
+ * \since 2.0 */
+FNE_API void fne_codes_close(fne_codes *codes);
+
+/** What saved codes are.
+ *
+ * \param[in] codes           the object
+ * \param[out] row_count      receives the number of rows. May be NULL.
+ * \param[out] feature_count  receives F. May be NULL.
+ * \param[out] layer_count    receives the number of layers, 0 where they are not known. May be NULL.
+ * \return FNE_OK
+ * \since 2.0 */
+FNE_API fne_status fne_codes_sizes(const fne_codes *codes, uint64_t *row_count, uint64_t *feature_count,
+                                   uint64_t *layer_count);
+
+/** Facts about a layer of saved codes.
+ * \param[in] codes     the object
+ * \param[in] index     0 to the number of layers - 1
+ * \param[in,out] info  receives the facts. Its struct_size must be set. The name lives until the codes are closed.
+ * \return FNE_OK
+ * \since 2.0 */
+FNE_API fne_status fne_codes_layer_info(const fne_codes *codes, uint64_t index, fne_layer_info *info);
+
+/** Reads rows of saved codes.
+ *
+ * \param[in] codes      the object
+ * \param[in] first_row  the first row
+ * \param[in] row_count  number of rows, at least 1
+ * \param[out] packed    receives row_count * 2 W words
+ * \param[in] capacity   of packed in elements
+ * \return FNE_OK or an error
+ * \retval FNE_BUFFER_TOO_SMALL  the capacity of packed is too small
+ * \retval FNE_INVALID_DATA      the file was cut off meanwhile
+ * \since 2.0 */
+FNE_API fne_status fne_codes_read(const fne_codes *codes, uint64_t first_row, uint64_t row_count, uint64_t *packed,
+                                  uint64_t capacity);
+
 /** How features become compact codes: their main directions, turned into D dimensions, and three values for each. They
  * are fitted by the Python package, which saves them in the format of docs/codes.md. Any number of threads may use an
  * object at once. */

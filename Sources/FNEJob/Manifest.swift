@@ -97,14 +97,9 @@ struct Manifest: Equatable {
 
     func layers() throws -> [Layer] {
         guard let layers = settings["layers"]?.array else { throw Self.damaged("layers") }
-        return try layers.map { layer in
-            guard let name = layer["name"]?.text, let rank = layer["rank"]?.integer,
-                let kind = TensorKind.allCases.first(where: { $0.name == layer["kind"]?.text }),
-                let first = layer["first_feature"]?.integer, let count = layer["features"]?.integer, first >= 0,
-                count >= 1,
-                first <= Int(Int32.max), count <= Int(Int32.max)
-            else { throw Self.damaged("layers") }
-            return Layer(name: name, kind: kind, rank: rank, features: first..<first + count)
+        return try layers.map {
+            guard let layer = Layer($0) else { throw Self.damaged("layers") }
+            return layer
         }
     }
 
@@ -451,13 +446,7 @@ extension Extractor {
                 .object(["node": .text($0.node), "operation": .text($0.operation), "count": .integer($0.count)])
             } ?? .null,
             "rows_per_image": .integer(rowsPerImage), "features": .integer(featureCount),
-            "layers": .array(
-                layers.map {
-                    .object([
-                        "name": .text($0.name), "kind": .text($0.kind.name), "rank": .integer($0.rank),
-                        "first_feature": .integer($0.features.lowerBound), "features": .integer($0.features.count),
-                    ])
-                }),
+            "layers": .array(layers.map(\.json)),
         ])
     }
 

@@ -44,6 +44,7 @@ int main(int argc, char **argv) {
     fne_progress_info_init(NULL, 64);
     fne_intake_info_init(NULL, 64);
     fne_listing_close(NULL);
+    fne_codes_close(NULL);
 
     /* Images. */
     uint8_t pixels[12] = {0};
@@ -340,6 +341,36 @@ int main(int argc, char **argv) {
     EXPECT(fne_pack(few, 0, 4, words, 8), FNE_INVALID_ARGUMENT);
     EXPECT(fne_pack(few, UINT64_MAX, UINT64_MAX, words, UINT64_MAX), FNE_INVALID_ARGUMENT);
     EXPECT(fne_pack(few, 2, 2, words, 8), FNE_OK);
+    fne_codes *kept = NULL;
+    fne_layer_info columns[2];
+    fne_layer_info_init(&columns[0], sizeof columns[0]);
+    fne_layer_info_init(&columns[1], sizeof columns[1]);
+    EXPECT(fne_packed_save(NULL, words, 2, 2, NULL, 0), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_save("/nowhere/codes", NULL, 2, 2, NULL, 0), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_save("/nowhere/codes", words, 2, 0, NULL, 0), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_save("/nowhere/codes", words, UINT64_MAX, 2, NULL, 0), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_save("/nowhere/codes", words, 2, 2, NULL, 1), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_save("/nowhere/codes", words, 2, 2, columns, UINT64_MAX), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_save("/nowhere/codes", words, 2, 2, columns, 2), FNE_INVALID_ARGUMENT);
+    columns[0].name = columns[1].name = "a";
+    columns[0].feature_count = columns[1].feature_count = 1;
+    columns[1].first_feature = UINT64_MAX;
+    EXPECT(fne_packed_save("/nowhere/codes", words, 2, 2, columns, 2), FNE_INVALID_ARGUMENT);
+    columns[1].first_feature = 2;
+    EXPECT(fne_packed_save("/nowhere/codes", words, 2, 2, columns, 2), FNE_INVALID_ARGUMENT);
+    columns[1].first_feature = 1;
+    columns[1].struct_size = 16;
+    EXPECT(fne_packed_save("/nowhere/codes", words, 2, 2, columns, 2), FNE_INVALID_ARGUMENT);
+    columns[0].struct_size = 7;
+    EXPECT(fne_packed_save("/nowhere/codes", words, 2, 2, columns, 2), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_packed_save("/nowhere/codes", words, 2, 2, NULL, 0), FNE_FILE_ERROR);
+    EXPECT(fne_codes_open(NULL, &kept), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_codes_open("/nowhere/codes", NULL), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_codes_open("/nowhere/codes", &kept), FNE_FILE_ERROR);
+    EXPECT(fne_codes_sizes(NULL, words, words, words), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_codes_layer_info(NULL, 0, columns), FNE_INVALID_ARGUMENT);
+    EXPECT(fne_codes_read(NULL, 0, 1, words, 8), FNE_INVALID_ARGUMENT);
+    HOLDS(kept == NULL);
     EXPECT(fne_unpack(NULL, 2, 2, few, 4), FNE_INVALID_ARGUMENT);
     EXPECT(fne_unpack(words, 2, 2, few, 3), FNE_BUFFER_TOO_SMALL);
     EXPECT(fne_unpack(words, 2, 2, few, 4), FNE_OK);

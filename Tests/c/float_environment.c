@@ -407,6 +407,27 @@ static void job_contents(const fne_job *job, const fne_model *model, const fne_p
     free(rows);
 }
 
+/* Codes in a file, written and read again. */
+static void saved_codes(const char *folder) {
+    static const int8_t codes[3] = {1, 0, -1};
+    uint64_t packed[2] = {0}, again[2] = {0}, rows = 0, features = 0, layers = 0;
+    fne_layer_info layer;
+    fne_layer_info_init(&layer, sizeof layer);
+    layer.name = "layer";
+    layer.feature_count = 3;
+    CALL(fne_pack(codes, 1, 3, packed, 2));
+    char path[4096];
+    snprintf(path, sizeof path, "%s/saved.npy", folder);
+    fne_codes *file = NULL;
+    CALL(fne_packed_save(path, packed, 1, 3, &layer, 1));
+    CALL(fne_codes_open(path, &file));
+    CALL(fne_codes_sizes(file, &rows, &features, &layers));
+    CALL(fne_codes_layer_info(file, 0, &layer));
+    CALL(fne_codes_read(file, 0, rows, again, 2));
+    CLOSE(fne_codes_close(file));
+    record("saved codes", again, sizeof again);
+}
+
 static void job_facts(fne_job *job, const fne_model *model, const fne_job_reports *reports) {
     CALL(fne_job_run(job, reports));
     CALL(fne_job_verify(job, reports));
@@ -467,6 +488,7 @@ static void jobs(const char *path, const char *out, const char *const *files, ui
     CLOSE(fne_model_close(model));
     static const char *const names[] = {"features.npy", "codes.npy", "codes_packed.npy", "stats.npy", "statistics.fne"};
     for (size_t i = 0; i < sizeof names / sizeof *names; ++i) record_file(folders[2], names[i]);
+    saved_codes(out);
 }
 
 static int32_t on_listing(void *user, uint64_t found) { return on_progress(user, found, found); }

@@ -289,6 +289,32 @@ static void read_job(const fne::job &job, const fne::model &model, const std::ve
     CHECK(thrown([&] { job.name(paths.size()); }).first == FNE_INVALID_ARGUMENT);
 }
 
+/* Codes of a job in files of their own, which test_install.py opens in Python. */
+static void saved_codes(const fne::job &job, const std::string &folder) {
+    const auto features = job.progress().feature_count;
+    const auto layers = job.layers();
+    std::vector<std::uint64_t> codes;
+    for (std::uint64_t row = 0; row < job.progress().image_count; ++row) {
+        const auto packed = fne::pack(job.codes(row, 1), features);
+        codes.insert(codes.end(), packed.begin(), packed.end());
+    }
+    fne::packed_save(folder + "/saved", codes, features, layers);
+    const fne::packed_file file(folder + "/saved.npy");
+    CHECK(file.row_count() * fne::packed_words(features) == codes.size() && file.feature_count() == features);
+    const auto row = std::ptrdiff_t(fne::packed_words(features));
+    CHECK(file.read() == codes && file.read(1, 1) == std::vector(codes.begin() + row, codes.begin() + 2 * row));
+    CHECK(file.layers().size() == layers.size());
+    CHECK(std::strcmp(file.layers().back().name, layers.back().name) == 0);
+    CHECK(file.layers().back().feature_count == layers.back().feature_count);
+    CHECK(thrown([&] { file.read(file.row_count(), 1); }).first == FNE_INVALID_ARGUMENT);
+    CHECK(thrown([&] { fne::packed_file(folder + "/none"); }).first == FNE_FILE_ERROR);
+    CHECK(thrown([&] {
+              fne::packed_save(folder + "/torn", fne::span<const std::uint64_t>(codes.data(), 1), features);
+          }).first == FNE_SHAPE_MISMATCH);
+    fne::packed_save(folder + "/empty", {}, 5);
+    CHECK(fne::packed_file(folder + "/empty").read().empty());
+}
+
 static void jobs(const std::string &network, unsigned height, unsigned width, const std::string &folder,
                  const std::vector<std::string> &paths) {
     fne::extractor_options extracting;
@@ -315,6 +341,7 @@ static void jobs(const std::string &network, unsigned height, unsigned width, co
     }
     const fne::job opened(folder + "/job");
     opened.verify_file("features.npy", 0, 128);
+    saved_codes(opened, folder);
     read_job(opened, model, paths);
     CHECK(thrown([&] { opened.verify_file("nothing"); }).first == FNE_INVALID_ARGUMENT);
     std::fstream features(folder + "/job/features.npy", std::ios::in | std::ios::out | std::ios::binary);

@@ -294,6 +294,17 @@ def cases(folder: Path, graph: Path, pictures: Path) -> dict[str, Callable[[], C
 
         return case(call)
 
+    def saved_codes() -> Case:
+        layers = [fne.Layer(f"layer{i}", "dense", 2, slice(i, i + 1)) for i in range(333)]
+        packed = fne.PackedCodes.pack(random.integers(-1, 2, (900, 333), np.int8), layers)
+
+        def call() -> Any:
+            packed.save(folder / "saved")
+            read = fne.PackedCodes.load(folder / "saved", mmap=False)
+            return np.concatenate([read.words.ravel(), [layer.features.start for layer in read.layers or []]])
+
+        return case(call)
+
     return {
         "model": model,
         "model in memory": model_in_memory,
@@ -306,6 +317,7 @@ def cases(folder: Path, graph: Path, pictures: Path) -> dict[str, Callable[[], C
         "statistics": statistics,
         "statistics stay": statistics_stay,
         "search": search,
+        "saved codes": saved_codes,
         "decode": decode,
         "select": select,
         "job": job(),
@@ -402,6 +414,7 @@ NAMES = (
     "statistics",
     "statistics stay",
     "search",
+    "saved codes",
     "decode",
     "select",
     "job",

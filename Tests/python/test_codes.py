@@ -367,6 +367,86 @@ def test_saving(tmp_path):
         PackedCodes.load(tmp_path / "codes.npy")
 
 
+def test_saved_words_are_the_bytes_that_numpy_writes(tmp_path):
+    packed = PackedCodes.pack(random_codes(9, 300, 8), layers())
+    packed.save(tmp_path / "codes")
+    np.save(tmp_path / "numpy.npy", packed.words)
+    assert (tmp_path / "codes.npy").read_bytes() == (tmp_path / "numpy.npy").read_bytes()
+    described = [
+        {"name": layer.name, "kind": "convolution", "rank": 4, "first_feature": layer.features.start}
+        | {"features": layer.feature_count}
+        for layer in layers()
+    ]
+    facts = {"format": "fne-packed-codes", "version": 1, "features": 300, "layers": described}
+    assert json.loads((tmp_path / "codes.json").read_text()) == facts
+    (tmp_path / "numpy.json").write_text(json.dumps(facts))
+    assert PackedCodes.load(tmp_path / "numpy").layers == layers()
+
+
+def test_codes_can_be_saved_over_the_file_that_they_are_mapped_from(tmp_path):
+    packed = PackedCodes.pack(random_codes(9, 300, 8))
+    packed.save(tmp_path / "codes")
+    PackedCodes.load(tmp_path / "codes")[2:5].save(tmp_path / "codes")
+    np.testing.assert_array_equal(PackedCodes.load(tmp_path / "codes").words, packed.words[2:5])
+    assert sorted(os.listdir(tmp_path)) == ["codes.json", "codes.npy"]
+
+
+def test_codes_that_cannot_be_saved(tmp_path):
+    codes = random_codes(2, 10, 8)
+    for wrong, message in [
+        (fne.Layer("a", "convolution", 4, slice(5, 11)), "'a' ends with column 10"),
+        (fne.Layer("a", "conv", 4, slice(0, 5)), "'a' is 'conv'"),
+        (fne.Layer("a", "dense", 2, slice(5, 5)), "'a' has the columns 5 to 5"),
+    ]:
+        with pytest.raises(fne.InvalidArgumentError, match=message):
+            PackedCodes.pack(codes, [wrong]).save(tmp_path / "codes")
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(fne.FileError, match=r"none/codes\.npy"):
+        PackedCodes.pack(codes).save(tmp_path / "none/codes")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("codes.npy", lambda data: data[:-1]),
+        ("codes.npy", lambda data: data[:-80]),
+        ("codes.npy", lambda data: data + bytes(80)),
+        ("codes.npy", lambda data: data[:100]),
+        ("codes.npy", lambda data: b""),
+        ("codes.npy", lambda data: data.replace(b"<u8", b"<i8")),
+        ("codes.npy", lambda data: data.replace(b"False", b"True ")),
+        ("codes.npy", lambda data: data.replace(b"(9, 2, 5)", b"(9, 5, 2)")),
+        ("codes.json", lambda data: data[:-3]),
+        ("codes.json", lambda data: b"[]"),
+        ("codes.json", lambda data: data.replace(b": 300", b": 0")),
+        ("codes.json", lambda data: data.replace(b": 300", b": 299")),
+        ("codes.json", lambda data: data.replace(b": 300", b": 9223372036854775807")),
+        ("codes.json", lambda data: data.replace(b": 300", b": 3e2")),
+        ("codes.json", lambda data: data.replace(b"convolution", b"else")),
+        ("codes.json", lambda data: data.replace(b'"rank": 4', b'"rank": 4294967300')),
+        ("codes.json", lambda data: data.replace(b'"version": 1', b'"version": 2')),
+        ("codes.json", lambda data: data.replace(b'"layers"', b'"layer"')),
+        ("codes.json", lambda data: data.replace(b'"version"', b'"version": 1, "version"')),
+    ],
+)
+def test_damaged_saved_codes(tmp_path, name, change):
+    PackedCodes.pack(random_codes(9, 300, 8), layers()).save(tmp_path / "codes")
+    path = tmp_path / name
+    before = path.read_bytes()
+    path.write_bytes(change(before))
+    assert path.read_bytes() != before
+    with pytest.raises(fne.errors.SavedDataError, match=name.replace(".", r"\.")):
+        PackedCodes.load(tmp_path / "codes")
+
+
+@pytest.mark.parametrize("name", ["codes.npy", "codes.json"])
+def test_a_missing_part_of_saved_codes(tmp_path, name):
+    PackedCodes.pack(random_codes(9, 300, 8)).save(tmp_path / "codes")
+    (tmp_path / name).unlink()
+    with pytest.raises(fne.FileError, match=name.replace(".", r"\.")):
+        PackedCodes.load(tmp_path / "codes")
+
+
 def test_search_without_memory():
     """k * queries entries that cannot be had are an error, before any thread begins."""
     program = """

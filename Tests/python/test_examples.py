@@ -154,6 +154,64 @@ def test_a_classifier_in_production(folder, tmp_path):
     assert result.returncode == 1 and "preprocessing.txt is not what train.py writes" in result.stderr
 
 
+@pytest.fixture(scope="module")
+def camera():
+    source = ROOT / "examples/camera/camera.cpp"
+    lines = re.search(r"^//     (cd build)\n//     (g\+\+ .*)$", source.read_text(), re.MULTILINE).groups()
+    subprocess.run("\n".join(lines), shell=True, check=True, cwd=ROOT)
+    return ROOT / "build/camera"
+
+
+def raw_frame(path, photograph, padding):
+    """A photograph as OpenCV decodes it, in rows with other bytes between them. Returns height, width and stride."""
+    pixels = cv2.imread(str(photograph))
+    height, width, _ = pixels.shape
+    rows = np.random.default_rng(3).integers(0, 256, (height, 3 * width + padding), np.uint8)
+    rows[:, : 3 * width] = pixels.reshape(height, -1)
+    path.write_bytes(rows.tobytes())
+    return height, width, rows.shape[1]
+
+
+def test_a_camera_in_cpp(camera, graph, photographs, tmp_path):
+    """A frame of blue, green, red rows with padding finds its photograph first, and the others as Python orders them.
+    The second call takes the job that the first one made."""
+    images, job, frame = tmp_path / "photographs", tmp_path / "job", tmp_path / "frame.bgr"
+    images.mkdir()
+    for number, path in enumerate(photographs[:12]):
+        shutil.copy(path, images / f"{number:02}{os.path.splitext(path)[1]}")
+    (images / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    environment = dict(os.environ, FNE_TENSORFLOW=os.path.dirname(tensorflow_library()))
+    (said,) = ask(camera, graph, images, job, frame, environment, 0, 37)
+    assert "photograph 12 is left out" in said
+    assert ask(camera, graph, images, job, frame, environment, 5, 0) == []
+    height, width, stride = raw_frame(frame, images / os.listdir(images)[0], 0)
+    command = [camera, graph, "48x64", images, job, frame, height, width, stride - 1]
+    failed = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
+    assert failed.returncode == 1 and "frame.bgr is too short for such a frame" in failed.stderr
+
+
+def ask(camera, graph, images, job, frame, environment, number, padding):
+    """Checks the answer for one photograph, and returns what the program said beside it."""
+    name = sorted(os.listdir(images))[number]
+    sizes = raw_frame(frame, images / name, padding)
+    command = [str(part) for part in (camera, graph, "48x64", images, job, frame, *sizes)]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    found = [line.split("\t") for line in result.stdout.splitlines()]
+    made = fne.Job(job)
+    embedded = np.flatnonzero(made.ok)
+    packed = made.packed_codes()[embedded]
+    with made.extractor(fne.Model(graph)) as extractor:
+        row = extractor.extract([cv2.imread(str(images / name))[:, :, ::-1]]).features
+    statistics = made.statistics()
+    code = fne.PackedCodes.pack(fne.ternarize(row, statistics.mean(), statistics.std()))
+    indices, cosines = packed.search(code, k=5, metric="centred")
+    assert [line[0] for line in found] == [made.names[embedded[index]] for index in indices[0]]
+    np.testing.assert_allclose([float(line[1]) for line in found], cosines[0], atol=1e-4)
+    assert found[0][0] == name and float(found[0][1]) > 0.9
+    return [line for line in result.stderr.splitlines() if line.startswith("camera:")]
+
+
 def test_images_and_text(folder, tmp_path):
     """Sentences that follow the classes: held-out photographs are found by their words."""
     lines = []

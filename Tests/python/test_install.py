@@ -244,6 +244,11 @@ def test_every_part_of_the_cpp_header(tmp_path, prefix, graph, photographs):
         packed = np.fromfile(out / "packed.bin", np.uint64).reshape(len(rows), 2, -1)
         bits = np.unpackbits(packed.view(np.uint8), axis=2, bitorder="little")[:, :, : rows.shape[1]].astype(np.int8)
         np.testing.assert_array_equal(bits[:, 0] * (1 - 2 * bits[:, 1]), codes)
+        saved = fne.PackedCodes.load(out / "saved.npy")
+        np.testing.assert_array_equal(saved.unpack(), np.load(out / "job/codes.npy"))
+        assert saved.layers == fne.Job(out / "job").layers
+        empty = fne.PackedCodes.load(out / "empty")
+        assert (len(empty), empty.feature_count, empty.layers) == (0, 5, None)
 
 
 def clang():

@@ -10,6 +10,7 @@ import shutil
 import numpy as np
 import pytest
 from forged_jobs import read_manifest, seal, write_manifest
+from test_inputs import grey_network
 
 import fne
 from fne import _ffi
@@ -173,6 +174,53 @@ def test_the_extractor_makes_the_rows_of_the_job(finished, graph, photographs):
     _ffi.check(lib.fne_extract_files(handle, paths, 5, rows.ctypes.data, rows.size, None))
     lib.fne_extractor_close(handle)
     np.testing.assert_array_equal(rows, np.load(finished / "features.npy")[features.ok])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"crops": 10, "channel_order": "bgr", "mean": (1, 2.5, 3), "scale": (0.5, 0.25, 2), "interpolation": "bicubic"},
+        {"resize_mode": "shortest_side", "resize_size": 70, "interpolation": "antialiased", "batch_size": 3},
+        {
+            "layers": "last:50%",
+            "precision": "bfloat16",
+            "image_options": {"max_side": 5000, "tolerate_truncation": True},
+        },
+    ],
+    ids=["colors", "crop", "precision"],
+)
+def test_the_extractor_is_that_of_python(tmp_path, graph, photographs, settings):
+    """The rule stands in Swift and in Python. Unusual settings show where one of the two leaves something out."""
+    if "image_options" in settings:
+        settings = {**settings, "image_options": fne.ImageOptions(**settings["image_options"])}
+    with pytest.warns(FewImagesWarning):
+        fne.embed_dataset(photographs[:3], graph, tmp_path / "job", size=(48, 64), **settings)
+    compare_the_extractors(tmp_path / "job", fne.Model(graph), photographs[3:6])
+
+
+def test_the_extractor_of_a_grey_job_is_that_of_python(tmp_path, photographs):
+    model = fne.Model(grey_network())
+    with pytest.warns(FewImagesWarning):
+        fne.embed_dataset(photographs[:3], model, tmp_path / "job", size=(28, 28), mean=100, scale=0.01)
+    compare_the_extractors(tmp_path / "job", model, photographs[3:6])
+
+
+def compare_the_extractors(folder, model, images):
+    job = fne.Job(folder)
+    with job.extractor(model) as of_python, Reader(folder) as reader:
+        handle = extractor(reader, model)
+        expected = of_python.extract(images).features
+        rows = np.zeros_like(expected)
+        paths = _ffi.strings([os.fsencode(path) for path in images])
+        _ffi.check(lib.fne_extract_files(handle, paths, len(images), rows.ctypes.data, rows.size, None))
+        facts = []
+        for one in (handle, of_python._handle()):
+            info = _ffi.sized(_ffi.InputInfo)
+            _ffi.check(lib.fne_extractor_input_info(one, ctypes.byref(info)))
+            facts.append([getattr(info, name) for name, *_ in _ffi.InputInfo._fields_])
+        lib.fne_extractor_close(handle)
+    assert facts[0] == facts[1]
+    np.testing.assert_array_equal(rows, expected)
 
 
 def test_another_model_is_refused(finished, lite0):

@@ -62,10 +62,10 @@ _keras_graph
 _keras_calls
 _backend _embedding _feeds _frozen_function _layer_names _library _outcome _pillow _selection _statistics
 _torch_export _torch_features
-_intake
+_intake _layer
 _ffi _saved _torch_identity
 _cluster
-_arguments _cache _centring _expansion _graph_writer _interrupts _layer _libpath _onnx_writer _progress _thresholds
+_arguments _cache _centring _expansion _graph_writer _interrupts _libpath _onnx_writer _progress _thresholds
 _torch_layout
 _cache_limit
 _folders _protobuf errors

@@ -860,6 +860,54 @@ inline found packed_search_centred(span<const std::uint64_t> base, span<const st
 }
 ///@}
 
+/** Saves packed codes to PATH.npy, and what they mean to PATH.json (fne_packed_save()). The Python package reads them.
+ * layers are the layers of the columns. Empty: they are not known. */
+inline void packed_save(const std::string &path, span<const std::uint64_t> codes, std::uint64_t feature_count,
+                        span<const layer_info> layers = {}) {
+    const auto words = packed_words(feature_count);
+    const auto count = codes.empty() ? 0 : detail::require_whole_rows(codes.size(), words, "codes");
+    check(fne_packed_save(path.c_str(), codes.data(), count, feature_count, layers.data(), layers.size()));
+}
+
+/** Packed codes that packed_save() or the Python package saved. Any number of threads may use it. */
+class packed_file {
+public:
+    /** Opens the files, and compares them with each other. */
+    explicit packed_file(const std::string &path) {
+        fne_codes *opened = nullptr;
+        check(fne_codes_open(path.c_str(), &opened));
+        handle_.reset(opened);
+        check(fne_codes_sizes(get(), &row_count_, &feature_count_, &layer_count_));
+    }
+
+    std::uint64_t row_count() const noexcept { return row_count_; }         /**< the number of codes */
+    std::uint64_t feature_count() const noexcept { return feature_count_; } /**< F, the features of a code */
+
+    /** The layers of the columns. Empty: they are not known. Names live as long as the object. */
+    std::vector<layer_info> layers() const {
+        return detail::described<layer_info>(
+            layer_count_, [this](std::uint64_t i, layer_info *info) { return fne_codes_layer_info(get(), i, info); });
+    }
+    /** Some of the codes, row_count * 2 * ceil(F / 64) words. */
+    std::vector<std::uint64_t> read(std::uint64_t first_row, std::uint64_t row_count) const {
+        std::vector<std::uint64_t> result(detail::product(row_count, packed_words(feature_count_)));
+        check(fne_codes_read(get(), first_row, row_count, result.data(), result.size()));
+        return result;
+    }
+    /** All codes. */
+    std::vector<std::uint64_t> read() const {
+        return row_count_ == 0 ? std::vector<std::uint64_t>() : read(0, row_count_);
+    }
+
+    const fne_codes *get() const noexcept { return handle_.get(); } /**< for fne.h's functions */
+
+private:
+    detail::handle<fne_codes, fne_codes_close> handle_;
+    std::uint64_t row_count_ = 0;
+    std::uint64_t feature_count_ = 0;
+    std::uint64_t layer_count_ = 0;
+};
+
 /** How features become compact codes, which the Python package fits and saves. Any number of threads may use it. */
 class compact_codes {
 public:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import ctypes
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
 
-from fne._arguments import as_array, as_count, as_path, choice, refuse_masked
+from fne import _ffi
+from fne._arguments import as_array, as_count, as_path, choice, path_bytes, refuse_masked
 from fne._expansion import REACH, expanded
 from fne._ffi import check, lib
 from fne._kept_layers import selected
-from fne._layer import JSON as LAYER_JSON
-from fne._layer import Layer, from_json, side_by_side, span, to_json
-from fne._saved import content, file_errors, mapped_array, parsed
-from fne.errors import InvalidArgumentError, SavedDataError, ShapeMismatchError
+from fne._layer import Layer, for_library, from_library, side_by_side, span
+from fne._saved import mapped_array
+from fne.errors import InvalidArgumentError, ShapeMismatchError
 
 METRICS = {"dot": 0, "cosine": 1, "hamming": 2, "centred": 3}
-_FORMAT, _VERSION = "fne-packed-codes", 1
 #: The metrics that are cosines, whose searches can be expanded.
 EXPANDED = ("cosine", "centred")
 #: The queries of an expanded search that are in memory at once, each with its 1,000 nearest codes or more.
@@ -31,7 +29,6 @@ _QUERIES_AT_ONCE = 64
 _ROWS_AT_ONCE = 4096
 #: Held while a mean is computed, so that threads which search the same codes compute it once.
 _MEANS = threading.Lock()
-_FACTS = {"features": int, "layers": (None, [LAYER_JSON])}
 
 
 class _Centre(NamedTuple):
@@ -387,32 +384,32 @@ class PackedCodes:
         return scipy.sparse.csr_array(self.unpack())
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the words to a .npy file, and what they mean to a .json file beside it (docs/codes.md)."""
-        target = _npy(path)
-        with file_errors(target, "written"):
-            numpy.save(target, self.words)
-        layers = None if self.layers is None else [to_json(layer) for layer in self.layers]
-        facts = {"format": _FORMAT, "version": _VERSION, "features": self.feature_count, "layers": layers}
-        beside = target.with_suffix(".json")
-        with file_errors(beside, "written"):
-            beside.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        """Writes the words to a .npy file, and what they mean to a .json file beside it (docs/codes.md).
+
+        C programs read and write the same files. A path without the ending ".npy" gets it.
+
+        Raises:
+            InvalidArgumentError: a layer has columns that the codes do not have, or another kind than the library's
+            FileError: a file cannot be written
+        """
+        layers = for_library(self.layers) if self.layers else None
+        words, count = self.words.ctypes.data, 0 if layers is None else len(layers)
+        check(lib.fne_packed_save(path_bytes(as_path(path)), words, len(self), self.feature_count, layers, count))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, mmap: bool = True) -> PackedCodes:
-        """Reads what `save` wrote. The words are memory-mapped unless mmap is False."""
-        source = _npy(path)
-        beside = source.with_suffix(".json")
-        data, name = content(beside), f"'{beside}'"
-        kind = parsed(data, {}, name)
-        if (kind.get("format"), kind.get("version")) != (_FORMAT, _VERSION):
-            raise SavedDataError(f"{name} describes no packed codes of version {_VERSION}")
-        facts = parsed(data, _FACTS, name)
-        layers = facts["layers"]
-        words = mapped_array(source)
-        words = words if mmap else numpy.array(words)
-        return cls(words, facts["features"], None if layers is None else [from_json(layer) for layer in layers])
+        """Reads what `save` or a C program wrote. The words are memory-mapped unless mmap is False.
 
-
-def _npy(path: str | os.PathLike[str]) -> Path:
-    target = as_path(path)
-    return target if target.suffix == ".npy" else target.with_name(target.name + ".npy")
+        Raises:
+            SavedDataError: a file is damaged, or of another version
+            FileError: a file cannot be read
+        """
+        source = as_path(path)
+        file = _ffi.open_handle(lib.fne_codes_open, lib.fne_codes_close, path_bytes(source))
+        rows, features, layers = ctypes.c_uint64(), ctypes.c_uint64(), ctypes.c_uint64()
+        check(lib.fne_codes_sizes(file(), *map(ctypes.byref, (rows, features, layers))))
+        known = from_library(
+            layers.value, lambda index, info: check(lib.fne_codes_layer_info(file(), index, ctypes.byref(info)))
+        )
+        words = mapped_array(source if source.suffix == ".npy" else source.with_name(source.name + ".npy"))
+        return cls(words if mmap else numpy.array(words), features.value, known or None)

@@ -24,7 +24,7 @@ from fne._ffi import check, lib
 from fne._images import read_image
 from fne._interrupts import Callbacks
 from fne._kinds import as_images, check_pixels, kind
-from fne._layer import Layer
+from fne._layer import Layer, from_library
 from fne._model import Model, Origin, as_model
 from fne._options import extractor_options
 from fne._outcome import Embedding, Extraction, Outcome
@@ -191,13 +191,10 @@ class Extractor:
     @property
     def layers(self) -> list[Layer]:
         """The layers in the order of the columns."""
-        result = []
-        for index in range(_ffi.count(lib.fne_extractor_layer_count, self._handle)):
-            info = _ffi.sized(_ffi.LayerInfo)
-            check(lib.fne_extractor_layer_info(self._handle(), index, ctypes.byref(info)))
-            columns = slice(info.first_feature, info.first_feature + info.feature_count)
-            result.append(Layer(info.name.decode(), _ffi.KINDS[info.kind], info.rank, columns))
-        return result
+        return from_library(
+            _ffi.count(lib.fne_extractor_layer_count, self._handle),
+            lambda index, info: check(lib.fne_extractor_layer_info(self._handle(), index, ctypes.byref(info))),
+        )
 
     @property
     def input_tensor(self) -> str:

@@ -1,13 +1,17 @@
-"""A layer's place among the columns of a row, and how JSON files describe it."""
+"""A layer's place among the columns of a row, and how the library and JSON files describe it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ctypes
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
+
+from fne import _ffi
+from fne.errors import InvalidArgumentError
 
 
 class Layer(NamedTuple):
@@ -62,22 +66,46 @@ def column_numbers(layers: Sequence[Layer]) -> NDArray[numpy.int64]:
     return numpy.concatenate([numpy.arange(layer.features.start, layer.features.stop) for layer in layers])
 
 
-#: The shape of what `to_json` gives, for `fne._saved.parsed`.
+#: The shape of a layer in a job's manifest, for `fne._saved.parsed`.
 JSON = {"name": str, "kind": str, "rank": int, "first_feature": int, "features": int}
 
 
-def to_json(layer: Layer) -> dict[str, Any]:
-    """How a job's manifest and the file beside packed codes describe a layer."""
-    return {
-        "name": layer.name,
-        "kind": layer.kind,
-        "rank": layer.rank,
-        "first_feature": layer.features.start,
-        "features": layer.feature_count,
-    }
-
-
 def from_json(described: dict[str, Any]) -> Layer:
-    """The layer that `to_json`, or a job's manifest, describes."""
+    """The layer that a job's manifest describes."""
     first = described["first_feature"]
     return Layer(described["name"], described["kind"], described["rank"], slice(first, first + described["features"]))
+
+
+def from_library(count: int, ask: Callable[[int, Any], None]) -> list[Layer]:
+    """The layers that the library describes.
+
+    Args:
+        ask: fills the struct of the layer with a number
+    """
+    result = []
+    for index in range(count):
+        info = _ffi.sized(_ffi.LayerInfo)
+        ask(index, info)
+        columns = slice(info.first_feature, info.first_feature + info.feature_count)
+        result.append(Layer(info.name.decode(), _ffi.KINDS[info.kind], info.rank, columns))
+    return result
+
+
+def for_library(layers: Sequence[Layer]) -> Any:
+    """The array of structs that the library takes.
+
+    Raises:
+        InvalidArgumentError: a layer's kind is none of the library's
+    """
+    numbers = {name: number for number, name in _ffi.KINDS.items()}
+    result = (_ffi.LayerInfo * len(layers))()
+    for info, layer in zip(result, layers, strict=True):
+        if layer.kind not in numbers:
+            raise InvalidArgumentError(f"the layer {layer.name!r} is {layer.kind!r}; kinds are {', '.join(numbers)}")
+        first, stop = layer.features.start, layer.features.stop
+        if not 0 <= first < stop:
+            raise InvalidArgumentError(f"the layer {layer.name!r} has the columns {first} to {stop}")
+        info.struct_size, info.name = ctypes.sizeof(info), layer.name.encode()
+        info.kind, info.rank = numbers[layer.kind], layer.rank
+        info.first_feature, info.feature_count = first, stop - first
+    return result
