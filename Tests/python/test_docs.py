@@ -11,8 +11,10 @@ import pkgutil
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import urllib.request
 
 import numpy
 import pytest
@@ -161,12 +163,26 @@ def test_commands_of_the_guides(page, place):
     assert len(lines) >= 3
     for line in lines:
         command = [sys.executable, "-m", "fne", *shlex.split(line, comments=True)[1:]]
+        if command[3] == "serve":
+            look_at(command)
+            continue
         result = subprocess.run(command, capture_output=True, text=True)
         assert result.returncode == 0, f"{line}\n{result.stdout}{result.stderr}"
     found = subprocess.run(
         [sys.executable, "-m", "fne", "search", "job", "query.jpg", "-k", "1"], capture_output=True, text=True
     )
     assert [line.split() for line in found.stdout.splitlines()[1:]] == [["query.jpg"], ["1.0000", "0-0.jpg"]]
+
+
+def look_at(command):
+    """Starts a server, reads its page, and ends it. It takes any port, since the usual one may be taken."""
+    server = subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True)
+    try:
+        with urllib.request.urlopen(server.stdout.readline().split(" ")[0]) as answer:
+            assert answer.status == 200
+    finally:
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=60) == 0
 
 
 def compiled(line, source, name, folder):
