@@ -156,7 +156,10 @@ def test_the_spanning_forest():
         firsts, seconds = (np.concatenate([end, end[:5]]) for end in ends)
         lengths = np.concatenate([lengths, lengths[:5]])
         part = len(lengths) // 2
-        both = [Edges(firsts[:part], seconds[:part], lengths[:part]), Edges(firsts[part:], seconds[part:], lengths[part:])]
+        both = [
+            Edges(firsts[:part], seconds[:part], lengths[:part]),
+            Edges(firsts[part:], seconds[part:], lengths[part:]),
+        ]
         tree, expected = list(range(count)), []
         for edge in np.argsort(lengths, kind="stable"):
             one, other = tree[firsts[edge]], tree[seconds[edge]]

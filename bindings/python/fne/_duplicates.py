@@ -181,7 +181,8 @@ class _Nearest:
 
     def sorted(self) -> tuple[NDArray[numpy.int64], NDArray[numpy.float32]]:
         """The rows with the k largest cosines so far, the largest first, and these: [m, k] each."""
-        takers, others, cosines = (numpy.concatenate(parts) for parts in (self._takers, self._others, self._cosines))
+        takers, others = numpy.concatenate(self._takers), numpy.concatenate(self._others)
+        cosines = numpy.concatenate(self._cosines)
         order = numpy.lexsort((others, -cosines, takers))
         place = numpy.arange(len(order)) - numpy.searchsorted(takers[order], numpy.arange(self._m))[takers[order]]
         nearest = order[place < self._k]
