@@ -77,11 +77,14 @@ KINDS: dict[str, tuple[Callable[[Pixels], Pixels], int]] = {
 
 
 def write_copies(paths: list[Path], folder: Path) -> None:
-    """Writes a copy of each kind of each photograph: folder/KIND/NUMBER.jpg."""
+    """Writes a copy of each kind of each photograph: folder/KIND/NUMBER.jpg. A file that is there stays as it is."""
     for kind, (change, quality) in KINDS.items():
         (folder / kind).mkdir(parents=True, exist_ok=True)
         for number, path in enumerate(paths):
             target = folder / kind / f"{number:03d}.jpg"
+            # A file that is written again has another time, of which a job that was kept would warn.
+            if target.exists():
+                continue
             cv2.imwrite(str(target), change(cv2.imread(str(path))), [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 

@@ -13,8 +13,9 @@ import pytest
 import fne
 from fne._codes import PackedCodes
 from fne._command import main
-from fne._duplicates import LIMIT, Group, duplicates, even_rows, groups_of
+from fne._duplicates import LIMIT, Group, _neighbours, duplicates, even_rows, groups_of
 from fne._folders import places_in_folders
+from fne._forest import Edges, spanning_forest
 from fne._mislabels import mislabels
 
 COPIED = range(3, 64, 8)
@@ -145,6 +146,50 @@ def test_many_copies():
     assert groups_of(even_rows(PackedCodes.pack(np.int8([[1, 0], [0, 1]]))), LIMIT) == []
 
 
+def test_the_spanning_forest():
+    """Against Kruskal's algorithm, edge by edge, on graphs with two parts, equal lengths and edges that are twice."""
+    random = np.random.default_rng(6)
+    for count, edges in ((2, 1), (40, 60), (200, 2000)):
+        half = random.integers(0, 2, edges) * (count // 2)
+        ends = random.integers(0, max(count // 2, 1), (2, edges)) + half if count > 2 else np.array([[0], [1]])
+        lengths = np.float32(random.integers(0, 50, edges))
+        firsts, seconds = (np.concatenate([end, end[:5]]) for end in ends)
+        lengths = np.concatenate([lengths, lengths[:5]])
+        part = len(lengths) // 2
+        both = [
+            Edges(firsts[:part], seconds[:part], lengths[:part]),
+            Edges(firsts[part:], seconds[part:], lengths[part:]),
+        ]
+        tree, expected = list(range(count)), []
+        for edge in np.argsort(lengths, kind="stable"):
+            one, other = tree[firsts[edge]], tree[seconds[edge]]
+            if one != other:
+                tree = [one if name == other else name for name in tree]
+                expected.append((firsts[edge], seconds[edge], lengths[edge]))
+        assert list(zip(*spanning_forest(both, count), strict=True)) == expected
+
+
+def test_neighbours_and_groups_in_blocks(monkeypatch):
+    """Against a sort of all distances; small blocks and few edges at once change no group."""
+    random = np.random.default_rng(7)
+    rows = random.normal(size=(300, 64)).astype(np.float32)
+    rows[20:70] = rows[20] + 0.01 * random.normal(size=(50, 64))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    groups = groups_of(rows, LIMIT)
+    monkeypatch.setattr("fne._duplicates._BLOCK_BYTES", 4 * 11 * 30)
+    monkeypatch.setattr("fne._duplicates._ROWS_AT_ONCE", 11)
+    monkeypatch.setattr("fne._duplicates._MOST_EDGES", 500)
+    in_blocks = groups_of(rows, LIMIT)
+    assert [group.images for group in in_blocks] == [group.images for group in groups] == [list(range(20, 70))]
+    assert in_blocks[0].score == pytest.approx(groups[0].score, rel=0.01)
+    chosen = np.array([0, 75, 120, 299])
+    far = 1 - rows[chosen].astype(np.float64) @ rows.astype(np.float64).T
+    far[np.arange(4), chosen] = np.inf
+    found, distances = _neighbours(rows, chosen, 7)
+    np.testing.assert_array_equal(found, np.argsort(far, axis=1)[:, :7])
+    np.testing.assert_allclose(distances, np.sort(far, axis=1)[:, :7], atol=1e-6)
+
+
 def test_even_rows_are_those_of_an_eigendecomposition(monkeypatch):
     """Against NumPy's on the unpacked codes, for images of the sample and beyond it."""
     monkeypatch.setattr("fne._duplicates._SAMPLE", 200)
@@ -191,12 +236,13 @@ def sorted_by_leak(result, job):
     return sorted(duplicates(job), key=lambda group: not leaks[tuple(group.images)])
 
 
-@pytest.mark.parametrize("codes", ["int8", None])
-def test_any_job_will_do(folder, graph, tmp_path, codes):
+def test_any_job_will_do(folder, lite0, tmp_path):
     """Codes of bytes, and none, give the groups of packed ones."""
-    other = fne.embed_dataset(folder, graph, tmp_path / "job", size=(48, 64), codes=codes)
-    packed = fne.embed_dataset(folder, graph, tmp_path / "packed", size=(48, 64), codes="packed")
-    assert duplicates(other, 0.99) == duplicates(packed, 0.99) != []
+    packed, dense, none = (
+        fne.embed_dataset(folder / "test", lite0, tmp_path / str(codes), size=224, codes=codes)
+        for codes in ("packed", "int8", None)
+    )
+    assert duplicates(dense, 0.9) == duplicates(none, 0.9) == duplicates(packed, 0.9) != []
 
 
 def test_bad_limits_and_options(job, tmp_path, capsys):

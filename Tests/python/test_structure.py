@@ -68,7 +68,7 @@ _cluster
 _arguments _cache _centring _expansion _graph_writer _interrupts _libpath _onnx_writer _progress _thresholds
 _torch_layout
 _cache_limit
-_folders _protobuf errors
+_folders _forest _protobuf errors
 _text
 """
 

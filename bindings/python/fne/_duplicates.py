@@ -8,6 +8,7 @@ import numpy
 from numpy.typing import NDArray
 
 from fne._codes import PackedCodes
+from fne._forest import Edges, spanning_forest
 from fne._job import Job
 from fne.errors import InvalidArgumentError
 
@@ -24,7 +25,9 @@ _LEAST_VARIANCE = 1e-9
 _EQUAL = 1e-5
 #: The neighbours asked for, and the distance below which the last of them may still be a copy.
 _NEIGHBOURS, _MOST_NEIGHBOURS, _CROWDED = 16, 256, 0.4
-_BLOCK_BYTES = 64 << 20
+#: More edges than this are brought down to the forest that they span.
+_MOST_EDGES = 1 << 22
+_BLOCK_BYTES = 16 << 20
 _ROWS_AT_ONCE = 1024
 
 
@@ -110,30 +113,82 @@ def groups_of(rows: NDArray[numpy.float32], limit: float) -> list[Group]:
 
     Groups grow by single linkage. Of nested ones that keep their margin, the largest is taken.
     """
-    count, asked = len(rows), _NEIGHBOURS
-    while True:
-        found, distances = _neighbours(rows, min(asked, count - 1))
-        if asked >= min(count - 1, _MOST_NEIGHBOURS) or not (distances[:, -1] < _CROWDED).any():
-            break
-        asked *= 4
-    return sorted(_linked(found, distances, limit), key=lambda group: (group.score, group.images))
+    count, asked, wanted = len(rows), _NEIGHBOURS, numpy.arange(len(rows))
+    unseen = numpy.full(count, numpy.inf)
+    parts: list[Edges] = []
+    # A row with many near neighbours may have more copies than were asked for, so it is asked again for more.
+    while len(wanted):
+        k = min(asked, count - 1)
+        for start in range(0, len(wanted), _ROWS_AT_ONCE):
+            some = wanted[start : start + _ROWS_AT_ONCE]
+            found, distances = _neighbours(rows, some, k)
+            parts.append(Edges(numpy.repeat(some, k), found.ravel(), distances.ravel()))
+            if sum(len(part.lengths) for part in parts) > _MOST_EDGES:
+                parts = [spanning_forest(parts, count)]
+            # In a list of all others nothing is unseen.
+            unseen[some] = numpy.inf if k == count - 1 else distances[:, -1]
+        wanted = wanted[unseen[wanted] < _CROWDED] if asked < _MOST_NEIGHBOURS else wanted[:0]
+        asked = _MOST_NEIGHBOURS
+    groups = _linked(spanning_forest(parts, count), unseen, limit)
+    return sorted(groups, key=lambda group: (group.score, group.images))
 
 
-def _neighbours(rows: NDArray[numpy.float32], k: int) -> tuple[NDArray[numpy.int64], NDArray[numpy.float32]]:
-    """The k nearest other rows of each row, and how far they are (1 - cosine), the nearest first: [n, k] each."""
-    count = len(rows)
-    found, distances = numpy.empty((count, k), numpy.int64), numpy.empty((count, k), numpy.float32)
-    step = max(1, _BLOCK_BYTES // (12 * count))
-    for start in range(0, count, step):
-        stop = min(start + step, count)
-        far = 1 - rows[start:stop] @ rows.T
-        far[numpy.arange(stop - start), numpy.arange(start, stop)] = numpy.inf
-        near = numpy.argpartition(far, k - 1, axis=1)[:, :k]
-        values = numpy.take_along_axis(far, near, 1)
-        order = numpy.lexsort((near, values))
-        found[start:stop] = numpy.take_along_axis(near, order, 1)
-        distances[start:stop] = numpy.take_along_axis(values, order, 1)
+def _neighbours(
+    rows: NDArray[numpy.float32], chosen: NDArray[numpy.int64], k: int
+) -> tuple[NDArray[numpy.int64], NDArray[numpy.float32]]:
+    """The k nearest other rows of each chosen row, and how far they are (1 - cosine), the nearest first: [m, k] each.
+
+    The chosen rows are compared with a block of all rows at a time.
+    """
+    own, kept = rows[chosen], _Nearest(len(chosen), k)
+    step = max(k + 1, _BLOCK_BYTES // (4 * len(chosen)))
+    for start in range(0, len(rows), step):
+        block = own @ rows[start : start + step].T
+        inside = numpy.flatnonzero((chosen >= start) & (chosen < start + step))
+        block[inside, chosen[inside] - start] = -numpy.inf
+        kept.take(block, start)
+    found, cosines = kept.sorted()
+    distances = 1 - cosines
     return found, numpy.where(distances < _EQUAL, numpy.float32(0), distances)
+
+
+class _Nearest:
+    """The k largest cosines of m rows, of blocks that come one after the other. The first has k + 1 columns or more."""
+
+    def __init__(self, m: int, k: int) -> None:
+        self._m, self._k = m, k
+        self._floor: NDArray[numpy.float32] | None = None
+        self._takers: list[NDArray[numpy.int64]] = []
+        self._others: list[NDArray[numpy.int64]] = []
+        self._cosines: list[NDArray[numpy.float32]] = []
+        self._pending = 0
+
+    def take(self, block: NDArray[numpy.float32], start: int) -> None:
+        """Takes the cosines of a block, whose first column is that of the row with the number start."""
+        if self._floor is None:
+            columns = numpy.argpartition(block, -self._k, axis=1)[:, -self._k :]
+            self._floor = numpy.take_along_axis(block, columns, 1).min(1)[:, None]
+            takers, columns = numpy.repeat(numpy.arange(self._m), self._k), columns.ravel()
+        else:
+            takers, columns = numpy.divmod(numpy.flatnonzero(block > self._floor), block.shape[1])
+            self._pending += len(takers)
+        self._takers.append(takers)
+        self._others.append(columns + start)
+        self._cosines.append(block[takers, columns])
+        # A sort for each block would take longer than the products.
+        if self._pending > self._m * self._k:
+            self._floor = self.sorted()[1][:, -1:]
+
+    def sorted(self) -> tuple[NDArray[numpy.int64], NDArray[numpy.float32]]:
+        """The rows with the k largest cosines so far, the largest first, and these: [m, k] each."""
+        takers, others = numpy.concatenate(self._takers), numpy.concatenate(self._others)
+        cosines = numpy.concatenate(self._cosines)
+        order = numpy.lexsort((others, -cosines, takers))
+        place = numpy.arange(len(order)) - numpy.searchsorted(takers[order], numpy.arange(self._m))[takers[order]]
+        nearest = order[place < self._k]
+        self._takers, self._others, self._cosines = [takers[nearest]], [others[nearest]], [cosines[nearest]]
+        self._pending = 0
+        return others[nearest].reshape(self._m, self._k), cosines[nearest].reshape(self._m, self._k)
 
 
 class _Cluster(NamedTuple):
@@ -151,14 +206,13 @@ class _Cluster(NamedTuple):
     groups: list[Group]
 
 
-def _linked(found: NDArray[numpy.int64], distances: NDArray[numpy.float32], limit: float) -> list[Group]:
-    """The groups that are held by the lists of neighbours."""
-    count, k = found.shape
-    firsts, seconds, lengths = numpy.repeat(numpy.arange(count), k), found.ravel(), distances.ravel()
-    home = list(range(count))
-    # In a list of all others nothing is unseen.
-    unseen = numpy.full(count, numpy.inf) if k == count - 1 else distances[:, -1].astype(float)
-    clusters = {image: _Cluster([image], 0.0, float(unseen[image]), []) for image in range(count)}
+def _linked(forest: Edges, unseen: NDArray[numpy.float64], limit: float) -> list[Group]:
+    """The groups that are held by the edges of a spanning forest, the shortest first.
+
+    unseen: how far an image is at least that is in no list of a row's neighbours, [n]
+    """
+    home = list(range(len(unseen)))
+    clusters = {image: _Cluster([image], 0.0, seen, []) for image, seen in enumerate(unseen.tolist())}
 
     def root(image: int) -> int:
         while home[image] != image:
@@ -166,11 +220,8 @@ def _linked(found: NDArray[numpy.int64], distances: NDArray[numpy.float32], limi
             image = home[image]
         return image
 
-    for edge in numpy.argsort(lengths, kind="stable").tolist():
-        first, second = root(int(firsts[edge])), root(int(seconds[edge]))
-        if first == second:
-            continue
-        length = float(lengths[edge])
+    for one_end, other_end, length in zip(*(array.tolist() for array in forest), strict=True):
+        first, second = root(one_end), root(other_end)
         one, two = (_closed(clusters.pop(cluster), length, limit) for cluster in (first, second))
         if len(one.images) < len(two.images):
             first, second, one, two = second, first, two, one
