@@ -57,7 +57,7 @@ def project(codes: PackedCodes, method: str = "auto") -> Projection:
     if found == "pca":
         return Projection(_spread(_first_two(components)), f"the first two principal components{why}")
     norms = numpy.linalg.norm(components, axis=1, keepdims=True)
-    rows = components / numpy.where(norms > 0, norms, numpy.float32(1))
+    rows = (components / numpy.where(norms > 0, norms, 1)).astype(numpy.float32)
     places = _umap(rows) if found == "umap" else _tsne(rows)
     name = "UMAP" if found == "umap" else "t-SNE"
     return Projection(_spread(places), f"{name} of the first {components.shape[1]} principal components")
