@@ -227,7 +227,7 @@ PYTHON = ROOT / ".build/site-venv/bin/python"
 
 @pytest.mark.skipif(not (PYTHON.exists() and shutil.which("chromium")), reason="needs what `make site` installs")
 def test_in_a_browser(tmp_path):
-    """10,000 points with hostile names: pointing, clicking and keys work on a desk and a phone, and nothing is logged."""
+    """10,000 points with hostile names: pointing, clicking and keys work at two widths, and nothing is logged."""
     count = 10_000
     codes, labels = clusters(count, 256, 10)
     packed = PackedCodes.pack(codes)
