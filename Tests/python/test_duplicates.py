@@ -304,7 +304,7 @@ def test_mislabels(folder, lite0, tmp_path, capsys):
 
 def test_the_report_has_a_section(job, tmp_path):
     page = tmp_path / "report.html"
-    assert main(["report", str(job.folder), "-o", str(page)]) == 0
+    assert main(["report", str(job.folder), "--map", "pca", "-o", str(page)]) == 0
     count = len(duplicates(job))
     section = page.read_text().split("Duplicates and doubtful labels")[1]
     assert f"{count} groups of copies" in section and "a leak: test, train" in section

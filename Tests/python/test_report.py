@@ -49,7 +49,7 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.stack, self.tables, self.images, self.addresses, self.data = [], {}, 0, [], ""
+        self.stack, self.tables, self.images, self.addresses, self.data, self.map = [], {}, 0, [], "", ""
         self.feed(text)
         assert not self.stack, self.stack
 
@@ -76,10 +76,20 @@ class Page(HTMLParser):
             self.current[-1][-1] += data
         if self.stack and self.stack[-1][1] == "figures":
             self.data += data
+        if self.stack and self.stack[-1][1] == "points-data":
+            self.map += data
+
+    @property
+    def pictures(self):
+        """How many images the page shows, in rows and on the map."""
+        return self.images + len(json.loads(self.map)["pictures"])
 
 
 def test_every_figure_is_the_jobs(tmp_path, job, pictures):
-    assert main(["report", str(job.folder), "--images", str(pictures), "-o", str(tmp_path / "r.html")]) == 0
+    assert (
+        main(["report", str(job.folder), "--images", str(pictures), "--map", "pca", "-o", str(tmp_path / "r.html")])
+        == 0
+    )
     text = (tmp_path / "r.html").read_text("utf-8")
     page = Page(text)
     assert all(address.startswith("data:") for address in page.addresses), "self-contained"
@@ -119,7 +129,7 @@ def test_every_figure_is_the_jobs(tmp_path, job, pictures):
     run = json.loads((job.folder / "runs.jsonl").read_text().splitlines()[-1])
     assert f"in {run['seconds']:.1f} s, 1 runs" in overview["time"]
     assert f"{run['images'] / run['seconds']:.1f} images/s" in overview["time"]
-    assert page.images >= 500 + 24 * 6
+    assert page.pictures >= 500 + 24 * 6
 
 
 @pytest.mark.parametrize(
@@ -134,7 +144,8 @@ def test_neighbours_and_map(job, layers, metric, expand, names):
     how = comparison(job, layers, metric, expand=expand)
     assert how.layers == (names or [layer.name for layer in job.layers])
     assert how.metric == (metric or "centred"), "500 images have a mean"
-    numbers, places, cosines = neighbours(job, how)
+    numbers, (places, words), nearest, scores, left_out = neighbours(job, how, "pca")
+    assert (words, left_out) == ("the first two principal components", "")
     codes = np.array(job.ternarize(images=numbers, layers=how.layers)).astype(np.float64)
     np.testing.assert_array_equal(numbers, np.flatnonzero(job.ok))
     rows = codes - codes.mean(0) if how.metric == "centred" else codes
@@ -147,7 +158,9 @@ def test_neighbours_and_map(job, layers, metric, expand, names):
         longer = unit + np.einsum("nk,nkf->nf", weights, unit[near])
         expected = longer @ unit.T / np.linalg.norm(longer, axis=1, keepdims=True)
     assert how.expand == (2 if metric is None else 0)
-    np.testing.assert_allclose(cosines, expected, atol=1e-5)
+    np.testing.assert_allclose(scores, np.take_along_axis(expected, nearest, 1), atol=1e-5)
+    np.fill_diagonal(expected, -np.inf)
+    np.testing.assert_allclose(scores, -np.sort(-expected, axis=1)[:, :10], atol=1e-5)
     from sklearn.decomposition import PCA
 
     expected = PCA(2).fit_transform(codes)
@@ -166,7 +179,7 @@ def test_the_page_says_how_it_compares(tmp_path, job, capsys):
         ),
         (["--layers", "all", "--metric", "cosine"], "by the cosine of the codes of 5 of 5 layers (all), 500 images"),
     ]:
-        assert main(["report", str(job.folder), "-o", str(tmp_path / "r.html"), *arguments]) == 0
+        assert main(["report", str(job.folder), "-o", str(tmp_path / "r.html"), "--map", "pca", *arguments]) == 0
         assert words in (tmp_path / "r.html").read_text("utf-8")
     assert main(["report", str(job.folder), "-o", str(tmp_path / "r.html"), "--layers", "penultimate"]) == 1
     assert "The network knows it" in capsys.readouterr().err
@@ -175,10 +188,10 @@ def test_the_page_says_how_it_compares(tmp_path, job, capsys):
 def test_where_the_pictures_are(tmp_path, job, pictures, monkeypatch):
     """They are where they were when the job ran, unless an option says otherwise."""
     monkeypatch.chdir(tmp_path)
-    assert main(["report", str(job.folder), "-o", "r.html"]) == 0
-    assert Page((tmp_path / "r.html").read_text("utf-8")).images >= 500 + 24 * 6
-    assert main(["report", str(job.folder), "-o", "r.html", "--images", "."]) == 0
-    assert Page((tmp_path / "r.html").read_text("utf-8")).images == 0
+    assert main(["report", str(job.folder), "-o", "r.html", "--map", "pca"]) == 0
+    assert Page((tmp_path / "r.html").read_text("utf-8")).pictures >= 500 + 24 * 6
+    assert main(["report", str(job.folder), "-o", "r.html", "--map", "pca", "--images", "."]) == 0
+    assert Page((tmp_path / "r.html").read_text("utf-8")).pictures == 0
 
 
 def test_thumbnails_without_pillow(monkeypatch):

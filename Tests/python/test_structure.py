@@ -25,10 +25,10 @@ _command
 _command.completion _command.doctor _command.duplicates _command.embed _command.evaluate _command.export
 _command.layers _command.mislabels _command.report _command.search _command.serve _command.verify
 _command.page _command.serving
-_command.gallery
+_command.gallery _command.map
 _command.cleaning _command.figures
 _command.searching
-_command.comparison _command.reading _command.serve_page _command.sheet
+_command.comparison _command.map_script _command.projection _command.reading _command.serve_page _command.sheet
 _command.arguments _command.markup _command.output _command.pictures
 fne
 _evaluation.evaluate _evaluation.retrieval _evaluation.thresholds

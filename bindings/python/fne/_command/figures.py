@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
 
 from fne._codes import PackedCodes
 from fne._command.comparison import Comparison
+from fne._command.projection import Projection, project
 from fne._expansion import expanded_all
 from fne._job import Job, row_numbers
 from fne._saved import content, exists, file_errors, parsed
 from fne.errors import InvalidArgumentError, SavedDataError
 
-#: The most images that the map and the neighbours are made of.
-_MOST_IMAGES = 2000
+#: The most images that the map and the neighbours are made of, and the most that take others along in their search.
+_MOST_IMAGES, _MOST_EXPANDED = 20_000, 2000
+
+#: The neighbours of each image.
+_NEAREST = 10
 
 #: The most failures that are listed.
 _MOST_FAILURES = 200
@@ -130,32 +134,72 @@ class _Counts:
         return result
 
 
-def neighbours(job: Job, how: Comparison) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """The map and the neighbours of at most 2,000 embedded images.
+class Neighbourhood(NamedTuple):
+    """The map and the neighbours of n embedded images.
+
+    images: their numbers in the job, [n]
+    projection: where they lie on the map
+    nearest: the k nearest others of each, the nearest first, as places in `images`: [n, k]
+    scores: how near these are, [n, k]
+    words: what was left out for the number of images, or ""
+    """
+
+    images: NDArray[numpy.int64]
+    projection: Projection
+    nearest: NDArray[numpy.int64]
+    scores: NDArray[numpy.float64]
+    words: str
+
+
+def neighbours(job: Job, how: Comparison, method: str = "auto") -> Neighbourhood:
+    """The map and the ten nearest neighbours of at most 20,000 embedded images, which are evenly chosen.
+
+    Above 2,000 images no image takes others along, since that would take minutes.
 
     Args:
         how: the layers whose codes are compared, whether less their mean, and how far each image is expanded
-
-    Returns:
-        the images' numbers; their places on the map, which are the first two principal components of their codes, from
-        0 to 1; and the cosine of each two images, where those in a row are to that image and the nearest that it takes
-        along
+        method: how the map is made, as in `project`
     """
     good = numpy.flatnonzero(job.ok)
+    images = good
+    words = []
     if len(good) > _MOST_IMAGES:
-        good = good[numpy.linspace(0, len(good) - 1, _MOST_IMAGES).astype(int)]
+        images = good[numpy.linspace(0, len(good) - 1, _MOST_IMAGES).astype(int)]
+        words.append(f"{_MOST_IMAGES:,} of the {len(good):,} images, evenly chosen")
+    codes = _packed(job, images, how)
+    if how.expand and len(images) > _MOST_EXPANDED:
+        words.append(f"above {_MOST_EXPANDED:,} images each is alone, and takes none along")
+    if how.expand and len(images) <= _MOST_EXPANDED:
+        nearest, scores = _expanded_nearest(codes, how)
+    else:
+        nearest, scores = _nearest(codes, how.metric)
+    return Neighbourhood(images, project(codes, method), nearest, scores, "; ".join(words))
+
+
+def _packed(job: Job, images: NDArray[numpy.int64], how: Comparison) -> PackedCodes:
+    """The codes of some layers, one row per image: the rows of ten crops are joined."""
     columns = job.columns(how.layers)
-    codes = PackedCodes.pack(_codes_of(job, good)[:, columns].reshape(len(good), -1))
+    parts = []
+    for first in range(0, len(images), 256):
+        some = images[first : first + 256]
+        parts.append(PackedCodes.pack(_codes_of(job, some)[:, columns].reshape(len(some), -1)))
+    return PackedCodes(numpy.concatenate([part.words for part in parts]), parts[0].feature_count)
+
+
+def _nearest(codes: PackedCodes, metric: str) -> tuple[NDArray[numpy.int64], NDArray[numpy.float64]]:
+    """The nearest others of each code, and their scores."""
+    found, scores = codes.search(codes, min(_NEAREST + 1, len(codes)), metric=metric)
+    own = found == numpy.arange(len(codes))[:, None]
+    own[~own.any(1), -1] = True  # Of many equal codes, the image itself may not be among the nearest.
+    return found[~own].reshape(len(codes), -1), scores[~own].reshape(len(codes), -1)
+
+
+def _expanded_nearest(codes: PackedCodes, how: Comparison) -> tuple[NDArray[numpy.int64], NDArray[numpy.float64]]:
+    """The nearest others of each code and the codes that it takes along, and their scores."""
     found, scores = codes.search(codes, len(codes), metric=how.metric)
     cosines = numpy.empty(scores.shape)
     numpy.put_along_axis(cosines, found, scores, 1)
-    if how.expand:
-        cosines = expanded_all(cosines, how.expand)
-    values, vectors = numpy.linalg.eigh(codes.gram(centred=True))
-    places = (
-        vectors[:, -2:][:, ::-1] * numpy.sqrt(numpy.maximum(values[-2:][::-1], 0))
-        if len(good) > 1
-        else numpy.zeros((len(good), 2))
-    )
-    low, high = places.min(0), places.max(0)
-    return good, (places - low) / numpy.where(high > low, high - low, 1), cosines
+    cosines = expanded_all(cosines, how.expand)
+    numpy.fill_diagonal(cosines, -numpy.inf)
+    nearest = numpy.argsort(-cosines, axis=1, kind="stable")[:, : min(_NEAREST, len(codes) - 1)]
+    return nearest, numpy.take_along_axis(cosines, nearest, 1)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import numpy
-from numpy.typing import NDArray
-
 from fne._command.cleaning import cleaning_section
 from fne._command.comparison import Comparison
-from fne._command.figures import neighbours
-from fne._command.markup import Markup, document, element, joined
+from fne._command.figures import Neighbourhood, neighbours
+from fne._command.map import map_section, outliers_section, spread
+from fne._command.map_script import SCRIPT as MAP_SCRIPT
+from fne._command.map_script import STYLE as MAP_STYLE
+from fne._command.markup import Markup, data, document, element, joined
 from fne._command.pictures import data_address, picture_below
 from fne._job import Job
 
-#: The most images that the map shows as pictures, and the most that are shown with their neighbours.
-_MOST_PICTURES = 500
+#: The most images that are shown with their neighbours.
 _MOST_NEIGHBOURS = 24
 _THUMBNAIL = 80
 
@@ -26,10 +24,6 @@ body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:64rem;padding
 h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2.2rem;border-bottom:1px solid #d5dde5}
 table{border-collapse:collapse}td,th{padding:.15rem .8rem .15rem 0;text-align:left;vertical-align:top}
 td.n{text-align:right}
-#map{position:relative;height:36rem;background:#f4f6f8;overflow:hidden}
-#map>*{position:absolute;width:2.6rem;height:2.6rem;transform:translate(-50%,-50%);object-fit:cover}
-#map>*:hover{width:7rem;height:7rem;z-index:2;outline:2px solid #1b6ca8}
-#map>i{width:.5rem;height:.5rem;border-radius:50%;background:#1b6ca8}
 .row{display:flex;gap:.5rem;margin:.4rem 0}.row figure{margin:0;width:5.5rem;font-size:.7rem;overflow-wrap:anywhere}
 .row img,.row b{display:block;width:5.5rem;height:5.5rem;object-fit:cover;background:#e4e9ee}
 .row figure:first-child{margin-right:1rem}
@@ -40,29 +34,31 @@ small{color:#5c6b7a}
 _COLOURS = {"minus": "#2f6fad", "zero": "#d9dee3", "plus": "#d0742b"}
 
 
-def page(job: Job, facts: dict[str, Any], root: Path, how: Comparison) -> str:
+def page(job: Job, facts: dict[str, Any], root: Path, how: Comparison, method: str = "auto") -> str:
     """The page.
 
     Args:
         facts: the job's figures
         root: the folder that the job's names are relative to, for the pictures. None lies outside of it.
         how: what the map and the neighbours are made of
+        method: how the map is made, as in `project`
     """
-    numbers, places, cosines = neighbours(job, how)
+    around = neighbours(job, how, method)
     thumbnails = _Thumbnails(job, root)
-    data = Markup(json.dumps(facts, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c"))
     name = job.folder.absolute().name
     return document(
         f"{name}: Full-Network Embedding",
-        _STYLE,
+        _STYLE + MAP_STYLE,
         element("h1", name),
         _overview(facts),
         _failures(facts),
         _shares(facts),
-        _map(numbers, places, thumbnails, how),
-        _neighbours(numbers, cosines, thumbnails, how),
+        map_section(job, around, how, thumbnails.source),
+        _neighbours(around, thumbnails, how),
+        outliers_section(around, how, thumbnails.figure),
         cleaning_section(job, how, thumbnails.figure),
-        element("script", data, type="application/json", id="figures"),
+        data("figures", facts),
+        script=MAP_SCRIPT,
     )
 
 
@@ -199,34 +195,16 @@ def _shares(facts: dict[str, Any]) -> Markup:
     )
 
 
-def _map(numbers: NDArray[Any], places: NDArray[Any], thumbnails: _Thumbnails, how: Comparison) -> Markup:
-    shown = set(numpy.linspace(0, len(numbers) - 1, min(len(numbers), _MOST_PICTURES)).astype(int).tolist())
-    parts = []
-    for place, image in enumerate(numbers.tolist()):
-        style = f"left:{3 + 94 * places[place, 0]:.2f}%;top:{4 + 92 * places[place, 1]:.2f}%"
-        picture = thumbnails.source(image) if place in shown else None
-        title = thumbnails.name(image)
-        parts.append(
-            element("img", style=style, alt="", title=title, src=picture)
-            if picture
-            else element("i", style=style, title=title)
-        )
-    components = f"the first two principal components of their codes in {len(how.layers)} layers"
-    note = f"{len(numbers)} images, placed by {components}."
-    return joined(element("h2", "Map"), element("p", element("small", note)), element("div", *parts, id="map"))
-
-
-def _neighbours(numbers: NDArray[Any], cosines: NDArray[Any], thumbnails: _Thumbnails, how: Comparison) -> Markup:
+def _neighbours(around: Neighbourhood, thumbnails: _Thumbnails, how: Comparison) -> Markup:
+    images = around.images.tolist()
     rows = []
-    for place in numpy.linspace(0, len(numbers) - 1, min(len(numbers), _MOST_NEIGHBOURS)).astype(int).tolist():
-        others = [other for other in numpy.argsort(-cosines[place], kind="stable").tolist() if other != place][:5]
-        cells = [thumbnails.figure(int(numbers[place]))]
-        cells += [
-            thumbnails.figure(int(numbers[other]), element("br"), f"{cosines[place, other]:.3f}") for other in others
-        ]
+    for place in spread(len(images), _MOST_NEIGHBOURS):
+        near = zip(around.nearest[place, :5].tolist(), around.scores[place, :5].tolist(), strict=True)
+        cells = [thumbnails.figure(images[place])]
+        cells += [thumbnails.figure(images[other], element("br"), f"{score:.3f}") for other, score in near]
         rows.append(element("div", *cells, class_="row"))
-    note = element("p", element("small", f"by the {how.words}"))
-    return joined(element("h2", "Nearest neighbours"), note, *rows)
+    words = f"by the {how.words}" + (f"; {around.words}" if around.words else "")
+    return joined(element("h2", "Nearest neighbours"), element("p", element("small", words)), *rows)
 
 
 class _Thumbnails:
@@ -235,9 +213,6 @@ class _Thumbnails:
     def __init__(self, job: Job, root: Path) -> None:
         self._names, self._root = job.names, root
         self._sources: dict[int, str | None] = {}
-
-    def name(self, image: int) -> str:
-        return self._names[image]
 
     def source(self, image: int) -> str | None:
         if image not in self._sources:

@@ -14,6 +14,7 @@ from fne._command.comparison import FEWEST_IMAGES, LAYERS, comparison
 from fne._command.figures import figures
 from fne._command.output import give, say
 from fne._command.page import page
+from fne._command.projection import METHODS
 from fne._command.searching import check_finished
 from fne._expansion import NEAREST
 from fne._saved import file_errors
@@ -26,8 +27,8 @@ def add_command(commands: Any) -> None:
         "report",
         run,
         "Writes an HTML page on a finished job: data set, network, failures, codes, a map, neighbours. "
-        "The page needs no other file. Neighbours and the map are made of the codes of the last quarter of the layers. "
-        "Each image takes its two nearest along when its neighbours are looked for.",
+        "The page needs no other file. Neighbours, outliers and the map are made of the codes of the last quarter of "
+        "the layers. Each image takes its two nearest along when its neighbours are looked for, up to 2,000 images.",
         "examples:\n"
         "  fne report job --images photographs -o report.html\n"
         "  fne report job --images drawings --layers all",
@@ -52,6 +53,13 @@ def add_command(commands: Any) -> None:
         help=f"how many of the nearest images go along with each query ({NEAREST}, or 0 below {FEWEST_IMAGES} images "
         "and by other metrics than centred)",
     )
+    command.add_argument(
+        "--map",
+        choices=METHODS,
+        default="auto",
+        help="how the map is made (auto: UMAP where umap-learn is installed, else t-SNE up to 5,000 images where "
+        "scikit-learn is, else the principal components)",
+    )
     command.add_argument("-o", "--output", default="report.html", help="the page (report.html)")
 
 
@@ -59,7 +67,13 @@ def run(given: argparse.Namespace) -> None:
     """Runs `fne report`."""
     job = fne.Job(given.job)
     write_report(
-        job, given.output, images_of(job, given.images), layers=given.layers, metric=given.metric, expand=given.expand
+        job,
+        given.output,
+        images_of(job, given.images),
+        layers=given.layers,
+        metric=given.metric,
+        expand=given.expand,
+        method=given.map,
     )
     give({"output": given.output})
     say(given.output)
@@ -73,16 +87,18 @@ def write_report(
     layers: Sequence[str] | None = None,
     metric: str | None = None,
     expand: int | None = None,
+    method: str = "auto",
 ) -> None:
     """Writes the page.
 
     Args:
         images: the folder that the job's names are relative to, for the pictures; None: the working directory
         layers, metric, expand: what the map and the neighbours are made of, as in `comparison`
+        method: how the map is made, as in `project`
     """
     check_finished(job)
     facts = figures(job)
     how = comparison(job, layers, metric, expand=expand)
-    path, text = as_path(output), page(job, facts, as_path(images or "."), how)
+    path, text = as_path(output), page(job, facts, as_path(images or "."), how, method)
     with file_errors(path, "written"):
         path.write_text(text, encoding="utf-8")
