@@ -54,7 +54,7 @@ def mislabels(
     for number, copies in enumerate(groups):
         group[copies.images] = number
     known = numpy.flatnonzero([label != "" for label in labels])
-    classes, numbers = numpy.unique([labels[image] for image in known], return_inverse=True)
+    classes, numbers = numpy.unique([labels[int(image)] for image in known], return_inverse=True)
     if len(classes) < 2:
         return []
     base, own = codes[known], group[known]
@@ -84,6 +84,6 @@ def _votes(
     """The share of the weight that each class has among an image's neighbours."""
     is_voter = (others != place) & ((groups[others] < 0) | (groups[others] != groups[place]))
     voters, weights = others[is_voter][:NEIGHBOURS], numpy.maximum(weights[is_voter][:NEIGHBOURS], 0)
-    votes = numpy.bincount(labels[voters], weights, count)
+    votes: NDArray[numpy.float64] = numpy.bincount(labels[voters], weights, count).astype(numpy.float64)
     total = votes.sum()
     return votes / total if total > 0 else votes
