@@ -103,7 +103,7 @@ test: test-swift test-python ## every test; names the optional parts that are no
 test-swift: venv ## the Swift tests; those of ONNX Runtime use the library in .venv
 	$(SWIFT) test --scratch-path .build/tests
 
-TORCH_TESTS := $(addprefix Tests/python/,test_fne_torch.py test_torch.py test_torch_zoo.py)
+TORCH_TESTS := $(addprefix Tests/python/,test_fne_torch.py test_torch.py test_torch_clusters.py test_torch_zoo.py)
 
 # PyTorch and TensorFlow in one process abort unless PyTorch comes first, as both carry LLVM. So PyTorch's tests are a
 # process of their own. Status 5: they were left out.

@@ -25,10 +25,11 @@ ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = {
     "test_export.py": ("pyarrow", "pandas"),
     "test_export_libraries.py": ("faiss", "datasets"),
-    "test_clusters.py": ("ray", "pyspark", "torch", "onnxscript"),
+    "test_clusters.py": ("ray", "pyspark"),
     "test_fne_torch.py": ("torch", "torchvision"),
     "test_tf_keras.py": ("tf_keras",),
     "test_torch.py": ("torch", "torchvision", "onnxscript"),
+    "test_torch_clusters.py": ("ray", "pyspark", "torch", "torchvision", "onnxscript"),
     "test_torch_zoo.py": ("torch", "torchvision", "timm"),
     "test_types.py": ("ray", "pyspark", "torch"),
 }

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import shutil
-import sys
 
 import cv2
 import numpy as np
 import pytest
-import torch_networks  # PyTorch has to be imported before TensorFlow
+from clusters import frame_of, of_paths, ray_session, spark_session
 
 import fne
 from fne._cluster import worker
@@ -60,45 +58,13 @@ def packed_codes(rows, job):
     return found.words, job.packed_codes().words
 
 
-@pytest.fixture
-def module(tmp_path, monkeypatch):
-    """A PyTorch module, and a call that empties the cache: what travels to the workers needs none."""
-    monkeypatch.setenv("FNE_CACHE", str(tmp_path / "cache"))
-    return torch_networks.sequential(), lambda: [file.unlink() for file in (tmp_path / "cache").iterdir()]
-
-
-def expected_of(module, paths):
-    with fne.Extractor(module, size=torch_networks.SIZE, preset="imagenet", pad_batches=True) as extractor:
-        return dict(zip(paths, extractor.extract(paths).features, strict=True))
-
-
-def compare_rows(found, expected):
-    assert set(found) == set(expected)
-    for path, values in expected.items():
-        np.testing.assert_array_equal(np.asarray(found[path], np.float32), values)
-
-
 # ---- Ray
 
 
 @pytest.fixture(scope="module")
 def ray():
-    import ray
-    import ray.data
-
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    ray.data.DataContext.get_current().print_on_execution_start = False
-    yield ray
-    ray.shutdown()
-
-
-def of_paths(ray, *groups):
-    """A data set with a block for each group of paths."""
-    first, *others = [
-        ray.data.from_items([{"path": path} for path in group], override_num_blocks=1) for group in groups
-    ]
-    return first.union(*others) if others else first
+    with ray_session() as session:
+        yield session
 
 
 def in_order(dataset, names):
@@ -249,16 +215,6 @@ def test_ray_ten_crops_feeds_and_choices(ray, graph, paths, job):
     np.testing.assert_array_equal(np.stack([row["codes"] for row in codes]), ternary)
 
 
-def test_ray_takes_a_module(ray, paths, module):
-    import fne.ray
-
-    network, empty_cache = module
-    expected = expected_of(network, paths[:3])
-    rows = fne.ray.features(of_paths(ray, paths[:3]), network, size=torch_networks.SIZE, preset="imagenet")
-    empty_cache()
-    compare_rows({row["path"]: row["features"] for row in rows.take_all()}, expected)
-
-
 def test_ray_columns_that_are_wrong(ray, graph):
     import fne.ray
 
@@ -293,30 +249,8 @@ def test_ray_empty(ray, graph):
 
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory):
-    from pyspark.sql import SparkSession
-
-    before = os.environ.get("PYSPARK_PYTHON")
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    session = (
-        SparkSession.builder.master("local[2]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.execution.arrow.maxRecordsPerBatch", "5")
-        .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
-        .getOrCreate()
-    )
-    session.sparkContext.setLogLevel("OFF")
-    yield session
-    session.stop()
-    if before is None:
-        del os.environ["PYSPARK_PYTHON"]
-    else:
-        os.environ["PYSPARK_PYTHON"] = before
-
-
-def frame_of(spark, *groups):
-    """A frame with a partition for each group of paths."""
-    parts = spark.sparkContext.parallelize(groups, len(groups))
-    return spark.createDataFrame(parts.flatMap(lambda part: [(path,) for path in part]), "path string")
+    with spark_session(tmp_path_factory.mktemp("warehouse")) as session:
+        yield session
 
 
 def test_spark_in_two_steps(spark, tmp_path, graph, paths, job):
@@ -418,17 +352,6 @@ def test_spark_ten_crops(spark, graph, paths):
     np.testing.assert_array_equal(np.array([coded[path] for path in paths[:5]], np.int8), ternary)
 
 
-def test_spark_takes_a_model(spark, paths, module):
-    import fne.spark
-
-    network, empty_cache = module
-    expected = expected_of(network, paths[:3])
-    model = fne.Model(network, size=torch_networks.SIZE)
-    rows = fne.spark.features(frame_of(spark, paths[:3]), model, preset="imagenet")
-    empty_cache()
-    compare_rows({row["path"]: row["features"] for row in rows.collect()}, expected)
-
-
 def test_spark_empty_and_wrong(spark, tmp_path, graph):
     from pyspark.errors import AnalysisException
 
@@ -478,24 +401,6 @@ def test_a_path_that_only_workers_have(tmp_path, graph, photographs):
     plan = worker.plan(str(file), {"size": SIZE}, True)
     shutil.copy(graph, file)
     assert worker.features(plan, photographs[:2]).statuses.tolist() == [0, 0]
-
-
-def test_models_that_travel(module, graph, tmp_path):
-    """A path goes as it is. Of a network what stands beside its file goes too."""
-    assert worker.plan(graph, {"layers": "x"}, True)[1:3] == (str(graph), {"layers": "x"})
-    assert worker.plan(graph.read_bytes(), {}, False)[1:] == (None, {}, None)
-    image = list(np.random.default_rng(0).integers(0, 256, (1, *torch_networks.SIZE, 3), np.uint8))
-    network, empty_cache = module
-    file = tmp_path / "network.onnx"
-    file.write_bytes(fne.Model(network, size=torch_networks.SIZE).__reduce__()[1][0].graph)
-    (tmp_path / "config.json").write_text('{"pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}}')
-    plan = worker.plan(fne.Model(file), {}, True)
-    assert plan.file == str(file) and plan.options["scale"] == pytest.approx((1 / 63.75,) * 3)
-    with fne.Extractor(file, pad_batches=True) as extractor:
-        np.testing.assert_array_equal(worker.features(plan, image).values, extractor.extract(image).features)
-    one = worker.plan(network, {"size": torch_networks.SIZE, "preset": "raw"}, True)
-    empty_cache()
-    assert one.file is None and pickle.loads(one.model)._origin.graph == file.read_bytes()
 
 
 def test_reasons_are_short(graph):
