@@ -164,7 +164,9 @@ struct UpdatePlan {
             number(at: bytes.count - 8) == bytes.dropLast(8).withUnsafeBytes({ fnv1a($0) })
         else { throw Self.damaged }
         let values = (0..<numbers).map { Int(clamping: number(at: start - 8 * (numbers - $0))) }
-        guard let count = values.last, count >= 1, count <= bytes.count - start - 8 else { throw Self.damaged }
+        guard let count = values.last, count >= 1, count <= bytes.count - start - 8,
+            values.allSatisfy({ $0 >= 0 && $0 <= count })
+        else { throw Self.damaged }
         manifest = String(decoding: bytes[Self.magic.count..<Self.magic.count + digits], as: UTF8.self)
         keepsStatistics = values[0] == 1
         changes = Intake.Changes(
