@@ -35,7 +35,6 @@ from fne._cluster import column as columns
 from fne._cluster import parts, worker
 from fne._statistics import Statistics
 from fne._thresholds import LOWER, UPPER
-from fne.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -224,8 +223,7 @@ def statistics_of_sample(
         accept_other_engine: as in `statistics`
         options: those of `features`
     """
-    if not 0 < fraction <= 1:
-        raise InvalidArgumentError(f"fraction is {fraction}; it must be above 0 and at most 1")
+    parts.check_fraction(fraction)
     sample = dataset if fraction == 1 else dataset.random_sample(fraction, seed=seed)
     return statistics(features(sample, model, **options), accept_other_engine=accept_other_engine)
 

@@ -114,6 +114,12 @@ def statistics_of(parts: Iterable[Part], accept_other_engine: bool) -> Statistic
     return Statistics.from_bytes(whole.saved)
 
 
+def check_fraction(fraction: float) -> None:
+    """Refuses what is no share of the images."""
+    if not 0 < fraction <= 1:
+        raise InvalidArgumentError(f"fraction is {fraction}; it must be above 0 and at most 1")
+
+
 class Coder:
     """Makes codes with the means and deviations of statistics. It can be pickled."""
 

@@ -15,8 +15,7 @@ from fne._command.figures import figures
 from fne._command.output import give, say
 from fne._command.page import page
 from fne._command.projection import METHODS
-from fne._command.searching import check_finished
-from fne._expansion import NEAREST
+from fne._command.searching import add_expand, check_finished
 from fne._saved import file_errors
 
 
@@ -46,13 +45,7 @@ def add_command(commands: Any) -> None:
         choices=["centred", "cosine"],
         help=f"what nearest means (centred, or cosine with fewer than {FEWEST_IMAGES} images)",
     )
-    command.add_argument(
-        "--expand",
-        type=int,
-        metavar="N",
-        help=f"how many of the nearest images go along with each query ({NEAREST}, or 0 below {FEWEST_IMAGES} images "
-        "and by other metrics than centred)",
-    )
+    add_expand(command)
     command.add_argument(
         "--map",
         choices=METHODS,

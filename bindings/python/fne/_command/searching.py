@@ -44,6 +44,11 @@ def add_comparison(command: argparse.ArgumentParser) -> None:
         choices=METRICS,
         help=f"what nearest means (centred, or cosine with fewer than {FEWEST_IMAGES} images)",
     )
+    add_expand(command)
+
+
+def add_expand(command: argparse.ArgumentParser) -> None:
+    """Adds the option that says how many images a query takes along."""
     command.add_argument(
         "--expand",
         type=int,
