@@ -17,8 +17,8 @@ from fne._expansion import REACH, expanded
 from fne._ffi import check, lib
 from fne._kept_layers import selected
 from fne._layer import Layer, for_library, from_library, side_by_side, span
-from fne._saved import mapped_array
-from fne.errors import InvalidArgumentError, ShapeMismatchError
+from fne._saved import exists, mapped_array
+from fne.errors import InvalidArgumentError, MissingFileError, ShapeMismatchError
 
 METRICS = {"dot": 0, "cosine": 1, "hamming": 2, "centred": 3}
 #: The metrics that are cosines, whose searches can be expanded.
@@ -403,8 +403,12 @@ class PackedCodes:
         Raises:
             SavedDataError: a file is damaged, or of another version
             FileError: a file cannot be read
+            MissingFileError: there is no such file
         """
         source = as_path(path)
+        facts = source.with_suffix(".json") if source.suffix == ".npy" else source.with_name(source.name + ".json")
+        if not exists(facts):
+            raise MissingFileError(f"'{facts}' does not exist")
         file = _ffi.open_handle(lib.fne_codes_open, lib.fne_codes_close, path_bytes(source))
         rows, features, layers = ctypes.c_uint64(), ctypes.c_uint64(), ctypes.c_uint64()
         check(lib.fne_codes_sizes(file(), *map(ctypes.byref, (rows, features, layers))))

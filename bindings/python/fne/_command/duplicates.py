@@ -25,7 +25,7 @@ def add_command(commands: Any) -> None:
         "examples:\n"
         "  fne duplicates job\n"
         "  fne duplicates job -o copies.html --csv copies.csv\n"
-        "  fne duplicates job --extra > names.txt",
+        "  fne duplicates job --extra",
     )
     command.add_argument("job", help="the job's folder")
     command.add_argument(
