@@ -13,8 +13,8 @@ from JPEG files to the averages of all layers, and "from tensors" begins with wh
 
 Each engine is a process of its own, and chooses its best batch size. They take turns with libfne. Speeds are medians,
 and ratios are medians of the rounds' ratios, with the least and the most. The last column has the ratios of processor
-time, which a busy machine disturbs less. Before any is timed, the averages of a few
-photographs must be libfne's. OpenVINO is left out where it is not installed.
+time, which a busy machine disturbs less. Before any is timed, the averages of a few photographs must be libfne's.
+OpenVINO is left out where it is not installed.
 """
 
 from __future__ import annotations
