@@ -4,7 +4,7 @@
 
 The program embeds the photographs of a folder into a job, with the default network. It resumes after a kill, and a
 second run starts at once. For each query it finds the photographs whose codes are nearest. These are the codes of the
-last tenth of the layers, less their mean. They take two bits per feature, so those of a million photographs take 1 GB,
+last quarter of the layers, less their mean. They take two bits per feature: those of a million photographs take 3 GB,
 and a query reads them at the speed of memory. Each folder has a job of its own. If photographs came or went, remove the
 job or name another with --job. `fne search` does the same from the command line.
 """

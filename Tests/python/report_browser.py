@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+from browsing import opened
 from playwright.sync_api import sync_playwright
 
 WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
@@ -29,13 +30,7 @@ HOVERS = """() => {
 
 
 def look(browser, address, width, height, picture):
-    tab = browser.new_page(viewport={"width": width, "height": height})
-    faults = []
-    tab.on("console", lambda message: faults.append(message.text))
-    tab.on("pageerror", lambda failure: faults.append(str(failure)))
-    tab.on("dialog", lambda dialog: faults.append(f"a name ran: {dialog.message}"))
-    tab.on("request", lambda sent: faults.extend([] if sent.url.startswith((address, "data:")) else [sent.url]))
-    tab.goto(address)
+    tab, faults = opened(browser, address, width, height, ["data:"])
     tab.wait_for_selector("#map[data-drawn]")
     found = {"drawn_ms": int(tab.get_attribute("#map", "data-drawn"))}
     tab.locator("#map").scroll_into_view_if_needed()

@@ -8,21 +8,14 @@ from __future__ import annotations
 import json
 import sys
 
+from browsing import opened
 from playwright.sync_api import sync_playwright
 
 WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
 
 
 def look(browser, address, image, width, height):
-    tab = browser.new_page(viewport={"width": width, "height": height})
-    faults = []
-    tab.on("console", lambda message: faults.append(message.text))
-    tab.on("pageerror", lambda failure: faults.append(str(failure)))
-    tab.on("dialog", lambda dialog: faults.append(f"a name ran: {dialog.message}"))
-    tab.on(
-        "request", lambda sent: faults.extend([] if sent.url.startswith((address, "data:", "blob:")) else [sent.url])
-    )
-    tab.goto(address)
+    tab, faults = opened(browser, address, width, height, ["data:", "blob:"])
     tab.click("#images figure >> nth=2")
     tab.wait_for_selector("#found figure")
     clicked = tab.locator("#found figcaption").all_inner_texts()

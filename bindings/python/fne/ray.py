@@ -20,7 +20,6 @@ With the statistics of all images there are two steps:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pyarrow
@@ -171,7 +170,7 @@ class _Features:
     def __call__(self, table: pyarrow.Table) -> pyarrow.Table:
         images = _images(table, self._column, self.ADDED)
         found = worker.features(self._plan, images)
-        rows = found.values.reshape(len(images), *_of_an_image(self._plan), found.values.shape[-1])
+        rows = found.values.reshape(len(images), *self._plan.axes, found.values.shape[-1])
         return _with(table, self.ADDED, ArrowTensorArray.from_numpy(rows), found)
 
 
@@ -192,10 +191,6 @@ class _Packed:
 def _images(table: pyarrow.Table, column: str | None, added: tuple[str, ...]) -> list[Any]:
     name = columns.chosen(table.column_names, column, added)
     return columns.images_of(table.column(name), name)
-
-
-def _of_an_image(plan: worker.Plan) -> tuple[int, ...]:
-    return (plan.rows_per_image,) if plan.rows_per_image > 1 else ()
 
 
 def _with(table: pyarrow.Table, names: tuple[str, ...], values: Any, found: worker.Found) -> pyarrow.Table:
@@ -246,7 +241,8 @@ def statistics(dataset: ray.data.Dataset, *, accept_other_engine: bool = False) 
     kept = dataset.select_columns(["features", "status", "reason", "engine"])
     blocks = kept.map_batches(_part, batch_size=None, batch_format="pyarrow")
     merged = blocks.map_batches(_merge, batch_size=_PARTS_AT_ONCE, batch_format="pyarrow")
-    found = (part for table in merged.iter_batches(batch_size=1, batch_format="pyarrow") for part in _parts(table))
+    tables = merged.iter_batches(batch_size=1, batch_format="pyarrow")
+    found = (part for table in tables for part in parts.parts_of(table))
     return parts.statistics_of(found, accept_other_engine)
 
 
@@ -262,11 +258,7 @@ def _part(table: pyarrow.Table) -> pyarrow.Table:
 
 
 def _merge(table: pyarrow.Table) -> pyarrow.Table:
-    return parts.table_of(parts.merged(_parts(table)))
-
-
-def _parts(table: pyarrow.Table) -> Iterator[parts.Part]:
-    return parts.parts_of(table)
+    return parts.table_of(parts.merged(parts.parts_of(table)))
 
 
 def _tensors(table: pyarrow.Table, name: str) -> NDArray[Any]:

@@ -99,7 +99,7 @@ def features(
 
     def embed(images: list[Any]) -> tuple[Any, worker.Found]:
         found = worker.features(plan, images)
-        return _lists(found.values.reshape(len(images), *_of_an_image(plan), -1), numpy.float32), found
+        return _lists(found.values.reshape(len(images), *plan.axes, -1), numpy.float32), found
 
     return _mapped(frame, column, "features", _nested(FloatType(), plan), embed)
 
@@ -163,13 +163,9 @@ def _mapped(
     return frame.mapInArrow(run, schema)
 
 
-def _of_an_image(plan: worker.Plan) -> tuple[int, ...]:
-    return (plan.rows_per_image,) if plan.rows_per_image > 1 else ()
-
-
 def _nested(type_: DataType, plan: worker.Plan) -> ArrayType:
     inner = ArrayType(type_, False)
-    return ArrayType(inner, False) if plan.rows_per_image > 1 else inner
+    return ArrayType(inner, False) if plan.axes else inner
 
 
 def _lists(values: NDArray[Any], dtype: Any) -> Any:

@@ -55,6 +55,11 @@ class Plan(NamedTuple):
         """The rows of an image: 1, or 10 with ten crops."""
         return int(self.options.get("crops", 1))
 
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axes of an image's values before the features: (10,) with ten crops, else none."""
+        return (self.rows_per_image,) if self.rows_per_image > 1 else ()
+
 
 class Found(NamedTuple):
     """What came of the images of a batch.

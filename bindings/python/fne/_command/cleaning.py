@@ -22,7 +22,6 @@ from fne._job import Job
 from fne._mislabels import LIMIT as DOUBTS_LIMIT
 from fne._mislabels import Doubt, mislabels
 from fne._saved import file_errors
-from fne.errors import InvalidArgumentError
 
 #: The report compares no more images than this, and shows no more groups and labels. The commands take all.
 _MOST_IMAGES, _MOST_SHOWN = 20_000, 24
@@ -42,15 +41,6 @@ def add_outputs(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "-o", "--output", metavar="SHEET", help="also draw them: a PNG, or a page where the name ends in .html"
     )
-
-
-def finished(job: Job) -> Job:
-    """The job, whose images must be embedded."""
-    if job.state == "running":
-        raise InvalidArgumentError(
-            f"the job in '{job.folder}' is not finished: {job.images_done} of {len(job)} images are done"
-        )
-    return job
 
 
 def warn_of_few(job: Job) -> None:

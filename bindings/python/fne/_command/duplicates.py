@@ -7,8 +7,9 @@ from typing import Any
 
 import fne
 from fne._command.arguments import new_command
-from fne._command.cleaning import Copies, add_outputs, copies_of, draw, finished, warn_of_few, write_table
+from fne._command.cleaning import Copies, add_outputs, copies_of, draw, warn_of_few, write_table
 from fne._command.output import give, say
+from fne._command.searching import check_finished
 from fne._command.sheet import Hit
 from fne._duplicates import LIMIT
 
@@ -41,7 +42,8 @@ def run(given: argparse.Namespace) -> None:
     """Runs `fne duplicates`."""
     if given.extra and (given.csv or given.output or given.json):
         raise fne.InvalidArgumentError("--extra prints names alone; leave out --csv, --output and --json")
-    job = finished(fne.Job(given.job))
+    job = fne.Job(given.job)
+    check_finished(job)
     warn_of_few(job)
     found, names = copies_of(job, given.limit), job.names
     if given.extra:

@@ -6,10 +6,12 @@ import argparse
 from typing import Any
 
 import fne
+from fne._codes import EXPANDED
 from fne._command.arguments import new_command
-from fne._command.cleaning import add_outputs, doubts_of, draw, finished, write_table
-from fne._command.comparison import FEWEST_IMAGES, LAYERS, comparison
+from fne._command.cleaning import add_outputs, doubts_of, draw, write_table
+from fne._command.comparison import comparison
 from fne._command.output import give, say
+from fne._command.searching import add_comparison, check_finished
 from fne._command.sheet import Hit
 from fne._duplicates import duplicates
 from fne._folders import places_in_folders
@@ -31,23 +33,14 @@ def add_command(commands: Any) -> None:
     command.add_argument(
         "--limit", type=float, default=LIMIT, metavar="S", help=f"the smallest score that is listed, up to 1 ({LIMIT})"
     )
-    command.add_argument(
-        "--layers",
-        action="append",
-        metavar="SELECTOR",
-        help=f"the layers to compare; may be repeated ({LAYERS.replace('%', '%%')})",
-    )
-    command.add_argument(
-        "--metric",
-        choices=["centred", "cosine"],
-        help=f"what nearest means (centred, or cosine with fewer than {FEWEST_IMAGES} images)",
-    )
+    add_comparison(command, EXPANDED, expands=False)
     add_outputs(command)
 
 
 def run(given: argparse.Namespace) -> None:
     """Runs `fne mislabels`."""
-    job = finished(fne.Job(given.job))
+    job = fne.Job(given.job)
+    check_finished(job)
     names = job.names
     labels = {place.label for place in places_in_folders(names)} - {""}
     if len(labels) < 2:

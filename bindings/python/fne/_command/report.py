@@ -9,13 +9,14 @@ from typing import Any
 
 import fne
 from fne._arguments import as_path
+from fne._codes import EXPANDED
 from fne._command.arguments import add_images, images_of, new_command
-from fne._command.comparison import FEWEST_IMAGES, LAYERS, comparison
+from fne._command.comparison import comparison
 from fne._command.figures import figures
 from fne._command.output import give, say
 from fne._command.page import page
 from fne._command.projection import METHODS
-from fne._command.searching import add_expand, check_finished
+from fne._command.searching import add_comparison, check_finished
 from fne._saved import file_errors
 
 
@@ -34,18 +35,7 @@ def add_command(commands: Any) -> None:
     )
     command.add_argument("job", help="the job's folder")
     add_images(command)
-    command.add_argument(
-        "--layers",
-        action="append",
-        metavar="SELECTOR",
-        help=f"the layers of the map and the neighbours; may be repeated ({LAYERS.replace('%', '%%')})",
-    )
-    command.add_argument(
-        "--metric",
-        choices=["centred", "cosine"],
-        help=f"what nearest means (centred, or cosine with fewer than {FEWEST_IMAGES} images)",
-    )
-    add_expand(command)
+    add_comparison(command, EXPANDED)
     command.add_argument(
         "--map",
         choices=METHODS,

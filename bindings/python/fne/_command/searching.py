@@ -31,8 +31,15 @@ class Searched(NamedTuple):
     codes: fne.PackedCodes
 
 
-def add_comparison(command: argparse.ArgumentParser) -> None:
-    """Adds the options that say what is compared, and how."""
+def add_comparison(
+    command: argparse.ArgumentParser, metrics: Sequence[str] = tuple(METRICS), *, expands: bool = True
+) -> None:
+    """Adds the options that say what is compared, and how.
+
+    Args:
+        metrics: those that the command can take
+        expands: whether a query can take others along
+    """
     command.add_argument(
         "--layers",
         action="append",
@@ -41,21 +48,17 @@ def add_comparison(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--metric",
-        choices=METRICS,
+        choices=metrics,
         help=f"what nearest means (centred, or cosine with fewer than {FEWEST_IMAGES} images)",
     )
-    add_expand(command)
-
-
-def add_expand(command: argparse.ArgumentParser) -> None:
-    """Adds the option that says how many images a query takes along."""
-    command.add_argument(
-        "--expand",
-        type=int,
-        metavar="N",
-        help=f"how many of the nearest images go along with each query ({NEAREST}, or 0 below {FEWEST_IMAGES} images "
-        "and by other metrics than centred)",
-    )
+    if expands:
+        command.add_argument(
+            "--expand",
+            type=int,
+            metavar="N",
+            help=f"how many of the nearest images go along with each query ({NEAREST}, or 0 below {FEWEST_IMAGES} "
+            "images and by other metrics than centred)",
+        )
 
 
 def check_finished(job: fne.Job) -> None:
@@ -76,7 +79,9 @@ def check_codes(job: fne.Job) -> dict[str, Any]:
     """How a job's codes were made. A job without codes is refused."""
     codes: dict[str, Any] | None = job.manifest["codes"]
     if codes is None:
-        raise fne.FileError(f"the job in '{job.folder}' has no codes yet")
+        raise fne.FileError(
+            f"the job in '{job.folder}' has no codes; run it again with codes, such as fne embed --codes int8"
+        )
     return codes
 
 
