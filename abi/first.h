@@ -522,6 +522,10 @@ typedef struct fne_job_options {
     int32_t reserved;
     int32_t update;
     int32_t keep_statistics;
+    const char *model_source;
+    const char *model_signature;
+    const char *const *model_tags;
+    uint64_t model_tag_count;
 } fne_job_options;
 
 FNE_API void fne_job_options_init(fne_job_options *options, uint64_t struct_size);

@@ -1770,6 +1770,13 @@ typedef struct fne_job_options {
     int32_t keep_statistics;        /**< 1: an update makes codes with the statistics that the job's codes have now, and
                                          keeps these in codes_statistics.fne. 0: with those of all images, or with
                                          the given ones. */
+    const char *model_source;       /**< what the model was opened from, for programs that open the job later: an
+                                         absolute path, or a name that such programs know. "": it was in memory only.
+                                         NULL: the file that fne_model_open() read. The finished job's folder keeps it
+                                         in places.json, with the folder of the images. */
+    const char *model_signature;    /**< the signature that was taken of a SavedModel, or NULL */
+    const char *const *model_tags;  /**< model_tag_count tags of the part that was taken of a SavedModel */
+    uint64_t model_tag_count;       /**< number of tags. 0: the only part. */
 } fne_job_options;
 
 /** Fills a struct with the defaults.
@@ -2172,15 +2179,17 @@ FNE_API fne_status fne_job_packed_codes(const fne_job *job, uint64_t first_row, 
  * one in the manifest.
  *
  * \param[in] job         the job, which has been run at least once
- * \param[in] model       the job's model. Where the job gave values for inputs, a model without values gets them.
+ * \param[in] model       the job's model. Where the job gave values for inputs, a model without values gets them. NULL:
+ *                        the file that the model was read from when the job ran, as the job's places.json says.
  * \param[in] options     loader_threads, streams, engine_threads, goal, device, gpu_memory_growth, on_error, decoder
  *                        and decoder_user are taken. The others are the job's, whatever stands here. NULL stands for
  *                        the defaults.
  * \param[out] extractor  receives the extractor, which fne_extractor_close() frees
  * \return FNE_OK, an error of fne_extractor_open(), or
  * \retval FNE_JOB_MISMATCH  the model is not the one that the job was made with
- * \retval FNE_FILE_ERROR    the manifest cannot be read, also because the job has not been run yet
- * \retval FNE_INVALID_DATA  it is damaged
+ * \retval FNE_FILE_ERROR    the manifest cannot be read, also because the job has not been run yet. Without a model,
+ *                           also where the job does not say where the model is, or it is there no more.
+ * \retval FNE_INVALID_DATA  the manifest or places.json is damaged
  * \since 2.0 */
 FNE_API fne_status fne_job_extractor(const fne_job *job, const fne_model *model, const fne_extractor_options *options,
                                      fne_extractor **extractor);

@@ -89,9 +89,9 @@ private func readRows(
 ) -> fne_status {
     status {
         let object: JobObject = try referenced(job, "job")
-        let network: ModelObject = try referenced(model, "model")
+        let network: ModelObject? = model == nil ? nil : try referenced(model, "model")
         let extractor = try required(extractor, "extractor")
-        let opened = try object.job.extractor(network.model, translated(options))
+        let opened = try object.job.extractor(network?.model, translated(options))
         extractor.pointee = try handle(ExtractorObject(opened))
     }
 }

@@ -60,11 +60,28 @@ private func translated(_ pointer: UnsafePointer<fne_job_options>?) throws -> Jo
     result.updates = given.update != 0
     result.embedsUnrecorded = given.update == FNE_UPDATE_UNRECORDED
     result.keepsStatistics = try flag(given.keep_statistics, "keep_statistics")
+    result.modelSource = try modelSource(given)
     if let listing = given.listing {
         let user = UncheckedUser(given.listing_user)
         result.listing = { count in FloatEnvironment.host { listing(user.pointer, UInt64(count)) == 0 } }
     }
     if given.checkpoint_seconds > 0 { result.checkpointSeconds = Int(given.checkpoint_seconds) }
+    return result
+}
+
+private func modelSource(_ given: fne_job_options) throws -> Job.ModelSource? {
+    guard let name = given.model_source else {
+        guard given.model_signature == nil, given.model_tag_count == 0 else {
+            throw FNEError(.invalidArgument, "model_signature and model_tags need model_source. Set it, too")
+        }
+        return nil
+    }
+    var result = Job.ModelSource()
+    let source = try file(name, "options->model_source")
+    result.name = source.text.isEmpty ? nil : source
+    result.signature = try given.model_signature.map { try text($0, "options->model_signature") }
+    let tags = try texts(given.model_tags, given.model_tag_count, "options->model_tags")
+    result.tags = tags.isEmpty ? nil : tags
     return result
 }
 

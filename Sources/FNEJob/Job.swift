@@ -61,6 +61,8 @@ public final class Job {
         public var keepsStatistics = false
         /// The seconds between two checkpoints. After a kill, the work since the last checkpoint is done again.
         public var checkpointSeconds = 15
+        /// What the model was opened from, for those who open it again. Nil means the file that it was read from.
+        public var modelSource: ModelSource?
         /// Is called on the calling thread while a folder is listed, some times a second, with the number of images
         /// that were found. Returning false cancels the opening.
         public var listing: (@Sendable (Int) -> Bool)?
@@ -116,6 +118,8 @@ public final class Job {
     /// Brings the job up to date in place of running it; nil where that is not asked for.
     private let update: JobUpdate?
     private var manifest: Manifest
+    /// What the job's folder remembers when the job is finished; nil: nothing new.
+    private var places: JobPlaces?
     /// What was left out of the folder of images.
     private var leftOut = Intake()
     private var unreadable: [String] = []
@@ -141,20 +145,28 @@ public final class Job {
                 .unsupportedTensor,
                 "\(found.sentence). A job takes the network as it is where allow_batch_statistics is set")
         }
-        try self.init(folder: folder, extractor: opened, settings: opened.settings(of: model), options: options)
+        try self.init(folder: folder, extractor: opened, settings: opened.settings(of: model), options: options) {
+            try JobPlaces(model, from: options.modelSource, $0)
+        }
     }
 
     /// Opens a job with an open extractor.
     ///
-    /// - Parameter extractor: must pad its batches
-    convenience init(folder: FilePath, extractor: Extractor, settings: JSON, options: Options) throws {
+    /// - Parameters:
+    ///   - extractor: must pad its batches
+    ///   - places: what the job's folder remembers of where the images were
+    convenience init(
+        folder: FilePath, extractor: Extractor, settings: JSON, options: Options,
+        places: (ImageSource) throws -> JobPlaces? = { _ in nil }
+    ) throws {
         guard options.updates || !(options.keepsStatistics || options.embedsUnrecorded) else {
             throw FNEError(.invalidArgument, "keep_statistics and embed_unrecorded need update. Set it, too")
         }
         let images = try Self.images(options)
+        let remembered = try places(images)
         if options.updates, try File.exists(folder.appending(Manifest.fileName)) {
             try self.init(updating: folder, options, JobUpdate(folder, extractor, settings, options, images))
-            (leftOut, unreadable) = (images.intake, images.unreadable)
+            (leftOut, unreadable, self.places) = (images.intake, images.unreadable, remembered)
             return
         }
         let whole = images.list
@@ -168,7 +180,7 @@ public final class Job {
             first: range.lowerBound, count: list.count, total: whole.count, sha256: list.sha256,
             totalSHA256: options.shard == .whole ? list.sha256 : whole.sha256)
         try self.init(folder: folder, options, source, list, part, settings)
-        (leftOut, unreadable) = (images.intake, images.unreadable)
+        (leftOut, unreadable, self.places) = (images.intake, images.unreadable, remembered)
     }
 
     /// Opens a job that merges finished shards. It writes the same bytes as one job over all images.
@@ -185,6 +197,7 @@ public final class Job {
                 .jobMismatch, "the lists of the shards, put together, are not the list that the shards were made of")
         }
         try self.init(folder: folder, options, source, list, images, first.settings, removed: source.removed)
+        places = JobPlaces(common: try source.parts.map { try JobPlaces(in: JobFiles(folder: $0.folder)) })
     }
 
     /// Opens a job that a folder holds, without its model. If all its images are embedded, `run` can finish it, or make
@@ -251,7 +264,7 @@ public final class Job {
         }
     }
 
-    private static func images(_ options: Options) throws -> ImageSource {
+    static func images(_ options: Options) throws -> ImageSource {
         guard let source = options.source else {
             guard !options.paths.isEmpty else {
                 throw FNEError(.invalidArgument, "there are no images. Pass a source or paths")
@@ -369,6 +382,11 @@ public final class Job {
     /// - Throws: `.cancelled`; `.fileError`, also for a full disk; `.jobBusy`; `.jobMismatch`; `.invalidData`; with
     ///   `failsOnBadImage` a bad image's error.
     public func run(_ reports: Reports = Reports()) throws {
+        try finish(reports)
+        places?.write(to: files, reports)
+    }
+
+    private func finish(_ reports: Reports) throws {
         if let update {
             sayWhatIsUnreadable(reports)
             try update.run(reports)

@@ -2,26 +2,44 @@ import FNEImage
 import FNENetwork
 import FNEPipeline
 import FNESupport
+import Glibc
 
 extension Job {
     /// An extractor that makes the same rows as the job, for further images.
     ///
     /// - Parameters:
-    ///   - model: the job's model
+    ///   - model: the job's model; nil for the file that it was read from when the job ran
     ///   - options: the decoder, the threads, the streams, the device, and what happens to a bad image. All else is the
     ///     job's.
-    /// - Throws: `.jobMismatch` where the model is not the job's; `.invalidData`; as `Extractor`.
-    public func extractor(_ model: Model, _ options: Extractor.Options = Extractor.Options()) throws -> Extractor {
+    /// - Throws: `.jobMismatch` where the model is not the job's; `.fileError` where no model is given and the job's is
+    ///   not there any more; `.invalidData`; as `Extractor`.
+    public func extractor(_ model: Model? = nil, _ options: Extractor.Options = Extractor.Options()) throws -> Extractor
+    {
+        let given = try model ?? rememberedModel()
         let saved = try SavedSettings(Manifest(in: folder).settings)
-        guard model.checksum == (try saved.text("model", "sha256")) else {
+        guard given.checksum == (try saved.text("model", "sha256")) else {
             throw FNEError(.jobMismatch, "the model is not the one that the job in '\(folder)' was made with")
         }
-        let model = try model.feeds.isEmpty ? model.feeding(saved.texts("model", "feeds")) : model
+        let model = try given.feeds.isEmpty ? given.feeding(saved.texts("model", "feeds")) : given
         let extractor = try Extractor(model, saved.extractorOptions(from: options))
         if let difference = saved.difference(from: extractor.settings(of: model)) {
             throw FNEError(.jobMismatch, "the extractor is not that of the job in '\(folder)': \(difference)")
         }
         return extractor
+    }
+
+    /// The network, read from the file that it was read from when the job ran.
+    private func rememberedModel() throws -> Model {
+        let way = "Pass the model"
+        guard let path = try JobPlaces(in: JobFiles(folder: folder)).network.model else {
+            throw FNEError(.fileError, "the job in '\(folder)' does not say where its network is. \(way)")
+        }
+        let facts = FilePath(path).facts()
+        guard path.utf8.first == UInt8(ascii: "/"), facts.map({ $0.st_mode & S_IFMT == S_IFREG }) ?? true else {
+            throw FNEError(
+                .fileError, "the network of the job in '\(folder)' was made of '\(path)', which is no file. \(way)")
+        }
+        return try Model(file: FilePath(path))
     }
 }
 

@@ -22,6 +22,8 @@ struct JobFiles {
     static let lock = "lock"
     /// The statistics that the codes are made with, where an update has kept them.
     static let keptStatistics = "codes_statistics.fne"
+    /// Where the network and the images were. The manifest does not name it.
+    static let places = "places.json"
     /// The folder in which an update makes the new job.
     static let update = "update.part"
     /// What the update in that folder does.
@@ -30,7 +32,7 @@ struct JobFiles {
     static func unfinished(_ name: String) -> String { name + ".part" }
 
     /// The files that exist only while the job runs.
-    private static let temporary = [failures, checkpoint, checkpoint + ".new", formerCheckpoint, lock]
+    private static let temporary = [failures, checkpoint, checkpoint + ".new", formerCheckpoint, lock, places + ".new"]
 
     func path(_ name: String) -> FilePath { folder.appending(name) }
 

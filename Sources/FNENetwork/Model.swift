@@ -77,7 +77,13 @@ public final class Model: Sendable {
     /// 15, and graphs that were made to take much took 34.
     package static let reservePerByte = 128
 
-    init(_ network: any Network) { self.network = network }
+    /// The file that the network was read from; nil for a network that was in memory.
+    public let file: FilePath?
+
+    init(_ network: any Network, file: FilePath? = nil) {
+        self.network = network
+        self.file = file
+    }
 
     /// Reads a file: a GraphDef, or an ONNX model with the files beside it that hold its weights. Which one it is, its
     /// content says. What a GraphDef does is checked when an extractor is opened, for the layers that it takes.
@@ -90,7 +96,7 @@ public final class Model: Sendable {
     public convenience init(file path: FilePath, allowUnsafe: Bool = false, feeds: [String] = []) throws {
         do {
             let bytes = try Patience().trying { try Bytes(file: path) }
-            try self.init(bytes, ONNXExternalData(beside: path), allowUnsafe: allowUnsafe, feeds: feeds)
+            try self.init(bytes, beside: path, allowUnsafe: allowUnsafe, feeds: feeds)
         } catch let error as FNEError {
             throw WrongFile.explain(error, file: path).about(path.description)
         }
@@ -103,18 +109,15 @@ public final class Model: Sendable {
         copying bytes: UnsafeRawBufferPointer, allowUnsafe: Bool = false, feeds: [String] = []
     ) throws {
         guard bytes.count > 0 else { throw FNEError(.invalidGraph, "the GraphDef is empty") }
-        try self.init(
-            Bytes(copying: bytes), ONNXExternalData(beside: nil), allowUnsafe: allowUnsafe, feeds: feeds)
+        try self.init(Bytes(copying: bytes), beside: nil, allowUnsafe: allowUnsafe, feeds: feeds)
     }
 
-    /// - Parameter outside: the files beside the model
-    private convenience init(
-        _ bytes: Bytes, _ outside: ONNXExternalData, allowUnsafe: Bool, feeds: [String]
-    ) throws {
+    /// - Parameter file: the model's file, beside which others may hold its weights
+    private convenience init(_ bytes: Bytes, beside file: FilePath?, allowUnsafe: Bool, feeds: [String]) throws {
         if bytes.withBytes(ONNXDefinition.isONNX) {
-            self.init(try ONNXNetwork(bytes, outside).feeding(feeds))
+            self.init(try ONNXNetwork(bytes, ONNXExternalData(beside: file)).feeding(feeds), file: file)
         } else {
-            self.init(try GraphDefNetwork(bytes, allowUnsafe: allowUnsafe, feeds: feeds))
+            self.init(try GraphDefNetwork(bytes, allowUnsafe: allowUnsafe, feeds: feeds), file: file)
         }
     }
 
@@ -125,7 +128,7 @@ public final class Model: Sendable {
     ///   those that the model was given before.
     /// - Throws: `.invalidArgument`, `.unknownTensor`, `.unsupportedTensor`; as `init(file:allowUnsafe:feeds:)`.
     public func feeding(_ feeds: [String]) throws -> Model {
-        feeds.isEmpty ? self : Model(try network.feeding(feeds))
+        feeds.isEmpty ? self : Model(try network.feeding(feeds), file: file)
     }
 
     /// The SHA-256 of the network's bytes, in hexadecimal digits. Those of the files beside an ONNX model follow its

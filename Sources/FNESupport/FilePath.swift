@@ -45,6 +45,24 @@ public struct FilePath: Sendable, ExpressibleByStringLiteral, CustomStringConver
         return FilePath(bytes: own[..<max(slash, 1)])
     }
 
+    /// The path from the root of the file system. Links are not followed.
+    ///
+    /// - Throws: `.fileError` where the working directory does not exist any more.
+    package func absolute() throws -> FilePath {
+        let slash = UInt8(ascii: "/")
+        var whole = text
+        if whole.first != slash {
+            guard let here = getcwd(nil, 0) else { throw File.error("cannot find", FilePath(".")) }
+            defer { free(here) }
+            whole = FilePath(cString: here).text + [slash] + whole
+        }
+        let parts = whole.split(separator: slash).filter { !$0.elementsEqual(".".utf8) }
+        return FilePath(bytes: [slash] + parts.joined(separator: [slash]))
+    }
+
+    /// The path as text; nil where its bytes are not UTF-8.
+    package var validText: String? { String(validating: text, as: UTF8.self) }
+
     /// Lends the path to the body as a C string.
     package func withCString<Result>(_ body: (UnsafePointer<CChar>?) throws -> Result) rethrows -> Result {
         try bytes.withUnsafeBufferPointer { try body($0.baseAddress) }

@@ -387,6 +387,8 @@ static void job_contents(const fne_job *job, const fne_model *model, const fne_p
     fne_extractor *extractor = NULL;
     CALL(fne_job_extractor(job, model, NULL, &extractor));
     CLOSE(fne_extractor_close(extractor));
+    CALL(fne_job_extractor(job, NULL, NULL, &extractor));
+    CLOSE(fne_extractor_close(extractor));
     const char *text = NULL;
     int32_t statuses[1];
     CALL(fne_job_image_name(job, 0, &text));

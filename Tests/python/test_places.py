@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -12,7 +13,9 @@ import pytest
 from job_kills import digests
 
 import fne
+from fne import _ffi
 from fne._command import main
+from fne._ffi import check, lib
 
 
 @pytest.fixture
@@ -104,8 +107,111 @@ def test_the_options_overrule_what_is_remembered(tmp_path, folder, own, monkeypa
         job.extractor()
 
 
+def c_job(output, model, source, **given):
+    """A job as a C program makes it, with relative paths or others. It is run, and stays open."""
+    network, job = ctypes.c_void_p(), ctypes.c_void_p()
+    check(lib.fne_model_open(model, None, ctypes.byref(network)))
+    extracting = _ffi.defaults(_ffi.ExtractorOptions, lib.fne_extractor_options_init)
+    extracting.height, extracting.width = 48, 64
+    options = _ffi.defaults(_ffi.JobOptions, lib.fne_job_options_init)
+    options.source = source
+    for name, value in given.items():
+        setattr(options, name, value)
+    try:
+        check(lib.fne_job_open(output, network, ctypes.byref(extracting), ctypes.byref(options), ctypes.byref(job)))
+    finally:
+        lib.fne_model_close(network)
+    check(lib.fne_job_run(job, None))
+    return job
+
+
+def extracted(job, path, features):
+    """The row of an image by the job's own extractor, without its model."""
+    extractor = ctypes.c_void_p()
+    check(lib.fne_job_extractor(job, None, None, ctypes.byref(extractor)))
+    row = np.empty((1, features), np.float32)
+    paths = _ffi.strings([os.fsencode(path)])
+    try:
+        check(lib.fne_extract_files(extractor, paths, 1, row.ctypes.data, row.size, None))
+    finally:
+        lib.fne_extractor_close(extractor)
+    return row
+
+
+def test_a_job_of_a_c_program_remembers_too(tmp_path, folder, own, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    handle = c_job(b"job", b"./own.pb", b"images//.")
+    job = fne.Job(tmp_path / "job")
+    assert job.places == fne.Places(str(own), images=str(folder), feeds=[])
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    try:
+        query = sorted(folder.iterdir())[2]
+        row = job.features(images=[job.names.index(query.name)])
+        assert searched(capsys, "../job", query, "-o", "sheet.png")[0] == 0
+        with job.extractor() as extractor:
+            np.testing.assert_array_equal(extractor.extract([query]).features, row)
+        monkeypatch.chdir(tmp_path)
+        np.testing.assert_array_equal(extracted(handle, query, job.feature_count), row)
+        own.rename(tmp_path / "moved.pb")
+        with pytest.raises(fne.FileError, match=r"own\.pb"):
+            extracted(handle, query, job.feature_count)
+        (job.folder / "places.json").unlink()
+        with pytest.raises(fne.FileError, match="does not say where its network is. Pass the model"):
+            extracted(handle, query, job.feature_count)
+        (job.folder / "places.json").write_text('{"format": "fne-places", "model": 3}')
+        with pytest.raises(fne.errors.SavedDataError, match="is damaged: model is missing or wrong"):
+            extracted(handle, query, job.feature_count)
+    finally:
+        lib.fne_job_close(handle)
+
+
+def test_what_a_host_says_of_its_model(tmp_path, folder, own):
+    """A host that makes its file of something else names that. Such a model is not opened without the host."""
+    tags = _ffi.strings([b"serve", b"gpu"])
+    given = {"model_source": os.fsencode(tmp_path), "model_signature": b"s", "model_tags": tags, "model_tag_count": 2}
+    output = tmp_path / "job"
+    handle = c_job(os.fsencode(output), os.fsencode(own), os.fsencode(folder), **given)
+    try:
+        job = fne.Job(output)
+        assert job.places == fne.Places(str(tmp_path), "s", ["serve", "gpu"], [], str(folder))
+        with pytest.raises(fne.FileError, match="which is no file. Pass the model"):
+            extracted(handle, folder, job.feature_count)
+    finally:
+        lib.fne_job_close(handle)
+    lib.fne_job_close(c_job(os.fsencode(output), os.fsencode(own), os.fsencode(folder), model_source=b""))
+    assert fne.Job(output).places == fne.Places(images=str(folder), feeds=[])
+    del given["model_source"]
+    with pytest.raises(fne.InvalidArgumentError, match="need model_source"):
+        c_job(os.fsencode(output), os.fsencode(own), os.fsencode(folder), **given)
+
+
+def test_a_folder_whose_name_is_no_text(tmp_path, folder, own):
+    """JSON cannot hold it, so nothing wrong is written."""
+    odd = os.fsencode(tmp_path) + b"/\xff"
+    os.rename(folder, odd)
+    job = fne.embed_dataset(odd, own, tmp_path / "job", size=(48, 64))
+    assert job.places == fne.Places(str(own), feeds=[])
+
+
+def test_names_that_share_a_beginning(tmp_path, graph, photographs):
+    """The folder in common is one of whole names."""
+    for name in ("ab", "abc"):
+        (tmp_path / name).mkdir()
+        shutil.copy(photographs[0], tmp_path / name / "x.jpg")
+    for names, common in [
+        (["ab/x.jpg", "abc/x.jpg"], tmp_path),
+        (["abc/x.jpg", "ab/x.jpg"], tmp_path),
+        (["ab/x.jpg"], tmp_path / "ab"),
+    ]:
+        paths = [str(tmp_path / name) for name in names]
+        with pytest.warns(fne.FewImagesWarning):
+            job = fne.embed_dataset(paths, graph, tmp_path / f"job {len(names)} {names[0][:3]}", size=(48, 64))
+        assert job.places.images == os.path.commonpath([os.path.dirname(path) for path in paths]) == str(common)
+
+
 def test_a_default_network_needs_no_place(tmp_path, folder, monkeypatch, capsys):
-    """Its name is remembered, since its file can be made anew. Jobs of C programs remember nothing."""
+    """Its name is remembered, since its file can be made anew."""
     job = fne.embed_dataset(folder, "efficientnet_lite0", tmp_path / "job")
     assert job.places.model == "efficientnet_lite0"
     assert fne.embed_dataset(folder, fne.zoo.efficientnet_lite0(), job.folder).places.model == "efficientnet_lite0"
@@ -162,22 +268,19 @@ def test_equal_jobs_do_not_share_the_places(tmp_path, folder, own):
     assert merged.places == here.places._replace(images=None) and digests(merged.folder) == digests(here.folder)
 
 
-def test_places_that_cannot_be_written(tmp_path, folder, own, monkeypatch):
+def test_places_that_cannot_be_written(tmp_path, folder, own):
     job = fne.embed_dataset(folder, own, tmp_path / "job", size=(48, 64))
-    (job.folder / "places.json").unlink()
-
-    def full(*_):
-        raise OSError(28, os.strerror(28))
-
-    monkeypatch.setattr("fne._places.write_atomically", full)
-    with pytest.warns(fne.JobWarning, match=r"is whole, but where .*/places.json': No space left on device"):
+    places = job.folder / "places.json"
+    places.unlink()
+    places.mkdir()  # a folder in the place of the file
+    with pytest.warns(fne.JobWarning, match=r"is whole, but where .* could not be written: .*places.json"):
         fne.embed_dataset(folder, own, job.folder, size=(48, 64))
     assert fne.Job(job.folder).state == "finished"
 
 
 def test_what_a_killed_run_left_is_removed(tmp_path, folder, own):
     job = fne.embed_dataset(folder, own, tmp_path / "job", size=(48, 64))
-    (job.folder / "places.json.0123456789abcdef").write_bytes(b"{")
+    (job.folder / "places.json.new").write_bytes(b"{")
     (job.folder / "places.json.bak").write_bytes(b"a user's own")
     fne.embed_dataset(folder, own, tmp_path / "job", size=(48, 64))
     assert sorted(path.name for path in job.folder.glob("places.json*")) == ["places.json", "places.json.bak"]

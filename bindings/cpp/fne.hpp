@@ -1082,6 +1082,12 @@ public:
         check(fne_job_extractor(get(), network.get(), &options, &opened));
         return fne::extractor::adopt(opened);
     }
+    /** As above, of the file that the network was read from when the job ran. */
+    fne::extractor extractor(const extractor_options &options = {}) const {
+        fne_extractor *opened = nullptr;
+        check(fne_job_extractor(get(), nullptr, &options, &opened));
+        return fne::extractor::adopt(opened);
+    }
 
     const fne_job *get() const noexcept { return handle_.get(); } /**< for fne.h's functions */
 

@@ -231,6 +231,10 @@ class JobOptions(ctypes.Structure):
         ("reserved", c_int32),
         ("update", c_int32),
         ("keep_statistics", c_int32),
+        ("model_source", c_char_p),
+        ("model_signature", c_char_p),
+        ("model_tags", POINTER(c_char_p)),
+        ("model_tag_count", c_uint64),
     ]
 
 

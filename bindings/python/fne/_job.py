@@ -29,7 +29,7 @@ from fne._layer import JSON as LAYER_JSON
 from fne._layer import Layer, column_numbers, from_json, side_by_side, span
 from fne._model import Model, as_model
 from fne._options import extractor_options
-from fne._places import Places, common, images_folder, places_of, recalled, remember
+from fne._places import Places, recalled, set_places
 from fne._preprocessing_choice import PRESET_OPTIONS, chosen_preprocessing, warn_of
 from fne._progress import JobProgressLine
 from fne._saved import content, exists, file_errors, mapped_array, parsed
@@ -217,12 +217,12 @@ def embed_dataset(
     choice_made = chosen_preprocessing(model, extractor)
     warn_of(choice_made.notes, stacklevel=2)
     struct = extractor_options(**choice_made.options)
+    set_places(options, model)
     load_backend(engine=model.engine)
     with _given(options, codes, statistics, lower, upper, rules):
         intake = _run(lib.fne_job_open, output, model._handle(), ctypes.byref(struct), options, progress)
     job = Job(output)
     job.intake = intake
-    remember(job.folder, places_of(model, extractor.get("feeds"), images_folder(source, root, job.names)))
     _warn_of_few(job, intake.taken)
     return job
 
@@ -262,7 +262,6 @@ def merge_shards(
     with _given(options, codes, statistics, lower, upper, rules):
         _run(lib.fne_job_open_merge, output, _ffi.strings(folders), len(folders), options, progress)
     job = Job(output)
-    remember(job.folder, common([recalled(as_path(shard)) for shard in shards]))
     _warn_of_few(job, len(job))
     return job
 
