@@ -250,6 +250,33 @@ void ck_pixels_to_float(const uint8_t *pixels, size_t stride, size_t height, siz
     }
 }
 
+void ck_pixels_to_planes(const uint8_t *pixels, size_t stride, size_t height, size_t width, int swap, int mirror,
+                         const float mean[3], const float scale[3], float *fed) {
+    const ck_loops *loops = ck_current_loops();
+    // By the order of the samples in a pixel. Swapped channels are planes that change places.
+    const size_t first = swap ? 2 : 0, third = swap ? 0 : 2, plane = height * width;
+    const float means[3] = {mean[first], mean[1], mean[third]}, scales[3] = {scale[first], scale[1], scale[third]};
+    uint8_t samples[BUFFER];
+    for (size_t y = 0; y < height; ++y, pixels += stride, fed += width) {
+        float *const planes[3] = {fed + first * plane, fed + plane, fed + third * plane};
+        if (!mirror) {
+            loops->to_planes(pixels, width, means, scales, planes);
+            continue;
+        }
+        for (size_t x = 0; x < width; x += BUFFER / 3) {
+            const size_t count = width - x < BUFFER / 3 ? width - x : BUFFER / 3;
+            float *const parts[3] = {planes[0] + x, planes[1] + x, planes[2] + x};
+            reorder(pixels + 3 * (width - 1 - x), -3, count, 0, samples);
+            loops->to_planes(samples, count, means, scales, parts);
+        }
+    }
+}
+
+void ck_split_channels(const float *pixels, size_t count, float *planes) {
+    float *const each[3] = {planes, planes + count, planes + 2 * count};
+    ck_current_loops()->split_channels(pixels, count, each);
+}
+
 void ck_pixels_to_grey(const uint8_t *pixels, size_t stride, size_t height, size_t width, int swap, int mirror,
                        float mean, float scale, float *fed) {
     const ck_loops *loops = ck_current_loops();

@@ -86,6 +86,11 @@ typedef struct {
     void (*shrink_row)(const uint8_t *row, const ck_span *spans, size_t count, uint8_t *out);
     void (*shrink_columns)(const uint8_t *rows, size_t samples, const ck_span *line, int32_t *sums, uint8_t *out);
     void (*to_float)(const uint8_t *samples, size_t count, const float *mean, const float *scale, float *fed);
+
+    // Writes the three samples of each pixel to a plane each, as to_float computes them. count is of pixels.
+    void (*to_planes)(const uint8_t *pixels, size_t count, const float mean[3], const float scale[3],
+                      float *const planes[3]);
+    void (*split_channels)(const float *pixels, size_t count, float *const planes[3]);
 } ck_loops;
 
 extern const ck_loops ck_loops_baseline;

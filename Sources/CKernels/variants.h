@@ -689,6 +689,26 @@ static void to_float(const uint8_t *restrict samples, size_t count, const float 
     for (size_t k = 0; i < count; ++i, ++k) fed[i] = ((float)samples[i] - mean[k]) * scale[k];
 }
 
+static void to_planes(const uint8_t *restrict pixels, size_t count, const float mean[3], const float scale[3],
+                      float *const planes[3]) {
+    float *restrict first = planes[0], *restrict second = planes[1], *restrict third = planes[2];
+    const float means[3] = {mean[0], mean[1], mean[2]}, scales[3] = {scale[0], scale[1], scale[2]};
+    for (size_t i = 0; i < count; ++i) {
+        first[i] = ((float)pixels[3 * i] - means[0]) * scales[0];
+        second[i] = ((float)pixels[3 * i + 1] - means[1]) * scales[1];
+        third[i] = ((float)pixels[3 * i + 2] - means[2]) * scales[2];
+    }
+}
+
+static void split_channels(const float *restrict pixels, size_t count, float *const planes[3]) {
+    float *restrict first = planes[0], *restrict second = planes[1], *restrict third = planes[2];
+    for (size_t i = 0; i < count; ++i) {
+        first[i] = pixels[3 * i];
+        second[i] = pixels[3 * i + 1];
+        third[i] = pixels[3 * i + 2];
+    }
+}
+
 const ck_loops CK_VARIANT = {
     .name = CK_VARIANT_NAME,
     .first_not_finite = first_not_finite,
@@ -714,4 +734,6 @@ const ck_loops CK_VARIANT = {
     .shrink_row = shrink_row,
     .shrink_columns = shrink_columns,
     .to_float = to_float,
+    .to_planes = to_planes,
+    .split_channels = split_channels,
 };

@@ -132,6 +132,48 @@ final class KernelVariantTests: XCTestCase {
         }
     }
 
+    func testPixelsToPlanes() {
+        var random = SeededRandom(6)
+        let (mean, scale): ([Float], [Float]) = ([103.939, 116.779, 123.68], [0.017, 1 / 127.5, 3])
+        for (height, width) in [(1, 1), (2, 15), (3, 16), (2, 17), (2, 512), (3, 513), (1, 1_100)] {
+            let stride = width * 3 + 5
+            let pixels = (0..<height * stride).map { _ in UInt8.random(in: 0...255, using: &random) }
+            for way in 0..<4 {
+                let (swaps, mirrors) = (way & 1 == 1, way >> 1 == 1)
+                var expected: [Float] = []
+                for c in 0..<3 {
+                    for y in 0..<height {
+                        for x in 0..<width {
+                            let place = y * stride + 3 * (mirrors ? width - 1 - x : x)
+                            expected.append((Float(pixels[place + (swaps ? 2 - c : c)]) - mean[c]) * scale[c])
+                        }
+                    }
+                }
+                forEachVariant { name in
+                    var fed = [Float](repeating: .nan, count: expected.count + 1)
+                    ck_pixels_to_planes(
+                        pixels, stride, height, width, Int32(way & 1), Int32(way >> 1), mean, scale, &fed)
+                    XCTAssertEqual(fed.dropLast().map(\.bitPattern), expected.map(\.bitPattern), "\(name) \(way)")
+                    XCTAssertTrue(fed[expected.count].isNaN, "nothing after the end is written")
+                }
+            }
+        }
+    }
+
+    func testSplitChannels() {
+        var random = SeededRandom(7)
+        for count in [1, 2, 15, 16, 17, 33, 224, 1_001] {
+            let pixels = (0..<3 * count).map { _ in random.finiteFloat(exponents: 0...254) } + [.infinity]
+            let expected = (0..<3 * count).map { pixels[$0 % count * 3 + $0 / count] }
+            forEachVariant { name in
+                var planes = [Float](repeating: .nan, count: expected.count + 1)
+                ck_split_channels(pixels, count, &planes)
+                XCTAssertEqual(planes.dropLast().map(\.bitPattern), expected.map(\.bitPattern), "\(name) \(count)")
+                XCTAssertTrue(planes[expected.count].isNaN, "nothing after the end is written")
+            }
+        }
+    }
+
     func testPixelsToGrey() {
         var random = SeededRandom(5)
         let (mean, scale): (Float, Float) = (103.939, 1 / 127.5)

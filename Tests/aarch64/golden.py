@@ -98,6 +98,9 @@ for i, (height, width) in enumerate([(1, 1), (2, 15), (3, 16), (2, 17), (2, 512)
         rows = pixels[:, ::-1] if way >> 1 else pixels
         fed.append(((rows[:, :, ::-1] if way & 1 else rows).astype(np.float32) - mean) * scale)
 line("pixels-to-float", fed)
+line("pixels-to-planes", [image.transpose(2, 0, 1) for image in fed])
+counts = [1, 2, 15, 16, 17, 33, 224, 1001]
+line("split-channels", [floats_of(270 + i, 3 * n, 0, 254).reshape(n, 3).T for i, n in enumerate(counts)])
 
 fed = []
 for i, (height, width) in enumerate([(1, 1), (2, 15), (3, 16), (2, 511), (2, 1537)]):

@@ -149,7 +149,9 @@ static void many_weights(void) {
     line("resize-many-weights");
 }
 
-static void pixels_to_float(void) {
+typedef void colour_kernel(const uint8_t *, size_t, size_t, size_t, int, int, const float *, const float *, float *);
+
+static void pixels_to_float(const char *name, colour_kernel *kernel) {
     static const size_t sizes[][2] = {{1, 1}, {2, 15}, {3, 16}, {2, 17}, {2, 512}, {3, 700}};
     const float mean[3] = {103.939f, 116.779f, 123.68f}, scale[3] = {0.017f, 1 / 127.5f, 3};
     for (size_t i = 0; i < SIZE_OF(sizes); ++i) {
@@ -157,13 +159,25 @@ static void pixels_to_float(void) {
         uint8_t *pixels = bytes_of(200 + i, stride * height);
         float *fed = room(12 * height * width);
         for (int way = 0; way < 4; ++way) {
-            ck_pixels_to_float(pixels, stride, height, width, way & 1, way >> 1, mean, scale, fed);
+            kernel(pixels, stride, height, width, way & 1, way >> 1, mean, scale, fed);
             take(fed, 12 * height * width);
         }
         free(pixels);
         free(fed);
     }
-    line("pixels-to-float");
+    line(name);
+}
+
+static void split_channels(void) {
+    static const size_t counts[] = {1, 2, 15, 16, 17, 33, 224, 1001};
+    for (size_t i = 0; i < SIZE_OF(counts); ++i) {
+        float *pixels = floats_of(270 + i, 3 * counts[i], 0, 254), *planes = room(12 * counts[i]);
+        ck_split_channels(pixels, counts[i], planes);
+        take(planes, 12 * counts[i]);
+        free(pixels);
+        free(planes);
+    }
+    line("split-channels");
 }
 
 static void pixels_to_grey(void) {
@@ -681,7 +695,9 @@ int main(int count, char **arguments) {
     resize("resize-antialiased", ck_resize_antialiased);
     resize("resize-bicubic", ck_resize_bicubic);
     many_weights();
-    pixels_to_float();
+    pixels_to_float("pixels-to-float", ck_pixels_to_float);
+    pixels_to_float("pixels-to-planes", ck_pixels_to_planes);
+    split_channels();
     pixels_to_grey();
     map_mean();
     const float rooted[] = {0.75f}, powers[] = {0.5f, 1.3f, 1};

@@ -44,6 +44,13 @@ void ck_pixels_to_float(const uint8_t *pixels, size_t stride, size_t height, siz
 void ck_pixels_to_grey(const uint8_t *pixels, size_t stride, size_t height, size_t width, int swap, int mirror,
                        float mean, float scale, float *fed);
 
+// Does the same as ck_pixels_to_float, with the same bits, as planes: fed[c, y, x].
+void ck_pixels_to_planes(const uint8_t *pixels, size_t stride, size_t height, size_t width, int swap, int mirror,
+                         const float mean[3], const float scale[3], float *fed);
+
+// planes[c, i] = pixels[i, c]. pixels is [count, 3].
+void ck_split_channels(const float *pixels, size_t count, float *planes);
+
 // ---- activations
 
 // Averages n maps [height, width, channels] over height and width, to float32 [n, channels]. The maps are float32, or
