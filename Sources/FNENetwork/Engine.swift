@@ -5,10 +5,13 @@ package protocol Engine: Sendable {
     /// Runs a batch. Several threads may call this at once.
     ///
     /// - Parameters:
-    ///   - input: float32 [count, height, width, channels]. Memory that is aligned to 64 bytes, as that of a batch
-    ///     is, can be taken without a copy.
+    ///   - input: the float32 of `count` images, each in `layout`. Memory that is aligned to 64 bytes, as that of a
+    ///     batch is, can be taken without a copy.
     ///   - rows: receives float32 [count, featureCount]
     func run(_ input: UnsafeMutablePointer<Float>, count: Int, to rows: UnsafeMutablePointer<Float>) throws
+
+    /// The order of the numbers of an image that is fed.
+    var layout: ImageLayout { get }
 
     /// F, the number of features in a row.
     var featureCount: Int { get }

@@ -78,10 +78,10 @@ extension Extractor {
         let patience = Patience(judge: judge)
         try extract(
             fileCount, to: output, &rowsDone, reports, name: { file($0).description }, place: place, patience: patience
-        ) { [preprocessing, decoder] i, fed in
+        ) { [preprocessing, decoder, engine] i, fed in
             let image = try Image(file: file(i), options: preprocessing.imageOptions, patience, decoder: decoder)
             decoded(i, image.info.format)
-            try preprocessing.feed(image, to: fed)
+            try preprocessing.feed(image, as: engine.layout, to: fed)
         }
     }
 
@@ -90,9 +90,10 @@ extension Extractor {
     public func extract(
         encoded images: [UnsafeRawBufferPointer], to output: Output, rowsDone: inout Int, reports: Reports = Reports()
     ) throws {
-        try extract(images.count, to: output, &rowsDone, reports) { [preprocessing, decoder] i, fed in
+        try extract(images.count, to: output, &rowsDone, reports) { [preprocessing, decoder, engine] i, fed in
             try preprocessing.feed(
-                Image(encoded: images[i], options: preprocessing.imageOptions, decoder: decoder), to: fed)
+                Image(encoded: images[i], options: preprocessing.imageOptions, decoder: decoder), as: engine.layout,
+                to: fed)
         }
     }
 
@@ -125,17 +126,17 @@ extension Extractor {
     public func extract(
         pixels images: [Pixels], to output: Output, rowsDone: inout Int, reports: Reports = Reports()
     ) throws {
-        try extract(images.count, to: output, &rowsDone, reports) { [preprocessing] i, fed in
-            try preprocessing.feed(images[i], to: fed)
+        try extract(images.count, to: output, &rowsDone, reports) { [preprocessing, engine] i, fed in
+            try preprocessing.feed(images[i], as: engine.layout, to: fed)
         }
     }
 
-    /// Computes the network's input for an image.
+    /// Computes the network's input for an image, in the layout that `extract(tensor:)` takes.
     ///
     /// - Parameter fed: receives float32 [rowsPerImage, height, width, channels]
     /// - Throws: `.imageLimit`, `.invalidArgument`, `.outOfMemory`.
     public func preprocess(_ image: Pixels, to fed: UnsafeMutablePointer<Float>) throws {
-        try preprocessing.feed(image, to: fed)
+        try preprocessing.feed(image, as: .channelsLast, to: fed)
     }
 
     /// Embeds float32 [count, height, width, channels], as `extract(files:to:rowsDone:reports:)` does. The numbers are
@@ -153,7 +154,7 @@ extension Extractor {
                     .notFinite, "the network's input is \(what) in element \(bad). Check the numbers, mean and scale")
             }
             try self.checkWholeNumbers(UnsafeBufferPointer(start: tensor + i * size, count: size))
-            fed.update(from: tensor + i * size, count: size)
+            self.preprocessing.feed(tensor + i * size, as: self.engine.layout, to: fed)
         }
     }
 

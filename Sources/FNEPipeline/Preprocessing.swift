@@ -1,5 +1,6 @@
 import CKernels
 import FNEImage
+import FNENetwork
 import FNESupport
 import Glibc
 
@@ -49,17 +50,18 @@ package struct Preprocessing: Sendable {
     /// - Parameters:
     ///   - pixels: uint8 [height, width, 3], whose rows are `stride` bytes apart
     ///   - order: the order of the channels in `pixels`
-    ///   - fed: receives float32 [crops, input height, input width, channels]
+    ///   - layout: the order of a crop's numbers in `fed`
+    ///   - fed: receives float32 [crops, input height, input width, channels], or with the channels before the height
     /// - Throws: `.imageLimit` where the picture would become too large to keep its aspect; as `resizePixels`.
     func feed(
         _ pixels: UnsafePointer<UInt8>, stride: Int, height: Int, width: Int, order: ChannelOrder,
-        to fed: UnsafeMutablePointer<Float>
+        as layout: ImageLayout, to fed: UnsafeMutablePointer<Float>
     ) throws {
         let size = mode.size(of: PixelSize(height: height, width: width), toward: target)
         let places = Array(crops.places(in: size, size: input).enumerated())
         guard size != PixelSize(height: height, width: width) else {
             for (number, crop) in places {
-                convert(pixels, stride: stride, crop, order: order, to: fed + number * cropValueCount)
+                convert(pixels, stride: stride, crop, order: order, as: layout, to: fed + number * cropValueCount)
             }
             return
         }
@@ -85,7 +87,8 @@ package struct Preprocessing: Sendable {
                 for (number, crop) in group {
                     let place = Crop(top: crop.top - part.top, left: crop.left - part.left, isMirrored: crop.isMirrored)
                     convert(
-                        dense, stride: part.size.width * 3, place, order: order, to: fed + number * cropValueCount)
+                        dense, stride: part.size.width * 3, place, order: order, as: layout,
+                        to: fed + number * cropValueCount)
                 }
             }
         }
@@ -102,18 +105,19 @@ package struct Preprocessing: Sendable {
 
     /// Makes the network's input of one crop.
     private func convert(
-        _ pixels: UnsafePointer<UInt8>, stride: Int, _ crop: Crop, order: ChannelOrder,
+        _ pixels: UnsafePointer<UInt8>, stride: Int, _ crop: Crop, order: ChannelOrder, as layout: ImageLayout,
         to fed: UnsafeMutablePointer<Float>
     ) {
         let (start, mirror) = (pixels + crop.top * stride + crop.left * 3, Int32(crop.isMirrored ? 1 : 0))
-        guard channels == 3 else {
+        guard channels == 3 else { // one channel is the same in both layouts
             ck_pixels_to_grey(
                 start, stride, input.height, input.width, order == .rgb ? 0 : 1, mirror, mean.0, scale.0, fed)
             return
         }
+        let convert = layout == .channelsLast ? ck_pixels_to_float : ck_pixels_to_planes
         withUnsafeBytes(of: mean) { mean in
             withUnsafeBytes(of: scale) { scale in
-                ck_pixels_to_float(
+                convert(
                     start, stride, input.height, input.width, order == channelOrder ? 0 : 1, mirror,
                     mean.assumingMemoryBound(to: Float.self).baseAddress,
                     scale.assumingMemoryBound(to: Float.self).baseAddress, fed)
@@ -121,15 +125,29 @@ package struct Preprocessing: Sendable {
         }
     }
 
-    func feed(_ image: Extractor.Pixels, to fed: UnsafeMutablePointer<Float>) throws {
+    func feed(_ image: Extractor.Pixels, as layout: ImageLayout, to fed: UnsafeMutablePointer<Float>) throws {
         try feed(
             image.pixels, stride: image.rowStride, height: image.height, width: image.width, order: image.channelOrder,
-            to: fed)
+            as: layout, to: fed)
     }
 
-    func feed(_ image: Image, to fed: UnsafeMutablePointer<Float>) throws {
+    func feed(_ image: Image, as layout: ImageLayout, to fed: UnsafeMutablePointer<Float>) throws {
         try image.withPixels { pixels in
-            try feed(pixels, stride: image.width * 3, height: image.height, width: image.width, order: .rgb, to: fed)
+            try feed(
+                pixels, stride: image.width * 3, height: image.height, width: image.width, order: .rgb, as: layout,
+                to: fed)
         }
+    }
+
+    /// Feeds numbers as they are.
+    ///
+    /// - Parameters:
+    ///   - numbers: float32 [input height, input width, channels]
+    ///   - fed: receives them in the layout
+    func feed(_ numbers: UnsafePointer<Float>, as layout: ImageLayout, to fed: UnsafeMutablePointer<Float>) {
+        guard layout == .channelsFirst, channels == 3 else {
+            return fed.update(from: numbers, count: cropValueCount)
+        }
+        ck_split_channels(numbers, input.height * input.width, fed)
     }
 }

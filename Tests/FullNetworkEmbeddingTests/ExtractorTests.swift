@@ -338,7 +338,7 @@ final class ExtractorTests: XCTestCase {
         let pixels = [UInt8](repeating: 7, count: 3 * 30)
         var fed = [Float](repeating: 0, count: preprocessing.crops.rawValue * preprocessing.cropValueCount)
         assertFails(.imageLimit, saying: "1 x 30", "200 x 6000", "Stretch") {
-            try preprocessing.feed(pixels, stride: 90, height: 1, width: 30, order: .rgb, to: &fed)
+            try preprocessing.feed(pixels, stride: 90, height: 1, width: 30, order: .rgb, as: .channelsLast, to: &fed)
         }
     }
 
@@ -355,6 +355,92 @@ final class ExtractorTests: XCTestCase {
         }
         XCTAssertEqual(features, expected)
         XCTAssertEqual(rowsDone, 5)
+    }
+
+    // MARK: Layouts
+
+    /// Images as planes: [height, width, channels] to [channels, height, width].
+    private func planes(_ images: [[Float]], channels: Int) -> [[Float]] {
+        images.map { image in
+            (0..<channels).flatMap { c in stride(from: c, to: image.count, by: channels).map { image[$0] } }
+        }
+    }
+
+    /// An extractor of one layout that takes ten crops of 4 x 5 of pictures, resized to `size` before.
+    private func cropping(
+        _ layout: ImageLayout, _ order: ChannelOrder, channels: Int, from size: PixelSize
+    ) -> (Extractor, FakeEngine) {
+        var preprocessing = Preprocessing(height: 4, width: 5)
+        preprocessing.target = size
+        preprocessing.crops = .ten
+        preprocessing.channels = channels
+        preprocessing.channelOrder = order
+        (preprocessing.mean, preprocessing.scale) = ((10, 20, 30), (0.5, 0.25, 2))
+        let engine = FakeEngine(valueCount: 4 * 5 * channels, layout: layout)
+        return (
+            Extractor(engine: engine, layers: layers, preprocessing: preprocessing, options: Extractor.Options()),
+            engine
+        )
+    }
+
+    private let picture = (0..<6 * 8 * 3).map { UInt8(($0 * 37 + 11) % 256) }
+
+    private func withPicture(_ body: (Extractor.Pixels) throws -> Void) throws {
+        try picture.withUnsafeBufferPointer {
+            try body(
+                Extractor.Pixels(
+                    pixels: try XCTUnwrap($0.baseAddress), rowStride: 24, height: 6, width: 8, channelOrder: .rgb))
+        }
+    }
+
+    func testAnEngineOfPlanesIsFedWithPlanesOfTheSameValues() throws {
+        let png = PNGWriter.encode(picture, height: 6, width: 8)
+        var (features, rowsDone) = ([Float](repeating: 0, count: 40), 0)
+        for channels in [1, 3] {
+            for order in [ChannelOrder.rgb, .bgr] {
+                for size in [PixelSize(height: 6, width: 8), PixelSize(height: 5, width: 7)] {
+                    let (last, lastEngine) = cropping(.channelsLast, order, channels: channels, from: size)
+                    let (first, firstEngine) = cropping(.channelsFirst, order, channels: channels, from: size)
+                    for extractor in [last, first] {
+                        try withPicture { try extractor.extract(pixels: [$0], to: &features, rowsDone: &rowsDone) }
+                        try png.withUnsafeBytes {
+                            try extractor.extract(encoded: [$0], to: &features, rowsDone: &rowsDone)
+                        }
+                    }
+                    let images = lastEngine.images.current
+                    XCTAssertEqual(images.count, 20)
+                    XCTAssertEqual(firstEngine.images.current, planes(images, channels: channels))
+                    XCTAssertEqual(firstEngine.images.current == images, channels == 1)
+                }
+            }
+        }
+    }
+
+    func testTheInputThatUsersSeeHasTheChannelsLast() throws {
+        for layout in [ImageLayout.channelsLast, .channelsFirst] {
+            let (extractor, _) = cropping(layout, .rgb, channels: 3, from: PixelSize(height: 6, width: 8))
+            var fed = [Float](repeating: .nan, count: 10 * 60)
+            try withPicture { try extractor.preprocess($0, to: &fed) }
+            // The first pixel of the first crop.
+            let expected = zip(picture, zip([10, 20, 30] as [Float], [0.5, 0.25, 2] as [Float])).map {
+                (Float($0) - $1.0) * $1.1
+            }
+            XCTAssertEqual(Array(fed.prefix(3)), expected)
+        }
+    }
+
+    func testATensorIsFedAsPlanes() throws {
+        for channels in [1, 3] {
+            var preprocessing = Preprocessing(height: 3, width: 7)
+            preprocessing.channels = channels
+            let engine = FakeEngine(valueCount: 21 * channels, layout: .channelsFirst)
+            let extractor = Extractor(
+                engine: engine, layers: layers, preprocessing: preprocessing, options: Extractor.Options())
+            let images = (0..<5).map { image in (0..<21 * channels).map { Float(image * 100 + $0) } }
+            var (features, rowsDone) = ([Float](repeating: 0, count: 20), 0)
+            try extractor.extract(tensor: images.flatMap { $0 }, count: 5, to: &features, rowsDone: &rowsDone)
+            XCTAssertEqual(engine.images.current, planes(images, channels: channels))
+        }
     }
 
     private func png(_ image: Int) -> [UInt8] {

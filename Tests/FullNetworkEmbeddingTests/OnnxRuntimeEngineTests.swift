@@ -41,11 +41,13 @@ final class OnnxRuntimeEngineTests: XCTestCase {
         return writer
     }
 
-    private func network(_ file: [UInt8], features: Int = 2) throws -> OnnxRuntimeNetwork {
+    private func network(
+        _ file: [UInt8], features: Int = 2, layout: ImageLayout = .channelsLast
+    ) throws -> OnnxRuntimeNetwork {
         OnnxRuntimeNetwork(
             model: try file.withUnsafeBytes { try Bytes(copying: $0) },
             layers: [Layer(name: "z", kind: .convolution, rank: 4, features: 0..<features)], height: height,
-            width: width, channels: 3)
+            width: width, channels: 3, layout: layout)
     }
 
     private func images(_ count: Int, seed: Int = 0) -> [Float] {
@@ -87,6 +89,32 @@ final class OnnxRuntimeEngineTests: XCTestCase {
         for count in [1, 2, 5, 1] {
             let images = images(count)
             try assertNear(rows(opened.engine, images), expected(images))
+        }
+    }
+
+    /// The same network without its Transpose takes planes.
+    func testRowsOfPlanes() throws {
+        var writer = OnnxWriter()
+        writer.constant("w", [2, 3, 1, 1], weights)
+        writer.constant("b", [2], bias)
+        writer.input("images", [nil, 3, height, width])
+        writer.node("Conv", ["images", "w", "b"], "y")
+        writer.node("Relu", ["y"], "z")
+        writer.node("GlobalAveragePool", ["z"], "p")
+        writer.node("Flatten", ["p"], "row", int: ("axis", 1))
+        writer.output("row", [nil, 2])
+        var network = try network(writer.file, layout: .channelsFirst)
+        for batch in [nil, 5] {
+            network.batch = batch
+            let engine = try OnnxRuntimeEngine.open(network, EngineOptions()).engine
+            XCTAssertEqual(engine.layout, .channelsFirst)
+            let images = images(3)
+            let (pixels, size) = (height * width, height * width * 3)
+            let planes = images.indices.map { place in
+                let (image, channel, pixel) = (place / size, place % size / pixels, place % pixels)
+                return images[image * size + pixel * 3 + channel]
+            }
+            try assertNear(rows(engine, planes), expected(images))
         }
     }
 

@@ -101,11 +101,11 @@ final class ResizeTests: XCTestCase {
 final class PreprocessingTests: XCTestCase {
     private func fed(
         _ pixels: [UInt8], height: Int, width: Int, stride: Int? = nil, order: ChannelOrder = .rgb,
-        by preprocessing: Preprocessing
+        as layout: ImageLayout = .channelsLast, by preprocessing: Preprocessing
     ) throws -> [Float] {
         var fed = [Float](repeating: .nan, count: preprocessing.crops.rawValue * preprocessing.cropValueCount)
         try preprocessing.feed(
-            pixels, stride: stride ?? width * 3, height: height, width: width, order: order, to: &fed)
+            pixels, stride: stride ?? width * 3, height: height, width: width, order: order, as: layout, to: &fed)
         return fed
     }
 

@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 
+import cv2
 import numpy as np
 import onnx
 import onnx.inliner
@@ -86,6 +87,41 @@ def test_forms_of_the_input(image, kind):
     model, taps = networks.convolutional(image=image, kind=kind)
     batch = networks.images(3, channels=1 if 1 in image[1:] else 3)
     close(rows(model.SerializeToString(), batch), networks.features(model, taps, batch))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [(3, networks.HEIGHT, networks.WIDTH), (networks.HEIGHT, networks.WIDTH, 3), (1, networks.HEIGHT, networks.WIDTH)],
+)
+def test_pictures_in_the_layout_of_the_network(image, tmp_path):
+    """Ten crops, five of them mirrored, of resized pictures. The pixels are OpenCV's, and the crops NumPy's."""
+    model, taps = networks.convolutional(image=("n", *image))
+    height, width, grey = networks.HEIGHT + 4, networks.WIDTH + 6, image[0] == 1
+    mean, scale = np.float32([100, 110, 120]), np.float32([0.5, 0.25, 2])
+    rng = np.random.default_rng(4)
+    pictures = [rng.integers(0, 256, (*size, 3), np.uint8) for size in [(71, 83), (height, width)]]
+    files = [tmp_path / f"{number}.png" for number in range(2)]
+    for path, picture in zip(files, pictures, strict=True):
+        cv2.imwrite(str(path), picture)
+
+    def crops(picture):
+        picture = cv2.resize(picture, (width, height))
+        if grey:
+            picture = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)[..., None]
+        places = [(0, 0), (0, 6), (4, 0), (4, 6), (2, 3)]
+        sides = (picture, picture[:, ::-1])
+        parts = [[side[y : y + networks.HEIGHT, x : x + networks.WIDTH] for y, x in places] for side in sides]
+        return (np.concatenate(parts).astype(np.float32) - (mean[0] if grey else mean)) * (scale[0] if grey else scale)
+
+    batch = np.concatenate([crops(picture) for picture in pictures])
+    options = {"channel_order": "bgr", "mean": mean.tolist(), "scale": scale.tolist()}
+    data = model.SerializeToString()
+    with fne.Extractor(data, crops=10, resize_size=(height, width), **options) as extractor:
+        fed = np.concatenate([extractor.preprocess(path) for path in files])
+        np.testing.assert_array_equal(fed, batch)
+        found = extractor.extract(files).features.reshape(20, -1)
+        close(found, networks.features(model, taps, batch))
+        np.testing.assert_allclose(extractor.extract(fed).features, found, rtol=1e-5, atol=1e-5)
 
 
 def test_sizes_that_the_file_leaves_open():

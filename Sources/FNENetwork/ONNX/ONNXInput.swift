@@ -48,6 +48,14 @@ struct ONNXInput: Sendable {
         batch = size(0)
     }
 
+    /// The order of an image's numbers.
+    var layout: ImageLayout { channelsLast ? .channelsLast : .channelsFirst }
+
+    /// The sizes of an image's axes.
+    func imageShape(height: Int, width: Int) -> [Int] {
+        layout.shape(height: height, width: width, channels: channels)
+    }
+
     private static func noImages(_ input: ONNXDefinition.Value, _ shape: [Int]) -> FNEError {
         FNEError(
             .unsupportedTensor,

@@ -1,7 +1,8 @@
 import FNESupport
 
 /// The ONNX model that a session runs for rows: the network, the pooling of each layer, and the concatenation. Nodes
-/// that no layer needs are left out. It takes float32 [n, height, width, channels] and gives float32 [n, F].
+/// that no layer needs are left out. It takes the float32 of n images in the layout of the network's input, and gives
+/// float32 [n, F].
 struct ONNXRowGraph {
     /// A value of the network that becomes columns of the rows.
     struct Tap {
@@ -46,7 +47,7 @@ struct ONNXRowGraph {
             count += tap.pooling.featureCount
         }
         let images = batch == .free ? -1 : 1
-        let shapes = (image: [images, height, width, input.channels], result: [images, count])
+        let shapes = (image: [images] + input.imageShape(height: height, width: width), result: [images, count])
         try self.init(network, input, batch, values: taps.map(\.value), shapes, features: count) { $0.writeRows(taps) }
     }
 
@@ -57,8 +58,8 @@ struct ONNXRowGraph {
     init(
         _ network: ONNXNetwork, input: ONNXInput, shapesOf values: [Int], height: Int, width: Int, batch: Batch
     ) throws {
-        let shapes = (image: [batch == .free ? -1 : 1, height, width, input.channels], result: nil as [Int]?)
-        try self.init(network, input, batch, values: values, shapes, features: 0) { $0.writeShapes(values) }
+        let image = [batch == .free ? -1 : 1] + input.imageShape(height: height, width: width)
+        try self.init(network, input, batch, values: values, (image, nil), features: 0) { $0.writeShapes(values) }
     }
 
     private init(
@@ -133,7 +134,6 @@ struct ONNXRowGraph {
         /// Writes what makes the network's input of the images.
         mutating func writeInput() {
             var value = input
-            if !image.channelsLast { value = writer.node("Transpose", [value], ["perm": .integers([0, 3, 1, 2])]) }
             if let numbers = image.type.dataType.wholeNumbers { value = rounded(value, numbers) }
             if image.type == .float32 {
                 writer.node("Identity", [value], output: image.name)

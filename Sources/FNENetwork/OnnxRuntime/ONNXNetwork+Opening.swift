@@ -22,7 +22,7 @@ extension ONNXNetwork {
         return try OnnxRuntimeEngine.open(
             OnnxRuntimeNetwork(
                 model: proven.graph.serialized, layers: layers, batch: proven.batch, height: height, width: width,
-                channels: channels),
+                channels: channels, layout: runs.input.layout),
             options, session: proven.session)
     }
 

@@ -3,7 +3,7 @@ import COnnxRuntime
 import FNESupport
 import Glibc
 
-/// A network as ONNX Runtime runs it: an ONNX file whose only input is float32 [n, height, width, channels], and whose
+/// A network as ONNX Runtime runs it: an ONNX file whose only input is the float32 of n images in a layout, and whose
 /// only output is float32 [n, F], the pooled row of each image. So no activation map leaves ONNX Runtime.
 package struct OnnxRuntimeNetwork: Sendable {
     /// The ONNX file.
@@ -17,12 +17,15 @@ package struct OnnxRuntimeNetwork: Sendable {
     package var height: Int
     package var width: Int
     package var channels: Int
+    /// The order of the numbers of an image.
+    package var layout: ImageLayout
 }
 
 /// Runs a network in an ONNX Runtime session. Each batch stays on the thread that runs it, and streams run several
 /// batches at once.
 final class OnnxRuntimeEngine: Engine, @unchecked Sendable {
     let featureCount: Int
+    let layout: ImageLayout
 
     private let library: OnnxRuntimeLibrary
     private let session: OnnxRuntimeSession
@@ -42,7 +45,8 @@ final class OnnxRuntimeEngine: Engine, @unchecked Sendable {
             ?? OnnxRuntimeSession(library, model: network.model, weights: network.weights, threading)
         featureCount = network.layers.last?.features.upperBound ?? 0
         batch = network.batch
-        imageShape = [network.height, network.width, network.channels]
+        layout = network.layout
+        imageShape = layout.shape(height: network.height, width: network.width, channels: network.channels)
         self.library = library
     }
 

@@ -50,7 +50,7 @@ struct ProofRuns {
         var found: Found?
         do {
             try batch.withNumbers(of: Float.self) { values in
-                try session.run(values, shape: [images.count, height, width, input.channels]) {
+                try session.run(values, shape: [images.count] + input.imageShape(height: height, width: width)) {
                     found = try read($0, $1)
                 }
             }

@@ -8,6 +8,7 @@ import Glibc
 final class TensorFlowEngine: Engine, @unchecked Sendable {
     let layers: [Layer]
     let featureCount: Int
+    let layout = ImageLayout.channelsLast
 
     private let library: TensorFlowLibrary
     private let session: FedSession

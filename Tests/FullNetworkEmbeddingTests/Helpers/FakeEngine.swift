@@ -1,19 +1,25 @@
 @testable import FNENetwork
 @testable import FNESupport
 
-/// Takes the place of TensorFlow. The features of an image are its first pixel and the sum of all its values. The
-/// engine remembers the batches that it was given.
+/// Takes the place of TensorFlow. The features of an image are its first three numbers and the sum of all. The engine
+/// remembers the batches and the images that it was given.
 final class FakeEngine: Engine {
     let featureCount = 4
     let facts = [JSON.Member(name: "engine", value: .text("fake"))]
+    let layout: ImageLayout
     let valueCount: Int
     /// Is called with each image's row before it is returned. It may change the row, or throw.
     let tamper: @Sendable (_ row: inout [Float]) throws -> Void
 
     let batches = Locked<[Int]>([])
     let addresses = Locked(Set<UInt>())
+    let images = Locked<[[Float]]>([])
 
-    init(valueCount: Int, tamper: @escaping @Sendable (inout [Float]) throws -> Void = { _ in }) {
+    init(
+        valueCount: Int, layout: ImageLayout = .channelsLast,
+        tamper: @escaping @Sendable (inout [Float]) throws -> Void = { _ in }
+    ) {
+        self.layout = layout
         self.valueCount = valueCount
         self.tamper = tamper
     }
@@ -23,6 +29,7 @@ final class FakeEngine: Engine {
         addresses.with { _ = $0.insert(UInt(bitPattern: input)) }
         for i in 0..<count {
             let values = UnsafeBufferPointer(start: input + i * valueCount, count: valueCount)
+            images.with { $0.append(Array(values)) }
             var row = [values[0], values[1], values[2], values.reduce(0, +)]
             try tamper(&row)
             for (k, value) in row.enumerated() { rows[i * featureCount + k] = value }
