@@ -64,6 +64,26 @@ final class ONNXRowGraphTests: XCTestCase {
             ])
     }
 
+    func testNeighbouringMapsAreFlattenedTogether() throws {
+        var file = file()
+        file.node("r = Relu c")
+        let scores = ONNXPooling(shape: [1, 10], imageAxis: 0, rows: .one, channelAxes: 1..<2)
+        let average = "GlobalAveragePool"
+        XCTAssertEqual(
+            try operations(rows(file, [("c", Self.map), ("r", Self.map), ("y", scores), ("r", Self.map)])).suffix(7),
+            [average, average, "Concat", "Flatten", average, "Flatten", "Concat"])
+        // Averages of other ranks do not fit together.
+        let volume = ONNXPooling(shape: [1, 4, 2, 8, 8], imageAxis: 0, rows: .one, channelAxes: 1..<2)
+        XCTAssertEqual(
+            try operations(rows(file, [("c", Self.map), ("r", volume)])).suffix(5),
+            [average, "Flatten", average, "Flatten", "Concat"])
+        // Of one side, the tokens' options decide what is taken.
+        let line = ONNXPooling(shape: [1, 4, 8], imageAxis: 0, rows: .one, channelAxes: 1..<2)
+        XCTAssertEqual(
+            try operations(rows(file, [("c", line), ("r", line)])).suffix(5),
+            [average, "Flatten", average, "Flatten", "Concat"])
+    }
+
     func testChannelsLastStayLast() throws {
         var file = ONNXFile(input: [-1, 8, 8, 3])
         file.constant("w", [4, 3, 1, 1])

@@ -226,7 +226,21 @@ struct ONNXRowGraph {
         /// Writes the pooling of the taps and the concatenation. Returns the name of the result.
         mutating func writeRows(_ taps: [Tap]) -> String {
             var parts: [String] = []
-            for tap in taps { parts.append(pooled(real(tap.value), tap.pooling)) }
+            // Neighbouring maps become rows together, which takes one node less for each.
+            var means: [String] = []
+            for (place, tap) in taps.enumerated() {
+                let axes = Axes(tap.pooling)
+                guard axes.areOfAMap else {
+                    parts.append(pooled(real(tap.value), tap.pooling))
+                    continue
+                }
+                means.append(mean(real(tap.value), axes))
+                let next = taps.dropFirst(place + 1).first.map { $0.pooling }
+                if let next, Axes(next).areOfAMap, next.shape.count == tap.pooling.shape.count { continue }
+                let all = means.count == 1 ? means[0] : writer.node("Concat", means, ["axis": .integer(1)])
+                parts.append(features(all, axes))
+                means = []
+            }
             let output = writer.prefix + "rows"
             guard parts.count > 1 else { return writer.node("Identity", parts, output: output) }
             return writer.node("Concat", parts, ["axis": .integer(1)], output: output)
@@ -351,6 +365,8 @@ struct ONNXRowGraph {
         let channelCount: Int
         /// Whether the value is a map with the channels on the second axis.
         let isMap: Bool
+        /// Whether it is one of two sides or more, which is averaged in any case.
+        var areOfAMap: Bool { isMap && rest.count > 1 }
 
         init(_ pooling: ONNXPooling) {
             channelCount = pooling.channelAxes.count
