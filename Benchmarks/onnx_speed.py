@@ -27,6 +27,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +52,9 @@ ENGINES = {
 }
 OWN = ("libfne", "libfne_tensors", "reading")
 FEW = 3
+#: Seconds before each run. The threads of onnxruntime's Python spin on for 35 ms after a run, and would take a
+#: processor from the engine that comes next.
+REST = 0.3
 
 
 class Layers(NamedTuple):
@@ -181,10 +185,15 @@ def measured(name: str, paths: list[str], rounds: int, wanted: list[str], folder
 
 def _rounds(engines: dict[str, Engine], rounds: int) -> list[dict[str, tuple[float, float]]]:
     """The seconds and processor seconds of each engine by round. Every second round goes the other way."""
+
+    def run(kind: str) -> tuple[float, float]:
+        time.sleep(REST)
+        return engines[kind].seconds()
+
     found = []
     for number in range(rounds):
         order = list(engines) if number % 2 == 0 else list(reversed(engines))
-        found.append({kind: engines[kind].seconds() for kind in order})
+        found.append({kind: run(kind) for kind in order})
     return found
 
 
