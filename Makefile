@@ -176,8 +176,9 @@ sanitize-valgrind: fuzz-corpus
 
 # ---- measure
 
-bench: venv ## prints the figures of docs/speed.md; ASSETS=folder adds networks, ONLY=speed is a part
-	$(VENV_PYTHON) Benchmarks/bench.py $(if $(ASSETS),--assets "$(ASSETS)") $(foreach part,$(ONLY),--only $(part))
+bench: venv ## prints the figures of docs/speed.md; ASSETS=folder, ONLY=part, QUICK=1 (a trial), JSON=file
+	$(VENV_PYTHON) -u Benchmarks/bench.py $(if $(ASSETS),--assets "$(ASSETS)") $(foreach part,$(ONLY),--only $(part)) \
+		$(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)") $(if $(IMAGES),--images $(IMAGES)) $(if $(NEW),--new $(NEW))
 
 # Debian's packages are unpacked and not installed. What was measured is in build/reproduce, and is not measured again.
 reproduce: venv ## prints the tables of docs/results.md; ASSETS=folder adds networks and flowers, QUICK=1 is a trial

@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+from figures import left_out
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build/benchmark"
+#: The Python in which `make bench-peers` installs what libfne is compared with.
+PEERS = ROOT / ".build/peers/bin/python"
 SIZE = 224
 
 # Runs in the peers' Python: a GraphDef with its layers averaged and joined becomes an ONNX file.
@@ -61,13 +67,14 @@ class Network:
         """The same network with the same taps, or None where it cannot be made."""
         out = FOLDER / (self.path.stem + ".onnx")
         if self.path.stat().st_size > 256 << 20:
-            print("  the table is incomplete: tf2onnx needs more than 24 GB of memory for this network")
+            left_out(f"{self.title}, ONNX Runtime and OpenVINO", "tf2onnx needs more than 24 GB of memory for it")
             return None
         if not out.exists():
             arguments = json.dumps([str(self.path), self.layers, SIZE, str(out)])
             done = subprocess.run([peers, "-c", TO_ONNX, arguments], capture_output=True, text=True)
             if done.returncode != 0:
-                print(f"  (no ONNX file: {done.stderr.strip().splitlines()[-1]})")
+                why = (done.stderr.strip().splitlines() or ["no word"])[-1]
+                left_out(f"{self.title}, ONNX Runtime and OpenVINO", f"no ONNX file: {why}")
                 return None
         return out
 
@@ -78,30 +85,81 @@ def _default_layers(path: Path) -> list[str]:
     return [layer.name + ":0" for layer in fne.Model(path).layers()]
 
 
-def networks(assets: Path | None) -> list[Network]:
-    """The default network; with assets also GoogLeNet and MobileNet V2; ResNet-50 and VGG16 with random weights."""
-    import fne
+def networks(assets: Path | None, title: str = "", only_one: bool = False) -> list[Network]:
+    """The default network; with assets also GoogLeNet and MobileNet V2; ResNet-50 and VGG16 with random weights.
 
+    Args:
+        title: takes those alone whose titles start so
+        only_one: takes one of these, MobileNet V2 or else the first. What others need is not made.
+    """
     FOLDER.mkdir(parents=True, exist_ok=True)
-    result = []
+    makers = [maker for name, maker in _makers(assets).items() if name.startswith(title)]
+    if only_one:
+        makers = makers[:1]
+    return [maker() for maker in makers]
+
+
+def _makers(assets: Path | None) -> dict[str, Callable[[], Network]]:
+    """By title. The first is that of a trial."""
+    result: dict[str, Callable[[], Network]] = {}
     if assets is not None:
         caffe = '{"channel_order": "bgr", "mean": [103.939, 116.779, 123.68]}'
         for name, title, twin, options in (
-            ("bvlc_googlenet", "GoogLeNet", "googlenet", caffe),
             ("mobilenet_v2_1.0_224", "MobileNet V2", "mobilenet_v2", '{"mean": 127.5, "scale": 0.00784313725490196}'),
+            ("bvlc_googlenet", "GoogLeNet", "googlenet", caffe),
         ):
-            path = assets / "models" / (name + ".pb")
-            lines = [line.split("\t") for line in path.with_name(name + ".layers.txt").read_text().splitlines()]
-            layers = [tensor for kind, tensor, *_ in lines if kind != "OUTPUT"]
-            result.append(Network(path, layers, title, twin, options=options))
-    lite0 = fne.zoo.efficientnet_lite0()
-    result.append(Network(lite0, _default_layers(lite0), "EfficientNet-Lite0", None))
+            result[title] = partial(_of_assets, assets / "models" / (name + ".pb"), title, twin, options)
+    result["EfficientNet-Lite0"] = _default_network
     for name, title, twin, images in (("ResNet50", "ResNet-50", "resnet50", 96), ("VGG16", "VGG16", "vgg16", 16)):
-        path = FOLDER / (name + ".pb")
-        if not path.exists():
-            subprocess.run([sys.executable, "-c", RANDOM_WEIGHTS, name, path], check=True, capture_output=True)
-        result.append(Network(path, _default_layers(path), title + ", random weights", twin, images))
+        title += ", random weights"
+        result[title] = partial(_with_random_weights, name, title, twin, images)
     return result
+
+
+def _of_assets(path: Path, title: str, twin: str, options: str) -> Network:
+    lines = [line.split("\t") for line in path.with_name(path.stem + ".layers.txt").read_text().splitlines()]
+    layers = [tensor for kind, tensor, *_ in lines if kind != "OUTPUT"]
+    return Network(path, layers, title, twin, options=options)
+
+
+def _default_network() -> Network:
+    import fne
+
+    path = fne.zoo.efficientnet_lite0()
+    return Network(path, _default_layers(path), "EfficientNet-Lite0", None)
+
+
+def _with_random_weights(name: str, title: str, twin: str, images: int) -> Network:
+    path = FOLDER / (name + ".pb")
+    if not path.exists():
+        subprocess.run([sys.executable, "-c", RANDOM_WEIGHTS, name, path], check=True, capture_output=True)
+    return Network(path, _default_layers(path), title, twin, images)
+
+
+def random_onnx(name: str, python: str | Path) -> Path:
+    """A network of torchvision or timm with random weights as an ONNX file, whose input is "images".
+
+    Args:
+        python: has torch, torchvision and onnx
+
+    Raises:
+        subprocess.SubprocessError: the Python cannot make it
+    """
+    path = FOLDER / f"random_{name}.onnx"
+    if not path.exists():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(".new.onnx")
+        program = (
+            "import sys, torch_networks as t; from pathlib import Path; "
+            f"t.export(t.build(sys.argv[1]), 'TorchScript', {SIZE}, Path(sys.argv[2]))"
+        )
+        command = [python, "-c", program, name, new]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)
+        if done.returncode != 0:
+            why = (done.stderr.strip().splitlines() or ["no word"])[-1]
+            raise subprocess.SubprocessError(f"no ONNX file of {name}: {why}")
+        new.replace(path)
+    return path
 
 
 def photographs(assets: Path | None, folder: Path) -> list[str]:
