@@ -2,17 +2,18 @@
 runs alone in any Python that has numpy, and uses faiss-cpu and scikit-learn where they are. It prints medians of
 interleaved rounds.
 
-    .venv/bin/python Benchmarks/codes.py [ROUNDS] [large]
+    .venv/bin/python Benchmarks/codes.py [ROUNDS] [large] [trial]
 
-"large" measures only search among a million codes."""
+"large" measures only search among a million codes. "trial" has a tenth of the codes, of which the figures say little.
+"""
 
 from __future__ import annotations
 
 import os
-import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bindings/python"))
 
 import numpy as np  # noqa: E402  (reads the variables above)
+from figures import figure, left_out, print_at_once, ratios, taking_turns  # noqa: E402  (needs fne)
+from progress import progress  # noqa: E402  (needs fne)
 
 from fne import PackedCodes  # noqa: E402  (found on the path above)
 from fne.compact import CompactCodes  # noqa: E402  (found on the path above)
@@ -29,6 +32,8 @@ FEATURES, BASE, QUERIES, K = 12_416, 100_000, 100, 10  # VGG16's features
 COMPACT_FEATURES = 512
 LAST_FEATURES, LARGE_BASE = 4_096, 1_000_000  # as many as the last tenth of EfficientNet-Lite0's layers has
 PENULTIMATE = 1_280  # as many as its classifier reads
+NO_FAISS = "faiss-cpu is not installed; make bench-peers"
+IMAGES: tuple[int, ...] = (340, 1700)  # that a classifier is trained on and told, half of each
 
 
 def random_words(random: np.random.Generator, rows: int, features: int = FEATURES) -> np.ndarray:
@@ -37,7 +42,19 @@ def random_words(random: np.random.Generator, rows: int, features: int = FEATURE
     return np.stack([nonzero, random.integers(0, 2**64, (rows, words), dtype=np.uint64) & nonzero], axis=1)
 
 
+def seconds(body: Callable[[], Any]) -> Callable[[], float]:
+    """What a call takes."""
+
+    def timed() -> float:
+        start = time.perf_counter()
+        body()
+        return time.perf_counter() - start
+
+    return timed
+
+
 def main(rounds: int) -> None:
+    progress.plan(rounds + 4 + len(IMAGES))
     random = np.random.default_rng(1)
     base, queries = (
         PackedCodes(random_words(random, BASE), FEATURES),
@@ -62,7 +79,7 @@ def main(rounds: int) -> None:
     try:
         import faiss
     except ImportError:
-        print("  (incomplete: faiss-cpu is not installed; make bench-peers)")
+        left_out("search, faiss", NO_FAISS)
     else:
         flat = faiss.IndexFlatIP(FEATURES)
         flat.add(dense)
@@ -75,37 +92,32 @@ def main(rounds: int) -> None:
         found, _ = base.search(queries, K)
         scores = np.take_along_axis(asked @ dense.T, found, 1)
         assert (np.sort(scores, 1) == np.sort(flat.search(asked, K)[0], 1)).all(), "other results than faiss'"
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds + 1):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            times[name].append(time.perf_counter() - start)
+    name = f"search of {BASE} codes"
+    times = taking_turns({way: seconds(body) for way, body in ways.items()}, rounds, 1, progress.rounds(name, rounds))
     ours = times["libfne, 100 queries"]
     sizes = f"{base.words.nbytes / 1e6:.0f} MB packed, {dense.nbytes / 1e9:.2f} GB float32"
-    print(f"search of {BASE} codes of {FEATURES} features, k = {K}: {sizes}")
-    for name, taken in times.items():
-        median = statistics.median(taken[1:])
-        ratio = statistics.median(a / b for a, b in zip(taken[1:], ours[1:], strict=True))
-        print(f"  {name:46s} {median * 1000:8.1f} ms   {ratio:6.2f} times libfne's 100 queries")
+    print(f"{name} of {FEATURES} features, k = {K}: {sizes}")
+    for way, taken in times.items():
+        milliseconds = figure(f"{name}, {way}", "ms", [1000 * each for each in taken], 1)
+        ratio = figure(f"{name}, {way}, times libfne's 100 queries", "ratio", ratios(taken, ours))
+        print(f"  {way:46s} {milliseconds:>28s} ms   {ratio} times libfne's 100 queries")
 
-    def speed(name: str, size: int) -> list[float]:
-        return [size / taken for taken in times[name][1:]]
-
-    def relation(a: list[float], b: list[float]) -> float:
-        return statistics.median(x / y for x, y in zip(a, b, strict=True))
+    def speed(way: str, size: int) -> list[float]:
+        return [size / taken for taken in times[way]]
 
     one, total = speed("libfne, 1 query", base.words.nbytes), speed("numpy sum of the same bytes", base.words.nbytes)
-    gigabytes = statistics.median(one) / 1e9
-    print(f"  bytes per second, one query: {gigabytes:.1f} GB/s, {relation(one, total):.2f} of numpy's sum")
+    gigabytes = figure(f"{name}, one query, bytes read", "GB/s", [each / 1e9 for each in one], 1)
+    beside = figure(f"{name}, one query, bytes read, of numpy's sum", "ratio", ratios(one, total))
+    print(f"  bytes per second, one query: {gigabytes} GB/s, {beside} of numpy's sum")
     if "faiss IndexBinaryFlat, one plane, 100 queries" in times:
         size = BASE * FEATURES // 8
-        many = relation(
-            speed("libfne, 100 queries", base.words.nbytes),
-            speed("faiss IndexBinaryFlat, one plane, 100 queries", size),
-        )
-        single = relation(one, speed("faiss IndexBinaryFlat, one plane, 1 query", size))
-        print(f"  bytes read per second, of faiss' binary index: {many:.2f} (100 queries), {single:.2f} (1 query)")
+        shares = []
+        for asking in ("100 queries", "1 query"):
+            mine = speed(f"libfne, {asking}", base.words.nbytes)
+            theirs = speed(f"faiss IndexBinaryFlat, one plane, {asking}", size)
+            title = f"{name}, {asking}, bytes read, of faiss' binary index"
+            shares.append(f"{figure(title, 'ratio', ratios(mine, theirs))} ({asking})")
+        print(f"  bytes read per second, of faiss' binary index: {', '.join(shares)}")
     packed = base.words.nbytes / BASE
     float64, int8 = 8 * FEATURES / packed, FEATURES / packed
     print(f"  bytes per image: {packed:.0f}; float64 {float64:.1f} times, int8 {int8:.2f} times")
@@ -122,34 +134,33 @@ def large(rounds: int) -> None:
     queries = PackedCodes(random_words(random, QUERIES, LAST_FEATURES), LAST_FEATURES)
     start = time.perf_counter()
     base.mean()
+    name = f"search of {LARGE_BASE} codes"
+    once = figure(f"{name}, their mean and one number for each", "s", time.perf_counter() - start)
     print(
         f"{LARGE_BASE} codes of {LAST_FEATURES} features, {base.words.nbytes / 1e6:.0f} MB; their mean and one number"
     )
-    print(f"  for each of them take {time.perf_counter() - start:.2f} s once")
+    print(f"  for each of them take {once} s once")
     ways: dict[str, Callable[[int], Any]] = {
         "cosine": lambda count: base.search(queries[:count], K, metric="cosine"),
         "centred": lambda count: base.search(queries[:count], K, metric="centred"),
         **large_faiss(random, base, queries),
     }
     for count in (1, 4, QUERIES):
-        print(f"  {count} {'query' if count == 1 else 'queries'}, medians, and speed beside the cosine's")
+        asked = f"{count} {'query' if count == 1 else 'queries'}"
+        progress.step(name, asked)
+        print(f"  {asked}, medians, and speed beside the cosine's")
         times = interleaved(ways, count, 2 * rounds if count < QUERIES else max(3, rounds // 2))
-        for name, taken in times.items():
-            ratio = statistics.median(a / b for a, b in zip(times["cosine"], taken, strict=True))
-            print(f"    {name:52s} {statistics.median(taken) * 1000:9.1f} ms   {ratio:5.2f}")
+        for way, taken in times.items():
+            milliseconds = figure(f"{name}, {asked}, {way}", "ms", [1000 * each for each in taken], 1)
+            ratio = figure(
+                f"{name}, {asked}, {way}, speed beside the cosine's", "ratio", ratios(times["cosine"], taken)
+            )
+            print(f"    {way:52s} {milliseconds:>28s} ms   {ratio}")
 
 
 def interleaved(ways: dict[str, Callable[[int], Any]], count: int, rounds: int) -> dict[str, list[float]]:
-    """The seconds of each way in each round. Each way begins as many rounds, and the first round is left out."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    names = list(ways)
-    for number in range(rounds + 1):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
-            start = time.perf_counter()
-            ways[name](count)
-            times[name].append(time.perf_counter() - start)
-    return {name: taken[1:] for name, taken in times.items()}
+    """The seconds of each way in each round, but for the first."""
+    return taking_turns({name: seconds(partial(way, count)) for name, way in ways.items()}, rounds, 1)
 
 
 def large_faiss(
@@ -159,7 +170,7 @@ def large_faiss(
     try:
         import faiss
     except ImportError:
-        print("  (incomplete: faiss-cpu is not installed; make bench-peers)")
+        left_out("search of many codes, faiss", NO_FAISS)
         return {}
     flat = faiss.IndexFlatIP(PENULTIMATE)
     flat.add(random.random((len(base), PENULTIMATE), np.float32))
@@ -179,20 +190,22 @@ def compact(rounds: int) -> None:
     base = PackedCodes(random_words(random, LARGE_BASE, COMPACT_FEATURES), COMPACT_FEATURES)
     query = PackedCodes(random_words(random, 1, COMPACT_FEATURES), COMPACT_FEATURES)
     base.mean()
-    times: dict[str, list[float]] = {"cosine": [], "centred": []}
-    for _ in range(10 * rounds + 1):
-        for metric, taken in times.items():
-            start = time.perf_counter()
-            base.search(query, K, metric=metric)
-            taken.append(time.perf_counter() - start)
-    shown = ", ".join(f"{metric} {statistics.median(taken[1:]) * 1000:.1f} ms" for metric, taken in times.items())
-    print(f"{LARGE_BASE} compact codes, {base.words.nbytes / 1e6:.0f} MB; one query: {shown}")
+    name = f"search of {LARGE_BASE} compact codes"
+    progress.step(name)
+    ways = {metric: seconds(partial(base.search, query, K, metric=metric)) for metric in ("cosine", "centred")}
+    times = taking_turns(ways, 10 * rounds, 1)
+    shown = [
+        f"{metric} {figure(f'{name}, 1 query, {metric}', 'ms', [1000 * each for each in taken], 1)} ms"
+        for metric, taken in times.items()
+    ]
+    print(f"{LARGE_BASE} compact codes, {base.words.nbytes / 1e6:.0f} MB; one query: {', '.join(shown)}")
     features = random.standard_normal((4000, 1280)).astype(np.float32)
     codes = CompactCodes.fit(features)
     start = time.perf_counter()
     codes.transform(features, threads=1)
-    taken_each = (time.perf_counter() - start) / len(features)
-    print(f"  a code of 1280 features takes {taken_each * 1e6:.0f} microseconds of one thread")
+    each = 1e6 * (time.perf_counter() - start) / len(features)
+    microseconds = figure("a compact code of 1280 features, one thread", "microseconds", each, 0)
+    print(f"  a code of 1280 features takes {microseconds} microseconds of one thread")
 
 
 def classifier(rounds: int) -> None:
@@ -200,10 +213,11 @@ def classifier(rounds: int) -> None:
     try:
         from sklearn.svm import SVC, LinearSVC
     except ImportError:
-        print("  (incomplete: scikit-learn is not installed)")
+        left_out("a linear SVM", "scikit-learn is not installed")
         return
     random = np.random.default_rng(2)
-    for images in (340, 1700):
+    for images in IMAGES:
+        progress.step(f"a linear SVM, {images // 2} images")
         labels = np.arange(images) % 17
         centres = random.integers(-1, 2, (17, FEATURES), dtype=np.int8)
         noise = random.integers(-1, 2, (images, FEATURES), dtype=np.int8)
@@ -240,11 +254,17 @@ def classifier(rounds: int) -> None:
         exact = results["SVC(linear) on float64"][1]
         for name, (taken, predicted) in results.items():
             accuracy, equal = np.mean(predicted == labels[half:]), np.mean(predicted == exact)
-            milliseconds = statistics.median(taken) * 1000
-            print(f"  {name:28s} {milliseconds:8.0f} ms, accuracy {accuracy:.3f}, equal to SVC(linear) {equal:.4f}")
+            title = f"a linear SVM, {half} images, {name}"
+            milliseconds = figure(title, "ms", [1000 * each for each in taken], 0)
+            figure(f"{title}, accuracy", "ratio", accuracy)
+            figure(f"{title}, equal to SVC(linear)", "ratio", equal)
+            print(f"  {name:28s} {milliseconds:>24s} ms, accuracy {accuracy:.3f}, equal to SVC(linear) {equal:.4f}")
 
 
 if __name__ == "__main__":
+    print_at_once()
     given = sys.argv[1:]
-    numbers = [int(argument) for argument in given if argument != "large"]
+    if "trial" in given:
+        BASE, LARGE_BASE, IMAGES = BASE // 10, LARGE_BASE // 10, IMAGES[:1]
+    numbers = [int(argument) for argument in given if argument.isdecimal()]
     (large if "large" in given else main)(numbers[0] if numbers else 5)

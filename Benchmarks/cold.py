@@ -3,7 +3,8 @@
 libfne runs the ONNX file from Python and from C. Beside it is what others do, onnxruntime's Python with Pillow and
 NumPy, which takes the network's scores alone. So does fastembed, where it is installed and the network takes images
 with the channels first. --graph FILE.pb adds libfne on TensorFlow. Each is a process of its own, and they take turns.
-The figures are medians. The seconds are wall time, and processor time after it, which a busy machine disturbs less.
+The figures are medians, with the range of the rounds. The seconds are wall time, and processor time after it, which a
+busy machine disturbs less.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import argparse
 import importlib.util
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
+
+from figures import figure, print_at_once, taking_turns
+from progress import progress
 
 from fne._libpath import onnxruntime_library
 
@@ -95,6 +99,7 @@ def main() -> None:
     parser.add_argument("--side", default="224", help="of the network's images")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
+    print_at_once()
     arguments = [given.network, given.image, given.side]
     environment = dict(os.environ, FNE_ONNXRUNTIME=os.path.dirname(onnxruntime_library() or ""))
     with tempfile.TemporaryDirectory() as folder:
@@ -112,13 +117,17 @@ def main() -> None:
             kinds["fastembed"] = [sys.executable, "-c", FASTEMBED, str(opened), given.image]
         if given.graph:
             kinds["libfne on TensorFlow, Python"] = [sys.executable, "-c", OURS, given.graph, *arguments[1:]]
-        runs = [{name: run(command, environment) for name, command in kinds.items()} for _ in range(given.rounds + 1)]
-    print("| | seconds | processor seconds | peak memory, MB |\n|---|---|---|---|")
-    for name in kinds:
-        columns = list(zip(*[of[name] for of in runs[1:]], strict=True))  # the first round reads the files
-        least, most = min(columns[0]), max(columns[0])
-        seconds, processor, peak = map(statistics.median, columns)
-        print(f"| {name} | {seconds:.2f} ({least:.2f} to {most:.2f}) | {processor:.2f} | {peak:.0f} |")
+        progress.plan(given.rounds)
+        begin = progress.rounds("the first row", given.rounds)
+        # The round that is left out reads the files.
+        runs = taking_turns({name: partial(run, kinds[name], environment) for name in kinds}, given.rounds, 1, begin)
+    network = Path(given.network).stem
+    print(f"| {network} | seconds | processor seconds | peak memory, MB |\n|---|---|---|---|")
+    for name, columns in ((name, list(zip(*found, strict=True))) for name, found in runs.items()):
+        seconds = figure(f"{network}, first row, {name}", "s", columns[0])
+        processor = figure(f"{network}, first row, {name}, processor time", "s", columns[1])
+        peak = figure(f"{network}, first row, {name}, peak memory", "MB", columns[2], 0)
+        print(f"| {name} | {seconds} | {processor} | {peak} |")
 
 
 if __name__ == "__main__":

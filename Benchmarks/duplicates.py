@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from figures import figure, print_at_once
+from progress import progress
 
 import fne
 from fne._command.comparison import comparison
@@ -40,8 +42,13 @@ class Figures(NamedTuple):
     right: int
     wrong: int
 
-    def text(self) -> str:
-        return f"{self.right / max(self.doubted, 1):.2f}, {self.right / self.wrong:.2f}"
+    @property
+    def precision(self) -> float:
+        return self.right / max(self.doubted, 1)
+
+    @property
+    def recall(self) -> float:
+        return self.right / self.wrong
 
 
 def _scaled(share: float) -> Callable[[Pixels], Pixels]:
@@ -169,9 +176,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--network", nargs=2, action="append", default=[], metavar=("FILE", "OPTIONS"))
     given = parser.parse_args()
+    print_at_once()
     networks = [("EfficientNet-Lite0", fne.zoo.efficientnet_lite0(), {"size": 224})]
     networks += [(Path(file).stem, file, json.loads(options)) for file, options in given.network]
+    progress.plan(len(networks) * (len(KINDS) + 2))
     for name, graph, options in networks:
+        progress.step(name, "embedding")
         measure(name, graph, options, given.folder, given.out)
 
 
@@ -186,16 +196,22 @@ def measure(name: str, graph: Any, options: dict[str, Any], folder: Path, out: P
     originals, changed = np.array(job.features()), np.array(copies.features())
     print(f"\n## {name}, {images} images\n\n| copies | found | other groups, mean of the rounds |\n|---|---|---|")
     for kind in KINDS:
+        progress.step(name, kind)
         rows = [number for number, path in enumerate(copies.names) if Path(path).parts[0] == kind]
         rounds = list(found_copies(originals, changed[rows], chosen))
         right, others = (sum(counts) for counts in zip(*rounds, strict=True))
-        print(f"| {kind} | {right} of {len(rows)} | {others / len(rounds):.2f} |", flush=True)
+        figure(f"{name}, {kind}, copies found", "%", 100 * right / len(rows), 1)
+        figure(f"{name}, {kind}, other groups", "number", [each for _, each in rounds])
+        print(f"| {kind} | {right} of {len(rows)} | {others / len(rounds):.2f} |")
     print("\n| score | group in the set as it is |\n|---|---|")
     for group in groups(originals):
         print(f"| {group.score:.3f} | {', '.join(job.names[image] for image in group.images)} |")
+    progress.step(name, "labels")
     print("\n| labels | precision, recall |\n|---|---|")
     for way, figures in label_figures(job, originals).items():
-        print(f"| {way} | {figures.text()} |", flush=True)
+        figure(f"{name}, {way}, precision", "ratio", figures.precision)
+        figure(f"{name}, {way}, recall", "ratio", figures.recall)
+        print(f"| {way} | {figures.precision:.2f}, {figures.recall:.2f} |")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from figures import VARIABLE, figure, print_at_once
+from progress import progress
+
 PER_CLASS = 24
 #: What was measured by default before the best layer was left out. "ridge" and "svm" are measured on the same.
 REPRESENTATIONS = (
@@ -69,6 +72,7 @@ def in_tree(tree: Path, given: argparse.Namespace, classifier: str) -> dict[str,
     with tempfile.NamedTemporaryFile(suffix=".json") as answer:
         command = [sys.executable, __file__, "--assets", given.assets, "--out", given.out, "--seeds", given.seeds]
         environment = {**os.environ, "PYTHONPATH": str(tree / BINDINGS)}
+        environment.pop(VARIABLE, None)  # what it finds is a figure here
         subprocess.run(
             [*map(str, command), "--classifier", classifier, "--answer", answer.name], env=environment, check=True
         )
@@ -88,13 +92,17 @@ def main() -> None:
     if given.answer:
         given.answer.write_text(json.dumps(measured(given.assets, given.out, given.classifier, given.seeds)))
         return
+    print_at_once()
     own = Path(__file__).resolve().parents[1]
     before = in_tree(given.against, given, "svm") if given.against else None
     if before:
         print(f"svm before: {before['seconds']:.1f} s of processor time, {len(before['scores'])} scores")
+    progress.plan(2)
     for classifier in ("svm", "ridge"):
+        progress.step(classifier, f"{given.seeds} splits")
         found = in_tree(own, given, classifier)
-        line = f"{classifier}: {found['seconds']:.1f} s of processor time, {len(found['scores'])} scores"
+        seconds = figure(f"fne.evaluate, {classifier}, {given.seeds} splits, processor time", "s", found["seconds"], 1)
+        line = f"{classifier}: {seconds} s of processor time, {len(found['scores'])} scores"
         if before:
             line += f", 1/{before['seconds'] / found['seconds']:.1f} of before"
             if classifier == "svm":

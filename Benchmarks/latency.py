@@ -4,7 +4,8 @@
 is a process of its own: libfne with goal="latency" and by default, from a JPEG in memory and from BGR pixels, in Python
 and in C, and beside it the runs of ONNX Runtime's Python on a tensor (the network's scores, and the pooled layers that
 libfne gives) and OpenVINO's latency mode. They take turns, and each has the same number of rounds. Medians, 99th
-percentiles and the processor time of a frame are in milliseconds. The last table is what a call takes beside the
+percentiles and the processor time of a frame are in milliseconds. The second table is of 30 frames a second, between
+which threads may spin. The last table is what a call takes beside the
 engine's run, on a network of one small convolution, and the page faults of a call, which memory that is taken anew
 would show.
 
@@ -14,6 +15,7 @@ would show.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import resource
@@ -23,10 +25,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy
+from figures import figure, left_out, print_at_once, taking_turns
+from processes import Engine, NotRunning
+from progress import progress
 
 import fne
 from fne._libpath import onnxruntime_library, tensorflow_library
@@ -37,8 +43,12 @@ FRAMES = 40
 TENSOR = "float32 tensor"
 
 
-def timed(call: Callable[[], Any], frames: int) -> dict[str, Any]:
-    """The milliseconds of each call, the processor time of one, and its page faults."""
+def timed(call: Callable[[], Any], frames: int, pace: float = 0.0) -> dict[str, Any]:
+    """The milliseconds of each call, the processor time of one, and its page faults.
+
+    Args:
+        pace: seconds from the start of a call to that of the next one; 0 begins it at once
+    """
     for _ in range(5):
         call()
     found = []
@@ -47,6 +57,7 @@ def timed(call: Callable[[], Any], frames: int) -> dict[str, Any]:
         start = time.perf_counter()
         call()
         found.append(1e3 * (time.perf_counter() - start))
+        time.sleep(max(0.0, start + pace - time.perf_counter()))
     after = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "calls": found,
@@ -100,7 +111,7 @@ def serve(job: dict[str, Any]) -> None:
     call()
     print("ready", flush=True)
     for _ in sys.stdin:
-        print(json.dumps(timed(call, job["frames"])), flush=True)
+        print(json.dumps(timed(call, job["frames"], job.get("pace", 0.0))), flush=True)
 
 
 # ---- the tables
@@ -153,39 +164,43 @@ def tiny(side: int, folder: Path) -> str:
 
 def measured(jobs: dict[str, list[str] | dict[str, Any]], rounds: int, environment: dict[str, str]) -> dict[str, Any]:
     """What the processes found, which take turns. A job is the command of a program, or a job of `serve`."""
-    processes = {}
+    engines = {}
     for name, job in jobs.items():
+        progress.step("one image", f"starting {name}")
         command = job if isinstance(job, list) else [sys.executable, __file__, "--serve", json.dumps(job)]
-        processes[name] = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        assert processes[name].stdout.readline() == "ready\n", name  # type: ignore[union-attr]
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in jobs}
-    for _ in range(rounds):
-        for name, process in processes.items():
-            assert process.stdin is not None and process.stdout is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
-            found[name].append(json.loads(process.stdout.readline()))
-            time.sleep(0.05)  # threads that spin on after a run must not disturb the next process
-    for process in processes.values():
-        process.communicate()
+        try:
+            engines[name] = Engine(command, environment)
+        except NotRunning as failure:
+            left_out(f"one image, {name}", str(failure))
+
+    def one(engine: Engine) -> dict[str, Any]:
+        time.sleep(0.05)  # threads that spin on after a run must not disturb the next process
+        result: dict[str, Any] = json.loads(engine.ask())
+        return result
+
+    ways = {name: partial(one, engine) for name, engine in engines.items()}
+    found = taking_turns(ways, rounds, 0, progress.rounds("one image", rounds))
+    for engine in engines.values():
+        engine.close()
     return {
         name: {
-            "calls": [call for of in parts for call in of["calls"]],
-            "processor": statistics.median(of["processor"] for of in parts),
-            "faults": statistics.median(of["faults"] for of in parts),
+            "calls": [of["calls"] for of in parts],
+            "processor": [of["processor"] for of in parts],
+            "faults": [of["faults"] for of in parts],
         }
         for name, parts in found.items()
     }
 
 
-def show(found: dict[str, Any], last: str, unit: str) -> None:
-    print(f"| | median | 99th percentile | {unit} |\n|---|---|---|---|", flush=True)
+def show(subject: str, found: dict[str, Any], last: str, unit: str) -> None:
+    """Prints a table. The medians are of the rounds' medians, with their range, and the percentiles of all calls."""
+    print(f"| {subject} | median, ms | 99th percentile, ms | {unit} |\n|---|---|---|---|")
     for name, each in found.items():
-        share = numpy.percentile(each["calls"], 99)
-        print(f"| {name} | {statistics.median(each['calls']):.2f} | {share:.2f} | {each[last]:.2f} |")
-    print(flush=True)
+        title = f"{subject}, {name}"
+        median = figure(f"{title}, median", "ms", [statistics.median(calls) for calls in each["calls"]])
+        share = figure(f"{title}, 99th percentile", "ms", float(numpy.percentile(numpy.concatenate(each["calls"]), 99)))
+        print(f"| {name} | {median} | {share} | {figure(f'{title}, {last}', unit, each[last])} |")
+    print()
 
 
 def main() -> None:
@@ -197,10 +212,13 @@ def main() -> None:
     parser.add_argument("--openvino", help="the folder in which OpenVINO is installed")
     parser.add_argument("--side", type=int, default=224, help="of the network's images")
     parser.add_argument("--threads", type=int, default=min(len(os.sched_getaffinity(0)), 16))
+    parser.add_argument("--without-overhead", action="store_true", help="leave the last table out")
+    parser.add_argument("--frames", type=int, default=FRAMES, help=f"of each round ({FRAMES})")
     parser.add_argument("--rounds", type=int, default=7)
     given = parser.parse_args()
     if given.serve:
         return serve(json.loads(given.serve))
+    print_at_once()
     paths = [str(ROOT / "bindings/python"), given.openvino, os.environ.get("PYTHONPATH")]
     environment = {
         **os.environ,
@@ -208,19 +226,28 @@ def main() -> None:
         "FNE_ONNXRUNTIME": os.path.dirname(onnxruntime_library() or ""),
         "FNE_TENSORFLOW": tensorflow_library() or "",
     }
-    base = {"network": given.network, "photograph": given.photograph, "side": given.side, "frames": FRAMES}
+    base = {"network": given.network, "photograph": given.photograph, "side": given.side, "frames": given.frames}
     latency = {"kind": "libfne", "options": {"goal": "latency", "engine_threads": given.threads}}
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "latency"
         subprocess.run(["gcc", *BUILD.split(), "-o", str(program)], check=True, cwd=ROOT)
 
         def in_c(network: str, source: str) -> list[str]:
-            return [str(program), network, given.photograph, str(given.side), source, str(FRAMES), str(given.threads)]
+            return [
+                str(program),
+                network,
+                given.photograph,
+                str(given.side),
+                source,
+                str(given.frames),
+                str(given.threads),
+            ]
 
         jobs: dict[str, Any] = {}
-        for engine, network in {"ONNX Runtime": given.network, "TensorFlow": given.graph}.items():
-            if network is None:
-                continue
+        networks = {"ONNX Runtime": given.network}
+        if given.graph:
+            networks[f"TensorFlow ({Path(given.graph).stem})"] = given.graph
+        for engine, network in networks.items():
             ours = {**base, "network": network, "options": {}}
             jobs[f"libfne by default on {engine}, pixels"] = {**ours, "kind": "libfne", "from": "pixels"}
             for source in ("pixels", "JPEG"):
@@ -229,9 +256,21 @@ def main() -> None:
         theirs = {**base, "threads": given.threads, "kind": "onnxruntime"}
         jobs["onnxruntime's Python, scores, tensor"] = theirs
         jobs["onnxruntime's Python, pooled layers, tensor"] = {**theirs, "network": pooled(given.network, Path(folder))}
-        if given.openvino:
+        if not given.openvino and importlib.util.find_spec("openvino") is None:
+            left_out("one image, OpenVINO", "it is not installed (make bench-peers, or --openvino)")
+        else:
             jobs["OpenVINO, latency mode, scores, tensor"] = {**theirs, "kind": "openvino"}
-        show(measured(jobs, given.rounds, environment), "processor", "processor ms a frame")
+        progress.plan(2 * (given.rounds + len(jobs)))
+        subject = Path(given.network).stem
+        show(subject, measured(jobs, given.rounds, environment), "processor", "processor ms a frame")
+        paced = {
+            "libfne, Python, pixels": {**base, "options": {}, **latency, "from": "pixels", "pace": 1 / 30},
+            "onnxruntime's Python, whose threads spin on, scores, tensor": {**theirs, "pace": 1 / 30},
+        }
+        found = measured(paced, given.rounds, environment)
+        show(f"{subject} at 30 frames a second", found, "processor", "processor ms a frame")
+        if given.without_overhead:
+            return
         small = {**base, "network": tiny(given.side, Path(folder))}
         jobs = {
             "onnxruntime's Python, tensor": {**theirs, **small},
@@ -239,7 +278,7 @@ def main() -> None:
             "libfne, Python, pixels": {**small, **latency, "from": "pixels"},
             "libfne, C, pixels": in_c(small["network"], "pixels"),
         }
-        show(measured(jobs, given.rounds, environment), "faults", "page faults a frame")
+        show("a tiny network", measured(jobs, given.rounds, environment), "faults", "page faults a frame")
 
 
 if __name__ == "__main__":

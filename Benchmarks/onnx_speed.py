@@ -13,18 +13,15 @@ from JPEG files to the averages of all layers, and "from tensors" begins with wh
 
 Each engine is a process of its own, and chooses its best batch size. They take turns with libfne. Speeds are medians,
 and ratios are medians of the rounds' ratios, with the least and the most. The last column has the ratios of processor
-time, which a busy machine disturbs less. Before any is timed, the averages of a few photographs must be libfne's.
-OpenVINO is left out where it is not installed.
+time, which a busy machine disturbs less. Before any is timed, the averages of a few photographs must be libfne's. An
+engine that does not run is left out, such as OpenVINO where it is not installed.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,8 +31,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 import torch_networks
+from figures import figure, left_out, print_at_once, ratios, taking_turns
 from onnx import TensorProto, helper
 from onnx_engines import SAME, SIZE
+from processes import Engine, NotRunning
+from progress import progress
 
 import fne
 
@@ -114,33 +114,23 @@ def with_averages(path: Path, layers: Layers, out: Path) -> None:
     onnx.save(model, out)
 
 
-class Engine:
+class Compared:
     """A process of onnx_engines.py, started and warm, and what it gave for a few photographs."""
 
     def __init__(self, job: dict[str, Any], folder: Path) -> None:
         rows = folder / f"{job['engine']}.npy"
-        self.process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("onnx_engines.py"), json.dumps({**job, "rows": str(rows)})],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        if self.process.stdout.readline() != "ready\n":
-            raise SystemExit(f"{job['engine']} does not run")
+        program = Path(__file__).with_name("onnx_engines.py")
+        self._engine = Engine([sys.executable, program, json.dumps({**job, "rows": str(rows)})])
         self.rows = np.load(rows) if rows.exists() else None
 
     def seconds(self) -> tuple[float, float]:
-        """Seconds and processor seconds of a run."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.write("run\n")
-        self.process.stdin.flush()
-        seconds, processor = self.process.stdout.readline().split()
+        """Seconds and processor seconds of a run, after a rest."""
+        time.sleep(REST)
+        seconds, processor = self._engine.ask().split()
         return float(seconds), float(processor)
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.communicate()
+        self._engine.close()
 
 
 def largest_difference(rows: Any, others: Any, layers: Layers) -> float:
@@ -163,13 +153,20 @@ def measured(name: str, paths: list[str], rounds: int, wanted: list[str], folder
     job: dict[str, Any] = {"network": name, "onnx": str(path), "paths": paths, "few": paths[:FEW]}
     job |= {file: str(folder / f"{file}.onnx") for file in ("maps", "pooled")}
     job |= {"axes": layers.axes, "columns": layers.columns, "expected": str(folder / "libfne.npy")}
-    engines: dict[str, Engine] = {}
+    engines: dict[str, Compared] = {}
     lines = []
     try:
         for kind, title in ENGINES.items():
-            if kind not in wanted or (kind == "openvino" and importlib.util.find_spec("openvino") is None):
+            if kind not in wanted:
                 continue
-            engines[kind] = Engine({**job, "engine": kind}, folder)
+            progress.step(name, f"starting {title}")
+            try:
+                engines[kind] = Compared({**job, "engine": kind}, folder)
+            except NotRunning as failure:
+                if kind in OWN:
+                    raise
+                left_out(f"{name}, {title}", str(failure))
+                continue
             if engines[kind].rows is None:
                 continue
             difference = largest_difference(engines[kind].rows, engines["libfne"].rows, layers)
@@ -177,47 +174,40 @@ def measured(name: str, paths: list[str], rounds: int, wanted: list[str], folder
                 raise SystemExit(f"{title} gives other values: {difference:.1e} of a layer's largest")
             lines.append(f"{title} {difference:.1e}")
         print(f"{name}: largest differences from libfne: {', '.join(lines)}", file=sys.stderr, flush=True)
-        return table(name, len(paths), _rounds(engines, rounds))
+        ways = {kind: engine.seconds for kind, engine in engines.items()}
+        return table(name, len(paths), taking_turns(ways, rounds, 0, progress.rounds(name, rounds)))
     finally:
         for engine in engines.values():
             engine.close()
 
 
-def _rounds(engines: dict[str, Engine], rounds: int) -> list[dict[str, tuple[float, float]]]:
-    """The seconds and processor seconds of each engine by round. Every second round goes the other way."""
+def table(name: str, images: int, found: dict[str, list[tuple[float, float]]]) -> list[str]:
+    """The lines of a network. `found` has the seconds and processor seconds of each engine by round."""
 
-    def run(kind: str) -> tuple[float, float]:
-        time.sleep(REST)
-        return engines[kind].seconds()
-
-    found = []
-    for number in range(rounds):
-        order = list(engines) if number % 2 == 0 else list(reversed(engines))
-        found.append({kind: run(kind) for kind in order})
-    return found
-
-
-def table(name: str, images: int, rounds: list[dict[str, tuple[float, float]]]) -> list[str]:
     def line(title: str, theirs: list[tuple[float, float]], ours: list[tuple[float, float]] | None) -> str:
-        speed = f"{images / statistics.median(seconds for seconds, _ in theirs):.0f}"
+        speed = figure(f"{name}, {title}, speed", "images/s", [images / seconds for seconds, _ in theirs], 0)
         if ours is None:
             return f"| {name} | {title} | {speed} | | |"
-        ratios = [[mine[kind] / other[kind] for mine, other in zip(ours, theirs, strict=True)] for kind in (0, 1)]
-        texts = [f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})" for each in ratios]
+        kinds = ("libfne's time of its time", "libfne's processor time of its")
+        texts = [
+            figure(
+                f"{name}, {title}, {kind}", "ratio", ratios([each[at] for each in ours], [each[at] for each in theirs])
+            )
+            for at, kind in enumerate(kinds)
+        ]
         return f"| {name} | {title} | {speed} | {' | '.join(texts)} |"
 
-    def of(kind: str) -> list[tuple[float, float]]:
-        return [each[kind] for each in rounds]
-
-    lines = [line("libfne, from files", of("libfne"), None), line("libfne, from tensors", of("libfne_tensors"), None)]
+    own = {kind: found[kind] for kind in ("libfne", "libfne_tensors")}
+    lines = [
+        line(f"libfne, {what}", own[kind], None) for kind, what in zip(own, ("from files", "from tensors"), strict=True)
+    ]
     for kind, title in ENGINES.items():
-        if kind in OWN or kind not in rounds[0]:
-            continue
-        lines.append(line(title, of(kind), of("libfne_tensors" if kind == "onnxruntime_bare" else "libfne")))
-    if "onnxruntime_bare" in rounds[0]:
-        parts = zip(of("onnxruntime_bare"), of("reading"), strict=True)
+        if kind not in OWN and kind in found:
+            lines.append(line(title, found[kind], own["libfne_tensors" if kind == "onnxruntime_bare" else "libfne"]))
+    if "onnxruntime_bare" in found:
+        parts = zip(found["onnxruntime_bare"], found["reading"], strict=True)
         bound = [(bare[0] + read[0], bare[1] + read[1]) for bare, read in parts]
-        lines.append(line("the bound from files", bound, of("libfne")))
+        lines.append(line("the bound from files", bound, own["libfne"]))
     return lines
 
 
@@ -232,12 +222,14 @@ def main() -> None:
     given = parser.parse_args()
     paths = [str(path) for path in fne.list_images(given.photographs)]
     paths = paths[:: max(1, len(paths) // given.images)][: given.images]
-    print("| network | engine | images per second | libfne's time of the engine's | processor time |", flush=True)
-    print("|---|---|---|---|---|", flush=True)
+    print_at_once()
+    progress.plan(len(given.networks) * (given.rounds + len(OWN) + len(given.engines)))
+    print("| network | engine | images per second | libfne's time of the engine's | processor time |")
+    print("|---|---|---|---|---|")
     for name in given.networks:
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
             for line in measured(name, paths, given.rounds, [*OWN, *given.engines], Path(folder)):
-                print(line, flush=True)
+                print(line)
 
 
 if __name__ == "__main__":
