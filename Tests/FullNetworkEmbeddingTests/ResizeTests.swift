@@ -2,6 +2,7 @@ import CKernels
 import XCTest
 
 @testable import FNEImage
+@testable import FNENetwork
 @testable import FNEPipeline
 
 /// Tests resizing with values by hand. The Python tests compare it with OpenCV itself.
@@ -101,11 +102,12 @@ final class ResizeTests: XCTestCase {
 final class PreprocessingTests: XCTestCase {
     private func fed(
         _ pixels: [UInt8], height: Int, width: Int, stride: Int? = nil, order: ChannelOrder = .rgb,
-        as layout: ImageLayout = .channelsLast, by preprocessing: Preprocessing
+        by preprocessing: Preprocessing
     ) throws -> [Float] {
         var fed = [Float](repeating: .nan, count: preprocessing.crops.rawValue * preprocessing.cropValueCount)
         try preprocessing.feed(
-            pixels, stride: stride ?? width * 3, height: height, width: width, order: order, as: layout, to: &fed)
+            pixels, stride: stride ?? width * 3, height: height, width: width, order: order, as: .channelsLast, to: &fed
+        )
         return fed
     }
 
