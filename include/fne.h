@@ -441,7 +441,9 @@ typedef struct fne_image_info {
  * \since 2.0 */
 FNE_API void fne_image_info_init(fne_image_info *info, uint64_t struct_size);
 
-/** Reads an image's header. The whole file is read, but nothing is decoded.
+/** Reads an image's header. No more of the file is read than that takes. Of a JPEG, that is what stands before the data
+ * of the first scan. Of a PNG, it is what stands before the image data, and the head of each chunk after them, since
+ * EXIF data may follow. Of a WebP, it is the head of each chunk. Where a header is damaged, the whole file is read.
  *
  * \param[in] path      the file
  * \param[in] options   NULL stands for the defaults

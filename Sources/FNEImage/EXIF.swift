@@ -16,36 +16,16 @@ enum EXIF {
 
     /// The value in the first APP1 segment that is marked as EXIF and holds an orientation.
     private static func jpegOrientation(_ file: UnsafeRawBufferPointer) -> Int? {
-        var position = 2 // after SOI
-        while let marker = nextMarker(file, &position) {
-            switch marker {
-            case 0xda, 0xd9: return nil // no header comes after the start of a scan or the end of the image
-            case 0x01, 0xd0...0xd7: continue // markers without a length
-            default: break
-            }
-            guard let length = file.bigEndian16(at: position) else { return nil }
-            let start = position + 2
-            let end = position + max(length, 2)
-            if marker == 0xe1, end <= file.count, end - start > 6,
+        for segment in JPEGSegments(file) {
+            // No EXIF data come after the start of a scan or the end of the image.
+            if segment.endsHeader { return nil }
+            let (start, end) = (segment.content.lowerBound, segment.content.upperBound)
+            if segment.marker == 0xe1, end <= file.count, end - start > 6,
                 file[start..<start + 6].elementsEqual([0x45, 0x78, 0x69, 0x66, 0, 0]), // "Exif\0\0"
                 let value = orientationValue(UnsafeRawBufferPointer(rebasing: file[start + 6..<end]))
             {
                 return value
             }
-            position = end
-        }
-        return nil
-    }
-
-    /// The next marker at the position or after it. The position moves to the byte after the marker. Bytes before a
-    /// marker, fill bytes and FF 00 are skipped, as libjpeg does.
-    private static func nextMarker(_ file: UnsafeRawBufferPointer, _ position: inout Int) -> UInt8? {
-        while position < file.count {
-            guard let mark = file[position...].firstIndex(of: 0xff),
-                let code = file[mark...].firstIndex(where: { $0 != 0xff })
-            else { return nil }
-            position = code + 1
-            if file[code] != 0 { return file[code] }
         }
         return nil
     }
@@ -128,12 +108,12 @@ enum EXIF {
 }
 
 extension UnsafeRawBufferPointer {
-    fileprivate func bigEndian16(at offset: Int) -> Int? {
+    func bigEndian16(at offset: Int) -> Int? {
         guard offset >= 0, offset <= count - 2 else { return nil }
         return Int(self[offset]) << 8 | Int(self[offset + 1])
     }
 
-    fileprivate func bigEndian32(at offset: Int) -> Int? {
+    func bigEndian32(at offset: Int) -> Int? {
         guard let high = bigEndian16(at: offset), let low = bigEndian16(at: offset + 2) else { return nil }
         return high << 16 | low
     }

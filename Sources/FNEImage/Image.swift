@@ -74,11 +74,29 @@ public final class Image: @unchecked Sendable {
 
     // MARK: Without an object
 
-    /// Reads a file's header alone.
+    /// Reads a file's header alone. No more of the file is read than that takes, unless the header is damaged.
     ///
     /// - Throws: as `init(file:)`.
     public static func probe(file path: FilePath, options: ImageOptions = ImageOptions()) throws -> ImageInfo {
-        try open(path, options) { $0.info }
+        try options.check()
+        do {
+            let file = try headerParts(of: path, options)
+            return try file.withBytes { try EncodedImage($0, options, name: path.description).info }
+        } catch let error as FNEError where error.status == .damagedImage {
+            return try open(path, options) { $0.info } // what is damaged is for the whole file to say
+        } catch let error as FNEError {
+            throw error.about(path.description)
+        }
+    }
+
+    private static func headerParts(of path: FilePath, _ options: ImageOptions) throws -> PartlyReadFile {
+        try namingTheLimit {
+            try Patience().trying {
+                let file = try PartlyReadFile(path, limit: options.maxBytes, over: .imageLimit)
+                try HeaderParts.read(file)
+                return file
+            }
+        }
     }
 
     /// Reads the header alone of an encoded image in memory.
@@ -147,8 +165,15 @@ public final class Image: @unchecked Sendable {
     }
 
     private static func bytes(of path: FilePath, _ options: ImageOptions, _ patience: Patience) throws -> Bytes {
+        try namingTheLimit {
+            try patience.trying { try Bytes(file: path, limit: options.maxBytes, over: .imageLimit) }
+        }
+    }
+
+    /// Adds the option's name to the error of a file that is too long.
+    private static func namingTheLimit<Result>(_ body: () throws -> Result) throws -> Result {
         do {
-            return try patience.trying { try Bytes(file: path, limit: options.maxBytes, over: .imageLimit) }
+            return try body()
         } catch let error as FNEError where error.status == .imageLimit {
             throw FNEError(.imageLimit, error.message + " (max_bytes)")
         }

@@ -51,31 +51,9 @@ package final class Bytes: @unchecked Sendable {
     /// - Throws: `.fileError`; `.ioError`; `status` for a longer file. The errors do not name the file. The caller adds
     ///   its name.
     package convenience init(file path: FilePath, limit: Int = .max, over status: FNEError.Status = .fileError) throws {
-        // Without O_NONBLOCK, opening a pipe would wait for a writer. Here the pipe is opened, and refused below.
-        let descriptor = path.open(O_RDONLY | O_NONBLOCK)
-        guard descriptor >= 0 else { throw lastSystemError() }
-        defer { close(descriptor) }
-        var facts = stat()
-        guard fstat(descriptor, &facts) == 0 else { throw lastSystemError() }
-        switch facts.st_mode & S_IFMT {
-        case S_IFREG: break
-        case S_IFDIR: throw FNEError(.fileError, "this is a folder, not a file")
-        default: throw FNEError(.fileError, "this is not a regular file")
-        }
-        let size = Int(facts.st_size)
-        guard size > 0 else { throw FNEError(.fileError, "the file is empty") }
-        guard size <= limit else { throw FNEError(status, "\(size) bytes are more than the limit of \(limit)") }
-        try self.init(count: size)
-        var filled = 0
-        while filled < size {
-            let got = read(descriptor, memory.advanced(by: filled), size - filled)
-            if got < 0 {
-                if errno == EINTR { continue }
-                throw lastSystemError()
-            }
-            guard got > 0 else { throw FNEError(.fileError, "the file became shorter while it was read") }
-            filled += got
-        }
+        let file = try RegularFile(path, limit: limit, over: status)
+        try self.init(count: file.size)
+        try file.read(0..<file.size, to: memory)
     }
 
     deinit { free(memory) }

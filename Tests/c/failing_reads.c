@@ -19,7 +19,7 @@ static long failures_left, call_count;
 
 /** Arms the library.
  * \param word   a part of the paths; "" switches it off
- * \param call   "open", "fstat", "read" or "readdir"
+ * \param call   "open", "fstat", "read" (and pread) or "readdir"
  * \param error  what errno becomes. With 0, the call takes 10 ms instead.
  * \param times  how many calls fail */
 void fail(const char *word, const char *call, int error, long times) {
@@ -84,6 +84,12 @@ int fstat(int file, struct stat *facts) { return file_fails_now("fstat", file) ?
 int fstat64(int file, struct stat64 *facts) { return file_fails_now("fstat", file) ? -1 : REAL(fstat64)(file, facts); }
 ssize_t read(int file, void *bytes, size_t size) {
     return file_fails_now("read", file) ? -1 : REAL(read)(file, bytes, size);
+}
+ssize_t pread(int file, void *bytes, size_t size, off_t at) {
+    return file_fails_now("read", file) ? -1 : REAL(pread)(file, bytes, size, at);
+}
+ssize_t pread64(int file, void *bytes, size_t size, off64_t at) {
+    return file_fails_now("read", file) ? -1 : REAL(pread64)(file, bytes, size, at);
 }
 struct dirent *readdir(DIR *folder) { return file_fails_now("readdir", dirfd(folder)) ? NULL : REAL(readdir)(folder); }
 struct dirent64 *readdir64(DIR *folder) {
