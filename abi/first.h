@@ -233,6 +233,10 @@ typedef struct fne_extractor fne_extractor;
 
 #define FNE_GOAL_LATENCY 1
 
+#define FNE_DECODE_FULL 0
+
+#define FNE_DECODE_SCALED 1
+
 typedef struct fne_extractor_options {
     uint64_t struct_size;
     const char *input_tensor;
@@ -269,6 +273,8 @@ typedef struct fne_extractor_options {
     void *decoder_user;
     int32_t goal;
     uint32_t reserved_goal;
+    int32_t decode;
+    uint32_t reserved_decode;
 } fne_extractor_options;
 
 FNE_API void fne_extractor_options_init(fne_extractor_options *options, uint64_t struct_size);

@@ -122,6 +122,17 @@ static void on_progress(j_common_ptr info) {
     if (!cic_count_work(&reader->base, scan_work(decompress))) longjmp(reader->escape, 1);
 }
 
+static int reduce(cic_reader *base, uint32_t denominator, uint32_t *width, uint32_t *height) {
+    jpeg_reader *reader = (jpeg_reader *)base;
+    if (setjmp(reader->escape) != 0) return base->code;
+    reader->info.scale_num = 1;
+    reader->info.scale_denom = denominator;
+    jpeg_calc_output_dimensions(&reader->info);
+    *width = reader->info.output_width;
+    *height = reader->info.output_height;
+    return CIC_OK;
+}
+
 static int read_rows(cic_reader *base, uint8_t *rgb, size_t stride) {
     jpeg_reader *reader = (jpeg_reader *)base;
     j_decompress_ptr info = &reader->info;
@@ -130,7 +141,9 @@ static int read_rows(cic_reader *base, uint8_t *rgb, size_t stride) {
         return base->tolerant && base->code == CIC_DAMAGED && info->output_scanline > 0 ? CIC_PARTIAL : base->code;
     }
     if (base->tolerant) {
-        for (JDIMENSION y = 0; y < info->image_height; ++y) memset(rgb + stride * y, 0, (size_t)info->image_width * 3);
+        jpeg_calc_output_dimensions(info);
+        const size_t row_size = (size_t)info->output_width * 3;
+        for (JDIMENSION y = 0; y < info->output_height; ++y) memset(rgb + stride * y, 0, row_size);
     }
     int cmyk = info->num_components == 4;
     info->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
@@ -166,6 +179,7 @@ cic_reader *cic_jpeg_open(const uint8_t *bytes, size_t size, const cic_options *
     jpeg_reader *reader = calloc(1, sizeof *reader);
     if (reader == NULL) return NULL;
     reader->base.read = read_rows;
+    reader->base.reduce = reduce;
     reader->base.work = header_work;
     reader->base.close = close_reader;
     reader->base.tolerant = options->tolerate_truncation;

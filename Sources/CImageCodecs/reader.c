@@ -65,6 +65,14 @@ int cic_open(int kind, const uint8_t *bytes, size_t size, const cic_options *opt
     return CIC_OK;
 }
 
+int cic_reduce(cic_reader *reader, uint32_t denominator, uint32_t *width, uint32_t *height,
+               char message[CIC_MESSAGE_SIZE]) {
+    if (reader->reduce == NULL) return CIC_OK;
+    int code = reader->reduce(reader, denominator, width, height);
+    memcpy(message, reader->message, CIC_MESSAGE_SIZE);
+    return code;
+}
+
 int cic_read(cic_reader *reader, uint8_t *rgb, size_t stride, char message[CIC_MESSAGE_SIZE],
              char warning[CIC_MESSAGE_SIZE]) {
     int code = reader->read(reader, rgb, stride);

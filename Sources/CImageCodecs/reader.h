@@ -6,6 +6,8 @@
 // The members that both decoders share. Each decoder's struct begins with them.
 struct cic_reader {
     int (*read)(struct cic_reader *reader, uint8_t *rgb, size_t stride);
+    // Has read give the picture at 1/denominator, and tells the new sides. NULL where the codec cannot.
+    int (*reduce)(struct cic_reader *reader, uint32_t denominator, uint32_t *width, uint32_t *height);
     // How many bytes decoding goes through besides the picture, as far as the header tells.
     uint64_t (*work)(struct cic_reader *reader);
     void (*close)(struct cic_reader *reader);

@@ -57,6 +57,7 @@ func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extr
     result.channels = optional(given.channels)
     try mustBeZero(given.reserved, "options")
     try mustBeZero(given.reserved_goal, "options")
+    try mustBeZero(given.reserved_decode, "options")
     result.goal = try choice(given.goal, "goal")
     result.mean = given.mean
     result.scale = given.scale
@@ -77,6 +78,7 @@ func translated(_ pointer: UnsafePointer<fne_extractor_options>?) throws -> Extr
     result.onError = try choice(given.on_error, "on_error")
     result.resizeMode = try choice(given.resize_mode, "resize_mode")
     result.interpolation = try choice(given.interpolation, "interpolation")
+    result.decode = try choice(given.decode, "decode")
     guard let crops = Crops(rawValue: max(Int(given.crops), 1)) else {
         throw FNEError(.invalidArgument, "crops is \(given.crops); it must be 1 or 10")
     }

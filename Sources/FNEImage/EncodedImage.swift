@@ -14,6 +14,9 @@ public struct ImageInfo: Equatable, Sendable {
     /// Whether damage, which `ImageOptions.toleratesTruncation` let pass, cost pixels. It is known once the image is
     /// decoded.
     public internal(set) var isPartial: Bool
+
+    /// The height and the width.
+    package var size: PixelSize { PixelSize(height: height, width: width) }
 }
 
 /// The names and the versions of the libraries that decode images.
@@ -21,11 +24,14 @@ public func imageCodecVersions() -> String { String(cString: cic_versions()) }
 
 /// A JPEG, PNG or WebP image in memory whose header has been read. It can be decoded once.
 ///
-/// The pixels are those of OpenCV's `imread(IMREAD_COLOR)`, in RGB order. The errors are `.unsupportedImage`,
+/// The pixels are those of OpenCV's `imread(IMREAD_COLOR)`, in RGB order. Those of a reduced picture are of
+/// `imread(IMREAD_REDUCED_COLOR_2)`, or 4, or 8. The errors are `.unsupportedImage`,
 /// `.damagedImage`, `.imageLimit` and `.outOfMemory`. They do not name the file.
 final class EncodedImage {
     /// What the header says.
     let info: ImageInfo
+    /// The size of the picture that is decoded. It is the header's, unless the picture is reduced.
+    private(set) var size: PixelSize
     private let orientation: Orientation
     private let reader: OpaquePointer
     private let name: String
@@ -58,27 +64,43 @@ final class EncodedImage {
         info = ImageInfo(
             height: Int(orientation.swapsSides ? width : height), width: Int(orientation.swapsSides ? height : width),
             format: format, orientation: orientation.rawValue, isPartial: false)
+        size = info.size
     }
 
     deinit { cic_close(reader) }
 
     /// The size of the decoded picture in bytes.
-    var byteCount: Int { info.height * info.width * 3 }
+    var byteCount: Int { size.height * size.width * 3 }
+
+    /// Has the picture decoded at a part of its size, where the codec can. That is so for JPEG, whose sides are divided
+    /// and rounded up.
+    ///
+    /// - Parameter denominator: 1, 2, 4 or 8
+    func reduce(by denominator: Int) throws {
+        guard denominator > 1 else { return }
+        let stored = orientation.swapsSides ? size.turned : size
+        var (height, width) = (UInt32(clamping: stored.height), UInt32(clamping: stored.width))
+        var message = Message()
+        let code = message.filled { cic_reduce(reader, UInt32(clamping: denominator), &width, &height, $0) }
+        guard code == CIC_OK else { throw Self.error(code, message.text) }
+        let reduced = PixelSize(height: Int(height), width: Int(width))
+        size = orientation.swapsSides ? reduced.turned : reduced
+    }
 
     /// Decodes the picture and turns it as its EXIF orientation says.
     ///
-    /// - Parameter rgb: receives uint8 [height, width, 3], which are `byteCount` bytes
+    /// - Parameter rgb: receives uint8 [height, width, 3] of `size`, which are `byteCount` bytes
     func decode(to rgb: UnsafeMutablePointer<UInt8>) throws -> ImageInfo {
         var decoded = info
         guard orientation != .asStored else {
-            decoded.isPartial = try decodeStored(to: rgb, width: info.width)
+            decoded.isPartial = try decodeStored(to: rgb, width: size.width)
             return decoded
         }
-        let (height, width) = orientation.swapsSides ? (info.width, info.height) : (info.height, info.width)
-        let stored = try Bytes(count: byteCount)
-        try stored.withNumbers(of: UInt8.self) { pixels in
-            decoded.isPartial = try decodeStored(to: pixels, width: width)
-            orientation.apply(pixels, height: height, width: width, to: rgb)
+        let stored = orientation.swapsSides ? size.turned : size
+        let memory = try Bytes(count: byteCount)
+        try memory.withNumbers(of: UInt8.self) { pixels in
+            decoded.isPartial = try decodeStored(to: pixels, width: stored.width)
+            orientation.apply(pixels, height: stored.height, width: stored.width, to: rgb)
         }
         return decoded
     }

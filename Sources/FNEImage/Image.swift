@@ -6,10 +6,16 @@ public final class Image: @unchecked Sendable {
     /// What the header says, and whether the image is whole.
     public let info: ImageInfo
     /// The height in pixels.
-    public var height: Int { info.height }
+    public var height: Int { decoded.size.height }
     /// The width in pixels.
-    public var width: Int { info.width }
-    private let bytes: Bytes
+    public var width: Int { decoded.size.width }
+    private let decoded: Pixels
+
+    /// The pixels in memory. Their size is the header's, unless the picture was reduced.
+    private struct Pixels {
+        let bytes: Bytes
+        let size: PixelSize
+    }
 
     /// Decodes a JPEG, PNG or WebP file.
     ///
@@ -21,55 +27,68 @@ public final class Image: @unchecked Sendable {
 
     /// Decodes a file, as `init(file:options:)` does, with the caller's patience.
     ///
-    /// - Parameter decoder: reads what libfne does not read itself
+    /// - Parameters:
+    ///   - decoder: reads what libfne does not read itself
+    ///   - denominator: says for a picture of that size how many times smaller it may be decoded: 1, 2, 4 or 8
     package convenience init(
-        file path: FilePath, options: ImageOptions, _ patience: Patience, decoder: ImageDecoder? = nil
+        file path: FilePath, options: ImageOptions, _ patience: Patience, decoder: ImageDecoder? = nil,
+        denominator: Denominator = { _ in 1 }
     ) throws {
         try self.init(
             Self.lend(path, options, patience) {
-                try Self.pixels($0, options, decoder, name: path.description)
+                try Self.pixels($0, options, decoder, denominator, name: path.description)
             })
     }
+
+    package typealias Denominator = (PixelSize) -> Int
 
     /// Decodes a JPEG, PNG or WebP in memory. The bytes are not needed afterwards.
     ///
     /// - Throws: as `init(file:)`, without the file's name.
     public convenience init(encoded: UnsafeRawBufferPointer, options: ImageOptions = ImageOptions()) throws {
-        try self.init(Self.open(encoded, options, Self.pixels))
+        try self.init(Self.open(encoded, options) { try Self.pixels($0) { _ in 1 } })
     }
 
     /// Decodes an image in memory, as `init(encoded:options:)` does.
     ///
-    /// - Parameter decoder: reads what libfne does not read itself
+    /// - Parameters:
+    ///   - decoder: reads what libfne does not read itself
+    ///   - denominator: as for files
     package convenience init(
-        encoded: UnsafeRawBufferPointer, options: ImageOptions, decoder: ImageDecoder?
+        encoded: UnsafeRawBufferPointer, options: ImageOptions, decoder: ImageDecoder?,
+        denominator: Denominator = { _ in 1 }
     ) throws {
         try Self.check(encoded, options)
-        try self.init(Self.pixels(encoded, options, decoder))
+        try self.init(Self.pixels(encoded, options, decoder, denominator))
     }
 
-    private init(_ decoded: (bytes: Bytes, info: ImageInfo)) { (bytes, info) = decoded }
+    private init(_ made: (decoded: Pixels, info: ImageInfo)) { (decoded, info) = made }
 
-    private static func pixels(_ image: EncodedImage) throws -> (bytes: Bytes, info: ImageInfo) {
+    private static func pixels(
+        _ image: EncodedImage, _ denominator: Denominator
+    ) throws -> (decoded: Pixels, info: ImageInfo) {
+        try image.reduce(by: denominator(image.info.size))
         let bytes = try Bytes(count: image.byteCount)
-        return (bytes, try bytes.withNumbers(of: UInt8.self) { try image.decode(to: $0) })
+        let info = try bytes.withNumbers(of: UInt8.self) { try image.decode(to: $0) }
+        return (Pixels(bytes: bytes, size: image.size), info)
     }
 
     private static func pixels(
         _ encoded: UnsafeRawBufferPointer, _ options: ImageOptions, _ decoder: ImageDecoder?,
-        name: String = "an image in memory"
-    ) throws -> (bytes: Bytes, info: ImageInfo) {
+        _ denominator: Denominator, name: String = "an image in memory"
+    ) throws -> (decoded: Pixels, info: ImageInfo) {
         do {
-            return try pixels(EncodedImage(encoded, options, name: name))
+            return try pixels(EncodedImage(encoded, options, name: name), denominator)
         } catch let refusal as FNEError where refusal.status == .unsupportedImage {
             guard let decoder else { throw refusal }
-            return try decoder.pixels(of: encoded, refusal, options)
+            let (bytes, info) = try decoder.pixels(of: encoded, refusal, options)
+            return (Pixels(bytes: bytes, size: info.size), info)
         }
     }
 
     /// Lends the pixels to the body, as height * width * 3 bytes.
     public func withPixels<Result>(_ body: (UnsafePointer<UInt8>) throws -> Result) rethrows -> Result {
-        try bytes.withNumbers(of: UInt8.self) { try body(UnsafePointer($0)) }
+        try decoded.bytes.withNumbers(of: UInt8.self) { try body(UnsafePointer($0)) }
     }
 
     // MARK: Without an object

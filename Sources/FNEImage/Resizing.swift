@@ -32,6 +32,9 @@ package struct PixelSize: Equatable, Sendable {
         self.height = height
         self.width = width
     }
+
+    /// The size of the same picture after a quarter turn.
+    var turned: PixelSize { PixelSize(height: width, width: height) }
 }
 
 extension ResizeMode {

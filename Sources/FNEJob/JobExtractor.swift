@@ -146,13 +146,14 @@ private struct SavedSettings {
             result.tokenPooling = try choice(Array(TokenPooling.allCases), \.name, "token_pooling")
         }
         if json["prefix_tokens"] != nil { result.prefixTokens = try size("prefix_tokens") }
+        result.decode = json["decode"] == nil ? .full : try choice([.full, .scaled], \.name, "decode")
         return result
     }
 
     /// The first difference of what decides a row, in words; nil for none. The engine's threads are the process's.
     func difference(from settings: JSON) -> String? {
         let deciding = [
-            "input", "image_options", "precision", "float32_layers", "batch_size", "rows_per_image", "layers",
+            "input", "decode", "image_options", "precision", "float32_layers", "batch_size", "rows_per_image", "layers",
         ]
         for name in deciding {
             let (here, there) = (settings[name] ?? .null, json[name] ?? .null)

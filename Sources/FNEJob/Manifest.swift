@@ -377,6 +377,15 @@ extension Interpolation {
     }
 }
 
+extension DecodeMode {
+    var name: String {
+        switch self {
+        case .full: "full"
+        case .scaled: "scaled"
+        }
+    }
+}
+
 extension ChannelOrder {
     var name: String {
         switch self {
@@ -408,6 +417,9 @@ extension Extractor {
         }
         if tokens.pooling.takesRest {
             chosen.append(JSON.Member(name: "prefix_tokens", value: .integer(tokens.prefix)))
+        }
+        if preprocessing.decode != .full {
+            chosen.append(JSON.Member(name: "decode", value: .text(preprocessing.decode.name)))
         }
         return .object(members + chosen)
     }

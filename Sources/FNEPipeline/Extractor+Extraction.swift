@@ -79,7 +79,9 @@ extension Extractor {
         try extract(
             fileCount, to: output, &rowsDone, reports, name: { file($0).description }, place: place, patience: patience
         ) { [preprocessing, decoder, engine] i, fed in
-            let image = try Image(file: file(i), options: preprocessing.imageOptions, patience, decoder: decoder)
+            let image = try Image(
+                file: file(i), options: preprocessing.imageOptions, patience, decoder: decoder,
+                denominator: preprocessing.denominator)
             decoded(i, image.info.format)
             try preprocessing.feed(image, as: engine.layout, to: fed)
         }
@@ -91,9 +93,10 @@ extension Extractor {
         encoded images: [UnsafeRawBufferPointer], to output: Output, rowsDone: inout Int, reports: Reports = Reports()
     ) throws {
         try extract(images.count, to: output, &rowsDone, reports) { [preprocessing, decoder, engine] i, fed in
-            try preprocessing.feed(
-                Image(encoded: images[i], options: preprocessing.imageOptions, decoder: decoder), as: engine.layout,
-                to: fed)
+            let image = try Image(
+                encoded: images[i], options: preprocessing.imageOptions, decoder: decoder,
+                denominator: preprocessing.denominator)
+            try preprocessing.feed(image, as: engine.layout, to: fed)
         }
     }
 

@@ -34,6 +34,8 @@ extension Extractor {
         public var resizeWidth: Int?
         /// How resized pictures are computed.
         public var interpolation = Interpolation.bilinear
+        /// How much of a picture is decoded. With `scaled`, an `interpolation` of `bilinear` becomes `antialiased`.
+        public var decode = DecodeMode.full
         /// Which parts of a picture are embedded. Each gives a row.
         public var crops = Crops.centre
         /// The limits for images.

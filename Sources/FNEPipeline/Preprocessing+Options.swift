@@ -15,7 +15,8 @@ extension Preprocessing {
             height: try Self.target("resize_height", options.resizeHeight, self.input.height, "height", options.crops),
             width: try Self.target("resize_width", options.resizeWidth, self.input.width, "width", options.crops))
         mode = options.resizeMode
-        interpolation = options.interpolation
+        decode = options.decode
+        interpolation = decode.interpolation(options.interpolation)
         crops = options.crops
         channels = try Self.channels(options.channels, input.channels)
         channelOrder = options.channelOrder

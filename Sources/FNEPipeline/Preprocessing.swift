@@ -22,6 +22,8 @@ package struct Preprocessing: Sendable {
     package var mode = ResizeMode.stretch
     /// How resized pictures are computed.
     package var interpolation = Interpolation.bilinear
+    /// How much of a picture is decoded.
+    package var decode = DecodeMode.full
     /// The parts of a picture that are fed.
     var crops = Crops.centre
     /// The numbers per pixel that are fed: 3, or 1 for grey.
@@ -45,19 +47,25 @@ package struct Preprocessing: Sendable {
     /// Floats per crop.
     var cropValueCount: Int { input.height * input.width * channels }
 
+    /// How many times smaller a picture of that size may be decoded: 1, 2, 4 or 8.
+    func denominator(of picture: PixelSize) -> Int {
+        decode.denominator(of: picture, resizedTo: mode.size(of: picture, toward: target))
+    }
+
     /// Makes the network's input for one picture.
     ///
     /// - Parameters:
     ///   - pixels: uint8 [height, width, 3], whose rows are `stride` bytes apart
+    ///   - picture: the size of the whole picture, of which the pixels may be a reduced form; nil for theirs
     ///   - order: the order of the channels in `pixels`
     ///   - layout: the order of a crop's numbers in `fed`
     ///   - fed: receives float32 [crops, input height, input width, channels], or with the channels before the height
     /// - Throws: `.imageLimit` where the picture would become too large to keep its aspect; as `resizePixels`.
     func feed(
-        _ pixels: UnsafePointer<UInt8>, stride: Int, height: Int, width: Int, order: ChannelOrder,
-        as layout: ImageLayout, to fed: UnsafeMutablePointer<Float>
+        _ pixels: UnsafePointer<UInt8>, stride: Int, height: Int, width: Int, of picture: PixelSize? = nil,
+        order: ChannelOrder, as layout: ImageLayout, to fed: UnsafeMutablePointer<Float>
     ) throws {
-        let size = mode.size(of: PixelSize(height: height, width: width), toward: target)
+        let size = mode.size(of: picture ?? PixelSize(height: height, width: width), toward: target)
         let places = Array(crops.places(in: size, size: input).enumerated())
         guard size != PixelSize(height: height, width: width) else {
             for (number, crop) in places {
@@ -134,8 +142,8 @@ package struct Preprocessing: Sendable {
     func feed(_ image: Image, as layout: ImageLayout, to fed: UnsafeMutablePointer<Float>) throws {
         try image.withPixels { pixels in
             try feed(
-                pixels, stride: image.width * 3, height: image.height, width: image.width, order: .rgb, as: layout,
-                to: fed)
+                pixels, stride: image.width * 3, height: image.height, width: image.width, of: image.info.size,
+                order: .rgb, as: layout, to: fed)
         }
     }
 

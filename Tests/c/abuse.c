@@ -273,6 +273,13 @@ int main(int argc, char **argv) {
     EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
     options.goal = FNE_GOAL_THROUGHPUT;
     options.reserved_goal = 0;
+    options.decode = 2;
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    options.decode = FNE_DECODE_SCALED;
+    options.reserved_decode = 1;
+    EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
+    options.decode = FNE_DECODE_FULL;
+    options.reserved_decode = 0;
     options.token_pooling = 4;
     EXPECT(fne_extractor_open(model, &options, &extractor), FNE_INVALID_ARGUMENT);
     options.token_pooling = -1;

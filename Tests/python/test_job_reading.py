@@ -181,13 +181,14 @@ def test_the_extractor_makes_the_rows_of_the_job(finished, graph, photographs):
     [
         {"crops": 10, "channel_order": "bgr", "mean": (1, 2.5, 3), "scale": (0.5, 0.25, 2), "interpolation": "bicubic"},
         {"resize_mode": "shortest_side", "resize_size": 70, "interpolation": "antialiased", "batch_size": 3},
+        {"decode": "scaled"},
         {
             "layers": "last:50%",
             "precision": "bfloat16",
             "image_options": {"max_side": 5000, "tolerate_truncation": True},
         },
     ],
-    ids=["colors", "crop", "precision"],
+    ids=["colors", "crop", "decoding", "precision"],
 )
 def test_the_extractor_is_that_of_python(tmp_path, graph, photographs, settings):
     """The rule stands in Swift and in Python. Unusual settings show where one of the two leaves something out."""

@@ -25,6 +25,7 @@ OPTIONS = {
     "scale": 0.5,
     "resize_mode": "shortest_side",
     "interpolation": "antialiased",
+    "decode": "scaled",
     "batch_size": 3,
     "pad_batches": True,
     "crops": 10,

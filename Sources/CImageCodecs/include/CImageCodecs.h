@@ -39,6 +39,12 @@ typedef struct cic_reader cic_reader;
 int cic_open(int kind, const uint8_t *bytes, size_t size, const cic_options *options, cic_reader **reader,
              uint32_t *width, uint32_t *height, char message[CIC_MESSAGE_SIZE]);
 
+// Has cic_read give the picture at 1/denominator of its size, where the codec can, which is the case for JPEG. The
+// denominator is 1, 2, 4 or 8. width and height receive the new sides, which are rounded up. They stay as they are for
+// other kinds. Call it before cic_read.
+int cic_reduce(cic_reader *reader, uint32_t denominator, uint32_t *width, uint32_t *height,
+               char message[CIC_MESSAGE_SIZE]);
+
 // Decodes all rows to rgb, stride bytes apart. Call it once. CIC_PARTIAL comes only where damage is tolerated and a
 // part could be decoded. Then message says what is wrong, and the rest of the picture is what the codec made of it, or
 // black. warning receives the codec's first complaint that is no damage, or "".

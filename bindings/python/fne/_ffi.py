@@ -138,6 +138,8 @@ class ExtractorOptions(ctypes.Structure):
         ("decoder_user", c_void_p),
         ("goal", c_int32),
         ("reserved_goal", c_uint32),
+        ("decode", c_int32),
+        ("reserved_decode", c_uint32),
     ]
 
 

@@ -612,6 +612,7 @@ class Job:
             "pad_batches": True,
             "token_pooling": settings.get("token_pooling", "mean"),
             "prefix_tokens": settings.get("prefix_tokens", 1),
+            "decode": settings.get("decode", "full"),
             **options,
         }
         if options.get("preset") is not None:  # it takes the place of the job's own

@@ -19,6 +19,7 @@ from fne.errors import InvalidArgumentError
 
 CHANNEL_ORDERS = {"rgb": 0, "bgr": 1}
 RESIZE_MODES = {"stretch": 0, "shortest_side": 1}
+DECODE_MODES = {"full": 0, "scaled": 1}
 PRECISIONS = {"float32": 0, "bfloat16": 1}
 GOALS = {"throughput": 0, "latency": 1}
 TOKEN_POOLINGS = {"mean": 0, "first": 1, "rest": 2, "first+rest": 3}
@@ -51,6 +52,7 @@ class FurtherOptions(TypedDict, total=False):
     token_pooling: str
     prefix_tokens: int
     goal: str
+    decode: str
 
 
 class ExtractorOptions(FurtherOptions, total=False):
@@ -88,6 +90,7 @@ def extractor_options(
     token_pooling: str = "mean",
     prefix_tokens: int = 1,
     goal: str = "throughput",
+    decode: str = "full",
 ) -> Any:
     """The options as the struct that fne.h calls fne_extractor_options. `fne.Extractor` documents them.
 
@@ -133,6 +136,7 @@ def extractor_options(
     options.token_pooling = choice("token_pooling", token_pooling, TOKEN_POOLINGS)
     options.prefix_tokens = as_count("prefix_tokens", prefix_tokens)
     options.goal = choice("goal", goal, GOALS)
+    options.decode = choice("decode", decode, DECODE_MODES)
     return options
 
 

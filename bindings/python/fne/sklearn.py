@@ -71,6 +71,7 @@ _EXTRACTOR_OPTIONS = (
     "scale",
     "resize_mode",
     "interpolation",
+    "decode",
     "precision",
     "batch_size",
     "crops",
@@ -218,8 +219,8 @@ class FullNetworkFeatures(_NetworkTransformer):
             `fne.Model`; None: the default network, `fne.zoo.efficientnet_lite0()`
         layers: names, globs, "all", "last:25%", "penultimate", or a list of these; None: all default layers. Layers of
             Keras models may be called by their Keras names.
-        size, preset, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size, image_options,
-            device: as in `fne.Extractor`
+        size, preset, channel_order, mean, scale, resize_mode, interpolation, decode, precision, batch_size,
+            image_options, device: as in `fne.Extractor`
         crops: 1 or 10, as in `fne.Extractor`. The row of an image is the mean of its crops' rows, since scikit-learn
             takes one row for each image.
         on_error: "raise" raises at the first bad image. "skip" makes its row NaN, with a `fne.SkippedImagesWarning`
@@ -244,6 +245,7 @@ class FullNetworkFeatures(_NetworkTransformer):
         scale: float | Sequence[float] | None = None,
         resize_mode: str | None = None,
         interpolation: str | None = None,
+        decode: str = "full",
         precision: str = "float32",
         batch_size: int = 4,
         crops: int = 1,
@@ -261,6 +263,7 @@ class FullNetworkFeatures(_NetworkTransformer):
         self.scale = scale
         self.resize_mode = resize_mode
         self.interpolation = interpolation
+        self.decode = decode
         self.precision = precision
         self.batch_size = batch_size
         self.crops = crops
@@ -310,8 +313,8 @@ class FullNetworkEmbedder(_NetworkTransformer):
     It is a `FullNetworkFeatures`, and after it a `TernaryDiscretizer` with the statistics of the images of `fit`.
 
     Args:
-        model, layers, size, preset, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size,
-            crops, image_options, device, cache: as in `FullNetworkFeatures`
+        model, layers, size, preset, channel_order, mean, scale, resize_mode, interpolation, decode, precision,
+            batch_size, crops, image_options, device, cache: as in `FullNetworkFeatures`
         on_error: "raise" raises at the first bad image. "skip" leaves it out of the statistics, and makes its codes
             `fne.SKIPPED_CODE` (-128), with a `fne.SkippedImagesWarning`.
         lower, upper, rules: as in `TernaryDiscretizer`
@@ -336,6 +339,7 @@ class FullNetworkEmbedder(_NetworkTransformer):
         scale: float | Sequence[float] | None = None,
         resize_mode: str | None = None,
         interpolation: str | None = None,
+        decode: str = "full",
         precision: str = "float32",
         batch_size: int = 4,
         crops: int = 1,
@@ -356,6 +360,7 @@ class FullNetworkEmbedder(_NetworkTransformer):
         self.scale = scale
         self.resize_mode = resize_mode
         self.interpolation = interpolation
+        self.decode = decode
         self.precision = precision
         self.batch_size = batch_size
         self.crops = crops
@@ -416,9 +421,9 @@ class FewShotEmbedder(_NetworkTransformer):
     labels where one is given. With less than `fewest_images` of both together the parts are not centred.
 
     Args:
-        model, size, preset, channel_order, mean, scale, resize_mode, interpolation, precision, batch_size, crops,
-            image_options, device, on_error, cache: as in `FullNetworkFeatures`. With on_error="skip" the statistics and
-            the means do not count bad images.
+        model, size, preset, channel_order, mean, scale, resize_mode, interpolation, decode, precision, batch_size,
+            crops, image_options, device, on_error, cache: as in `FullNetworkFeatures`. With on_error="skip" the
+            statistics and the means do not count bad images.
         layers: the layers of the codes, as in `FullNetworkFeatures`
         penultimate: the layers of the other part, as names or globs; None: what the network's classifier reads
         lower, upper, rules: as in `TernaryDiscretizer`
@@ -454,6 +459,7 @@ class FewShotEmbedder(_NetworkTransformer):
         scale: float | Sequence[float] | None = None,
         resize_mode: str | None = None,
         interpolation: str | None = None,
+        decode: str = "full",
         precision: str = "float32",
         batch_size: int = 4,
         crops: int = 1,
@@ -476,6 +482,7 @@ class FewShotEmbedder(_NetworkTransformer):
         self.scale = scale
         self.resize_mode = resize_mode
         self.interpolation = interpolation
+        self.decode = decode
         self.precision = precision
         self.batch_size = batch_size
         self.crops = crops

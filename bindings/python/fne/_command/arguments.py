@@ -9,7 +9,7 @@ from typing import Any
 import fne
 from fne._backend import ENGINES
 from fne._images import INTERPOLATIONS
-from fne._options import CHANNEL_ORDERS, PRECISIONS, RESIZE_MODES, TOKEN_POOLINGS, ExtractorOptions
+from fne._options import CHANNEL_ORDERS, DECODE_MODES, PRECISIONS, RESIZE_MODES, TOKEN_POOLINGS, ExtractorOptions
 from fne._preprocessing import PRESETS
 from fne._thresholds import LOWER, UPPER
 from fne.zoo._efficientnet import EFFICIENTNET_LITE0
@@ -151,6 +151,7 @@ def add_extractor_options(command: argparse.ArgumentParser, *, layers: bool = Tr
     add("--resize-mode", choices=RESIZE_MODES, help="fill the size, or keep the aspect and cut (stretch)")
     add("--resize-size", type=size, metavar="S or HxW", help="the pixels that images are resized to before the crop")
     add("--interpolation", choices=INTERPOLATIONS, help="how images are resized (bilinear)")
+    add("--decode", choices=DECODE_MODES, help="scaled reads large JPEGs at a part of their size, which is fast (full)")
     add("--crops", type=int, choices=[1, 10], help="the crops of each image (1)")
     add("--channels", type=int, choices=[1, 3], help="1 for a network of grey images (as the graph says, else 3)")
     add("--channel-order", choices=CHANNEL_ORDERS, help="the order that the network is fed with (rgb)")

@@ -101,7 +101,8 @@ def _overview(facts: dict[str, Any]) -> Markup:
             "input",
             [
                 f"{source['height']} x {source['width']}, {source['resize_mode']}, {source['interpolation']}, "
-                f"{source['crops']} crops, {colours}, mean {source['mean']}, scale {source['scale']}"
+                f"{settings.get('decode', 'full')} decoding, {source['crops']} crops, {colours}, "
+                f"mean {source['mean']}, scale {source['scale']}"
             ],
         ),
         (
