@@ -178,7 +178,7 @@ def _lists(values: NDArray[Any], dtype: Any) -> Any:
     return result
 
 
-def _matrix(column: Any) -> NDArray[Any]:
+def matrix(column: Any) -> NDArray[Any]:
     """A column of lists, of one length each, as an array."""
     shape: list[int] = []
     while pyarrow.types.is_list(column.type):
@@ -229,6 +229,11 @@ def statistics(frame: DataFrame, *, accept_other_engine: bool = False) -> Statis
     Warns:
         FewImagesWarning: there are few images
     """
+    return parts.statistics_of([gathered(frame)], accept_other_engine)
+
+
+def gathered(frame: DataFrame) -> parts.Part:
+    """What `statistics` needs of all rows."""
 
     def of_partition(batches: _Batches) -> _Batches:
         return _row(parts.merged(_part(batch) for batch in batches))
@@ -238,7 +243,7 @@ def statistics(frame: DataFrame, *, accept_other_engine: bool = False) -> Statis
 
     kept = frame.select("features", "status", "reason", "engine")
     merged = kept.mapInArrow(of_partition, _PART).repartition(_MERGERS).mapInArrow(merge, _PART)
-    return parts.statistics_of(_collected(merged.collect()), accept_other_engine)
+    return parts.merged(_collected(merged.collect()))
 
 
 _PART = StructType(
@@ -254,7 +259,7 @@ _PART = StructType(
 
 def _part(batch: pyarrow.RecordBatch) -> parts.Part:
     return parts.part_of(
-        _matrix(batch.column("features")),
+        matrix(batch.column("features")),
         batch.column("status").to_numpy(),
         batch.column("reason").to_pylist(),
         batch.column("engine").unique().to_pylist(),
@@ -289,7 +294,7 @@ def codes(frame: DataFrame, statistics: Statistics, *, lower: float = LOWER, upp
     def code(batches: _Batches) -> _Batches:
         for batch in batches:
             if len(batch):
-                made = coder(_matrix(batch.column("features")), batch.column("status").to_numpy())
+                made = coder(matrix(batch.column("features")), batch.column("status").to_numpy())
                 columns_kept = [batch.column(field.name) for field in kept]
                 yield pyarrow.RecordBatch.from_arrays([*columns_kept, _lists(made, numpy.int8)], names)
 

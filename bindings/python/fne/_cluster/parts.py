@@ -12,7 +12,7 @@ import pyarrow
 from numpy.typing import NDArray
 
 from fne import _ffi
-from fne._embedding import SKIPPED_CODE, ternarize
+from fne._embedding import SKIPPED_CODE, standardize, ternarize
 from fne._ffi import OK
 from fne._statistics import Statistics
 from fne.errors import FewImagesWarning, InvalidArgumentError, JobMismatchError
@@ -133,6 +133,13 @@ class Coder:
         codes = numpy.full(rows.shape, SKIPPED_CODE, numpy.int8)
         if good.any():
             kept = numpy.ascontiguousarray(rows[good], numpy.float32).reshape(-1, rows.shape[-1])
-            made = ternarize(kept, self.mean, self.std, lower=self.lower, upper=self.upper)
-            codes[good] = made.reshape(-1, *rows.shape[1:])
+            codes[good] = self.of(kept).reshape(-1, *rows.shape[1:])
         return codes
+
+    def of(self, rows: NDArray[numpy.float32]) -> NDArray[numpy.int8]:
+        """The codes of good rows, [n, F]."""
+        return ternarize(rows, self.mean, self.std, lower=self.lower, upper=self.upper)
+
+    def standardized(self, rows: NDArray[numpy.float32]) -> NDArray[numpy.float64]:
+        """Good rows, [n, F], as `fne.standardize` makes them."""
+        return standardize(rows, self.mean, self.std)

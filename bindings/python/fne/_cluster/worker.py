@@ -125,7 +125,7 @@ def _opened(plan: Plan) -> _Opened:
     A file that was replaced since is another model.
     """
     state = plan.model if isinstance(plan.model, bytes) else plan.model.encode()
-    key = hashlib.sha256(state + pickle.dumps(sorted(plan.options.items())) + _identity(plan.file)).hexdigest()
+    key = hashlib.sha256(state + pickle.dumps(sorted(plan.options.items())) + identity(plan.file)).hexdigest()
     if key not in _extractors:
         model = pickle.loads(plan.model) if isinstance(plan.model, bytes) else Model(plan.model)
         extractor = Extractor(model, **worker_options(plan.options))
@@ -136,7 +136,7 @@ def _opened(plan: Plan) -> _Opened:
     return _extractors[key]
 
 
-def _identity(file: str | None) -> bytes:
+def identity(file: str | None) -> bytes:
     """What changes with a file. A missing one has none: opening it says more."""
     try:
         facts = None if file is None else os.stat(file)
