@@ -23,10 +23,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Parts with requirements of their own (`make extras`): what is not installed is left out, and named.
 EXTRAS = {
+    "test_dask.py": ("dask", "distributed", "pyarrow"),
     "test_export.py": ("pyarrow", "pandas"),
     "test_export_libraries.py": ("faiss", "datasets"),
     "test_clusters.py": ("ray", "pyspark"),
     "test_fne_torch.py": ("torch", "torchvision"),
+    "test_kubernetes.py": ("yaml",),
+    "test_ray_parquet.py": ("ray",),
+    "test_spark_ml.py": ("pyspark",),
     "test_tf_keras.py": ("tf_keras",),
     "test_torch.py": ("torch", "torchvision", "onnxscript"),
     "test_torch_clusters.py": ("ray", "pyspark", "torch", "torchvision", "onnxscript"),

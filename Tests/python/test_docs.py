@@ -29,7 +29,7 @@ NAMED = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "binding
 PAGES = [ROOT / name for name in NAMED] + sorted((ROOT / "docs").glob("*.md"))
 
 # Modules whose requirements may be missing (make extras).
-NEEDS = {"fne.ray": "ray", "fne.spark": "pyspark"}
+NEEDS = {"fne.ray": "ray", "fne.spark": "pyspark", "fne.spark_ml": "pyspark"}
 
 
 def modules():

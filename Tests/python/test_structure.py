@@ -39,7 +39,7 @@ _evaluation.plots
 _evaluation.representations
 _evaluation.classifiers
 _evaluation _evaluation.dataset _evaluation.differences _evaluation.protocol _evaluation.ridge _evaluation.solving
-_export _mislabels
+_export _mislabels spark_ml
 _duplicates compact fne.fne fne_torch ray sklearn spark
 _cluster.worker
 _cluster.column _cluster.parts
