@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Parts with requirements of their own (`make extras`): what is not installed is left out, and named.
 EXTRAS = {
-    "test_dask.py": ("dask", "distributed", "pyarrow"),
+    "test_distributed.py": ("ray", "pyspark", "dask", "distributed", "pyarrow", "pandas"),
     "test_export.py": ("pyarrow", "pandas"),
     "test_export_libraries.py": ("faiss", "datasets"),
     "test_clusters.py": ("ray", "pyspark"),
