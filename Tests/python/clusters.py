@@ -38,6 +38,8 @@ def spark_session(warehouse):
     session = (
         SparkSession.builder.master("local[2]")
         .config("spark.ui.enabled", "false")
+        .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")  # it lives for a minute
+        .config("spark.sql.shuffle.partitions", "2")
         .config("spark.sql.execution.arrow.maxRecordsPerBatch", "5")
         .config("spark.sql.warehouse.dir", str(warehouse))
         .getOrCreate()
