@@ -113,12 +113,12 @@ def test_standardized_and_other_thresholds(embedder, frame, classes, expected):
     assert matrix(rows, classes).astype(np.int8).tobytes() == codes_of(expected, -1, 1).tobytes()
 
 
-def test_features_that_are_there(spark, embedder, frame, graph, classes, expected):
-    """The network does not run again: its file is gone."""
+def test_features_that_are_there(spark, tmp_path, embedder, frame, graph, classes, expected):
+    """They were written and read again. The network does not run again: its file is gone."""
     import fne.spark
 
-    rows = fne.spark.features(frame, graph, size=SIZE).cache()
-    rows.count()
+    fne.spark.features(frame, graph, size=SIZE).write.parquet(str(tmp_path / "features"))
+    rows = spark.read.parquet(str(tmp_path / "features"))
     embedder.setParams(model="/no/such/network.pb", inputCol="features", outputCol="codes")
     fitted = embedder.fit(rows)
     assert fitted.statistics.to_bytes() == expected[0].to_bytes()

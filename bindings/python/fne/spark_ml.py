@@ -224,7 +224,8 @@ class FullNetworkEmbedder(
             leaves bad images out of the statistics and warns.
         intermediateStorageLevel: where `fit` keeps the features, so that `transform` of the same frame, and a further
             fit with other thresholds, do not run the network again. The features of the last two frames are kept until
-            `clear_cache`. "NONE" keeps nothing. ("MEMORY_AND_DISK")
+            `clear_cache`, with the frames' other columns, where paths take less than images. "NONE" keeps nothing.
+            ("MEMORY_AND_DISK")
         accept_other_engine, stop_on_failures: as in `fne.spark.statistics` and `fne.spark.features`
         layers, size, preset and the others: the options of `fne.Extractor` but for crops, image_options, pad_batches
             and on_error
@@ -448,7 +449,9 @@ def _given(stage: _Parameters, dataset: DataFrame, asked: str) -> _Rows:
     """A frame whose features are there."""
     columns.chosen(dataset.columns, asked, [stage.getOrDefault("outputCol")])
     missing = [name for name in _OUTCOME if name not in dataset.columns]
-    if missing or dataset.schema[asked].dataType != ArrayType(FloatType(), False):
+    # Files of Parquet do not keep that there are no nulls, so both types are features.
+    is_features = dataset.schema[asked].dataType in (ArrayType(FloatType(), False), ArrayType(FloatType(), True))
+    if missing or not is_features:
         raise InvalidArgumentError(
             f"the column {asked!r} is no column 'features' of fne.spark.features, with one row for each image and the "
             f"columns {listed(_OUTCOME)} beside it"
