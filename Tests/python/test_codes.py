@@ -351,6 +351,27 @@ def test_slicing():
             packed.select(wrong)
 
 
+@pytest.mark.parametrize("features", [1, 63, 64, 65, 130, 700])
+def test_columns_of_layers_in_any_order(features):
+    """Ranges that begin and end at any bit, that overlap, and that are put at any bit, against NumPy's columns."""
+    random, codes = np.random.default_rng(features), random_codes(9, features, 1)
+    for _ in range(60):
+        ends = np.sort(random.integers(0, features + 1, (random.integers(1, 6), 2)), 1)
+        ranges = [slice(int(first), int(stop)) for first, stop in ends if stop > first]
+        if not ranges:
+            continue
+        kept = [fne.Layer(f"layer{number}", "dense", 2, columns) for number, columns in enumerate(ranges)]
+        chosen = PackedCodes.pack(codes, kept).select([layer.name for layer in kept])
+        expected = np.concatenate([codes[:, columns] for columns in ranges], 1)
+        np.testing.assert_array_equal(chosen.words, PackedCodes.pack(expected).words)
+        assert chosen.feature_count == expected.shape[1] == chosen.layers[-1].features.stop
+
+
+def test_columns_of_many_rows():
+    codes = random_codes(3000, 900, 2)
+    np.testing.assert_array_equal(PackedCodes.pack(codes).select(slice(70, 890)).unpack(), codes[:, 70:890])
+
+
 def test_saving(tmp_path):
     packed = PackedCodes.pack(random_codes(9, 300, 8), layers())
     packed.save(tmp_path / "codes.npy")
