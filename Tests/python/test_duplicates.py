@@ -13,7 +13,7 @@ import pytest
 import fne
 from fne._codes import PackedCodes
 from fne._command import main
-from fne._duplicates import LIMIT, Group, _neighbours, duplicates, even_rows, groups_of
+from fne._duplicates import LIMIT, Group, _neighbours, _neighbours_of_all, duplicates, even_rows, groups_of
 from fne._folders import places_in_folders
 from fne._forest import Edges, spanning_forest
 from fne._mislabels import mislabels
@@ -176,10 +176,26 @@ def test_neighbours_and_groups_in_blocks(monkeypatch):
     rows[20:70] = rows[20] + 0.01 * random.normal(size=(50, 64))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     groups = groups_of(rows, LIMIT)
+    everywhere = 1 - rows.astype(np.float64) @ rows.astype(np.float64).T
+    np.fill_diagonal(everywhere, np.inf)
+
+    def check_all(k):
+        parts = list(_neighbours_of_all(rows, k))
+        np.testing.assert_array_equal(np.concatenate([some for some, _, _ in parts]), np.arange(300))
+        distances = np.concatenate([far for _, _, far in parts])
+        np.testing.assert_allclose(distances, np.sort(everywhere, axis=1)[:, :k], atol=1e-6)
+        found = np.concatenate([places for _, places, _ in parts])
+        np.testing.assert_allclose(np.take_along_axis(everywhere, found, 1), distances, rtol=0, atol=2e-5)
+
+    check_all(16)
     monkeypatch.setattr("fne._duplicates._BLOCK_BYTES", 4 * 11 * 30)
     monkeypatch.setattr("fne._duplicates._ROWS_AT_ONCE", 11)
     monkeypatch.setattr("fne._duplicates._MOST_EDGES", 500)
     in_blocks = groups_of(rows, LIMIT)
+    check_all(16)
+    check_all(3)
+    monkeypatch.setattr("fne._duplicates._BLOCK_BYTES", 4 * 11 * 11 * 3)
+    check_all(16)
     assert [group.images for group in in_blocks] == [group.images for group in groups] == [list(range(20, 70))]
     assert in_blocks[0].score == pytest.approx(groups[0].score, rel=0.01)
     chosen = np.array([0, 75, 120, 299])

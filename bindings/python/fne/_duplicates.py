@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy
@@ -113,24 +114,64 @@ def groups_of(rows: NDArray[numpy.float32], limit: float) -> list[Group]:
 
     Groups grow by single linkage. Of nested ones that keep their margin, the largest is taken.
     """
-    count, asked, wanted = len(rows), _NEIGHBOURS, numpy.arange(len(rows))
-    unseen = numpy.full(count, numpy.inf)
-    parts: list[Edges] = []
+    count, forest = len(rows), _Forest(len(rows))
+    for some, found, distances in _neighbours_of_all(rows, min(_NEIGHBOURS, count - 1)):
+        forest.add(some, found, distances)
     # A row with many near neighbours may have more copies than were asked for, so it is asked again for more.
-    while len(wanted):
-        k = min(asked, count - 1)
-        for start in range(0, len(wanted), _ROWS_AT_ONCE):
-            some = wanted[start : start + _ROWS_AT_ONCE]
-            found, distances = _neighbours(rows, some, k)
-            parts.append(Edges(numpy.repeat(some, k), found.ravel(), distances.ravel()))
-            if sum(len(part.lengths) for part in parts) > _MOST_EDGES:
-                parts = [spanning_forest(parts, count)]
-            # In a list of all others nothing is unseen.
-            unseen[some] = numpy.inf if k == count - 1 else distances[:, -1]
-        wanted = wanted[unseen[wanted] < _CROWDED] if asked < _MOST_NEIGHBOURS else wanted[:0]
-        asked = _MOST_NEIGHBOURS
-    groups = _linked(spanning_forest(parts, count), unseen, limit)
+    wanted = numpy.flatnonzero(forest.unseen < _CROWDED)
+    for start in range(0, len(wanted), _ROWS_AT_ONCE):
+        some = wanted[start : start + _ROWS_AT_ONCE]
+        forest.add(some, *_neighbours(rows, some, min(_MOST_NEIGHBOURS, count - 1)))
+    groups = _linked(forest.spanning(), forest.unseen, limit)
     return sorted(groups, key=lambda group: (group.score, group.images))
+
+
+class _Forest:
+    """The edges from rows to their neighbours, of which only a spanning forest is kept where there are many.
+
+    unseen: how far an image is at least that is in no list of a row's neighbours, [n]
+    """
+
+    def __init__(self, count: int) -> None:
+        self.unseen = numpy.full(count, numpy.inf)
+        self._parts: list[Edges] = []
+
+    def add(self, rows: NDArray[numpy.int64], found: NDArray[numpy.int64], distances: NDArray[numpy.float32]) -> None:
+        """Adds the neighbours of some rows, and how far they are: [m, k] each."""
+        k, count = found.shape[1], len(self.unseen)
+        self._parts.append(Edges(numpy.repeat(rows, k), found.ravel(), distances.ravel()))
+        if sum(len(part.lengths) for part in self._parts) > _MOST_EDGES:
+            self._parts = [self.spanning()]
+        # In a list of all others nothing is unseen.
+        self.unseen[rows] = numpy.inf if k == count - 1 else distances[:, -1]
+
+    def spanning(self) -> Edges:
+        return spanning_forest(self._parts, len(self.unseen))
+
+
+def _neighbours_of_all(
+    rows: NDArray[numpy.float32], k: int
+) -> Iterator[tuple[NDArray[numpy.int64], NDArray[numpy.int64], NDArray[numpy.float32]]]:
+    """Some rows, and what `_neighbours` finds for them, until all rows have come.
+
+    The cosine of two rows is computed once for both of them.
+    """
+    starts = range(0, len(rows), _ROWS_AT_ONCE)
+    kept = [_Nearest(len(rows[start : start + _ROWS_AT_ONCE]), k) for start in starts]
+    together = max(1, _BLOCK_BYTES // (4 * _ROWS_AT_ONCE**2))
+    for number, start in enumerate(starts):
+        own = rows[start : start + _ROWS_AT_ONCE]
+        for first in range(number, len(starts), together):
+            begin = starts[first]
+            block = own @ rows[begin : begin + together * _ROWS_AT_ONCE].T
+            if first == number:
+                numpy.fill_diagonal(block, -numpy.inf)
+            kept[number].take(block, begin)
+            for other in range(max(first, number + 1), min(first + together, len(starts))):
+                column = starts[other] - begin
+                kept[other].take(block[:, column : column + _ROWS_AT_ONCE].T, start)
+        yield numpy.arange(start, start + len(own)), *_found(kept[number])
+        kept[number] = _Nearest(0, k)  # its memory is free
 
 
 def _neighbours(
@@ -147,13 +188,18 @@ def _neighbours(
         inside = numpy.flatnonzero((chosen >= start) & (chosen < start + step))
         block[inside, chosen[inside] - start] = -numpy.inf
         kept.take(block, start)
+    return _found(kept)
+
+
+def _found(kept: _Nearest) -> tuple[NDArray[numpy.int64], NDArray[numpy.float32]]:
+    """The neighbours that were kept, and how far they are, as from `_neighbours`."""
     found, cosines = kept.sorted()
     distances = 1 - cosines
     return found, numpy.where(distances < _EQUAL, numpy.float32(0), distances)
 
 
 class _Nearest:
-    """The k largest cosines of m rows, of blocks that come one after the other. The first has k + 1 columns or more."""
+    """The k largest cosines of m rows, of blocks that come one after the other."""
 
     def __init__(self, m: int, k: int) -> None:
         self._m, self._k = m, k
@@ -165,12 +211,17 @@ class _Nearest:
 
     def take(self, block: NDArray[numpy.float32], start: int) -> None:
         """Takes the cosines of a block, whose first column is that of the row with the number start."""
-        if self._floor is None:
+        if self._floor is not None:
+            taken = block > self._floor
+        elif block.shape[1] > self._k:
             self._floor = self._first_floor(block)
             taken = block >= self._floor
         else:
-            taken = block > self._floor
-        takers, columns = numpy.divmod(numpy.flatnonzero(taken), block.shape[1])
+            taken = block > -numpy.inf  # all but the row itself
+        if taken.flags.c_contiguous:
+            takers, columns = numpy.divmod(numpy.flatnonzero(taken), block.shape[1])
+        else:  # a transposed block is read as it lies in memory
+            columns, takers = numpy.divmod(numpy.flatnonzero(taken.T), self._m)
         self._pending += len(takers)
         self._takers.append(takers)
         self._others.append(columns + start)
