@@ -2,9 +2,10 @@
 runs alone in any Python that has numpy, and uses faiss-cpu and scikit-learn where they are. It prints medians of
 interleaved rounds.
 
-    .venv/bin/python Benchmarks/codes.py [ROUNDS] [large] [trial]
+    .venv/bin/python Benchmarks/codes.py [ROUNDS] [large | compact] [trial]
 
-"large" measures only search among a million codes. "trial" has a tenth of the codes, of which the figures say little.
+"large" measures only search among a million codes, and "compact" only search among a million compact codes. "trial" has
+a tenth of the codes, of which the figures say little.
 """
 
 from __future__ import annotations
@@ -184,6 +185,17 @@ def large_faiss(
     }
 
 
+def both_times(body: Callable[[], Any]) -> Callable[[], tuple[float, float]]:
+    """Measures a call on the clock, and the processors' time."""
+
+    def run() -> tuple[float, float]:
+        start, used = time.perf_counter(), time.process_time()
+        body()
+        return time.perf_counter() - start, time.process_time() - used
+
+    return run
+
+
 def compact(rounds: int) -> None:
     """One query among a million codes of 512 features, as compact codes are, and how long it takes to make them."""
     random = np.random.default_rng(4)
@@ -192,13 +204,22 @@ def compact(rounds: int) -> None:
     base.mean()
     name = f"search of {LARGE_BASE} compact codes"
     progress.step(name)
-    ways = {metric: seconds(partial(base.search, query, K, metric=metric)) for metric in ("cosine", "centred")}
-    times = taking_turns(ways, 10 * rounds, 1)
-    shown = [
-        f"{metric} {figure(f'{name}, 1 query, {metric}', 'ms', [1000 * each for each in taken], 1)} ms"
-        for metric, taken in times.items()
-    ]
-    print(f"{LARGE_BASE} compact codes, {base.words.nbytes / 1e6:.0f} MB; one query: {', '.join(shown)}")
+    print(f"{LARGE_BASE} compact codes, {base.words.nbytes / 1e6:.0f} MB; one query, on the clock and of the processors")
+    for threads in (1, 2):
+        ways = {
+            metric: both_times(partial(base.search, query, K, metric=metric, threads=threads))
+            for metric in ("dot", "cosine", "centred")
+        }
+        for metric, taken in taking_turns(ways, 10 * rounds, 1).items():
+            title = f"{name}, {metric}, {threads} thread{'s' * (threads > 1)}"
+            wall, processor = (
+                figure(f"{title}, {what}", "ms", [1000 * each[at] for each in taken])
+                for at, what in enumerate(("time", "processor time"))
+            )
+            print(f"  {threads} thread{'s' * (threads > 1)}, {metric:8s} {wall} ms, {processor} ms")
+    call = seconds(partial(base[:K].search, query, K, metric="cosine"))
+    microseconds = figure(f"{name}, of these Python's call", "microseconds", [1e6 * call() for _ in range(1000)], 0)
+    print(f"  of these Python's call takes {microseconds} microseconds")
     features = random.standard_normal((4000, 1280)).astype(np.float32)
     codes = CompactCodes.fit(features)
     start = time.perf_counter()
@@ -264,7 +285,9 @@ def classifier(rounds: int) -> None:
 if __name__ == "__main__":
     print_at_once()
     given = sys.argv[1:]
+    parts = {"large": large, "compact": compact}
     if "trial" in given:
         BASE, LARGE_BASE, IMAGES = BASE // 10, LARGE_BASE // 10, IMAGES[:1]
     numbers = [int(argument) for argument in given if argument.isdecimal()]
-    (large if "large" in given else main)(numbers[0] if numbers else 5)
+    part = next((parts[argument] for argument in given if argument in parts), main)
+    part(numbers[0] if numbers else 5)

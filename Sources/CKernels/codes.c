@@ -84,11 +84,20 @@ void ck_cosines(const int32_t *both, const int32_t *opposite, size_t rows, const
     ck_current_loops()->cosines(both, opposite, rows, counts, count, scores);
 }
 
-void ck_centred_norms(double *norms, size_t rows, const double *offsets, const ck_centre *centre) {
-    ck_current_loops()->centred_norms(norms, rows, offsets, centre);
+void ck_centred_squares(double *squares, size_t rows, const double *offsets, const ck_centre *centre) {
+    ck_current_loops()->centred_squares(squares, rows, offsets, centre);
 }
 
-void ck_centred_cosines(const int32_t *both, const int32_t *opposite, size_t rows, const double *norms,
+void ck_centred_cosines(const int32_t *both, const int32_t *opposite, size_t rows, const double *squares,
                         const double *offsets, const ck_centre *centre, double *scores) {
-    ck_current_loops()->centred_cosines(both, opposite, rows, norms, offsets, centre, scores);
+    ck_current_loops()->centred_cosines(both, opposite, rows, squares, offsets, centre, scores);
+}
+
+int ck_cosines_reach(const int32_t *both, const int32_t *opposite, size_t rows, const double *counts, double bound) {
+    return ck_current_loops()->cosines_reach(both, opposite, rows, counts, bound);
+}
+
+int ck_centred_cosines_reach(const int32_t *both, const int32_t *opposite, size_t rows, const double *squares,
+                             const double *offsets, const ck_centre *centre, double bound) {
+    return ck_current_loops()->centred_cosines_reach(both, opposite, rows, squares, offsets, centre, bound);
 }

@@ -71,12 +71,15 @@ typedef struct {
     // Adds the codes of rows of packed codes to the sums of the features.
     void (*sum_codes)(const uint64_t *packed, size_t rows, size_t words, size_t features, int16_t *sums);
 
-    // As ck_cosines, ck_centred_norms and ck_centred_cosines.
+    // As the functions of the same names, such as ck_cosines.
     void (*cosines)(const int32_t *both, const int32_t *opposite, size_t rows, const double *counts, double count,
                     double *scores);
-    void (*centred_norms)(double *norms, size_t rows, const double *offsets, const ck_centre *centre);
-    void (*centred_cosines)(const int32_t *both, const int32_t *opposite, size_t rows, const double *norms,
+    void (*centred_squares)(double *squares, size_t rows, const double *offsets, const ck_centre *centre);
+    void (*centred_cosines)(const int32_t *both, const int32_t *opposite, size_t rows, const double *squares,
                             const double *offsets, const ck_centre *centre, double *scores);
+    int (*cosines_reach)(const int32_t *both, const int32_t *opposite, size_t rows, const double *counts, double bound);
+    int (*centred_cosines_reach)(const int32_t *both, const int32_t *opposite, size_t rows, const double *squares,
+                                 const double *offsets, const ck_centre *centre, double bound);
 
     // Resizes a row of RGB over its width. The weighted sums, in 1/2048, are divided by 16, so that they fit int16.
     // size is the row's number of pixels.

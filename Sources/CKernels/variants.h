@@ -313,6 +313,34 @@ INLINE ck_bits added(ck_bits a, ck_bits b) { return a + b; }
 
 #endif
 
+// The totals of as many rows as a vector has words. Word r is the total of counts[r]. The rows are added to one another
+// crosswise, which takes a third of the steps of so many sums within a vector.
+INLINE ck_bits totals_of_each(const ck_bits counts[BITS_WORDS]) {
+#if CK_POPCOUNT == CK_POPCOUNT_VPOPCNTDQ || CK_POPCOUNT == CK_POPCOUNT_AVX512
+    __m512i pairs[4], fours[2];
+    _Pragma("clang loop unroll(full)") for (int k = 0; k < 4; ++k) {
+        pairs[k] = _mm512_add_epi64(_mm512_unpacklo_epi64(counts[2 * k], counts[2 * k + 1]),
+                                    _mm512_unpackhi_epi64(counts[2 * k], counts[2 * k + 1]));
+    }
+    _Pragma("clang loop unroll(full)") for (int k = 0; k < 2; ++k) {
+        fours[k] = _mm512_add_epi64(_mm512_shuffle_i64x2(pairs[2 * k], pairs[2 * k + 1], 0x88),
+                                    _mm512_shuffle_i64x2(pairs[2 * k], pairs[2 * k + 1], 0xdd));
+    }
+    return _mm512_add_epi64(_mm512_shuffle_i64x2(fours[0], fours[1], 0x88),
+                            _mm512_shuffle_i64x2(fours[0], fours[1], 0xdd));
+#elif CK_POPCOUNT == CK_POPCOUNT_AVX2
+    __m256i pairs[2];
+    _Pragma("clang loop unroll(full)") for (int k = 0; k < 2; ++k) {
+        pairs[k] = _mm256_add_epi64(_mm256_unpacklo_epi64(counts[2 * k], counts[2 * k + 1]),
+                                    _mm256_unpackhi_epi64(counts[2 * k], counts[2 * k + 1]));
+    }
+    return _mm256_add_epi64(_mm256_permute2x128_si256(pairs[0], pairs[1], 0x20),
+                            _mm256_permute2x128_si256(pairs[0], pairs[1], 0x31));
+#else
+    return counts[0];
+#endif
+}
+
 // The totals of two counts. Both are below 2^31, so that they are added up at once, as halves of 64 bits.
 INLINE void totals(ck_bits shared, ck_bits differing, int32_t *both, int32_t *opposite) {
     const int64_t sums = total(added(shared, raised(differing)));
@@ -405,15 +433,11 @@ static void packed_counts_of_one(const uint64_t *query, const uint64_t *base, si
 
 enum { SHORT_WORDS = 8, SHORT_PARTS = SHORT_WORDS / BITS_WORDS };
 
-// Does the same with rows of 512 features, such as compact codes. The query stays in registers, and a row is two
-// neighbouring cache lines.
-static void packed_counts_of_short(const uint64_t *query, const uint64_t *base, size_t rows, int32_t *both,
-                                   int32_t *opposite) {
-    ck_bits nonzero[SHORT_PARTS], negative[SHORT_PARTS];
-    for (int k = 0; k < SHORT_PARTS; ++k) {
-        nonzero[k] = load_bits(query + k * BITS_WORDS, BITS_WORDS);
-        negative[k] = load_bits(query + SHORT_WORDS + k * BITS_WORDS, BITS_WORDS);
-    }
+// Compares some rows of 512 features, at most as many as a vector has words.
+INLINE void packed_counts_of_some(const ck_bits nonzero[SHORT_PARTS], const ck_bits negative[SHORT_PARTS],
+                                  const uint64_t *base, const size_t rows, int32_t *both, int32_t *opposite) {
+    ck_bits counts[BITS_WORDS];
+    for (size_t row = 0; row < BITS_WORDS; ++row) counts[row] = NO_BITS;
     for (size_t row = 0; row < rows; ++row, base += 2 * SHORT_WORDS) {
         ck_bits shared = NO_BITS, differing = NO_BITS;
         _Pragma("clang loop unroll(full)") for (int k = 0; k < SHORT_PARTS; ++k) {
@@ -422,8 +446,29 @@ static void packed_counts_of_short(const uint64_t *query, const uint64_t *base, 
             shared = count_bits(shared, a);
             differing = count_bits(differing, opposite_bits(a, load_bits(part + SHORT_WORDS, BITS_WORDS), negative[k]));
         }
-        totals(shared, differing, both + row, opposite + row);
+        counts[row] = added(shared, raised(differing)); // as in totals
     }
+    const ck_bits found = totals_of_each(counts);
+    uint64_t sums[BITS_WORDS];
+    memcpy(sums, &found, sizeof found);
+    for (size_t row = 0; row < rows; ++row) both[row] = (int32_t)(sums[row] & 0x7fffffff);
+    for (size_t row = 0; row < rows; ++row) opposite[row] = (int32_t)(sums[row] >> 32);
+}
+
+// Compares one query with rows of 512 features, such as compact codes. The query stays in registers, and a row is two
+// neighbouring cache lines.
+static void packed_counts_of_short(const uint64_t *query, const uint64_t *base, size_t rows, int32_t *both,
+                                   int32_t *opposite) {
+    ck_bits nonzero[SHORT_PARTS], negative[SHORT_PARTS];
+    for (int k = 0; k < SHORT_PARTS; ++k) {
+        nonzero[k] = load_bits(query + k * BITS_WORDS, BITS_WORDS);
+        negative[k] = load_bits(query + SHORT_WORDS + k * BITS_WORDS, BITS_WORDS);
+    }
+    size_t row = 0;
+    for (; row + BITS_WORDS <= rows; row += BITS_WORDS) {
+        packed_counts_of_some(nonzero, negative, base + 2 * SHORT_WORDS * row, BITS_WORDS, both + row, opposite + row);
+    }
+    packed_counts_of_some(nonzero, negative, base + 2 * SHORT_WORDS * row, rows - row, both + row, opposite + row);
 }
 
 static void packed_counts(const uint64_t *queries, size_t count, const uint64_t *base, size_t rows, size_t words,
@@ -442,11 +487,31 @@ static void packed_counts(const uint64_t *queries, size_t count, const uint64_t 
     }
 }
 
-static void count_codes(const uint64_t *packed, size_t rows, size_t words, double *counts) {
+INLINE void count_codes_of_some(const uint64_t *packed, const size_t rows, const size_t words, double *counts) {
+    ck_bits bits[BITS_WORDS];
+    for (size_t row = 0; row < BITS_WORDS; ++row) bits[row] = NO_BITS;
     for (size_t row = 0; row < rows; ++row, packed += 2 * words) {
-        ck_bits bits = NO_BITS;
-        for (size_t w = 0; w < words; w += BITS_WORDS) bits = count_bits(bits, load_bits(packed + w, words - w));
-        counts[row] = (double)total(bits);
+        for (size_t w = 0; w < words; w += BITS_WORDS)
+            bits[row] = count_bits(bits[row], load_bits(packed + w, words - w));
+    }
+    const ck_bits found = totals_of_each(bits);
+    int64_t sums[BITS_WORDS];
+    memcpy(sums, &found, sizeof found);
+    for (size_t row = 0; row < rows; ++row) counts[row] = (double)sums[row];
+}
+
+INLINE void count_codes_of(const uint64_t *packed, size_t rows, const size_t words, double *counts) {
+    size_t row = 0;
+    for (; row + BITS_WORDS <= rows; row += BITS_WORDS)
+        count_codes_of_some(packed + 2 * words * row, BITS_WORDS, words, counts + row);
+    count_codes_of_some(packed + 2 * words * row, rows - row, words, counts + row);
+}
+
+static void count_codes(const uint64_t *packed, size_t rows, size_t words, double *counts) {
+    if (words == SHORT_WORDS) {
+        count_codes_of(packed, rows, SHORT_WORDS, counts);
+    } else {
+        count_codes_of(packed, rows, words, counts);
     }
 }
 
@@ -517,41 +582,94 @@ static void cosines(const int32_t *both, const int32_t *opposite, size_t rows, c
     if (i < rows) cosines_of_some(both + i, opposite + i, rows - i, counts + i, count, scores + i);
 }
 
-INLINE void centred_norms_of_some(double *norms, const size_t left, const double *offsets, const ck_centre *centre) {
+INLINE void centred_squares_of_some(double *squares, const size_t left, const double *offsets,
+                                    const ck_centre *centre) {
     double n[DOUBLES] = {0}, o[DOUBLES] = {0};
-    memcpy(n, norms, left * sizeof *n);
+    memcpy(n, squares, left * sizeof *n);
     memcpy(o, offsets, left * sizeof *o);
     const ck_doubles squared = load_f64(n) - load_f64(o) - load_f64(o) + centre->square;
-    const ck_doubles found = roots(chosen(squared, squared > centre->nearest));
-    memcpy(norms, &found, left * sizeof *norms);
+    const ck_doubles found = chosen(squared, squared > centre->nearest);
+    memcpy(squares, &found, left * sizeof *squares);
 }
 
-static void centred_norms(double *norms, size_t rows, const double *offsets, const ck_centre *centre) {
+static void centred_squares(double *squares, size_t rows, const double *offsets, const ck_centre *centre) {
     size_t i = 0;
-    for (; i + DOUBLES <= rows; i += DOUBLES) centred_norms_of_some(norms + i, DOUBLES, offsets + i, centre);
-    if (i < rows) centred_norms_of_some(norms + i, rows - i, offsets + i, centre);
+    for (; i + DOUBLES <= rows; i += DOUBLES) centred_squares_of_some(squares + i, DOUBLES, offsets + i, centre);
+    if (i < rows) centred_squares_of_some(squares + i, rows - i, offsets + i, centre);
+}
+
+// The dot products of rows less a mean code.
+INLINE ck_doubles centred_dots(const int32_t *both, const int32_t *opposite, const double *offsets,
+                               const ck_centre *centre) {
+    return load_dots(both, opposite) - centre->offset - load_f64(offsets) + centre->square;
 }
 
 INLINE void centred_cosines_of_some(const int32_t *both, const int32_t *opposite, const size_t left,
-                                    const double *norms, const double *offsets, const ck_centre *centre,
+                                    const double *squares, const double *offsets, const ck_centre *centre,
                                     double *scores) {
     int32_t b[DOUBLES] = {0}, o[DOUBLES] = {0};
     double n[DOUBLES] = {0}, s[DOUBLES] = {0};
     memcpy(b, both, left * sizeof *b);
     memcpy(o, opposite, left * sizeof *o);
-    memcpy(n, norms, left * sizeof *n);
+    memcpy(n, squares, left * sizeof *n);
     memcpy(s, offsets, left * sizeof *s);
-    const ck_doubles dots = load_dots(b, o) - centre->offset - load_f64(s) + centre->square;
-    const ck_doubles found = quotients(dots, centre->norm * load_f64(n));
+    const ck_doubles found = quotients(centred_dots(b, o, s, centre), centre->norm * roots(load_f64(n)));
     memcpy(scores, &found, left * sizeof *scores);
 }
 
-static void centred_cosines(const int32_t *both, const int32_t *opposite, size_t rows, const double *norms,
+static void centred_cosines(const int32_t *both, const int32_t *opposite, size_t rows, const double *squares,
                             const double *offsets, const ck_centre *centre, double *scores) {
     size_t i = 0;
     for (; i + DOUBLES <= rows; i += DOUBLES)
-        centred_cosines_of_some(both + i, opposite + i, DOUBLES, norms + i, offsets + i, centre, scores + i);
-    if (i < rows) centred_cosines_of_some(both + i, opposite + i, rows - i, norms + i, offsets + i, centre, scores + i);
+        centred_cosines_of_some(both + i, opposite + i, DOUBLES, squares + i, offsets + i, centre, scores + i);
+    if (i < rows)
+        centred_cosines_of_some(both + i, opposite + i, rows - i, squares + i, offsets + i, centre, scores + i);
+}
+
+// Where a row may reach a score: the dot product times its magnitude is not below the bound times the squared norm. A
+// row without a norm has the dot product 0 and counts as if its norm were 1. NaN is not below, so that it reaches.
+INLINE ck_choices reaching(ck_doubles dots, ck_doubles squares, double bound) {
+    const ck_choices zero = squares == 0, magnitude = (ck_choices){0} + INT64_MAX;
+    const ck_doubles product = chosen(dots, ~zero) * chosen(dots, ~zero & magnitude);
+    return ~(product < bound * (squares - __builtin_convertvector(zero, ck_doubles)));
+}
+
+// Tells whether a choice is true for one of the first `left`.
+INLINE int any_of(ck_choices where, const size_t left) {
+    int64_t found = 0;
+    for (size_t k = 0; k < left; ++k) found |= where[k];
+    return found != 0;
+}
+
+static int cosines_reach(const int32_t *both, const int32_t *opposite, size_t rows, const double *counts,
+                         double bound) {
+    ck_choices found = {0};
+    size_t i = 0;
+    for (; i + DOUBLES <= rows; i += DOUBLES)
+        found |= reaching(load_dots(both + i, opposite + i), load_f64(counts + i), bound);
+    if (any_of(found, DOUBLES) || i == rows) return any_of(found, DOUBLES);
+    int32_t b[DOUBLES] = {0}, o[DOUBLES] = {0};
+    double n[DOUBLES] = {0};
+    memcpy(b, both + i, (rows - i) * sizeof *b);
+    memcpy(o, opposite + i, (rows - i) * sizeof *o);
+    memcpy(n, counts + i, (rows - i) * sizeof *n);
+    return any_of(reaching(load_dots(b, o), load_f64(n), bound), rows - i);
+}
+
+static int centred_cosines_reach(const int32_t *both, const int32_t *opposite, size_t rows, const double *squares,
+                                 const double *offsets, const ck_centre *centre, double bound) {
+    ck_choices found = {0};
+    size_t i = 0;
+    for (; i + DOUBLES <= rows; i += DOUBLES)
+        found |= reaching(centred_dots(both + i, opposite + i, offsets + i, centre), load_f64(squares + i), bound);
+    if (any_of(found, DOUBLES) || i == rows) return any_of(found, DOUBLES);
+    int32_t b[DOUBLES] = {0}, o[DOUBLES] = {0};
+    double n[DOUBLES] = {0}, s[DOUBLES] = {0};
+    memcpy(b, both + i, (rows - i) * sizeof *b);
+    memcpy(o, opposite + i, (rows - i) * sizeof *o);
+    memcpy(n, squares + i, (rows - i) * sizeof *n);
+    memcpy(s, offsets + i, (rows - i) * sizeof *s);
+    return any_of(reaching(centred_dots(b, o, s, centre), load_f64(n), bound), rows - i);
 }
 
 // So many rows are counted in bits before their counts are added to the sums.
@@ -726,8 +844,10 @@ const ck_loops CK_VARIANT = {
     .count_codes = count_codes,
     .sum_codes = sum_codes,
     .cosines = cosines,
-    .centred_norms = centred_norms,
+    .centred_squares = centred_squares,
     .centred_cosines = centred_cosines,
+    .cosines_reach = cosines_reach,
+    .centred_cosines_reach = centred_cosines_reach,
     .resize_row = resize_row,
     .blend_rows = blend_rows,
     .halve_row = halve_row,

@@ -15,6 +15,34 @@ protocol Comparison: Sendable {
     func scores(
         query: Int, _ rows: Range<Int>, _ facts: UnsafePointer<Double>, _ both: UnsafePointer<Int32>,
         _ opposite: UnsafePointer<Int32>, into scores: UnsafeMutablePointer<Double>)
+
+    /// Tells whether one of the rows may have at least a score, in less time than the scores take. It may say so where
+    /// none has, and never misses one that has.
+    func mayReach(
+        _ score: Double, query: Int, _ rows: Range<Int>, _ facts: UnsafePointer<Double>, _ both: UnsafePointer<Int32>,
+        _ opposite: UnsafePointer<Int32>
+    ) -> Bool
+}
+
+extension Comparison {
+    func mayReach(
+        _ score: Double, query: Int, _ rows: Range<Int>, _ facts: UnsafePointer<Double>, _ both: UnsafePointer<Int32>,
+        _ opposite: UnsafePointer<Int32>
+    ) -> Bool { true }
+}
+
+/// The bound that belongs to a score w, which is a dot product d over two norms. It is w |w| times the query's squared
+/// norm. A row of the squared norm n has at least this score only where d |d| >= bound n.
+///
+/// Without rounding this is exact, since x |x| grows with x. A score is rounded three times (a root, a product and a
+/// quotient), which counts twice in its square. The comparison rounds six times: d |d|, and the five steps of bound n.
+/// Each rounding is wrong by a part in 2^53 at most, so all of them by less than a part in 2^49. The bound is lower by
+/// a part in 2^40, so that no row is lost. A score near 0 counts as a negative one, because squares of tiny numbers
+/// would be rounded otherwise, or vanish. Where the query has no norm all scores are 0, and the bound is below all.
+func reachBound(_ score: Double, squaredNorm: Double) -> Double {
+    guard squaredNorm > 0 else { return -.infinity }
+    let w = abs(score) < 0x1p-200 ? -0x1p-200 : score
+    return (w * abs(w) - 0x1p-40 * w * w) * squaredNorm
 }
 
 /// The dot product of two rows, by the counts of what they share.
@@ -69,6 +97,14 @@ struct ByCosine: Comparison {
     ) {
         ck_cosines(both, opposite, rows.count, facts, norms.queries[query], scores)
     }
+
+    func mayReach(
+        _ score: Double, query: Int, _ rows: Range<Int>, _ facts: UnsafePointer<Double>, _ both: UnsafePointer<Int32>,
+        _ opposite: UnsafePointer<Int32>
+    ) -> Bool {
+        let bound = reachBound(score, squaredNorm: norms.queries[query])
+        return ck_cosines_reach(both, opposite, rows.count, facts, bound) != 0
+    }
 }
 
 /// By the number of features that differ, which is negated, since the smallest is best.
@@ -97,7 +133,7 @@ struct ByCentredCosine: Comparison, @unchecked Sendable {
     func facts(of rows: Range<Int>, into facts: UnsafeMutablePointer<Double>) {
         nonzero.count(rows, into: facts)
         var centre = centre(norm: 0, offset: 0)
-        ck_centred_norms(facts, rows.count, offsets.base + rows.lowerBound, &centre)
+        ck_centred_squares(facts, rows.count, offsets.base + rows.lowerBound, &centre)
     }
 
     func scores(
@@ -106,6 +142,16 @@ struct ByCentredCosine: Comparison, @unchecked Sendable {
     ) {
         var centre = centre(norm: norms[query], offset: offsets.queries[query])
         ck_centred_cosines(both, opposite, rows.count, facts, offsets.base + rows.lowerBound, &centre, scores)
+    }
+
+    func mayReach(
+        _ score: Double, query: Int, _ rows: Range<Int>, _ facts: UnsafePointer<Double>, _ both: UnsafePointer<Int32>,
+        _ opposite: UnsafePointer<Int32>
+    ) -> Bool {
+        var centre = centre(norm: norms[query], offset: offsets.queries[query])
+        let bound = reachBound(score, squaredNorm: norms[query] * norms[query])
+        return ck_centred_cosines_reach(
+            both, opposite, rows.count, facts, offsets.base + rows.lowerBound, &centre, bound) != 0
     }
 
     private func centre(norm: Double, offset: Double) -> ck_centre {

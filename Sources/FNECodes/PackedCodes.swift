@@ -143,6 +143,10 @@ public enum PackedCodes {
                     first = rows.lowerBound
                     comparison.facts(of: rows, into: &facts)
                 }
+                // Few blocks have a row that is among the best so far. The others need no scores.
+                if let worst = own.worst(of: q), !comparison.mayReach(worst, query: q, rows, facts, both, opposite) {
+                    return
+                }
                 comparison.scores(query: q, rows, facts, both, opposite, into: &found)
                 own.offer(to: q, rows, found)
             }
@@ -201,6 +205,13 @@ public enum PackedCodes {
             entries.withNumbers(of: Entry.self) { entries in
                 counts.withNumbers(of: Int.self) { body(entries + query * limit, &$0[query]) }
             }
+        }
+
+        /// The worst score that is kept for a query; nil while there is room for more rows.
+        func worst(of query: Int) -> Double? {
+            var worst: Double?
+            withHeap(query) { heap, count in if count == limit { worst = heap[0].score } }
+            return worst
         }
 
         /// Offers rows to a query.

@@ -517,23 +517,34 @@ static void scores(void) {
     enum { ROWS = 21 };
     const ck_centre centre = {.square = 1.7, .nearest = 0.5, .norm = 3.1, .offset = 0.3};
     int32_t both[ROWS], opposite[ROWS];
-    double counts[ROWS], norms[ROWS], offsets[ROWS], plain[ROWS], centred[ROWS];
+    double counts[ROWS], squares[ROWS], offsets[ROWS], plain[ROWS], centred[ROWS];
     for (size_t i = 0; i < ROWS; ++i) {
         both[i] = (int32_t)(i % 5 == 0 ? 0 : i), opposite[i] = both[i] / 3;
-        norms[i] = counts[i] = i % 5 == 0 ? 0 : (double)(2 * i);
+        counts[i] = i % 5 == 0 ? 0 : (double)(2 * i);
         offsets[i] = i % 5 == 0 ? 0.9 : (double)i / 7;
     }
     for (size_t rows = 1; rows <= ROWS; rows += 5) {
-        for (size_t i = 0; i < rows; ++i) norms[i] = counts[i];
+        for (size_t i = 0; i < rows; ++i) squares[i] = counts[i];
         ck_cosines(both, opposite, rows, counts, 11, plain);
-        ck_centred_norms(norms, rows, offsets, &centre);
-        ck_centred_cosines(both, opposite, rows, norms, offsets, &centre, centred);
+        ck_centred_squares(squares, rows, offsets, &centre);
+        ck_centred_cosines(both, opposite, rows, squares, offsets, &centre, centred);
         for (size_t i = 0; i < rows; ++i) {
             const double dot = both[i] - 2.0 * opposite[i], squared = counts[i] - offsets[i] - offsets[i] + 1.7;
             expect(plain[i] == (counts[i] == 0 ? 0 : dot / sqrt(11 * counts[i])), "cosines");
-            expect(norms[i] == (squared > 0.5 ? sqrt(squared) : 0), "centred-norms");
-            const double score = norms[i] == 0 ? 0 : (dot - 0.3 - offsets[i] + 1.7) / (3.1 * norms[i]);
-            expect(centred[i] == score, "centred-cosines");
+            expect(squares[i] == (squared > 0.5 ? squared : 0), "centred-squares");
+            const double difference = dot - 0.3 - offsets[i] + 1.7;
+            expect(centred[i] == (squares[i] == 0 ? 0 : difference / (3.1 * sqrt(squares[i]))), "centred-cosines");
+        }
+        for (double bound = -30; bound <= 30; bound += 0.25) {
+            int one = 0, other = 0; // whether a row reaches the bound
+            for (size_t i = 0; i < rows; ++i) {
+                const double dot = both[i] - 2.0 * opposite[i], difference = dot - 0.3 - offsets[i] + 1.7;
+                one |= counts[i] == 0 ? bound <= 0 : dot * fabs(dot) >= bound * counts[i];
+                other |= squares[i] == 0 ? bound <= 0 : difference * fabs(difference) >= bound * squares[i];
+            }
+            expect(ck_cosines_reach(both, opposite, rows, counts, bound) == one, "cosines-reach");
+            expect(ck_centred_cosines_reach(both, opposite, rows, squares, offsets, &centre, bound) == other,
+                   "centred-cosines-reach");
         }
         take(plain, 8 * rows);
         take(centred, 8 * rows);

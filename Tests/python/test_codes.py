@@ -99,7 +99,69 @@ def test_search(metric, kind, rows, queries, k):
     assert indices.dtype == np.int64 and scores.shape == (queries, k)
 
 
+def rows_of_equal_cosines(features):
+    """Rows of t^2 codes that are not 0, whose dot product with a row of ones is t, 0 or -t: cosines that differ by
+    rounding alone."""
+    random = np.random.default_rng(features)
+    rows = []
+    for number in range(4000):
+        t = int(random.integers(1, int(features**0.5) + 1))
+        dot = t * (number % 3 - 1) if number < 3000 else -t
+        row = np.zeros(features, np.int8)
+        count = t * t if (t * t - dot) % 2 == 0 else t * t + 1
+        row[:count] = 1
+        row[: (count - dot) // 2] = -1
+        rows.append(random.permutation(row))
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("features", [65, 512, 700])
+@pytest.mark.parametrize("metric", ["dot", "cosine", "hamming", "centred"])
+def test_no_row_is_lost(features, metric):
+    """A search leaves out blocks whose rows cannot be among the best. Here they miss it by a rounding, or just reach
+    it, or all scores are equal, or negative, or 0."""
+    near = rows_of_equal_cosines(features)
+    ones = np.ones((1, features), np.int8)
+    queries = np.concatenate([ones, -ones, 0 * ones, near[:1], random_codes(1, features, 1)])
+    bases = [near, near[3000:], -near[3000:], np.repeat(near[:1], 700, 0), 0 * near[:300]]
+    bases += [random_codes(3000, features, 2), near[np.argsort(near.sum(1), kind="stable")]]
+    for base in bases:
+        packed = PackedCodes.pack(base)
+        order, given = reference(base, queries, metric) if metric != "centred" else exact_centred(packed, queries)
+        for k in (1, 10, 100):
+            best = np.argsort(order, axis=1, kind="stable")[:, :k]
+            for threads in (1, 2, 3, 4):
+                for first, stop in ((0, 5), (0, 1), (1, 2), (2, 3), (3, 5)):
+                    asked = PackedCodes.pack(queries[first:stop])
+                    found, scores = packed.search(asked, k, metric=metric, threads=threads)
+                    np.testing.assert_array_equal(scores, np.take_along_axis(given, best, 1)[first:stop])
+                    np.testing.assert_array_equal(found, best[first:stop])
+
+
 # ---- codes less their mean
+
+
+def exact_centred(packed, queries):
+    """Centred scores by the formula in docs/codes.md, rounded as there, and in the order in which they sort."""
+    mean, features, lib = packed.mean(), packed.feature_count, _ffi.lib
+
+    def offsets(codes):
+        products = np.zeros(len(codes))
+        given = codes.words.ctypes.data, len(codes), features, mean.ctypes.data, 1
+        assert lib.fne_packed_offsets(*given, products.ctypes.data, len(codes)) == 0
+        return products
+
+    square = float(sum(int(value) ** 2 for value in np.rint(mean.astype(np.float64) * 2.0**40))) * 2.0**-80
+    base, of_base, of_queries = packed.unpack(), offsets(packed), offsets(PackedCodes.pack(queries))
+
+    def norms(codes, products):
+        squared = (codes != 0).sum(1) - products - products + square
+        return np.sqrt(np.where(squared > features * 2.0**-30, squared, 0))
+
+    dots = queries.astype(np.float64) @ base.T.astype(np.float64) - of_queries[:, None] - of_base + square
+    both = norms(queries, of_queries)[:, None] * norms(base, of_base)
+    scores = np.divide(dots, both, out=np.zeros_like(dots), where=both > 0)
+    return -scores, scores
 
 
 def centred_cosines(base, query, mean=None):
@@ -318,6 +380,53 @@ def test_every_kernel(kernels, variant):
             np.testing.assert_array_equal(sums, b.sum(0, dtype=np.int16))
             pairs += queries * rows * features
     assert pairs > 10**8
+    kernels.ck_pin_variant(None)
+
+
+@pytest.mark.parametrize("variant", ["baseline", "avx2", "avx512", "vpopcntdq"])
+@pytest.mark.parametrize("rows", [1, 7, 8, 9, 64])
+def test_every_kernel_tells_what_rows_may_reach(kernels, variant, rows):
+    """Where a row has a score, or is a rounding below it, the kernels say so, and not where all are well below."""
+    if kernels.ck_pin_variant(variant.encode()) != 0:
+        assert variant != "baseline"
+        return
+
+    def pointers(*arrays):
+        return [ctypes.c_void_p(array.ctypes.data) for array in arrays]
+
+    class Centre(ctypes.Structure):
+        _fields_ = [(name, ctypes.c_double) for name in ("square", "nearest", "norm", "offset")]
+
+    random = np.random.default_rng(rows)
+    for turn in range(300):
+        counts = random.integers(0 if turn % 3 else 1, 513, rows).astype(np.float64)
+        both = (random.random(rows) * (counts + 1)).astype(np.int32)
+        opposite = (random.random(rows) * (both + 1)).astype(np.int32)
+        if turn % 4 == 0:
+            opposite = both.copy()  # all products are negative
+        count = float(random.integers(1, 513))
+        scores, size = np.zeros(rows), ctypes.c_size_t(rows)
+        if turn % 2:
+            given, end = [*pointers(both, opposite), size, *pointers(counts)], []
+            kernels.ck_cosines(*given, ctypes.c_double(count), *pointers(scores))
+            reach = kernels.ck_cosines_reach
+        else:
+            offsets = random.uniform(-1, 1, rows) * counts
+            centre = Centre(random.uniform(0, 300), 512 * 2.0**-30, count**0.5, random.uniform(-1, 1) * count)
+            squares, count = counts.copy(), centre.norm * centre.norm
+            kernels.ck_centred_squares(*pointers(squares), size, *pointers(offsets), ctypes.byref(centre))
+            given = [*pointers(both, opposite), size, *pointers(squares, offsets)]
+            end = [ctypes.byref(centre)]
+            kernels.ck_centred_cosines(*given, *end, *pointers(scores))
+            reach = kernels.ck_centred_cosines_reach
+
+        def may_reach(score, given=given, end=end, count=count, reach=reach):
+            near = -(2.0**-200) if abs(score) < 2.0**-200 else score
+            bound = (near * abs(near) - 2.0**-40 * near * near) * count
+            return reach(*given, *end, ctypes.c_double(bound)) != 0
+
+        assert may_reach(scores.max()) and may_reach(np.nextafter(scores.max(), np.inf)) and may_reach(-1e9)
+        assert not may_reach(scores.max() + 1e-9) and may_reach(np.nan)
     kernels.ck_pin_variant(None)
 
 

@@ -143,13 +143,20 @@ typedef struct {
     double offset;
 } ck_centre;
 
-// Makes norms of rows less m of the numbers of codes that are not 0, in their place. offsets are the rows' products
-// with m. norm = sqrt(count - offset - offset + m.m).
-void ck_centred_norms(double *norms, size_t rows, const double *offsets, const ck_centre *centre);
+// Makes the squared norms of rows less m of the numbers of codes that are not 0, in their place. offsets are the rows'
+// products with m. square = count - offset - offset + m.m, and 0 where that is at most `nearest`.
+void ck_centred_squares(double *squares, size_t rows, const double *offsets, const ck_centre *centre);
 
-// The cosine of rows less m: (dot - offset - offsets[i] + m.m) / (norm * norms[i]). It is 0 where a norm is 0.
-void ck_centred_cosines(const int32_t *both, const int32_t *opposite, size_t rows, const double *norms,
+// The cosine of rows less m: (dot - offset - offsets[i] + m.m) / (norm * sqrt(squares[i])). It is 0 where a norm is 0.
+void ck_centred_cosines(const int32_t *both, const int32_t *opposite, size_t rows, const double *squares,
                         const double *offsets, const ck_centre *centre, double *scores);
+
+// Tell whether one of some rows may have at least a score, without a root and without a quotient. The bound is what the
+// squares of dot products over the rows' squared norms are compared with, with the signs of the products. Rows without
+// a norm reach where the bound is not above 0, and products that are NaN reach.
+int ck_cosines_reach(const int32_t *both, const int32_t *opposite, size_t rows, const double *counts, double bound);
+int ck_centred_cosines_reach(const int32_t *both, const int32_t *opposite, size_t rows, const double *squares,
+                             const double *offsets, const ck_centre *centre, double bound);
 
 // ---- products
 //
