@@ -672,36 +672,63 @@ static int centred_cosines_reach(const int32_t *both, const int32_t *opposite, s
     return any_of(reaching(centred_dots(b, o, s, centre), load_f64(n), bound), rows - i);
 }
 
-// So many rows are counted in bits before their counts are added to the sums.
-enum { COUNTED_ROWS = 15, COUNT_BITS = 4 };
+// Rows are counted in bits: 15 rows give counts of four digits, and 17 such counts sums of eight digits. These are
+// added to the features' sums. Features by the hundred share each step, as the digits are planes of bits.
+enum { COUNTED_ROWS = 15, COUNT_BITS = 4, SUMMED_ROWS = 17 * COUNTED_ROWS, SUM_BITS = 8 };
 
-// Counts, for each of 64 features, in how many rows its bit is set. Bit f of digits[b] is bit b of the count of f.
-INLINE void add_bits(uint64_t digits[COUNT_BITS], uint64_t carry) {
+// Adds a bit to each count. Digit b of the count of bit f is bit f of digits[b].
+INLINE void add_bits(ck_bits digits[COUNT_BITS], ck_bits carry) {
     _Pragma("clang loop unroll(full)") for (int b = 0; b < COUNT_BITS; ++b) {
-        const uint64_t sum = digits[b] ^ carry;
-        carry &= digits[b];
+        const ck_bits sum = digits[b] ^ carry;
+        carry = digits[b] & carry;
         digits[b] = sum;
     }
 }
 
+INLINE void add_counts(ck_bits sums[SUM_BITS], const ck_bits counts[COUNT_BITS]) {
+    ck_bits carry = NO_BITS;
+    _Pragma("clang loop unroll(full)") for (int b = 0; b < SUM_BITS; ++b) {
+        const ck_bits count = b < COUNT_BITS ? counts[b] : NO_BITS, half = sums[b] ^ count;
+        const ck_bits next = (sums[b] & count) | (half & carry);
+        sums[b] = half ^ carry;
+        carry = next;
+    }
+}
+
+// Counts in how many rows the bits of some words are set, at most as many words as a vector has.
+INLINE void count_rows(const uint64_t *packed, size_t rows, size_t words, const size_t left, ck_bits nonzero[SUM_BITS],
+                       ck_bits negative[SUM_BITS]) {
+    for (int b = 0; b < SUM_BITS; ++b) nonzero[b] = negative[b] = NO_BITS;
+    for (size_t row = 0; row < rows;) {
+        const size_t end = rows - row < COUNTED_ROWS ? rows : row + COUNTED_ROWS;
+        ck_bits set[COUNT_BITS], minus[COUNT_BITS];
+        for (int b = 0; b < COUNT_BITS; ++b) set[b] = minus[b] = NO_BITS;
+        for (; row < end; ++row, packed += 2 * words) {
+            const ck_bits codes = load_bits(packed, left);
+            add_bits(set, codes);
+            add_bits(minus, load_bits(packed + words, left) & codes);
+        }
+        add_counts(nonzero, set);
+        add_counts(negative, minus);
+    }
+}
+
 static void sum_codes(const uint64_t *packed, size_t rows, size_t words, size_t features, int16_t *sums) {
-    for (size_t start = 0; start < rows; start += COUNTED_ROWS) {
-        const size_t end = rows - start < COUNTED_ROWS ? rows : start + COUNTED_ROWS;
-        for (size_t w = 0; w < words; ++w) {
-            uint64_t nonzero[COUNT_BITS] = {0}, negative[COUNT_BITS] = {0};
-            for (size_t row = start; row < end; ++row) {
-                const uint64_t *codes = packed + 2 * words * row + w;
-                add_bits(nonzero, codes[0]);
-                add_bits(negative, codes[words] & codes[0]);
-            }
-            const size_t count = features - 64 * w < 64 ? features - 64 * w : 64;
-            for (size_t f = 0; f < count; ++f) {
+    for (size_t start = 0; start < rows; start += SUMMED_ROWS, packed += 2 * words * SUMMED_ROWS) {
+        const size_t count = rows - start < SUMMED_ROWS ? rows - start : SUMMED_ROWS;
+        for (size_t w = 0; w < words; w += BITS_WORDS) {
+            ck_bits found[2][SUM_BITS];
+            uint64_t digits[2][SUM_BITS][BITS_WORDS];
+            count_rows(packed + w, count, words, words - w, found[0], found[1]);
+            memcpy(digits, found, sizeof found);
+            const size_t first = 64 * w, end = features - first < 64 * BITS_WORDS ? features - first : 64 * BITS_WORDS;
+            for (size_t f = 0; f < end; ++f) {
                 int sum = 0;
-                _Pragma("clang loop unroll(full)") for (int b = 0; b < COUNT_BITS; ++b) {
-                    sum += (int)(nonzero[b] >> f & 1) << b;
-                    sum -= (int)(negative[b] >> f & 1) << (b + 1);
+                _Pragma("clang loop unroll(full)") for (int b = 0; b < SUM_BITS; ++b) {
+                    sum += (int)(digits[0][b][f / 64] >> f % 64 & 1) << b;
+                    sum -= (int)(digits[1][b][f / 64] >> f % 64 & 1) << (b + 1);
                 }
-                sums[64 * w + f] = (int16_t)(sums[64 * w + f] + sum);
+                sums[first + f] = (int16_t)(sums[first + f] + sum);
             }
         }
     }
