@@ -31,8 +31,8 @@ LIBRARY_FLAGS := \
 	--disable-local-rpath
 
 .PHONY: all build help venv extras demo packages format lint test test-swift test-python ranges aarch64 fuzz-corpus \
-	fuzz fuzz-coverage fuzz-planted sweep faults decode-costs sanitize sanitize-address sanitize-thread sanitize-valgrind \
-	bench bench-peers reproduce install uninstall deb wheel sdist docs api site abi clean
+	fuzz fuzz-coverage fuzz-planted sweep faults cluster-faults decode-costs sanitize sanitize-address sanitize-thread \
+	sanitize-valgrind bench bench-peers reproduce install uninstall deb wheel sdist docs api site abi clean
 
 all: build
 
@@ -152,6 +152,9 @@ sweep: venv ## runs each operation of TensorFlow with odd inputs for SECONDS=60;
 
 faults: venv ## lets system calls fail, kills jobs and damages their files for SECONDS=60; FAULTS=options
 	$(VENV_PYTHON) Tests/faults/faults.py $(SECONDS) $(FAULTS)
+
+cluster-faults: venv ## kills workers of Ray and Spark, and compares with one process; FAULTS=options
+	$(VENV_PYTHON) Tests/python/cluster_faults.py $(FAULTS)
 
 sanitize: sanitize-address sanitize-thread sanitize-valgrind ## AddressSanitizer, ThreadSanitizer, valgrind
 

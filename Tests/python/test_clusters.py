@@ -192,8 +192,8 @@ def test_ray_all_processors_after_another_step(ray, graph, paths):
     data = of_paths(ray, *[[path] for path in paths]).map(lambda row: row, num_cpus=1)
     for concurrency in (2, 3, None):
         assert fne.ray.features(data, graph, size=SIZE, concurrency=concurrency).count() == len(paths)
-    assert fne.ray._workers(1, 1) == (1, 1) and fne.ray._workers(2, 1) == (1, 2)
-    assert fne.ray._workers(None, 0.5) == (1, 4) and fne.ray._workers((2, 5), 1) == (2, 5)
+    assert fne.ray._actors(1, 1) == (1, 1) and fne.ray._actors(2, 1) == (1, 2)
+    assert fne.ray._actors(None, 0.5) == (1, 4) and fne.ray._actors((2, 5), 1) == (2, 5)
 
 
 def test_ray_ten_crops_feeds_and_choices(ray, graph, paths, job):

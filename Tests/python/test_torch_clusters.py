@@ -62,7 +62,7 @@ def test_spark_takes_a_model(tmp_path, paths, module):
 def test_models_that_travel(module, graph, tmp_path):
     """A path goes as it is. Of a network what stands beside its file goes too."""
     assert worker.plan(graph, {"layers": "x"}, True)[1:3] == (str(graph), {"layers": "x"})
-    assert worker.plan(graph.read_bytes(), {}, False)[1:] == (None, {}, None)
+    assert worker.plan(graph.read_bytes(), {}, False)[1:4] == (None, {}, None)
     image = list(np.random.default_rng(0).integers(0, 256, (1, *torch_networks.SIZE, 3), np.uint8))
     network, empty_cache = module
     file = tmp_path / "network.onnx"

@@ -1,7 +1,8 @@
 """Ray Data: the embedding of a data set on a cluster. It needs `pip install fne[ray]`.
 
-Each worker holds an extractor. Statistics are exact, so they may be merged in any order. The workers make and write the
-codes. The bits are those of one process with the same batch size and engine threads, on the same kind of processor.
+Each worker keeps its extractor for the tasks that follow, also those of the next call. Statistics are exact, so they may
+be merged in any order. The workers make and write the codes. The bits are those of one process with the same batch size
+and engine threads, on the same kind of processor.
 The column "engine" says what a row was computed with, and statistics refuse rows of workers that differ.
 
 With statistics of a sample, or of an earlier run, one pass makes packed codes, which are a thirtieth of the features:
@@ -40,8 +41,13 @@ if TYPE_CHECKING:
 
     from fne._options import ExtractorOptions
 
+#: The rows that a task takes where no network runs. A task costs more than the statistics or codes of a few rows.
+_ROWS_AT_ONCE = 256
 #: The statistics of so many blocks are merged by a worker, before all are merged here.
 _PARTS_AT_ONCE = 32
+#: The processors that a merging task takes. Ray would run it and the step before as one task if the numbers were equal,
+#: and would merge the parts of that task alone.
+_MERGING_CPUS = 0.5
 
 
 def features(
@@ -67,12 +73,13 @@ def features(
         model: what `fne.Model` takes, or a `fne.Model`. A path must be one that every worker can read. A PyTorch
             module, a Keras model and a network such as "timm:resnet50" are exported here, once, and the file travels.
         column: the column of the images; None: the first of "content", "bytes", "image" and "path" that there is
-        concurrency: the number of workers, or (least, most). A number that takes all processors of the cluster is the
-            most, and 1 is the least: the steps before this one need a processor too, and would wait for ever. None:
-            (1, as many as there are processors).
-        num_cpus, num_gpus: the processors and GPUs that a worker takes. streams and loader_threads are 1 unless they
-            are given.
-        ray_remote_args: other arguments of Ray's actors, such as `{"resources": {"fast_disk": 1}}`
+        concurrency: the most workers at a time, or (least, most); None: as many as there are processors. The least
+            counts with num_gpus only.
+        num_cpus: the processors that a worker takes. streams and loader_threads are 1 unless they are given.
+        num_gpus: the GPUs that a worker takes. Workers with GPUs are actors, which start with each run and end with
+            it, since Ray ends the process of each task with a GPU. If all processors are taken by concurrency, that is
+            the most, and 1 is the least: the steps before this one need a processor too, and would wait for ever.
+        ray_remote_args: other arguments of Ray's tasks or actors, such as `{"resources": {"fast_disk": 1}}`
         stop_on_failures: end the run where more than half of a worker's first 1,000 images fail for one reason
         extractor: the options of `fne.Extractor`. Batches are padded, and bad images are skipped.
 
@@ -85,7 +92,7 @@ def features(
         FNEError: the model cannot be opened
         InvalidArgumentError: an option is decided by the workers
     """
-    plan = worker.plan(model, dict(extractor), stop_on_failures)
+    plan = _sent(worker.plan(model, dict(extractor), stop_on_failures))
     return _mapped(dataset, _Features, (plan, column), concurrency, num_cpus, num_gpus, ray_remote_args)
 
 
@@ -119,9 +126,24 @@ def embed(
         FNEError: the model cannot be opened
         InvalidArgumentError: an option is decided by the workers
     """
-    plan = worker.plan(model, dict(extractor), stop_on_failures)
+    plan = _sent(worker.plan(model, dict(extractor), stop_on_failures))
     coder = parts.Coder(statistics, lower, upper)
     return _mapped(dataset, _Packed, (plan, column, coder), concurrency, num_cpus, num_gpus, ray_remote_args)
+
+
+class _Stored:
+    """A model in Ray's store. A worker takes it out when it opens the model, and not with each task."""
+
+    def __init__(self, model: bytes) -> None:
+        self._reference = ray.put(model)
+
+    def __call__(self) -> bytes:
+        found: bytes = ray.get(self._reference)
+        return found
+
+
+def _sent(plan: worker.Plan) -> worker.Plan:
+    return plan._replace(model=_Stored(plan.model)) if isinstance(plan.model, bytes) else plan
 
 
 def _mapped(
@@ -136,21 +158,32 @@ def _mapped(
     known = dataset.schema(fetch_if_missing=False)
     if known is not None:  # a wrong column is an error here, and not in every worker
         columns.chosen(known.names, arguments[1], step.ADDED)
-    least, most = _workers(concurrency, num_cpus)
+    # The processes of tasks outlive a run, and so does what they opened. Those of actors do not.
+    where: dict[str, Any]
+    if num_gpus:
+        least, most = _actors(concurrency, num_cpus)
+        where = {"fn": step, "fn_constructor_args": arguments}
+        where["compute"] = ray.data.ActorPoolStrategy(min_size=least, max_size=most)
+    else:
+        where = {"fn": step(*arguments), "compute": ray.data.TaskPoolStrategy(size=_tasks(concurrency))}
     return dataset.map_batches(
-        step,
-        fn_constructor_args=arguments,
-        batch_size=worker.IMAGES_AT_ONCE,
+        batch_size=arguments[0].images_at_once,
         batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most),
         num_cpus=num_cpus,
         num_gpus=num_gpus,
+        **where,
         **(ray_remote_args or {}),
     )
 
 
-def _workers(concurrency: int | tuple[int, int] | None, num_cpus: float) -> tuple[int, int]:
-    """The least and the most workers. The least leave room for the steps before them."""
+def _tasks(concurrency: int | tuple[int, int] | None) -> int | None:
+    """The most tasks at a time; None: as many as there is room for."""
+    most = concurrency[1] if isinstance(concurrency, tuple) else concurrency
+    return None if most is None else as_count("concurrency", most)
+
+
+def _actors(concurrency: int | tuple[int, int] | None, num_cpus: float) -> tuple[int, int]:
+    """The least and the most actors. The least leave room for the steps before them."""
     if isinstance(concurrency, tuple):
         return concurrency
     processors = ray.cluster_resources().get("CPU", 1.0)  # type: ignore[no-untyped-call]
@@ -239,8 +272,8 @@ def statistics(dataset: ray.data.Dataset, *, accept_other_engine: bool = False) 
         FewImagesWarning: there are few images
     """
     kept = dataset.select_columns(["features", "status", "reason", "engine"])
-    blocks = kept.map_batches(_part, batch_size=None, batch_format="pyarrow")
-    merged = blocks.map_batches(_merge, batch_size=_PARTS_AT_ONCE, batch_format="pyarrow")
+    blocks = kept.map_batches(_part, batch_size=_ROWS_AT_ONCE, batch_format="pyarrow")
+    merged = blocks.map_batches(_merge, batch_size=_PARTS_AT_ONCE, batch_format="pyarrow", num_cpus=_MERGING_CPUS)
     tables = merged.iter_batches(batch_size=1, batch_format="pyarrow")
     found = (part for table in tables for part in parts.parts_of(table))
     return parts.statistics_of(found, accept_other_engine)
@@ -286,7 +319,7 @@ def codes(
         the data set with the column "codes" (int8 of the features' shape, -128 where an image failed)
     """
     step = _Codes(parts.Coder(statistics, lower, upper), keep_features)
-    return dataset.map_batches(step, batch_size=worker.IMAGES_AT_ONCE, batch_format="pyarrow")
+    return dataset.map_batches(step, batch_size=_ROWS_AT_ONCE, batch_format="pyarrow")
 
 
 class _Codes:

@@ -101,7 +101,7 @@ def features(
         found = worker.features(plan, images)
         return _lists(found.values.reshape(len(images), *plan.axes, -1), numpy.float32), found
 
-    return _mapped(frame, column, "features", _nested(FloatType(), plan), embed)
+    return _mapped(frame, plan, column, "features", _nested(FloatType(), plan), embed)
 
 
 def embed(
@@ -137,11 +137,12 @@ def embed(
         found = worker.packed(plan, images, coder)
         return worker.packed_column(found), found
 
-    return _mapped(frame, column, "packed", BinaryType(), pack)
+    return _mapped(frame, plan, column, "packed", BinaryType(), pack)
 
 
 def _mapped(
     frame: DataFrame,
+    plan: worker.Plan,
     column: str | None,
     added: str,
     type_: DataType,
@@ -152,8 +153,8 @@ def _mapped(
 
     def run(batches: _Batches) -> _Batches:
         for batch in batches:
-            for first in range(0, len(batch), worker.IMAGES_AT_ONCE):
-                some = batch.slice(first, worker.IMAGES_AT_ONCE)
+            for first in range(0, len(batch), plan.images_at_once):
+                some = batch.slice(first, plan.images_at_once)
                 values, found = embed(columns.images_of(some.column(name), name))
                 made = [*some.columns, values, *worker.columns_of(found)]
                 yield pyarrow.RecordBatch.from_arrays(made, names)

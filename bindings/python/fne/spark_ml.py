@@ -59,6 +59,8 @@ _Stage = TypeVar("_Stage", bound="_Parameters")
 
 #: What `fne.spark.features` says of an image, beside its features.
 _OUTCOME = ("status", "reason", "engine")
+#: The rows that are made vectors of at a time.
+_ROWS_AT_ONCE = 256
 #: The frames whose features are kept after `fit`.
 _MOST_KEPT = 2
 _STORAGE_LEVELS = [name for name in dir(StorageLevel) if name.isupper()]
@@ -340,8 +342,8 @@ class _Vectors:
 
     def __call__(self, batches: _Batches) -> _Batches:
         for batch in batches:
-            for first in range(0, len(batch), worker.IMAGES_AT_ONCE):
-                yield from self._of(batch.slice(first, worker.IMAGES_AT_ONCE))
+            for first in range(0, len(batch), _ROWS_AT_ONCE):
+                yield from self._of(batch.slice(first, _ROWS_AT_ONCE))
 
     def _of(self, batch: pyarrow.RecordBatch) -> _Batches:
         self._refuse_other_network(batch.column("engine").unique().to_pylist())

@@ -27,8 +27,11 @@ from fne._outcome import Outcome
 from fne._preprocessing_choice import chosen_preprocessing, warn_of
 from fne.errors import InvalidArgumentError, from_status
 
-#: The images that a worker embeds at a time.
-IMAGES_AT_ONCE = 64
+#: The rows that a worker computes at a time. The last batch of a task is padded, and a task of Ray costs 30 ms, so fewer
+#: are slow.
+_ROWS_AT_ONCE = 128
+#: The images of a usual batch.
+_BATCH = 16
 #: A run ends where more than half of a worker's first images fail for one reason; this many images are the first.
 WATCHED = 1000
 #: The extractors, and the runs that are watched, that a process keeps.
@@ -39,21 +42,28 @@ _LONGEST_REASON = 300
 class Plan(NamedTuple):
     """What travels to the workers.
 
-    model: a pickled `fne.Model`, or the path of one
+    model: a pickled `fne.Model`, a call that gives it, or the path of one
     file: the path that the model is read from; None: the model travels itself
     options: those of an extractor
     run: tells this run from others, where its images are watched; None: they are not
+    key: tells this model and these options from others
     """
 
-    model: bytes | str
+    model: bytes | str | Callable[[], bytes]
     file: str | None
     options: dict[str, Any]
     run: str | None
+    key: str
 
     @property
     def rows_per_image(self) -> int:
         """The rows of an image: 1, or 10 with ten crops."""
         return int(self.options.get("crops", 1))
+
+    @property
+    def images_at_once(self) -> int:
+        """The images that a worker embeds at a time."""
+        return max(_BATCH, _ROWS_AT_ONCE // self.rows_per_image)
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -92,13 +102,19 @@ def plan(model: Any, options: dict[str, Any], stop_on_failures: bool) -> Plan:
     run = os.urandom(8).hex() if stop_on_failures else None
     if isinstance(model, (str, os.PathLike)) and named(model) is model and not os.path.exists(model):
         path = str(as_path(model).absolute())  # the workers may have what this machine lacks
-        return Plan(path, path, dict(options), run)
+        return _plan(path, path, dict(options), run)
     opened = as_model(model, options.get("size"))
     graph = opened._origin.portable().graph
     # What stands beside the file here says how images are prepared, and the workers may lack it.
     choice = chosen_preprocessing(opened, options)
     warn_of(choice.notes, stacklevel=3)
-    return Plan(pickle.dumps(opened), graph if isinstance(graph, str) else None, choice.options, run)
+    return _plan(pickle.dumps(opened), graph if isinstance(graph, str) else None, choice.options, run)
+
+
+def _plan(model: bytes | str, file: str | None, options: dict[str, Any], run: str | None) -> Plan:
+    state = model if isinstance(model, bytes) else model.encode()
+    key = hashlib.sha256(state + pickle.dumps(sorted(options.items()))).hexdigest()
+    return Plan(model, file, options, run, key)
 
 
 def worker_options(options: dict[str, Any]) -> dict[str, Any]:
@@ -124,10 +140,10 @@ def _opened(plan: Plan) -> _Opened:
 
     A file that was replaced since is another model.
     """
-    state = plan.model if isinstance(plan.model, bytes) else plan.model.encode()
-    key = hashlib.sha256(state + pickle.dumps(sorted(plan.options.items())) + identity(plan.file)).hexdigest()
+    key = plan.key + identity(plan.file)
     if key not in _extractors:
-        model = pickle.loads(plan.model) if isinstance(plan.model, bytes) else Model(plan.model)
+        state = plan.model() if callable(plan.model) else plan.model
+        model = pickle.loads(state) if isinstance(state, bytes) else Model(state)
         extractor = Extractor(model, **worker_options(plan.options))
         _extractors[key] = _Opened(extractor, _description(model, extractor))
         while len(_extractors) > _KEPT:
@@ -136,13 +152,13 @@ def _opened(plan: Plan) -> _Opened:
     return _extractors[key]
 
 
-def identity(file: str | None) -> bytes:
+def identity(file: str | None) -> str:
     """What changes with a file. A missing one has none: opening it says more."""
     try:
         facts = None if file is None else os.stat(file)
     except OSError:
-        return b""
-    return b"" if facts is None else f"{facts.st_ino} {facts.st_size} {facts.st_mtime_ns}".encode()
+        return ""
+    return "" if facts is None else f" {facts.st_ino} {facts.st_size} {facts.st_mtime_ns}"
 
 
 def _description(model: Model, extractor: Extractor) -> str:

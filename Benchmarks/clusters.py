@@ -1,0 +1,378 @@
+"""Ray and Spark on this machine beside `fne embed` and shards with a merge, on the same images in one run.
+
+    .venv/bin/python Benchmarks/clusters.py [--images 3400] [--rounds 3] [--assets FOLDER]
+
+It takes the default network, and photographs that are cut from the samples. With --assets it takes the photographs
+below FOLDER/images and the fastest network of FOLDER/models, which shows most of what the engines cost. What is not
+installed is left out.
+
+- fne embed: features, statistics and packed codes in a folder. Cold is the command from its start to its end, warm is
+  a job in a process that has run one.
+- shards and a merge: a command for each processor at the same time, and `fne merge`.
+- two steps: features, statistics of all images, codes in Parquet files
+- one pass: statistics of a tenth of the images, then packed codes in Parquet files
+
+Cold is the first run of an engine's new session, whose start counts. Warm runs take turns with each other. Ratios are
+medians of the rounds' ratios to a warm job. Memory is the most that a worker had resident while the plan ran, without
+pages that processes share. Each plan's codes and statistics are compared with those of one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from networks import photographs
+
+import fne
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["PYSPARK_PYTHON"] = sys.executable
+
+SAMPLED = 0.1
+PARTITIONS = 8
+
+
+class Task(NamedTuple):
+    """What all plans do."""
+
+    images: Path
+    model: str
+    options: dict[str, Any]
+    workers: int
+
+    @property
+    def paths(self) -> list[str]:
+        return sorted(map(str, self.images.iterdir()))
+
+    def command(self, *arguments: Any) -> None:
+        """Runs a command of fne, or several at the same time: a list of lists."""
+        lines = arguments[0] if isinstance(arguments[0], list) else [arguments]
+        start = [sys.executable, "-m", "fne"]
+        running = [subprocess.Popen([*start, *map(str, line), "--quiet"], stdout=subprocess.DEVNULL) for line in lines]
+        codes = [process.wait() for process in running]
+        if any(codes):
+            raise SystemExit("a command of fne failed")
+
+    def embed(self, output: Path, *more: Any) -> tuple[Any, ...]:
+        given = [part for name, value in self.options.items() for part in (f"--{name}", value)]
+        return ("embed", self.images, self.model, output, "--codes", "packed", *given, *more)
+
+
+# ---- memory
+
+
+def _status(process: int) -> dict[str, str]:
+    with open(f"/proc/{process}/status") as lines:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def _resident(facts: dict[str, str]) -> int:
+    """Bytes that belong to the process alone, and of files."""
+    sizes = [facts.get(name, "0 kB").split()[0] for name in ("VmRSS", "RssShmem")]
+    return (int(sizes[0]) - int(sizes[1])) * 1024
+
+
+def _workers() -> Iterator[int]:
+    """The processes below this one that may run a network."""
+    parents: dict[int, int] = {}
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, KeyError, ValueError):
+                parents[int(entry.name)] = int(_status(int(entry.name))["PPid"])
+    for process in parents:
+        above: int | None = process
+        while above is not None and above != os.getpid():
+            above = parents.get(above)
+        if above is not None and process != os.getpid():
+            with contextlib.suppress(OSError):
+                line = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ")
+                if line.startswith(b"ray::") or b"pyspark.daemon" in line or b"-m fne " in line:
+                    yield process
+
+
+class Watch:
+    """The most memory that a worker has resident while the block runs, in bytes."""
+
+    def __init__(self) -> None:
+        self.peak, self._ends = 0, threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def _look(self) -> None:
+        known: list[int] = []
+        turn = 0
+        while not self._ends.wait(0.2):
+            known = list(_workers()) if turn % 5 == 0 else known  # looking for them takes longer than looking at them
+            turn += 1
+            for process in known:
+                with contextlib.suppress(OSError, ValueError):
+                    self.peak = max(self.peak, _resident(_status(process)))
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._ends.set()
+        self._thread.join()
+
+
+# ---- plans
+
+
+class Result(NamedTuple):
+    """What a plan gave: its statistics, and a call that gives its codes by path. None: there are none to compare."""
+
+    statistics: fne.Statistics | None
+    codes: Callable[[], dict[str, Any]] | None
+
+
+Plan = Callable[[Path], Result]
+NOTHING = Result(None, None)
+
+
+def one_process(task: Task) -> Plan:
+    def run(folder: Path) -> Result:
+        fne.embed_dataset(task.images, task.model, folder, codes="packed", **task.options)
+        return NOTHING
+
+    return run
+
+
+def one_command(task: Task) -> Plan:
+    def run(folder: Path) -> Result:
+        task.command(*task.embed(folder))
+        return NOTHING
+
+    return run
+
+
+def shards(task: Task) -> Plan:
+    def run(folder: Path) -> Result:
+        parts = [folder / str(number) for number in range(task.workers)]
+        own = ("--streams", 1, "--loader-threads", 1)
+        task.command(
+            [task.embed(part, "--shard", f"{number}/{task.workers}", *own) for number, part in enumerate(parts)]
+        )
+        task.command("merge", folder / "whole", *parts)
+        job = fne.Job(folder / "whole")
+        words = job.packed_codes().words
+        return Result(job.statistics(), lambda: dict(zip(task.paths, words.reshape(len(words), -1), strict=True)))
+
+    return run
+
+
+def _packed(rows: dict[str, Any], features: int) -> dict[str, Any]:
+    words = fne.PackedCodes.from_bytes(list(rows.values()), features).words
+    return dict(zip(rows, words.reshape(len(words), -1), strict=True))
+
+
+class Ray:
+    """A session of Ray and its plans."""
+
+    name = "Ray"
+
+    def __init__(self, task: Task, features: int, folder: Path) -> None:
+        import ray
+
+        import fne.ray
+
+        self.task, self.features, self.ray, self.fne = task, features, ray, fne.ray
+        ray.init(num_cpus=task.workers, include_dashboard=False, log_to_driver=False, logging_level="error")
+        ray.data.DataContext.get_current().enable_progress_bars = False
+
+    def _images(self) -> Any:
+        return self.ray.data.from_items([{"path": path} for path in self.task.paths])
+
+    def _read(self, folder: Path, column: str) -> dict[str, Any]:
+        return {row["path"]: row[column] for row in self.ray.data.read_parquet(str(folder)).take_all()}
+
+    def two_steps(self, folder: Path) -> Result:
+        rows = self.fne.features(self._images(), self.task.model, **self.task.options).materialize()
+        found = self.fne.statistics(rows)
+        self.fne.codes(rows, found).write_parquet(str(folder))
+        return Result(found, lambda: self._read(folder, "codes"))
+
+    def one_pass(self, folder: Path) -> Result:
+        images = self._images()
+        found = self.fne.statistics_of_sample(images, self.task.model, fraction=SAMPLED, **self.task.options)
+        self.fne.embed(images, self.task.model, found, **self.task.options).write_parquet(str(folder))
+        return Result(found, lambda: _packed(self._read(folder, "packed"), self.features))
+
+    def close(self) -> None:
+        self.ray.shutdown()
+
+
+class Spark:
+    """A session of Spark and its plans."""
+
+    name = "Spark"
+
+    def __init__(self, task: Task, features: int, folder: Path) -> None:
+        from pyspark.sql import SparkSession
+
+        import fne.spark
+
+        self.task, self.features, self.fne = task, features, fne.spark
+        self.spark = (
+            SparkSession.builder.master(f"local[{task.workers}]")
+            .config("spark.ui.enabled", "false")
+            .config("spark.ui.showConsoleProgress", "false")
+            .config("spark.driver.memory", "2g")
+            .config("spark.sql.warehouse.dir", str(folder / "warehouse"))
+            .getOrCreate()
+        )
+        self.spark.sparkContext.setLogLevel("OFF")
+
+    def _images(self) -> Any:
+        return self.spark.createDataFrame([(path,) for path in self.task.paths], "path string").repartition(PARTITIONS)
+
+    def _read(self, folder: Path, column: str) -> dict[str, Any]:
+        return {row["path"]: row[column] for row in self.spark.read.parquet(str(folder)).collect()}
+
+    def two_steps(self, folder: Path) -> Result:
+        rows = self.fne.features(self._images(), self.task.model, **self.task.options).cache()
+        found = self.fne.statistics(rows)
+        self.fne.codes(rows, found).write.parquet(str(folder))
+        rows.unpersist()
+        return Result(found, lambda: self._read(folder, "codes"))
+
+    def one_pass(self, folder: Path) -> Result:
+        images = self._images()
+        found = self.fne.statistics_of_sample(images, self.task.model, fraction=SAMPLED, **self.task.options)
+        self.fne.embed(images, self.task.model, found, **self.task.options).write.parquet(str(folder))
+        return Result(found, lambda: _packed(self._read(folder, "packed"), self.features))
+
+    def close(self) -> None:
+        self.spark.stop()
+
+
+# ---- the table
+
+
+class Row(NamedTuple):
+    """A line of the table. Seconds and bytes."""
+
+    title: str
+    cold: float | None
+    warm: list[float]
+    peak: int
+    same: bool
+
+
+def is_same(result: Result, job: fne.Job, paths: list[str], statistics_differ: bool) -> bool:
+    """Whether a plan gave the bytes of one process."""
+    if result.statistics is None or result.codes is None:
+        return True
+    if not statistics_differ and result.statistics.to_bytes() != job.statistics().to_bytes():
+        return False
+    expected = fne.ternarize(np.asarray(job.features()), result.statistics.mean(), result.statistics.std())
+    packed = fne.PackedCodes.pack(expected).words.reshape(len(expected), -1)
+    found = result.codes()
+    return set(found) == set(paths) and all(
+        np.array_equal(np.asarray(found[path]).astype(packed.dtype), packed[number])
+        if len(found[path]) == packed.shape[1]
+        else np.array_equal(np.asarray(found[path], np.int8), expected[number])
+        for number, path in enumerate(paths)
+    )
+
+
+def timed(plan: Plan, folder: Path) -> tuple[float, int, Result]:
+    """Seconds, the peak memory of a worker, and what came of it."""
+    with Watch() as watch:
+        start = time.perf_counter()
+        result = plan(folder)
+        seconds = time.perf_counter() - start
+    return seconds, watch.peak, result
+
+
+def measured(task: Task, rounds: int, folder: Path) -> tuple[list[Row], list[float]]:
+    """The rows, and the seconds of the warm jobs of one process."""
+    job = fne.embed_dataset(task.images, task.model, folder / "reference", codes="packed", **task.options)
+    paths = task.paths
+    plans: dict[str, Plan] = {}
+    cold: dict[str, float] = {}
+    peaks: dict[str, int] = {}
+    for title, plan in (("fne embed", one_command(task)), ("shards and a merge", shards(task))):
+        cold[title], peaks[title], _ = timed(plan, folder / f"cold {title}")
+    plans["fne embed"], plans["shards and a merge"] = one_process(task), shards(task)
+    engines: list[Ray | Spark] = []
+    for kind, package in ((Ray, "ray"), (Spark, "pyspark")):
+        if importlib.util.find_spec(package) is None:
+            print(f"{kind.name} is left out, as {package} is not installed (make extras)")
+            continue
+        start = time.perf_counter()
+        engines.append(kind(task, job.feature_count, folder))
+        begun = time.perf_counter() - start
+        for name, plan in (("two steps", engines[-1].two_steps), ("one pass", engines[-1].one_pass)):
+            title = f"{kind.name}, {name}"
+            plans[title] = plan
+            seconds, peaks[title], _ = timed(plan, folder / f"cold {title}")
+            if name == "two steps":  # the first run of the session
+                cold[title] = begun + seconds
+    warm: dict[str, list[float]] = {title: [] for title in plans}
+    same = dict.fromkeys(plans, True)
+    for turn in range(rounds):
+        for title, plan in plans.items():
+            output = folder / f"{turn} {title}"
+            seconds, peak, result = timed(plan, output)
+            warm[title].append(seconds)
+            peaks[title] = max(peaks[title], peak)
+            same[title] = same[title] and is_same(result, job, paths, "one pass" in title)
+            shutil.rmtree(output)
+    for engine in engines:
+        engine.close()
+    return [Row(title, cold.get(title), warm[title], peaks[title], same[title]) for title in plans], warm["fne embed"]
+
+
+def report(rows: list[Row], own: list[float], images: int) -> None:
+    print("| plan | cold, images/s | warm, images/s | of `fne embed` | memory of a worker | bytes |")
+    print("|---|---|---|---|---|---|")
+    for row in rows:
+        ratios = sorted(ours / theirs for ours, theirs in zip(own, row.warm, strict=True))
+        cold = f"{images / row.cold:.0f}" if row.cold else ""
+        print(
+            f"| {row.title} | {cold} | {images / statistics.median(row.warm):.0f} | {statistics.median(ratios):.2f} "
+            f"({ratios[0]:.2f} to {ratios[-1]:.2f}) | {row.peak / 1e9:.2f} GB | {'same' if row.same else 'DIFFERENT'} |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=3400)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--assets", type=Path)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "cut").mkdir()
+        (folder / "images").mkdir()
+        sources = photographs(given.assets, folder / "cut")
+        for number in range(given.images):
+            shutil.copy(sources[number % len(sources)], folder / "images" / f"{number:06d}.jpg")
+        if given.assets is None:
+            model, options = str(fne.zoo.efficientnet_lite0()), {"size": 224}
+        else:
+            model = str(given.assets / "models/mobilenet_v1_0.25_128.pb")
+            options = {"size": 128, "preset": "inception"}
+        task = Task(folder / "images", model, options, given.workers)
+        print(f"{given.images} photographs, {Path(model).name}, {given.workers} workers", flush=True)
+        report(*measured(task, given.rounds, folder), given.images)
+
+
+if __name__ == "__main__":
+    main()
