@@ -13,7 +13,8 @@ installed is left out.
 - one pass: statistics of a tenth of the images, then packed codes in Parquet files
 
 Cold is the first run of an engine's new session, whose start counts. Warm runs take turns with each other. Ratios are
-medians of the rounds' ratios to a warm job. Memory is the most that a worker had resident while the plan ran, without
+medians of the rounds' ratios to a warm job, of time and of the processor time of all processes, which a busy machine
+disturbs less. Memory is the most that a worker had resident while the plan ran, without
 pages that processes share. Each plan's codes and statistics are compared with those of one process.
 """
 
@@ -41,9 +42,11 @@ import fne
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["PYSPARK_PYTHON"] = sys.executable
+os.environ["RAY_worker_niceness"] = "0"  # as the others: by default Ray's workers wait for what else runs
 
 SAMPLED = 0.1
 PARTITIONS = 8
+EMBED = "fne embed"
 
 
 class Task(NamedTuple):
@@ -86,8 +89,8 @@ def _resident(facts: dict[str, str]) -> int:
     return (int(sizes[0]) - int(sizes[1])) * 1024
 
 
-def _workers() -> Iterator[int]:
-    """The processes below this one that may run a network."""
+def _family() -> Iterator[int]:
+    """This process and those below it."""
     parents: dict[int, int] = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
@@ -97,11 +100,27 @@ def _workers() -> Iterator[int]:
         above: int | None = process
         while above is not None and above != os.getpid():
             above = parents.get(above)
-        if above is not None and process != os.getpid():
-            with contextlib.suppress(OSError):
-                line = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ")
-                if line.startswith(b"ray::") or b"pyspark.daemon" in line or b"-m fne " in line:
-                    yield process
+        if above is not None:
+            yield process
+
+
+def _workers() -> Iterator[int]:
+    """The processes that may run a network; this one, if it does."""
+    for process in _family():
+        with contextlib.suppress(OSError):
+            line = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ")
+            if line.startswith(b"ray::") or b"pyspark.daemon" in line or b"-m fne " in line:
+                yield process
+
+
+def processor() -> float:
+    """The processor seconds that this process, those below it and those that have ended have taken."""
+    ticks = 0
+    for process in _family():
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 class Watch:
@@ -191,7 +210,7 @@ class Ray:
         import fne.ray
 
         self.task, self.features, self.ray, self.fne = task, features, ray, fne.ray
-        ray.init(num_cpus=task.workers, include_dashboard=False, log_to_driver=False, logging_level="error")
+        ray.init("local", num_cpus=task.workers, include_dashboard=False, log_to_driver=False, logging_level="error")
         ray.data.DataContext.get_current().enable_progress_bars = False
 
     def _images(self) -> Any:
@@ -269,6 +288,7 @@ class Row(NamedTuple):
     title: str
     cold: float | None
     warm: list[float]
+    processor: list[float]
     peak: int
     same: bool
 
@@ -290,25 +310,33 @@ def is_same(result: Result, job: fne.Job, paths: list[str], statistics_differ: b
     )
 
 
-def timed(plan: Plan, folder: Path) -> tuple[float, int, Result]:
-    """Seconds, the peak memory of a worker, and what came of it."""
+class Taken(NamedTuple):
+    """What a plan took: seconds, processor seconds of all processes, and the most memory of a worker in bytes."""
+
+    seconds: float
+    processor: float
+    peak: int
+
+
+def timed(plan: Plan, folder: Path) -> tuple[Taken, Result]:
+    before = processor()
     with Watch() as watch:
         start = time.perf_counter()
         result = plan(folder)
         seconds = time.perf_counter() - start
-    return seconds, watch.peak, result
+    return Taken(seconds, processor() - before, watch.peak), result
 
 
-def measured(task: Task, rounds: int, folder: Path) -> tuple[list[Row], list[float]]:
-    """The rows, and the seconds of the warm jobs of one process."""
+def measured(task: Task, rounds: int, folder: Path) -> list[Row]:
+    """The rows. The first is the job of one process, which is compared with the command's cold run."""
     job = fne.embed_dataset(task.images, task.model, folder / "reference", codes="packed", **task.options)
-    paths = task.paths
     plans: dict[str, Plan] = {}
     cold: dict[str, float] = {}
     peaks: dict[str, int] = {}
-    for title, plan in (("fne embed", one_command(task)), ("shards and a merge", shards(task))):
-        cold[title], peaks[title], _ = timed(plan, folder / f"cold {title}")
-    plans["fne embed"], plans["shards and a merge"] = one_process(task), shards(task)
+    for title, plan in ((EMBED, one_command(task)), ("shards and a merge", shards(task))):
+        taken, _ = timed(plan, folder / f"cold {title}")
+        cold[title], peaks[title] = taken.seconds, taken.peak
+    plans[EMBED], plans["shards and a merge"] = one_process(task), shards(task)
     engines: list[Ray | Spark] = []
     for kind, package in ((Ray, "ray"), (Spark, "pyspark")):
         if importlib.util.find_spec(package) is None:
@@ -320,34 +348,48 @@ def measured(task: Task, rounds: int, folder: Path) -> tuple[list[Row], list[flo
         for name, plan in (("two steps", engines[-1].two_steps), ("one pass", engines[-1].one_pass)):
             title = f"{kind.name}, {name}"
             plans[title] = plan
-            seconds, peaks[title], _ = timed(plan, folder / f"cold {title}")
+            taken, _ = timed(plan, folder / f"cold {title}")
+            peaks[title] = taken.peak
             if name == "two steps":  # the first run of the session
-                cold[title] = begun + seconds
-    warm: dict[str, list[float]] = {title: [] for title in plans}
-    same = dict.fromkeys(plans, True)
+                cold[title] = begun + taken.seconds
+    rows = {title: Row(title, cold.get(title), [], [], peaks[title], True) for title in plans}
     for turn in range(rounds):
         for title, plan in plans.items():
             output = folder / f"{turn} {title}"
-            seconds, peak, result = timed(plan, output)
-            warm[title].append(seconds)
-            peaks[title] = max(peaks[title], peak)
-            same[title] = same[title] and is_same(result, job, paths, "one pass" in title)
+            taken, result = timed(plan, output)
+            row = rows[title]
+            row.warm.append(taken.seconds)
+            row.processor.append(taken.processor)
+            same = row.same and is_same(result, job, task.paths, "one pass" in title)
+            rows[title] = row._replace(peak=max(row.peak, taken.peak), same=same)
             shutil.rmtree(output)
     for engine in engines:
         engine.close()
-    return [Row(title, cold.get(title), warm[title], peaks[title], same[title]) for title in plans], warm["fne embed"]
+    return list(rows.values())
 
 
-def report(rows: list[Row], own: list[float], images: int) -> None:
-    print("| plan | cold, images/s | warm, images/s | of `fne embed` | memory of a worker | bytes |")
-    print("|---|---|---|---|---|---|")
+def _ratios(own: list[float], theirs: list[float]) -> str:
+    ratios = sorted(a / b for a, b in zip(own, theirs, strict=True))
+    return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+
+
+def report(rows: list[Row], images: int) -> None:
+    print(
+        "| plan | cold, images/s | warm, images/s | of `fne embed` | by processor time | memory of a worker | bytes |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    own = rows[0]
     for row in rows:
-        ratios = sorted(ours / theirs for ours, theirs in zip(own, row.warm, strict=True))
-        cold = f"{images / row.cold:.0f}" if row.cold else ""
-        print(
-            f"| {row.title} | {cold} | {images / statistics.median(row.warm):.0f} | {statistics.median(ratios):.2f} "
-            f"({ratios[0]:.2f} to {ratios[-1]:.2f}) | {row.peak / 1e9:.2f} GB | {'same' if row.same else 'DIFFERENT'} |"
-        )
+        cells = [
+            row.title,
+            f"{images / row.cold:.0f}" if row.cold else "",
+            f"{images / statistics.median(row.warm):.0f}",
+            _ratios(own.warm, row.warm),
+            _ratios(own.processor, row.processor),
+            f"{row.peak / 1e9:.2f} GB",
+            "same" if row.same else "DIFFERENT",
+        ]
+        print(f"| {' | '.join(cells)} |")
 
 
 def main() -> None:
@@ -371,7 +413,7 @@ def main() -> None:
             options = {"size": 128, "preset": "inception"}
         task = Task(folder / "images", model, options, given.workers)
         print(f"{given.images} photographs, {Path(model).name}, {given.workers} workers", flush=True)
-        report(*measured(task, given.rounds, folder), given.images)
+        report(measured(task, given.rounds, folder), given.images)
 
 
 if __name__ == "__main__":

@@ -20,12 +20,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ["RAY_worker_niceness"] = "0"  # by default Ray's workers starve on a busy machine
 
 import numpy as np
 
@@ -115,10 +116,10 @@ def descendants() -> list[tuple[int, str]]:
 
 
 def holders() -> list[int]:
-    """The workers that hold a network."""
+    """The workers that hold a network. Ray's are those that run it now, as their titles say."""
     found = []
     for process, line in descendants():
-        if line.startswith("ray::") or "pyspark.daemon" in line:
+        if line.startswith(("ray::MapBatches(_Features)", "ray::MapBatches(_Packed)")) or "pyspark.daemon" in line:
             with contextlib.suppress(OSError):
                 if "libtensorflow" in Path(f"/proc/{process}/maps").read_text():
                     found.append(process)
@@ -218,7 +219,7 @@ class OnSpark:
 
         self.fne = fne.spark
         home = folder / "spark"
-        home.mkdir(exist_ok=True)
+        home.mkdir(parents=True, exist_ok=True)
         for part in Path(pyspark.__file__).parent.iterdir():  # executors write into SPARK_HOME/work
             if part.name != "work" and not (home / part.name).exists():
                 (home / part.name).symlink_to(part)
@@ -285,16 +286,6 @@ def _outcome(statistics: fne.Statistics, coded: list[Any], packed: list[Any]) ->
 ENGINES = {"ray": OnRay, "spark": OnSpark}
 
 
-@contextlib.contextmanager
-def machines(engine: str, folder: Path, second: dict[str, str] | None = None) -> Iterator[Any]:
-    """Two machines of an engine."""
-    session = ENGINES[engine](folder, second or {})
-    try:
-        yield session
-    finally:
-        session.close()
-
-
 # ---- faults
 
 
@@ -345,31 +336,59 @@ def skew(session: Any, data: Data) -> str:
 
 
 class Fault(NamedTuple):
+    """A fault.
+
+    title: what the table calls it
+    run: runs with it on two machines
+    second: variables of the second machine
+    leaves: the machines serve another run afterwards
+    """
+
     title: str
     run: Callable[[Any, Data], str]
     second: dict[str, str]
+    leaves: bool = True
 
 
 FAULTS = {
     "none": Fault("none", nothing, {}),
     "killed-worker": Fault("two workers killed one after the other", killed_worker, {}),
-    "lost-machine": Fault("a machine lost", lost_machine, {}),
-    "stopped-worker": Fault("a worker hangs", stopped_worker, {}),
-    "no-engine": Fault("a machine without TensorFlow", nothing, NO_ENGINE),
-    "other-settings": Fault("a machine with `TF_ENABLE_ONEDNN_OPTS=0`", nothing, OTHER_SETTINGS),
     "bad-parts": Fault("partitions of bad images alone", bad_parts, {}),
     "empty-parts": Fault("empty partitions", empty_parts, {}),
     "skew": Fault("one partition with nearly all images, others with one", skew, {}),
+    "stopped-worker": Fault("a worker hangs", stopped_worker, {}),
+    "lost-machine": Fault("a machine lost", lost_machine, {}, leaves=False),
+    "no-engine": Fault("a machine without TensorFlow", nothing, NO_ENGINE, leaves=False),
+    "other-settings": Fault("a machine with `TF_ENABLE_ONEDNN_OPTS=0`", nothing, OTHER_SETTINGS, leaves=False),
 }
 
 
-def outcome(engine: str, fault: Fault, data: Data, folder: Path) -> str:
-    """What a run with a fault ends with, in words."""
-    try:
-        with machines(engine, folder, fault.second) as session:
-            return fault.run(session, data)
-    except Exception as failure:
-        return f"error: {told(str(failure))}"
+class Machines:
+    """Two machines of an engine. Faults that leave them alone share them."""
+
+    def __init__(self, engine: str, folder: Path) -> None:
+        self._kind, self._folder = ENGINES[engine], folder
+        self._session: Any = None
+        self._second: dict[str, str] = {}
+
+    def outcome(self, fault: Fault, data: Data) -> str:
+        """What a run with a fault ends with, in words."""
+        if self._second != fault.second:
+            self.close()
+        try:
+            if self._session is None:
+                self._session, self._second = self._kind(self._folder, fault.second), fault.second
+            return fault.run(self._session, data)
+        except Exception as failure:
+            return f"error: {told(str(failure))}"
+        finally:
+            if not fault.leaves:
+                self.close()
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
 
 def told(text: str) -> str:
@@ -393,13 +412,16 @@ def main() -> None:
         graph.write_bytes(small_network()[0].SerializeToString())
         data = prepared(folder, [Path(path) for path in fne.zoo.sample_images()], graph, given.images)
         engines = given.engine or list(ENGINES)
+        sessions = [Machines(engine, folder / engine) for engine in engines]
         print("| fault | " + " | ".join(ENGINES[engine].name for engine in engines) + " | seconds |")
         print("|---" * (len(engines) + 2) + "|", flush=True)
         for key in given.fault or FAULTS:
             start = time.perf_counter()
-            words = [outcome(engine, FAULTS[key], data, folder) for engine in engines]
+            words = [session.outcome(FAULTS[key], data) for session in sessions]
             seconds = time.perf_counter() - start
             print(f"| {FAULTS[key].title} | {' | '.join(words)} | {seconds:.0f} |", flush=True)
+        for session in sessions:
+            session.close()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Ray and Spark on this machine, with two processors, for tests."""
+"""Ray and Spark on this machine, with two processors, for tests. Ray believes in a GPU, which nothing uses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def ray_session():
     import ray
     import ray.data
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="error")
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     try:

@@ -26,6 +26,7 @@ EXTRAS = {
     "test_distributed.py": ("ray", "pyspark", "dask", "distributed", "pyarrow", "pandas"),
     "test_export.py": ("pyarrow", "pandas"),
     "test_export_libraries.py": ("faiss", "datasets"),
+    "test_cluster_faults.py": ("ray", "pyspark"),
     "test_clusters.py": ("ray", "pyspark"),
     "test_fne_torch.py": ("torch", "torchvision"),
     "test_kubernetes.py": ("yaml",),

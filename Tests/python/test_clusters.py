@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 
 import cv2
 import numpy as np
@@ -194,6 +195,44 @@ def test_ray_all_processors_after_another_step(ray, graph, paths):
         assert fne.ray.features(data, graph, size=SIZE, concurrency=concurrency).count() == len(paths)
     assert fne.ray._actors(1, 1) == (1, 1) and fne.ray._actors(2, 1) == (1, 2)
     assert fne.ray._actors(None, 0.5) == (1, 4) and fne.ray._actors((2, 5), 1) == (2, 5)
+
+
+def test_ray_keeps_the_workers(ray, graph, paths):
+    """The process that embedded holds the extractor for the next call. Those of actors would have ended."""
+    import fne.ray
+
+    fne.ray.features(of_paths(ray, paths), graph, size=SIZE, layers="relu1").materialize()
+
+    @ray.remote
+    def kept():
+        time.sleep(0.3)  # so that the other tasks run in other processes
+        return list(worker._extractors)
+
+    key = worker.plan(graph, {"size": SIZE, "layers": "relu1"}, False).key
+    assert any(found.startswith(key) for held in ray.get([kept.remote() for _ in range(2)]) for found in held)
+
+
+def test_ray_workers_with_gpus_are_actors(ray, graph, paths, job):
+    import fne.ray
+
+    rows = fne.ray.features(of_paths(ray, paths), graph, size=SIZE, concurrency=1, num_gpus=0.5)
+    found = in_order(rows, [os.path.basename(path) for path in paths])
+    np.testing.assert_array_equal(np.stack([row["features"] for row in found]), job.features())
+
+
+def test_ray_workers_merge_the_statistics(ray, graph, paths, job, monkeypatch):
+    """26 parts come here as one."""
+    import fne.ray
+
+    rows = fne.ray.features(of_paths(ray, paths), graph, size=SIZE).repartition(8).materialize()
+    monkeypatch.setattr(fne.ray, "_ROWS_AT_ONCE", 1)
+    came = []
+    together = fne.ray.parts.statistics_of
+    monkeypatch.setattr(
+        fne.ray.parts, "statistics_of", lambda parts, accept: together(came.extend(parts) or came, accept)
+    )
+    assert fne.ray.statistics(rows).to_bytes() == job.statistics().to_bytes()
+    assert len(came) == 1 and came[0].good + came[0].bad == len(paths)
 
 
 def test_ray_ten_crops_feeds_and_choices(ray, graph, paths, job):
