@@ -42,7 +42,7 @@ import fne
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["PYSPARK_PYTHON"] = sys.executable
-os.environ["RAY_worker_niceness"] = "0"  # as the others: by default Ray's workers wait for what else runs
+os.environ.update(RAY_worker_niceness="0")  # as the others: by default Ray's workers wait for what else runs
 
 SAMPLED = 0.1
 PARTITIONS = 8

@@ -1,4 +1,4 @@
-"""Faults on Ray and on Spark's local cluster, each with two machines of one processor: what a run ends with.
+"""Faults on Ray and Spark, each with two machines of one processor that are processes here: what a run ends with.
 
     .venv/bin/python Tests/python/cluster_faults.py [--engine ray] [--fault killed-worker]
 
@@ -15,7 +15,8 @@ import os
 import re
 import shutil
 import signal
-import stat
+import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -26,7 +27,7 @@ from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ["RAY_worker_niceness"] = "0"  # by default Ray's workers starve on a busy machine
+os.environ.update(RAY_worker_niceness="0")  # by default Ray's workers starve on a busy machine
 
 import numpy as np
 
@@ -206,7 +207,10 @@ class OnRay:
 
 
 class OnSpark:
-    """A local cluster of Spark with two executors. The second has other variables, if that is asked for."""
+    """A standalone cluster of Spark with two workers. The second has other variables, if that is asked for.
+
+    The workers have addresses of their own, since Spark starts no task a second time at the same address.
+    """
 
     name = "Spark"
     has_speculation = True
@@ -218,32 +222,42 @@ class OnSpark:
         import fne.spark
 
         self.fne = fne.spark
-        home = folder / "spark"
-        home.mkdir(parents=True, exist_ok=True)
-        for part in Path(pyspark.__file__).parent.iterdir():  # executors write into SPARK_HOME/work
-            if part.name != "work" and not (home / part.name).exists():
-                (home / part.name).symlink_to(part)
-        python = folder / "python"
-        variables = " ".join(f"{name}='{value}'" for name, value in second.items())
-        python.write_text(
-            f'#!/bin/sh\ncase "$PWD" in */1) {f"export {variables}" if second else ":"};; esac\n'
-            f'exec "{sys.executable}" "$@"\n'
-        )
-        python.chmod(python.stat().st_mode | stat.S_IXUSR)
-        self._before = {name: os.environ.get(name) for name in ("SPARK_HOME", "PYSPARK_PYTHON")}
-        os.environ.update(SPARK_HOME=str(home), PYSPARK_PYTHON=str(python))
-        self.spark = (
-            SparkSession.builder.master("local-cluster[2,1,1024]")
-            .config("spark.ui.enabled", "false")
-            .config("spark.ui.showConsoleProgress", "false")
-            .config("spark.executor.memory", "1g")
-            .config("spark.sql.warehouse.dir", str(folder / "warehouse"))
-            .config("spark.speculation", "true")
-            .config("spark.speculation.interval", "100ms")
-            .config("spark.speculation.multiplier", "1.5")
-            .config("spark.speculation.quantile", "0.5")
-            .getOrCreate()
-        )
+        folder.mkdir(exist_ok=True)
+        os.environ["PYSPARK_PYTHON"] = sys.executable
+        home = Path(pyspark.__file__).parent
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        address = f"spark://127.0.0.1:{port}"
+
+        def start(kind: str, *arguments: str, variables: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                [home / "bin/spark-class", f"org.apache.spark.deploy.{kind}", "--webui-port", "0", *arguments],
+                env=dict(os.environ, SPARK_HOME=str(home), **(variables or {})),
+                stderr=subprocess.DEVNULL,
+            )
+
+        self._processes = [start("master.Master", "--host", "127.0.0.1", "--port", port)]
+        for number, variables in ((1, {}), (2, second)):
+            own = ["--host", f"127.0.0.{number}", "--cores", "1", "--memory", "1g", "--work-dir", str(folder / "work")]
+            self._processes.append(start("worker.Worker", *own, address, variables=variables))
+        builder = SparkSession.builder.master(address)
+        for name, value in {
+            "ui.enabled": "false",
+            "ui.showConsoleProgress": "false",
+            "driver.host": "127.0.0.1",
+            "executor.memory": "1g",
+            "scheduler.minRegisteredResourcesRatio": "1",
+            "scheduler.maxRegisteredResourcesWaitingTime": "300s",
+            "cores.max": "2",
+            "sql.warehouse.dir": str(folder / "warehouse"),
+            "speculation": "true",
+            "speculation.interval": "100ms",
+            "speculation.multiplier": "1.5",
+            "speculation.quantile": "0.5",
+        }.items():
+            builder = builder.config(f"spark.{name}", value)
+        self.spark = builder.getOrCreate()
         self.spark.sparkContext.setLogLevel("OFF")
 
     def run(self, groups: list[list[str]], graph: Path) -> Outcome:
@@ -256,22 +270,14 @@ class OnSpark:
         return _outcome(statistics, coded, packed)
 
     def machine(self) -> list[int]:
-        """An executor, once a worker holds a network."""
-        found = [process for process, line in descendants() if "CoarseGrainedExecutorBackend" in line]
-        return found[-1:] if holders() else []
+        """The second worker's process, once one holds a network. Its executor ends with it."""
+        return [self._processes[2].pid] if holders() else []
 
     def close(self) -> None:
-        from pyspark import SparkContext
-
         self.spark.stop()
-        if SparkContext._gateway is not None:  # another session here may need another JVM
-            SparkContext._gateway.shutdown()
-            SparkContext._gateway = SparkContext._jvm = None
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for process in reversed(self._processes):
+            process.kill()
+            process.wait()
 
 
 def _outcome(statistics: fne.Statistics, coded: list[Any], packed: list[Any]) -> Outcome:
@@ -392,10 +398,10 @@ class Machines:
 
 
 def told(text: str) -> str:
-    """The line of fne's in an engine's traceback: the last one that names an error of it."""
+    """The first sentence of fne's error in an engine's traceback: of the last line that names one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     own = [line for line in lines if re.match(r"(\w+\.)*\w*(Error|Warning): ", line) or "workers that differ" in line]
-    return (own or lines)[-1][:300]
+    return (own or lines)[-1].split(". ")[0][:200]
 
 
 def main() -> None:
