@@ -31,7 +31,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +47,8 @@ os.environ.update(RAY_worker_niceness="0")  # as the others: by default Ray's wo
 SAMPLED = 0.1
 PARTITIONS = 8
 EMBED = "fne embed"
+#: What stands in the command lines of workers.
+WORKERS = {"Ray": b"ray::", "Spark": b"pyspark.daemon"}
 
 
 class Task(NamedTuple):
@@ -75,7 +77,7 @@ class Task(NamedTuple):
         return ("embed", self.images, self.model, output, "--codes", "packed", *given, *more)
 
 
-# ---- memory
+# ---- what plans take
 
 
 def _status(process: int) -> dict[str, str]:
@@ -83,62 +85,86 @@ def _status(process: int) -> dict[str, str]:
         return dict(line.rstrip("\n").split(":\t", 1) for line in lines if ":\t" in line)
 
 
-def _resident(facts: dict[str, str]) -> int:
+def _resident(process: int) -> int:
     """Bytes that belong to the process alone, and of files."""
-    sizes = [facts.get(name, "0 kB").split()[0] for name in ("VmRSS", "RssShmem")]
-    return (int(sizes[0]) - int(sizes[1])) * 1024
+    facts = _status(process)
+    sizes = [int(facts.get(name, "0 kB").split()[0]) for name in ("VmRSS", "RssShmem")]
+    return (sizes[0] - sizes[1]) * 1024
 
 
-def _family() -> Iterator[int]:
-    """This process and those below it."""
+def _seconds(process: int) -> float:
+    """The processor time that a process has taken."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _family() -> dict[int, int]:
+    """This process and those below it, with their parents."""
     parents: dict[int, int] = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             with contextlib.suppress(OSError, KeyError, ValueError):
                 parents[int(entry.name)] = int(_status(int(entry.name))["PPid"])
+    found = {os.getpid(): 0}
     for process in parents:
         above: int | None = process
         while above is not None and above != os.getpid():
             above = parents.get(above)
-        if above is not None:
-            yield process
-
-
-def _workers() -> Iterator[int]:
-    """The processes that may run a network; this one, if it does."""
-    for process in _family():
-        with contextlib.suppress(OSError):
-            line = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ")
-            if line.startswith(b"ray::") or b"pyspark.daemon" in line or b"-m fne " in line:
-                yield process
-
-
-def processor() -> float:
-    """The processor seconds that this process, those below it and those that have ended have taken."""
-    ticks = 0
-    for process in _family():
-        with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(map(int, fields[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+        if above is not None and process != os.getpid():
+            found[process] = parents[process]
+    return found
 
 
 class Watch:
-    """The most memory that a worker has resident while the block runs, in bytes."""
+    """Looks at this process and those below it while the block runs.
 
-    def __init__(self) -> None:
-        self.peak, self._ends = 0, threading.Event()
+    peak: the most memory that a worker has resident, in bytes
+    seconds: the processor time of all, after the block
+    """
+
+    def __init__(self, worker: bytes) -> None:
+        """worker: what stands in a worker's command line"""
+        self.peak, self.seconds = 0, 0.0
+        self._worker, self._ends = worker, threading.Event()
         self._thread = threading.Thread(target=self._look)
+        self._before = self._times(_family())
+        self._last: dict[int, float] = {}
+        self._direct: set[int] = set()
+        self._reaped = self._children()
+
+    @staticmethod
+    def _times(family: dict[int, int]) -> dict[int, float]:
+        found = {}
+        for process in family:
+            with contextlib.suppress(OSError):
+                found[process] = _seconds(process)
+        return found
+
+    @staticmethod
+    def _children() -> float:
+        """The processor time of children that have ended and were waited for."""
+        times = os.times()
+        return times.children_user + times.children_system
+
+    def _is_worker(self, process: int) -> bool:
+        return self._worker in Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ")
 
     def _look(self) -> None:
-        known: list[int] = []
+        workers: list[int] = []
         turn = 0
         while not self._ends.wait(0.2):
-            known = list(_workers()) if turn % 5 == 0 else known  # looking for them takes longer than looking at them
+            if turn % 5 == 0:  # this takes longer than to look at the workers
+                family = _family()
+                self._last |= self._times(family)
+                self._direct |= {process for process, parent in family.items() if parent == os.getpid()}
+                workers = []
+                for process in family:
+                    with contextlib.suppress(OSError):
+                        workers += [process] if self._is_worker(process) else []
             turn += 1
-            for process in known:
+            for process in workers:
                 with contextlib.suppress(OSError, ValueError):
-                    self.peak = max(self.peak, _resident(_status(process)))
+                    self.peak = max(self.peak, _resident(process))
 
     def __enter__(self) -> Watch:
         self._thread.start()
@@ -147,6 +173,12 @@ class Watch:
     def __exit__(self, *_: Any) -> None:
         self._ends.set()
         self._thread.join()
+        family = _family()
+        seen = self._last | self._times(family)
+        # What this process waited for is counted by the system. Of what others waited for, the last look counts.
+        waited = self._direct - set(family)
+        taken = sum(time - self._before.get(process, 0) for process, time in seen.items() if process not in waited)
+        self.seconds = taken + self._children() - self._reaped
 
 
 # ---- plans
@@ -318,13 +350,12 @@ class Taken(NamedTuple):
     peak: int
 
 
-def timed(plan: Plan, folder: Path) -> tuple[Taken, Result]:
-    before = processor()
-    with Watch() as watch:
+def timed(title: str, plan: Plan, folder: Path) -> tuple[Taken, Result]:
+    with Watch(WORKERS.get(title.split(",")[0], b"-m fne ")) as watch:
         start = time.perf_counter()
         result = plan(folder)
         seconds = time.perf_counter() - start
-    return Taken(seconds, processor() - before, watch.peak), result
+    return Taken(seconds, watch.seconds, watch.peak), result
 
 
 def measured(task: Task, rounds: int, folder: Path) -> list[Row]:
@@ -334,7 +365,7 @@ def measured(task: Task, rounds: int, folder: Path) -> list[Row]:
     cold: dict[str, float] = {}
     peaks: dict[str, int] = {}
     for title, plan in ((EMBED, one_command(task)), ("shards and a merge", shards(task))):
-        taken, _ = timed(plan, folder / f"cold {title}")
+        taken, _ = timed(title, plan, folder / f"cold {title}")
         cold[title], peaks[title] = taken.seconds, taken.peak
     plans[EMBED], plans["shards and a merge"] = one_process(task), shards(task)
     engines: list[Ray | Spark] = []
@@ -348,7 +379,7 @@ def measured(task: Task, rounds: int, folder: Path) -> list[Row]:
         for name, plan in (("two steps", engines[-1].two_steps), ("one pass", engines[-1].one_pass)):
             title = f"{kind.name}, {name}"
             plans[title] = plan
-            taken, _ = timed(plan, folder / f"cold {title}")
+            taken, _ = timed(title, plan, folder / f"cold {title}")
             peaks[title] = taken.peak
             if name == "two steps":  # the first run of the session
                 cold[title] = begun + taken.seconds
@@ -356,7 +387,7 @@ def measured(task: Task, rounds: int, folder: Path) -> list[Row]:
     for turn in range(rounds):
         for title, plan in plans.items():
             output = folder / f"{turn} {title}"
-            taken, result = timed(plan, output)
+            taken, result = timed(title, plan, output)
             row = rows[title]
             row.warm.append(taken.seconds)
             row.processor.append(taken.processor)

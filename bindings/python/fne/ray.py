@@ -1,8 +1,8 @@
 """Ray Data: the embedding of a data set on a cluster. It needs `pip install fne[ray]`.
 
-Each worker keeps its extractor for the tasks that follow, also those of the next call. Statistics are exact, so they may
-be merged in any order. The workers make and write the codes. The bits are those of one process with the same batch size
-and engine threads, on the same kind of processor.
+Each worker keeps its extractor for the tasks that follow, also those of the next call. Statistics are exact, so they
+may be merged in any order. The workers make and write the codes. The bits are those of one process with the same batch
+size and engine threads, on the same kind of processor.
 The column "engine" says what a row was computed with, and statistics refuse rows of workers that differ.
 
 With statistics of a sample, or of an earlier run, one pass makes packed codes, which are a thirtieth of the features:

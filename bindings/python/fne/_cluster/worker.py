@@ -27,8 +27,8 @@ from fne._outcome import Outcome
 from fne._preprocessing_choice import chosen_preprocessing, warn_of
 from fne.errors import InvalidArgumentError, from_status
 
-#: The rows that a worker computes at a time. The last batch of a task is padded, and a task of Ray costs 30 ms, so fewer
-#: are slow.
+#: The rows that a worker computes at a time. The last batch of a task is padded, and a task of Ray costs 30 ms, so
+#: fewer are slow.
 _ROWS_AT_ONCE = 128
 #: The images of a usual batch.
 _BATCH = 16
