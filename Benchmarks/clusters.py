@@ -1,6 +1,6 @@
 """Ray and Spark on this machine beside `fne embed` and shards with a merge, on the same images in one run.
 
-    .venv/bin/python Benchmarks/clusters.py [--images 3400] [--rounds 3] [--assets FOLDER]
+    .venv/bin/python Benchmarks/clusters.py [--images 3400] [--rounds 5] [--assets FOLDER] [--quick]
 
 It takes the default network, and photographs that are cut from the samples. With --assets it takes the photographs
 below FOLDER/images and the fastest network of FOLDER/models, which shows most of what the engines cost. What is not
@@ -14,8 +14,8 @@ installed is left out.
 
 Cold is the first run of an engine's new session, whose start counts. Warm runs take turns with each other. Ratios are
 medians of the rounds' ratios to a warm job, of time and of the processor time of all processes, which a busy machine
-disturbs less. Memory is the most that a worker had resident while the plan ran, without
-pages that processes share. Each plan's codes and statistics are compared with those of one process.
+disturbs less. Memory is the most that a worker had resident while the plan ran, without pages that processes share.
+Each plan's codes and statistics are compared with those of one process.
 """
 
 from __future__ import annotations
@@ -25,18 +25,21 @@ import contextlib
 import importlib.util
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from figures import figure, left_out, ratios, taking_turns
 from networks import photographs
+from progress import progress
+from settings import parse, parser
 
 import fne
 
@@ -371,7 +374,7 @@ def measured(task: Task, rounds: int, folder: Path) -> list[Row]:
     engines: list[Ray | Spark] = []
     for kind, package in ((Ray, "ray"), (Spark, "pyspark")):
         if importlib.util.find_spec(package) is None:
-            print(f"{kind.name} is left out, as {package} is not installed (make extras)")
+            left_out(kind.name, f"{package} is not installed; make extras")
             continue
         start = time.perf_counter()
         engines.append(kind(task, job.feature_count, folder))
@@ -384,58 +387,61 @@ def measured(task: Task, rounds: int, folder: Path) -> list[Row]:
             if name == "two steps":  # the first run of the session
                 cold[title] = begun + taken.seconds
     rows = {title: Row(title, cold.get(title), [], [], peaks[title], True) for title in plans}
-    for turn in range(rounds):
-        for title, plan in plans.items():
-            output = folder / f"{turn} {title}"
-            taken, result = timed(title, plan, output)
-            row = rows[title]
-            row.warm.append(taken.seconds)
-            row.processor.append(taken.processor)
-            same = row.same and is_same(result, job, task.paths, "one pass" in title)
-            rows[title] = row._replace(peak=max(row.peak, taken.peak), same=same)
-            shutil.rmtree(output)
+    begin, turn = progress.rounds("warm workers", rounds), 0
+
+    def begun_round(number: int) -> None:
+        nonlocal turn
+        turn = number
+        begin(number)
+
+    def warm(title: str) -> Taken:
+        output = folder / f"{turn} {title}"
+        taken, result = timed(title, plans[title], output)
+        row = rows[title]
+        same = row.same and is_same(result, job, task.paths, "one pass" in title)
+        rows[title] = row._replace(peak=max(row.peak, taken.peak), same=same)
+        shutil.rmtree(output)
+        return taken
+
+    found = taking_turns({title: partial(warm, title) for title in plans}, rounds, 0, begun_round)
+    for title, runs in found.items():
+        rows[title].warm.extend(taken.seconds for taken in runs)
+        rows[title].processor.extend(taken.processor for taken in runs)
     for engine in engines:
         engine.close()
     return list(rows.values())
 
 
-def _ratios(own: list[float], theirs: list[float]) -> str:
-    ratios = sorted(a / b for a, b in zip(own, theirs, strict=True))
-    return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-
-
 def report(rows: list[Row], images: int) -> None:
-    print(
-        "| plan | cold, images/s | warm, images/s | of `fne embed` | by processor time | memory of a worker | bytes |"
-    )
+    print("| plan | cold, images/s | warm, images/s | of `fne embed` | by processor time | memory of a worker | bytes |")
     print("|---|---|---|---|---|---|---|")
     own = rows[0]
     for row in rows:
         cells = [
             row.title,
-            f"{images / row.cold:.0f}" if row.cold else "",
-            f"{images / statistics.median(row.warm):.0f}",
-            _ratios(own.warm, row.warm),
-            _ratios(own.processor, row.processor),
-            f"{row.peak / 1e9:.2f} GB",
+            figure(f"{row.title}, cold", "images/s", images / row.cold, 0) if row.cold else "",
+            figure(f"{row.title}, warm", "images/s", [images / each for each in row.warm], 0),
+            figure(f"{row.title}, of fne embed's speed", "ratio", ratios(own.warm, row.warm)),
+            figure(f"{row.title}, of its processor time", "ratio", ratios(own.processor, row.processor)),
+            figure(f"{row.title}, memory of a worker", "GB", row.peak / 1e9) + " GB",
             "same" if row.same else "DIFFERENT",
         ]
-        print(f"| {' | '.join(cells)} |")
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=3400)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--assets", type=Path)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    given = parser.parse_args()
+    options_known = parser(__doc__)
+    options_known.add_argument("--images", type=int, help="3400, and 400 with --quick")
+    options_known.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    given = parse(options_known)
+    images = given.images or (400 if given.quick else 3400)
+    progress.plan(given.rounds)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "cut").mkdir()
         (folder / "images").mkdir()
         sources = photographs(given.assets, folder / "cut")
-        for number in range(given.images):
+        for number in range(images):
             shutil.copy(sources[number % len(sources)], folder / "images" / f"{number:06d}.jpg")
         if given.assets is None:
             model, options = str(fne.zoo.efficientnet_lite0()), {"size": 224}
@@ -443,8 +449,8 @@ def main() -> None:
             model = str(given.assets / "models/mobilenet_v1_0.25_128.pb")
             options = {"size": 128, "preset": "inception"}
         task = Task(folder / "images", model, options, given.workers)
-        print(f"{given.images} photographs, {Path(model).name}, {given.workers} workers", flush=True)
-        report(measured(task, given.rounds, folder), given.images)
+        print(f"{images} photographs, {Path(model).name}, {given.workers} workers", flush=True)
+        report(measured(task, given.rounds, folder), images)
 
 
 if __name__ == "__main__":

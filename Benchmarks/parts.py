@@ -157,6 +157,12 @@ def _evaluation(given: argparse.Namespace) -> list[Command]:
     return [[sys.executable, str(HERE / "evaluation.py"), "--assets", str(given.assets), "--out", out]]
 
 
+def _clusters(given: argparse.Namespace) -> list[Command]:
+    if given.quick:
+        raise LeftOut("a trial leaves it out")
+    return _own("clusters.py")(given)
+
+
 def _listing(given: argparse.Namespace) -> list[Command]:
     return [[sys.executable, str(HERE / "listing.py"), *(["10000"] if given.quick else [])]]
 
@@ -178,6 +184,7 @@ PARTS = {
     "firstrow": Part("the first row on ONNX Runtime", (8, 30), _first_row),
     "latency": Part("one image at a time", (25, 240), _latency),
     "onnx": Part("images per second on ONNX Runtime", (40, 600), _onnx),
+    "clusters": Part("Ray and Spark beside fne embed", (1, 500), _clusters),
     "listing": Part("listing folders of files", (3, 30), _listing),
     "duplicates": Part("copies and wrong labels that are found", (1, 90), _duplicates),
     "evaluation": Part("what fne.evaluate takes", (1, 150), _evaluation),
