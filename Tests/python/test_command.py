@@ -224,6 +224,9 @@ def test_search(tmp_path, graph, photographs):
     np.testing.assert_array_equal(sheet[6:134, 6:134], sheet[6:134, 152:280])  # the query, and itself as the nearest
     result = run(*command, "--layers", "last:25%", "--metric", "hamming")
     assert result.returncode == 0 and result.stdout.splitlines()[2].split() == ["0.0000", photographs[3].name]
+    alone = run(*command, "--goal", "latency", "--layers", "last:25%", "--metric", "hamming")
+    assert alone.returncode == 0 and alone.stdout == result.stdout
+    assert "--goal" in run(*command, "--goal", "speed").stderr
     wrong = run("search", tmp_path / "job", photographs[0], "--model", "efficientnet_lite0")
     assert wrong.returncode == 1 and "--model efficientnet_lite0 is not the network that the job" in wrong.stderr
     missing = run("search", tmp_path / "job", "gone.jpg", "--model", graph)

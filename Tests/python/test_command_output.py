@@ -160,6 +160,7 @@ def script(tmp_path_factory):
         (["fne", "evaluate", "--split", "a"], ["auto"]),
         (["fne", "search", "job", "--met"], ["--metric"]),
         (["fne", "embed", "--crops", "1"], ["1", "10"]),
+        (["fne", "serve", "job", "--goal", "l"], ["latency"]),
         (["fne", "completion", ""], ["bash", "zsh"]),
         (["fne", "search", "j"], []),  # files, by bash's own
         (["fne", "nothing", "--"], []),

@@ -152,6 +152,28 @@ def test_an_image_that_is_sent_is_found_as_fne_search_finds_it(client, job, fold
     assert answer["compared"] == f"by the {expected['compared']}"
 
 
+@pytest.mark.parametrize(("words", "batch"), [([], 1), (["--goal", "throughput"], 6)])
+def test_the_goal_of_serve(tmp_path, graph, folder, monkeypatch, words, batch):
+    """A picture that is dropped runs alone, or padded to the job's batch where its very rows are asked for."""
+    job = fne.embed_dataset(folder, graph, tmp_path / "job", size=(48, 64), batch_size=6)
+    seen = []
+
+    def serve_forever(server, poll_interval):
+        extractor = server.gallery._network()[1]
+        answer = server.gallery.near_picture((folder / job.names[7]).read_bytes(), 3, None, None)
+        seen.append((extractor.batch_size, answer))
+
+    monkeypatch.setattr(Server, "serve_forever", serve_forever)
+    assert main(["serve", str(job.folder), "--port", "0", *words]) == 0
+    ((found_batch, answer),) = seen
+    assert found_batch == batch
+    expected = expanded_cosines(job, ["swish4", "relu5"], centred=True)[7]  # it stands before the broken one
+    hits = [(entry["image"], entry["score"]) for entry in answer["found"]]
+    good = np.flatnonzero(job.ok)
+    assert hits[0][0] == 7 and good[7] == 7
+    np.testing.assert_allclose([score for _, score in hits], np.sort(expected)[::-1][:3], atol=1e-3)
+
+
 def test_several_clients_at_once(client, job):
     paths = [f"/api/near?image={image}&layers={layers}" for image in range(21, 31) for layers in ("all", "relu2")]
     expected = [client.json(path) for path in paths]

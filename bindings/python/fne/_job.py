@@ -584,7 +584,9 @@ class Job:
 
         Args:
             model: the job's model; None: `Job.model`, from where it was when the job ran
-            options: options of `fne.Extractor`, such as on_error, streams, image_options
+            options: options of `fne.Extractor`, such as on_error, streams, image_options. With goal="latency" an image
+                is not padded to the job's batch, so that it takes a fraction of the time. The last bits of its row may
+                then be others than in the job.
 
         Raises:
             JobMismatchError: the model is not the job's
@@ -608,8 +610,7 @@ class Job:
             "image_options": ImageOptions(**limits),
             "precision": settings["precision"],
             "float32_layers": settings["float32_layers"],
-            "batch_size": settings["batch_size"],
-            "pad_batches": True,
+            **_batches(settings, options.get("goal")),
             "token_pooling": settings.get("token_pooling", "mean"),
             "prefix_tokens": settings.get("prefix_tokens", 1),
             "decode": settings.get("decode", "full"),
@@ -828,6 +829,16 @@ class Job:
         formats = (self.manifest["codes"] or {}).get("formats", [])
         kept = (["features"] if self.manifest["keeps_features"] else []) + [f"{name} codes" for name in formats]
         return "and keeps " + " and ".join(kept or ["nothing"])
+
+
+def _batches(settings: Any, goal: str | None) -> dict[str, Any]:
+    """The batches of an extractor for further images: the job's, or what the goal is better with.
+
+    Where rows depend on their batch, it stays the job's.
+    """
+    if goal == "latency" and settings.get("batch_statistics") is None:
+        return {}
+    return {"batch_size": settings["batch_size"], "pad_batches": True}
 
 
 def row_numbers(images: NDArray[numpy.int64], rows_per_image: int) -> NDArray[numpy.int64]:

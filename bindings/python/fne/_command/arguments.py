@@ -9,7 +9,15 @@ from typing import Any
 import fne
 from fne._backend import ENGINES
 from fne._images import INTERPOLATIONS
-from fne._options import CHANNEL_ORDERS, DECODE_MODES, PRECISIONS, RESIZE_MODES, TOKEN_POOLINGS, ExtractorOptions
+from fne._options import (
+    CHANNEL_ORDERS,
+    DECODE_MODES,
+    GOALS,
+    PRECISIONS,
+    RESIZE_MODES,
+    TOKEN_POOLINGS,
+    ExtractorOptions,
+)
 from fne._preprocessing import PRESETS
 from fne._thresholds import LOWER, UPPER
 from fne.zoo._efficientnet import EFFICIENTNET_LITE0
@@ -87,6 +95,17 @@ def add_images(command: argparse.ArgumentParser) -> None:
 def images_of(job: fne.Job, given: str | None) -> str:
     """The folder of a job's images: the one that is given, or where they were, or else the working directory."""
     return given or job.places.images or "."
+
+
+def add_goal(command: argparse.ArgumentParser, default: str, why: str) -> None:
+    """Adds the option that says whether images come one at a time.
+
+    Args:
+        why: when to choose the other goal
+    """
+    command.add_argument(
+        "--goal", choices=list(GOALS), default=default, help=f"what the network is opened for: {why} ({default})"
+    )
 
 
 def add_quiet(command: Any) -> None:

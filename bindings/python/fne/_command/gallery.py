@@ -52,6 +52,7 @@ class Gallery:
         open_model: gives the job's network, which may take seconds
         images: the folder of the job's images
         layers, metric, expand: what is compared where a query says nothing else, as in `comparison`
+        goal: what the network is opened for, as in `fne.Extractor`
     """
 
     def __init__(
@@ -62,13 +63,14 @@ class Gallery:
         layers: Sequence[str] | None = None,
         metric: str | None = None,
         expand: int | None = None,
+        goal: str = "latency",
     ) -> None:
         check_rows(job)
         check_codes(job)
         if not job.ok.any():
             raise fne.InvalidArgumentError(f"no image of the job in '{job.folder}' could be embedded")
         self.job, self._open_model, self._images = job, open_model, images
-        self._layers, self._metric, self._expand = layers, metric, expand
+        self._layers, self._metric, self._expand, self._goal = layers, metric, expand, goal
         self._choices: OrderedDict[tuple[str, ...] | None, _Choice] = OrderedDict()
         self._pictures: OrderedDict[int, tuple[str, bytes]] = OrderedDict()
         self._choosing, self._picturing, self._embedding = threading.Lock(), threading.Lock(), threading.Lock()
@@ -87,7 +89,7 @@ class Gallery:
     def _prepare(self) -> None:
         try:
             self._model = self._open_model()
-            self._extractor = self.job.extractor(self._model, on_error="skip")
+            self._extractor = self.job.extractor(self._model, on_error="skip", goal=self._goal)
         except FAILURES as failure:
             self._reason = str(failure)
         finally:

@@ -9,7 +9,7 @@ from typing import Any
 
 import fne
 from fne._arguments import as_path
-from fne._command.arguments import add_images, add_saved_model_choice, images_of, new_command
+from fne._command.arguments import add_goal, add_images, add_saved_model_choice, images_of, new_command
 from fne._command.comparison import Comparison, compact_comparison, comparison
 from fne._command.output import give, say, warn
 from fne._command.searching import add_comparison, check_rows, job_model, nearest, of_layers, query_codes, searched
@@ -50,6 +50,7 @@ def add_command(commands: Any) -> None:
         "to them and written where it does not exist, by default to the layers penultimate. That takes 200 images.",
     )
     add_images(command)
+    add_goal(command, "throughput", "batches as large as the job's, or latency for one image and a large network")
     command.add_argument(
         "-o",
         "--output",
@@ -65,7 +66,7 @@ def run(given: argparse.Namespace) -> None:
     model = job_model(job, given)
     # Of a folder, bad images are left out and named. What is named itself must be good.
     on_error = "raise" if queries == given.queries else "skip"
-    with job.extractor(model, on_error=on_error) as extractor:
+    with job.extractor(model, on_error=on_error, goal=given.goal) as extractor:
         if given.compact:
             compact = _compact(job, model, given.compact, given.layers)
             how = compact_comparison(job, compact, given.metric, given.expand)

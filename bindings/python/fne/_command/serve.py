@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 import fne
-from fne._command.arguments import add_images, add_saved_model_choice, images_of, new_command
+from fne._command.arguments import add_goal, add_images, add_saved_model_choice, images_of, new_command
 from fne._command.gallery import Gallery
 from fne._command.output import flush, give, say
 from fne._command.searching import add_comparison, check_finished, job_model
@@ -34,6 +34,7 @@ def add_command(commands: Any) -> None:
     add_saved_model_choice(command)
     add_comparison(command)
     add_images(command)
+    add_goal(command, "latency", "images that are dropped one at a time, or throughput for the very rows of the job")
     command.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (127.0.0.1)")
     command.add_argument(
         "--port", type=int, default=_PORT, metavar="N", help=f"the port; 0: any that is free ({_PORT})"
@@ -45,7 +46,9 @@ def run(given: argparse.Namespace) -> None:
     job = fne.Job(given.job)
     check_finished(job)
     images = images_of(job, given.images)
-    gallery = Gallery(job, lambda: job_model(job, given), images, given.layers, given.metric, given.expand)
+    gallery = Gallery(
+        job, lambda: job_model(job, given), images, given.layers, given.metric, given.expand, goal=given.goal
+    )
     with Server(gallery, given.host, given.port) as server:
         say(f"{server.address} shows '{job.folder}'; Ctrl-C ends it")
         give({"address": server.address, "job": str(job.folder)})
