@@ -20,7 +20,6 @@ Each plan's codes and statistics are compared with those of one process.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib.util
 import os

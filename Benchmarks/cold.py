@@ -2,9 +2,9 @@
 
 libfne runs the ONNX file from Python and from C. Beside it is what others do, onnxruntime's Python with Pillow and
 NumPy, which takes the network's scores alone. So does fastembed, where it is installed and the network takes images
-with the channels first. --graph FILE.pb adds libfne on TensorFlow. Each is a process of its own, and they take turns.
-The figures are medians, with the range of the rounds. The seconds are wall time, and processor time after it, which a
-busy machine disturbs less.
+with the channels first. --graph FILE.pb adds libfne on TensorFlow, and the parts of the time that it takes. Each is a
+process of its own, and they take turns. The figures are medians, with the range of the rounds. The seconds are wall
+time, and processor time after it, which a busy machine disturbs less.
 """
 
 from __future__ import annotations
@@ -34,6 +34,34 @@ import fne
 path, image, side = sys.argv[1], sys.argv[2], int(sys.argv[3])
 with fne.Extractor(path, size=(side, side), streams=1) as extractor:
     assert len(extractor.extract([image]).features) == 1
+"""
+
+# Prints the name, the milliseconds and the processor milliseconds of each part, as JSON.
+PARTS = """
+import json
+import sys
+import time
+
+def now():
+    return time.perf_counter(), time.process_time()
+
+marks = [("", now())]
+import numpy
+marks.append(("import numpy", now()))
+import fne
+marks.append(("import fne", now()))
+path, image, side = sys.argv[1], sys.argv[2], int(sys.argv[3])
+fne.load_backend(engine="tensorflow")
+marks.append(("load TensorFlow", now()))
+model = fne.Model(path)
+marks.append(("read the graph", now()))
+with fne.Extractor(model, size=(side, side), streams=1) as extractor:
+    marks.append(("open the extractor", now()))
+    for part in ("the first row", "a second row"):
+        extractor.extract([image])
+        marks.append((part, now()))
+ends = zip(marks, marks[1:])
+print(json.dumps([(name, *(1e3 * (b - a) for a, b in zip(start, end))) for (_, start), (name, end) in ends]))
 """
 
 THEIRS = """
@@ -90,6 +118,26 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[float, float, 
     return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1e3
 
 
+def print_parts(network: str, command: list[str], rounds: int) -> None:
+    """Prints the parts of the time to the first row on TensorFlow."""
+
+    def parts() -> list[tuple[str, float, float]]:
+        found: list[tuple[str, float, float]] = json.loads(
+            subprocess.run(command, check=True, capture_output=True).stdout
+        )
+        return found
+
+    of_rounds = taking_turns({"TensorFlow": parts}, rounds, 1)["TensorFlow"]
+    print("\n| part on TensorFlow | milliseconds | processor milliseconds |\n|---|---|---|")
+    for part in zip(*of_rounds, strict=True):
+        name = part[0][0]
+        seconds = figure(f"{network}, first row on TensorFlow, {name}", "ms", [each[1] for each in part], 0)
+        processor = figure(
+            f"{network}, first row on TensorFlow, {name}, processor time", "ms", [each[2] for each in part], 0
+        )
+        print(f"| {name} | {seconds} | {processor} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("network", help="an ONNX file")
@@ -128,6 +176,8 @@ def main() -> None:
         processor = figure(f"{network}, first row, {name}, processor time", "s", columns[1])
         peak = figure(f"{network}, first row, {name}, peak memory", "MB", columns[2], 0)
         print(f"| {name} | {seconds} | {processor} | {peak} |")
+    if given.graph:
+        print_parts(network, [sys.executable, "-c", PARTS, given.graph, *arguments[1:]], given.rounds)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 from conftest import ROOT, small_network
 
@@ -70,6 +72,48 @@ def test_what_others_write_to_the_standard_error_stays(graph_file, tmp_path):
     subprocess.run(["gcc", "-shared", "-fPIC", "-w", source, "-o", library], check=True)
     result = run("import sys, fne; fne.load_backend(sys.argv[1])", library)
     assert "noise" in result.stderr.splitlines() and "has no function TF_Version" in result.stderr
+
+
+def test_functions_are_bound_when_they_are_called(graph_file, tmp_path):
+    """To bind all functions of TensorFlow takes a third of its load. So what is never called may even be missing."""
+    source = tmp_path / "shim.c"
+    source.write_text("void fne_is_nowhere(void); void fne_is_not_called(void) { fne_is_nowhere(); }")
+    library, folder = tmp_path / "libtensorflow.so.2", os.path.dirname(tensorflow_library())
+    parts = [f"-L{folder}", f"-Wl,-rpath,{folder}", "-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2"]
+    flags = ["-Wl,--no-as-needed", "-Wl,-z,lazy", "-Wl,--unresolved-symbols=ignore-all"]
+    subprocess.run(["gcc", "-shared", "-fPIC", source, *flags, *parts, "-o", library], check=True)
+    ours = EXTRACT + "    numpy.save(sys.argv[2], features())"
+    for place, environment in (("own.npy", {}), ("shim.npy", {"FNE_TENSORFLOW": str(library)})):
+        result = run(ours, graph_file, tmp_path / place, **environment)
+        assert result.returncode == 0, result.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "own.npy"), np.load(tmp_path / "shim.npy"))
+
+
+def test_the_passes_of_tensorflows_optimizer(graph_file):
+    """Before the first run, once each. All of its passes take as long again. The rows are those after all of them."""
+    result = run(
+        EXTRACT
+        + """
+    mine = features()[:, -32:]
+    print("theirs", file=sys.stderr, flush=True)
+    import tensorflow as tf
+    graph_def = tf.compat.v1.GraphDef.FromString(open(sys.argv[1], "rb").read())
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(graph_def, name="import")
+    with tf.compat.v1.Session(graph=graph) as session:
+        theirs = session.run("import/relu5:0", {"import/input:0": numpy.ones((2, 48, 64, 3)) * 50})
+    numpy.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+    """,
+        graph_file,
+        TF_CPP_MIN_LOG_LEVEL="0",
+        TF_CPP_VMODULE="meta_optimizer=2",
+    )
+    assert result.returncode == 0, result.stderr
+    mine, theirs = (
+        re.findall(r"meta_optimizer.* (\w+): Graph size after", said) for said in result.stderr.split("\ntheirs\n")
+    )
+    assert mine == ["constant_folding", "dependency_optimizer", "constant_folding", "remapper"]
+    assert len(theirs) > len(mine), "the log does not tell the passes any more"
 
 
 @pytest.mark.parametrize("order", ["before", "after"])

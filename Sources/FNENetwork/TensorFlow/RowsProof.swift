@@ -45,7 +45,7 @@ struct RowsProof {
                 constants: TensorFlowConstants(library: library, threads: threads)))
         var imported: ImportedNetwork?
         var tensors: [TF_Output] = []
-        let session = try TensorFlowSession(library, .init(threads: threads, optimizesGraph: false, device: .cpu)) {
+        let session = try TensorFlowSession(library, .init(threads: threads, optimization: .none, device: .cpu)) {
             graph in
             let builder = GraphBuilder(library: library, graph: graph)
             let network = try ImportedNetwork(builder, model, prepared, input: input, setup)

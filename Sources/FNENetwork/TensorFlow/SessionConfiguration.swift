@@ -4,9 +4,8 @@ struct SessionConfiguration {
     /// Threads per operation. They belong to a pool that all sessions of the process share. The first session decides
     /// its size.
     var threads: Int
-    /// Whether TensorFlow folds constants and fuses operations before the first run. That copies the graph and its
-    /// weights several times.
-    var optimizesGraph = true
+    /// What TensorFlow does to the graph before the first run. Each pass copies the graph and its weights.
+    var optimization = GraphOptimization.chosenPasses
     /// The device that computes.
     var device = Device.automatic
     /// Whether a GPU's memory is taken as it is needed, instead of nearly all of it at once.
@@ -30,10 +29,8 @@ struct SessionConfiguration {
             }
         }
         writer.number(7, 1) // allow_soft_placement; a graph that names a GPU also runs without one
-        if !optimizesGraph {
-            writer.message(10) { // graph_options
-                $0.message(10) { $0.number(19, 1) } // rewrite_options, in which 19 is disable_meta_optimizer
-            }
+        writer.message(10) { // graph_options
+            $0.message(10) { optimization.write(to: &$0) } // rewrite_options
         }
         return writer.bytes
     }

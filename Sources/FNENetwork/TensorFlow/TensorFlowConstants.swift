@@ -10,7 +10,7 @@ struct TensorFlowConstants: ConstantEvaluator {
     private static let prefix = "constants"
 
     func evaluate(_ serialized: Bytes, _ nodes: [String]) throws -> [String: ConstantValues.Value] {
-        let session = try TensorFlowSession(library, .init(threads: threads, optimizesGraph: false, device: .cpu)) {
+        let session = try TensorFlowSession(library, .init(threads: threads, optimization: .none, device: .cpu)) {
             handle in
             try TensorFlowSession.importGraph(serialized, into: handle, library: library, prefix: Self.prefix)
         }

@@ -52,7 +52,8 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
                 hasOwnOperations: usesOwnOperations, takesFedWeights: !setup.runsOnGPU,
                 constants: TensorFlowConstants(library: library, threads: setup.session.threads)))
         var configuration = setup.session
-        configuration.optimizesGraph = prepared.serialized.count <= Self.largeGraph
+        if setup.runsOnGPU { configuration.optimization = .allPasses }
+        if prepared.serialized.count > Self.largeGraph { configuration.optimization = .none }
         var built: RowGraph?
         let session = try TensorFlowSession(library, configuration) { graph in
             let builder = GraphBuilder(

@@ -97,7 +97,8 @@ final class TensorFlowLibrary: @unchecked Sendable {
         var tried: [String] = []
         for candidate in wanted.map(candidates) ?? fileNames {
             try AddressSpace.check(for: candidate)
-            if let handle = dlopen(candidate, RTLD_NOW | RTLD_LOCAL) {
+            // Its functions are bound when they are first called. To bind all 150,000 takes a third of the load.
+            if let handle = dlopen(candidate, RTLD_LAZY | RTLD_LOCAL) {
                 let library = try TensorFlowLibrary(handle: handle)
                 library.registerOperations()
                 return library

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.metadata
 import json
 import warnings
 from pathlib import Path
@@ -132,6 +131,8 @@ def _made(name: str, make: Any) -> Any:
 
 
 def _version(library: str) -> str:
+    import importlib.metadata  # a fifth of what importing fne would take
+
     try:
         return importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:
