@@ -2197,8 +2197,10 @@ FNE_API fne_status fne_job_packed_codes(const fne_job *job, uint64_t first_row, 
  * \param[in] model       the job's model. Where the job gave values for inputs, a model without values gets them. NULL:
  *                        the file that the model was read from when the job ran, as the job's places.json says.
  * \param[in] options     loader_threads, streams, engine_threads, goal, device, gpu_memory_growth, on_error, decoder
- *                        and decoder_user are taken. The others are the job's, whatever stands here. NULL stands for
- *                        the defaults.
+ *                        and decoder_user are taken. The others are the job's, whatever stands here. With
+ *                        FNE_GOAL_LATENCY an image is not padded to the job's batch, so that it takes a fraction of the
+ *                        time, and the last bits of its row may be others than in the job. NULL stands for the
+ *                        defaults.
  * \param[out] extractor  receives the extractor, which fne_extractor_close() frees
  * \return FNE_OK, an error of fne_extractor_open(), or
  * \retval FNE_JOB_MISMATCH  the model is not the one that the job was made with

@@ -9,8 +9,9 @@ extension Job {
     ///
     /// - Parameters:
     ///   - model: the job's model; nil for the file that it was read from when the job ran
-    ///   - options: the decoder, the threads, the streams, the device, and what happens to a bad image. All else is the
-    ///     job's.
+    ///   - options: the decoder, the threads, the streams, the device, the goal, and what happens to a bad image. All
+    ///     else is the job's. With the goal `latency` an image is not padded to the job's batch, so that the last bits of
+    ///     its row may be others than in the job.
     /// - Throws: `.jobMismatch` where the model is not the job's; `.fileError` where no model is given and the job's is
     ///   not there any more; `.invalidData`; as `Extractor`.
     public func extractor(_ model: Model? = nil, _ options: Extractor.Options = Extractor.Options()) throws -> Extractor
@@ -22,7 +23,7 @@ extension Job {
         }
         let model = try given.feeds.isEmpty ? given.feeding(saved.texts("model", "feeds")) : given
         let extractor = try Extractor(model, saved.extractorOptions(from: options))
-        if let difference = saved.difference(from: extractor.settings(of: model)) {
+        if let difference = saved.difference(from: extractor.settings(of: model), options.goal) {
             throw FNEError(.jobMismatch, "the extractor is not that of the job in '\(folder)': \(difference)")
         }
         return extractor
@@ -138,8 +139,10 @@ private struct SavedSettings {
         result.channelOrder = try choice([.rgb, .bgr], \.name, "input", "channel_order")
         (result.mean, result.scale) = (try triple("input", "mean"), try triple("input", "scale"))
         result.imageOptions = try imageOptions()
-        result.batchSize = try size("batch_size")
-        result.padsBatches = true
+        // One image at a time is not padded to the job's batch, unless its rows depend on their batch.
+        let ownBatches = given.goal != .latency || json["batch_statistics"].map { $0 != .null } ?? false
+        result.batchSize = ownBatches ? try size("batch_size") : nil
+        result.padsBatches = ownBatches
         result.precision = try choice([.float32, .bfloat16], \.name, "precision")
         result.float32Layers = result.precision == .bfloat16 ? try count("float32_layers") : nil
         if json["token_pooling"] != nil {
@@ -151,10 +154,11 @@ private struct SavedSettings {
     }
 
     /// The first difference of what decides a row, in words; nil for none. The engine's threads are the process's.
-    func difference(from settings: JSON) -> String? {
-        let deciding = [
+    func difference(from settings: JSON, _ goal: Goal) -> String? {
+        var deciding = [
             "input", "decode", "image_options", "precision", "float32_layers", "batch_size", "rows_per_image", "layers",
         ]
+        if goal == .latency { deciding.removeAll { $0 == "batch_size" } }
         for name in deciding {
             let (here, there) = (settings[name] ?? .null, json[name] ?? .null)
             if let found = Manifest.difference(here, there, name) { return found }
