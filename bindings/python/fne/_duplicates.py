@@ -215,6 +215,7 @@ class _Nearest:
             taken = block > self._floor
         elif block.shape[1] > self._k:
             self._floor = self._first_floor(block)
+            self._pending -= self._m * self._k  # so many of these are kept anyway
             taken = block >= self._floor
         else:
             taken = block > -numpy.inf  # all but the row itself
@@ -233,8 +234,9 @@ class _Nearest:
     def _first_floor(self, block: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
         """A cosine that k columns reach, of each row: [m, 1]. The largest ones of four times as many groups of columns
         are compared, which takes a small part of the time of all columns."""
-        groups = min(4 * self._k, block.shape[1])
-        width = block.shape[1] // groups
+        width = block.shape[1] // (4 * self._k)
+        width = width if width >= 16 else 1  # small groups would save nothing
+        groups = block.shape[1] // width
         largest = block[:, : groups * width].reshape(self._m, groups, width).max(2)
         return numpy.partition(largest, -self._k, axis=1)[:, -self._k, None]
 
