@@ -383,7 +383,7 @@ final class ExtractorTests: XCTestCase {
         )
     }
 
-    private let picture = (0..<6 * 8 * 3).map { UInt8(($0 * 37 + 11) % 256) }
+    private let picture: [UInt8] = (0..<144).map { (place: Int) in UInt8((place * 37 + 11) % 256) } // 6 x 8
 
     private func withPicture(_ body: (Extractor.Pixels) throws -> Void) throws {
         try picture.withUnsafeBufferPointer {
