@@ -854,7 +854,9 @@ typedef struct fne_extractor_options {
                                     Pixels are 0 to 255. Must be finite. The default is 0. */
     float scale[3];            /**< see mean. Must be finite and not 0. The default is 1. */
     uint32_t batch_size;       /**< rows per run of the network, at most 65536. 0: as the graph's placeholder says, else
-                                    4, and fewer where a call has too few images to keep all streams busy. */
+                                    4, or 2 in float32 where a layer's map has at least 4 MiB per image and the graph
+                                    at most 32 MiB, and fewer where a call has too few images to keep all streams
+                                    busy. */
     uint32_t loader_threads;   /**< threads that read, decode and resize, at most 1024. 0: one per processor, at most
                                     16. */
     uint32_t engine_threads;   /**< threads that the engine spreads one operation over, at most 1024. 0: 1, or as goal

@@ -41,6 +41,13 @@ package struct EngineOptions: Sendable {
 package enum EngineDefaults {
     /// Rows per run of the network on a CPU.
     package static let batchSize = 4
+    /// Rows per run of a network with few weights and a large map. Two such maps stay in the cache, where four would
+    /// go to memory.
+    static let largeMapBatchSize = 2
+    /// From this number of bytes per image on, a map is large.
+    static let largeMap = 4 << 20
+    /// Up to this number of bytes, a graph has few weights. More must be read by many rows at once.
+    static let fewWeights = 32 << 20
     /// Rows per run of the network on a GPU.
     static let gpuBatchSize = 32
     /// Batches that are in a GPU at once.

@@ -389,6 +389,19 @@ def test_large_picture_in_a_small_network(network, tmp_path):
         np.testing.assert_allclose(from_file, extractor.extract(np.ascontiguousarray(tensor)).features, rtol=1e-5)
 
 
+def test_few_rows_where_maps_are_large():
+    """Four large maps would leave the cache. Two are the default then."""
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [None, 128, 128, 3], "input")
+        tf.nn.relu(tf.nn.conv2d(x, np.ones((1, 1, 3, 63), np.float32), 1, "SAME"), name="small")
+        tf.nn.relu(tf.nn.conv2d(x, np.ones((1, 1, 3, 64), np.float32), 1, "SAME"), name="large")  # 4 MiB per image
+    for options, wanted in [({"layers": ["small"]}, 4), ({"layers": ["small", "large"]}, 2)]:
+        with fne.Extractor(graph.as_graph_def(), **options) as extractor:
+            assert extractor.batch_size == wanted
+    with fne.Extractor(graph.as_graph_def(), layers=["large"], batch_size=4) as extractor:
+        assert extractor.batch_size == 4
+
+
 # ---- streams, codes, memory of the caller
 
 

@@ -14,7 +14,8 @@ extension TensorFlowEngine {
             threads: threads, device: options.device, growsGPUMemory: options.growsGPUMemory)
         let runsOnGPU = try usesGPU(library, session)
         if !runsOnGPU { try check(options.precision) }
-        let batchSize = options.batchSize ?? input.batch ?? defaultBatchSize(options.goal, runsOnGPU: runsOnGPU)
+        let batchSize =
+            options.batchSize ?? input.batch ?? defaultBatchSize(model, shapes, options, runsOnGPU: runsOnGPU)
         var arithmetic = Arithmetic()
         arithmetic.precision = options.precision
         arithmetic.float32Layers = options.float32Layers ?? EngineDefaults.float32Layers
@@ -32,9 +33,16 @@ extension TensorFlowEngine {
                 ? options.streams ?? EngineDefaults.gpuStreams : options.streams(engineThreads: threads))
     }
 
-    private static func defaultBatchSize(_ goal: Goal, runsOnGPU: Bool) -> Int {
-        if goal == .latency { return EngineDefaults.latencyBatchSize }
-        return runsOnGPU ? EngineDefaults.gpuBatchSize : EngineDefaults.batchSize
+    private static func defaultBatchSize(
+        _ model: GraphDefNetwork, _ shapes: [LayerShape?], _ options: EngineOptions, runsOnGPU: Bool
+    ) -> Int {
+        if options.goal == .latency { return EngineDefaults.latencyBatchSize }
+        if runsOnGPU { return EngineDefaults.gpuBatchSize }
+        let largest = shapes.compactMap { $0.map { product($0.dimensions) } }.max() ?? 0
+        return options.precision == .float32
+            && saturating(largest, MemoryLayout<Float>.size) >= EngineDefaults.largeMap
+            && model.serialized.count <= EngineDefaults.fewWeights
+            ? EngineDefaults.largeMapBatchSize : EngineDefaults.batchSize
     }
 
     /// Tells that the process has another number of threads per operation than the options want.

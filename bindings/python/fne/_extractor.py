@@ -94,8 +94,8 @@ class Extractor:
         mean, scale: the value fed is (pixel - mean) * scale in float32, where pixels are 0 to 255. Each is one number,
             or one for each channel in the order fed. Grey takes the first. A network of whole numbers, such as uint8,
             is fed with the pixels themselves, and takes neither.
-        batch_size: the rows per run of the network; None: 4, and fewer where there are too few images to keep all
-            streams busy
+        batch_size: the rows per run of the network; None: 4, or 2 in float32 where a layer's map has at least 4 MiB
+            per image and the graph at most 32 MiB, and fewer where there are too few images to keep all streams busy
         pad_batches: fill a batch that has too few images with zeros, so that the network always sees `batch_size` rows.
             The bits of a row then do not depend on how many images a call has, unless a `BatchStatisticsWarning` says
             otherwise.

@@ -71,7 +71,7 @@ def full_network_embedding(
             a `fne.Model`
         image_paths: image files, or a folder of these (`fne.list_images`); also the other kinds of images that
             `fne.Extractor.extract` takes, but bytes are a path here, as in the original
-        batch_size: the most images per run of the network. Several runs of 4 at once are fastest on a CPU, so numbers
+        batch_size: the most images per run of the network. Several small runs at once are fastest on a CPU, so numbers
             above 4 make no difference.
         input_tensor: such as "import/input:0"; None: the graph's only placeholder that can take images
         target_tensors: such as ["import/conv1:0", ...], in the order of the features; None: all convolutional and dense
