@@ -412,7 +412,9 @@ def measured(task: Task, rounds: int, folder: Path) -> list[Row]:
 
 
 def report(rows: list[Row], images: int) -> None:
-    print("| plan | cold, images/s | warm, images/s | of `fne embed` | by processor time | memory of a worker | bytes |")
+    print(
+        "| plan | cold, images/s | warm, images/s | of `fne embed` | by processor time | memory of a worker | bytes |"
+    )
     print("|---|---|---|---|---|---|---|")
     own = rows[0]
     for row in rows:

@@ -204,7 +204,9 @@ def compact(rounds: int) -> None:
     base.mean()
     name = f"search of {LARGE_BASE} compact codes"
     progress.step(name)
-    print(f"{LARGE_BASE} compact codes, {base.words.nbytes / 1e6:.0f} MB; one query, on the clock and of the processors")
+    print(
+        f"{LARGE_BASE} compact codes, {base.words.nbytes / 1e6:.0f} MB; one query, on the clock and of the processors"
+    )
     for threads in (1, 2):
         ways = {
             metric: both_times(partial(base.search, query, K, metric=metric, threads=threads))

@@ -15,6 +15,7 @@ from test_inputs import grey_network
 import fne
 from fne import _ffi
 from fne._ffi import lib
+from fne._options import GOALS
 from fne.errors import (
     FewImagesWarning,
     FileError,
@@ -174,6 +175,26 @@ def test_the_extractor_makes_the_rows_of_the_job(finished, graph, photographs):
     _ffi.check(lib.fne_extract_files(handle, paths, 5, rows.ctypes.data, rows.size, None))
     lib.fne_extractor_close(handle)
     np.testing.assert_array_equal(rows, np.load(finished / "features.npy")[features.ok])
+
+
+def test_one_image_at_a_time_is_not_padded(finished, graph, photographs):
+    """As with `Job.extractor`. Of the very rows of the job, the batches are the job's."""
+    rows, sizes = [], []
+    for goal in GOALS.values():
+        options = _ffi.defaults(_ffi.ExtractorOptions, lib.fne_extractor_options_init)
+        options.goal = goal
+        with Reader(finished) as reader:
+            handle = extractor(reader, fne.Model(graph), ctypes.byref(options))
+        info = _ffi.sized(_ffi.InputInfo)
+        _ffi.check(lib.fne_extractor_input_info(handle, ctypes.byref(info)))
+        sizes.append(info.batch_size)
+        rows.append(np.zeros((1, fne.Job(finished).feature_count), np.float32))
+        path = _ffi.strings([os.fsencode(photographs[0])])
+        _ffi.check(lib.fne_extract_files(handle, path, 1, rows[-1].ctypes.data, rows[-1].size, None))
+        lib.fne_extractor_close(handle)
+    assert sizes == [fne.Job(finished).manifest["settings"]["batch_size"], 1]
+    np.testing.assert_array_equal(rows[0], np.load(finished / "features.npy")[:1])
+    np.testing.assert_allclose(rows[1], rows[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
