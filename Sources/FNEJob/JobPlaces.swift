@@ -32,9 +32,12 @@ struct JobPlaces: Equatable {
 
     // MARK: Shards
 
-    /// What all shards of a job agree on.
-    init(common shards: [JobPlaces]) {
-        guard let first = shards.first else { return }
+    private init() {}
+
+    /// What all shards of a job agree on; nil where none remembers anything.
+    init?(common shards: [JobPlaces]) {
+        self.init()
+        guard let first = shards.first, shards.contains(where: { $0 != self }) else { return nil }
         if shards.allSatisfy({ $0.network == first.network && $0.feeds == first.feeds }) {
             (network, feeds) = (first.network, first.feeds)
         }

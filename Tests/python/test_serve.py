@@ -174,6 +174,25 @@ def test_the_goal_of_serve(tmp_path, graph, folder, monkeypatch, words, batch):
     np.testing.assert_allclose([score for _, score in hits], np.sort(expected)[::-1][:3], atol=1e-3)
 
 
+def test_the_offered_layers_are_prepared(job, monkeypatch):
+    """Nobody waits for them. A job without its network lacks "penultimate" alone."""
+
+    def no_network():
+        raise fne.FileError("no network")
+
+    for open_model, missing in ((job.model, []), (no_network, ["penultimate"])):
+        gallery = Gallery(job, open_model, job.places.images)
+        gallery.prepare()
+        gallery._thread.join()
+        offered = gallery.about()["offered"]
+        assert {"all", "penultimate", "last:10%", "last:25%"} == set(offered)
+        with monkeypatch.context() as patch:
+            patch.setattr(gallery, "_chosen", lambda layers: pytest.fail(f"{layers} was not prepared"))
+            for selector in set(offered) - set(missing):
+                assert gallery.near(0, 3, (selector,), None)["found"]
+        gallery.close()
+
+
 def test_several_clients_at_once(client, job):
     paths = [f"/api/near?image={image}&layers={layers}" for image in range(21, 31) for layers in ("all", "relu2")]
     expected = [client.json(path) for path in paths]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import OrderedDict
@@ -20,8 +21,13 @@ from fne._command.sheet import Hit
 from fne._export import class_of, readable
 from fne.errors import InvalidArgumentError, MissingFileError
 
+#: The choices of layers that the page offers, beside the layers themselves.
+OFFERED = ("last:10%", "penultimate", "all", "last:25%")
+#: They are prepared before anybody asks where the codes of the job take so many bytes at most.
+_PREPARED_BYTES = 1 << 30
+
 #: So many choices of layers are kept, and so many small pictures.
-_MOST_KEPT, _MOST_PICTURES = 3, 2000
+_MOST_KEPT, _MOST_PICTURES = 2 + len(OFFERED), 2000
 
 #: The longest side of a small picture, and of a large one.
 SMALL, LARGE = 160, 1600
@@ -94,10 +100,14 @@ class Gallery:
             self._reason = str(failure)
         finally:
             self._opened.set()
-        try:
-            self._choice(None)
-        except FAILURES:  # the first query says so
-            return
+        offered = [(selector,) for selector in OFFERED] if self._offered_are_small() else []
+        for layers in [None, *offered]:
+            with contextlib.suppress(*FAILURES):  # the first query that takes it says so
+                self._choice(layers)
+
+    def _offered_are_small(self) -> bool:
+        bytes_of_a_row = 16 * -(-self.job.feature_count // 64)
+        return len(self.job) * bytes_of_a_row <= _PREPARED_BYTES
 
     def close(self) -> None:
         """Waits for what is under way, and closes the network."""
@@ -180,6 +190,7 @@ class Gallery:
             "classes": [[label, len(members)] for label, members in self._members.items()],
             "layers": [layer.name for layer in self.job.layers],
             "selectors": list(self._layers or [LAYERS]),
+            "offered": list(OFFERED),
             "network": self.network(),
         }
 

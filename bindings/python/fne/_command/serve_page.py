@@ -204,7 +204,7 @@ async function start() {
       option.value = name
       $('class').append(option)
     }
-    for (const name of ['all', 'penultimate', 'last:10%', 'last:25%', ...about.layers]) {
+    for (const name of [...about.offered, ...about.layers]) {
       const option = make('option')
       option.value = name
       $('names').append(option)
