@@ -126,7 +126,7 @@ def _latency(given: argparse.Namespace) -> list[Command]:
 
 
 def _onnx(given: argparse.Namespace) -> list[Command]:
-    command = [_with_torch(), str(HERE / "onnx_speed.py"), str(_folder(given)), "--rounds", _rounds(given, 3, 5)]
+    command = [_with_torch(), str(HERE / "onnx_speed.py"), str(_folder(given)), "--rounds", _rounds(given, 3, 7)]
     if not given.quick:
         return [[*command, "--images", "32"]]
     few = ["--images", "16", "--engines", "onnxruntime_bare", "onnxruntime_maps"]

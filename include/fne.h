@@ -884,9 +884,9 @@ typedef struct fne_extractor_options {
     int32_t pad_batches;       /**< 1: fill a batch that has too few images up with zeros, so that the network always
                                     sees batch_size rows. A row's bits then do not depend on how many images a call has,
                                     unless fne_input_info::batch_warning says otherwise.
-                                    A call for a single frame then costs as much as a whole batch, which is about four
-                                    times as much with the default batch_size of 4. Set goal to FNE_GOAL_LATENCY, or
-                                    batch_size to 1, for single frames. 0 (default): batches may be shorter. */
+                                    A call for a single frame then costs as much as a whole batch, which is by default
+                                    two to four times as much. Set goal to FNE_GOAL_LATENCY, or batch_size to 1, for
+                                    single frames. 0 (default): batches may be shorter. */
     const char *const *feeds;  /**< feed_count values for inputs beside the image, in addition to those of the model
                                     (fne_model_options) */
     uint64_t feed_count;       /**< number of feeds, at most 2^20. 0 (default): none. */
@@ -2200,9 +2200,9 @@ FNE_API fne_status fne_job_packed_codes(const fne_job *job, uint64_t first_row, 
  *                        the file that the model was read from when the job ran, as the job's places.json says.
  * \param[in] options     loader_threads, streams, engine_threads, goal, device, gpu_memory_growth, on_error, decoder
  *                        and decoder_user are taken. The others are the job's, whatever stands here. With
- *                        FNE_GOAL_LATENCY an image is not padded to the job's batch, so that it takes a fraction of the
- *                        time, and the last bits of its row may be others than in the job. NULL stands for the
- *                        defaults.
+ *                        FNE_GOAL_LATENCY an image is not padded to the job's batch, unless rows depend on their batch
+ *                        or the network takes one batch size alone. So it takes a fraction of the time, and the last
+ *                        bits of its row may be others than in the job. NULL stands for the defaults.
  * \param[out] extractor  receives the extractor, which fne_extractor_close() frees
  * \return FNE_OK, an error of fne_extractor_open(), or
  * \retval FNE_JOB_MISMATCH  the model is not the one that the job was made with

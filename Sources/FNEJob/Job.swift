@@ -146,7 +146,7 @@ public final class Job {
                 "\(found.sentence). A job takes the network as it is where allow_batch_statistics is set")
         }
         try self.init(folder: folder, extractor: opened, settings: opened.settings(of: model), options: options) {
-            try JobPlaces(model, from: options.modelSource, $0)
+            JobPlaces(model, from: options.modelSource, $0)
         }
     }
 
@@ -157,13 +157,13 @@ public final class Job {
     ///   - places: what the job's folder remembers of where the images were
     convenience init(
         folder: FilePath, extractor: Extractor, settings: JSON, options: Options,
-        places: (ImageSource) throws -> JobPlaces? = { _ in nil }
+        places: (ImageSource) -> JobPlaces? = { _ in nil }
     ) throws {
         guard options.updates || !(options.keepsStatistics || options.embedsUnrecorded) else {
             throw FNEError(.invalidArgument, "keep_statistics and embed_unrecorded need update. Set it, too")
         }
         let images = try Self.images(options)
-        let remembered = try places(images)
+        let remembered = places(images)
         if options.updates, try File.exists(folder.appending(Manifest.fileName)) {
             try self.init(updating: folder, options, JobUpdate(folder, extractor, settings, options, images))
             (leftOut, unreadable, self.places) = (images.intake, images.unreadable, remembered)
@@ -197,7 +197,16 @@ public final class Job {
                 .jobMismatch, "the lists of the shards, put together, are not the list that the shards were made of")
         }
         try self.init(folder: folder, options, source, list, images, first.settings, removed: source.removed)
-        places = JobPlaces(common: try source.parts.map { try JobPlaces(in: JobFiles(folder: $0.folder)) })
+        places = JobPlaces(
+            common: source.parts.map { part in
+                do {
+                    return try JobPlaces(in: JobFiles(folder: part.folder))
+                } catch { // no row depends on it
+                    let reason = (error as? FNEError)?.message ?? "\(error)"
+                    unreadable.append("what the shard remembers is left out: \(reason)")
+                    return JobPlaces()
+                }
+            })
     }
 
     /// Opens a job that a folder holds, without its model. If all its images are embedded, `run` can finish it, or make

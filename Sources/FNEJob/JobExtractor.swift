@@ -10,8 +10,8 @@ extension Job {
     /// - Parameters:
     ///   - model: the job's model; nil for the file that it was read from when the job ran
     ///   - options: the decoder, the threads, the streams, the device, the goal, and what happens to a bad image. All
-    ///     else is the job's. With the goal `latency` an image is not padded to the job's batch, so that the last bits
-    ///     of its row may be others than in the job.
+    ///     else is the job's. With the goal `latency` an image is not padded to the job's batch, unless rows depend on
+    ///     their batch. The last bits of its row may then be others than in the job.
     /// - Throws: `.jobMismatch` where the model is not the job's; `.fileError` where no model is given and the job's is
     ///   not there any more; `.invalidData`; as `Extractor`.
     public func extractor(_ model: Model? = nil, _ options: Extractor.Options = Extractor.Options()) throws -> Extractor

@@ -23,16 +23,17 @@ struct JobPlaces: Equatable {
     private static let format = "fne-places"
 
     /// - Parameter source: nil for the file that the model was read from
-    init(_ model: Model, from source: Job.ModelSource?, _ images: ImageSource) throws {
-        let path = try source.map(\.name) ?? model.file?.absolute()
+    init(_ model: Model, from source: Job.ModelSource?, _ images: ImageSource) {
+        let path = source.map(\.name) ?? model.file
         network = NetworkPlace(model: path?.validText, signature: source?.signature, tags: source?.tags)
         feeds = model.feeds
-        self.images = try images.folder().validText
+        self.images = images.folder()?.validText
     }
 
     // MARK: Shards
 
-    private init() {}
+    /// Nothing that is known.
+    init() {}
 
     /// What all shards of a job agree on; nil where none remembers anything.
     init?(common shards: [JobPlaces]) {
@@ -84,7 +85,7 @@ struct JobPlaces: Equatable {
         ]).written()
         let path = files.path(JobFiles.places)
         do {
-            if try File.exists(path), try File.contents(path) == bytes { return }
+            if let former = try? File.contents(path), former == bytes { return }
             try File.replace(path, with: bytes)
         } catch {
             let reason = (error as? FNEError)?.message ?? "\(error)"
@@ -112,11 +113,12 @@ extension Job {
 }
 
 extension ImageSource {
-    /// The folder that the names are relative to. Of absolute names it is the folder that they have in common.
-    func folder() throws -> FilePath {
+    /// The folder that the names are relative to. Of absolute names it is the folder that they have in common. Nil where
+    /// the working directory does not exist, and a name is relative to it.
+    func folder() -> FilePath? {
         let slash = UInt8(ascii: "/")
         guard list.count > 0, (0..<list.count).allSatisfy({ list.name($0).first == slash }) else {
-            return try root.absolute()
+            return try? root.absolute()
         }
         let first = list.name(0)
         var common = first[..<(first.lastIndex(of: slash) ?? first.startIndex)]

@@ -77,7 +77,8 @@ public final class Model: Sendable {
     /// 15, and graphs that were made to take much took 34.
     package static let reservePerByte = 128
 
-    /// The file that the network was read from; nil for a network that was in memory.
+    /// The absolute path of the file that the network was read from; nil for a network that was in memory, or where the
+    /// working directory did not exist.
     public let file: FilePath?
 
     init(_ network: any Network, file: FilePath? = nil) {
@@ -115,9 +116,10 @@ public final class Model: Sendable {
     /// - Parameter file: the model's file, beside which others may hold its weights
     private convenience init(_ bytes: Bytes, beside file: FilePath?, allowUnsafe: Bool, feeds: [String]) throws {
         if bytes.withBytes(ONNXDefinition.isONNX) {
-            self.init(try ONNXNetwork(bytes, ONNXExternalData(beside: file)).feeding(feeds), file: file)
+            self.init(
+                try ONNXNetwork(bytes, ONNXExternalData(beside: file)).feeding(feeds), file: try? file?.absolute())
         } else {
-            self.init(try GraphDefNetwork(bytes, allowUnsafe: allowUnsafe, feeds: feeds), file: file)
+            self.init(try GraphDefNetwork(bytes, allowUnsafe: allowUnsafe, feeds: feeds), file: try? file?.absolute())
         }
     }
 

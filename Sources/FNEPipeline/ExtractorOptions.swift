@@ -52,8 +52,9 @@ extension Extractor {
         public var mean: (Float, Float, Float) = (0, 0, 0)
         /// The factors after `mean` was subtracted, for the channels in the order in which they are fed. None may be 0.
         public var scale: (Float, Float, Float) = (1, 1, 1)
-        /// Rows per run of the network, 1 to 65536. Nil means the batch size that the graph fixes, else 4 (32 on a
-        /// GPU). It then is smaller where a call has too few images to keep all streams busy.
+        /// Rows per run of the network, 1 to 65536. Nil means the batch size that the graph fixes, else 4, or 2 for a
+        /// small network with large maps, or 32 on a GPU. It then is smaller where a call has too few images to keep
+        /// all streams busy.
         public var batchSize: Int?
         /// Whether a batch of too few images is filled up with zeros, so that the network always sees `batchSize` rows.
         /// The bits of a row then do not depend on the number of images in the call, unless the extractor has

@@ -166,6 +166,36 @@ def test_a_job_of_a_c_program_remembers_too(tmp_path, folder, own, monkeypatch, 
         lib.fne_job_close(handle)
 
 
+def test_a_shard_that_cannot_say_where_it_was(tmp_path, folder, own):
+    """The merge is whole, and remembers what the others agree on without it, which is nothing."""
+    options = {"size": (48, 64), "codes": None}
+    shards = [fne.embed_dataset(folder, own, tmp_path / f"s{i}", shard=(i, 2), **options).folder for i in (0, 1)]
+    (shards[1] / "places.json").write_text("{")
+    with pytest.warns(fne.JobWarning, match="what the shard remembers is left out: '.*s1/places.json'"):
+        merged = fne.merge_shards(shards, tmp_path / "whole")
+    assert merged.places == fne.Places(feeds=[])
+    merged.verify()
+
+
+def test_the_model_was_where_it_was_read(tmp_path, folder, own, monkeypatch):
+    """A host may change its working directory before it opens the job."""
+    monkeypatch.chdir(tmp_path)
+    model = fne.Model("own.pb")
+    monkeypatch.chdir(folder)
+    network, job = model._handle(), ctypes.c_void_p()
+    extracting = _ffi.defaults(_ffi.ExtractorOptions, lib.fne_extractor_options_init)
+    extracting.height, extracting.width = 48, 64
+    options = _ffi.defaults(_ffi.JobOptions, lib.fne_job_options_init)
+    options.source = os.fsencode(folder)
+    output = os.fsencode(tmp_path / "job")
+    check(lib.fne_job_open(output, network, ctypes.byref(extracting), ctypes.byref(options), ctypes.byref(job)))
+    try:
+        check(lib.fne_job_run(job, None))
+    finally:
+        lib.fne_job_close(job)
+    assert fne.Job(tmp_path / "job").places.model == str(own)
+
+
 def test_what_a_host_says_of_its_model(tmp_path, folder, own):
     """A host that makes its file of something else names that. Such a model is not opened without the host."""
     tags = _ffi.strings([b"serve", b"gpu"])

@@ -1,4 +1,4 @@
-"""What both examples share: their arguments, a run in one process to compare with, and the output."""
+"""What the examples share: their arguments, a run in one process to compare with, and the output."""
 
 from __future__ import annotations
 

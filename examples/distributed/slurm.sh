@@ -33,14 +33,14 @@ submit)
 embed)
     # SHARDS, and not SLURM_ARRAY_TASK_COUNT: an array of one index alone, to repeat a shard, counts one task.
     exec fne embed "$SOURCE" "$MODEL" "$OUTPUT/shards/$SLURM_ARRAY_TASK_ID" --shard "$SLURM_ARRAY_TASK_ID/$SHARDS" \
-        --quiet "${embed_options[@]}"
+        --quiet ${embed_options[@]+"${embed_options[@]}"}
     ;;
 merge)
     shards=()
     for ((shard = 0; shard < SHARDS; shard++)); do
         shards+=("$OUTPUT/shards/$shard")
     done
-    exec fne merge "$OUTPUT/job" "${shards[@]}" --quiet "${merge_options[@]}"
+    exec fne merge "$OUTPUT/job" "${shards[@]}" --quiet ${merge_options[@]+"${merge_options[@]}"}
     ;;
 *)
     echo "usage: $0 [submit | embed | merge]" >&2

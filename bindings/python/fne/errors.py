@@ -24,6 +24,10 @@ class FNEError(Exception):
         """The message in one line. Names of files in it may hold anything, and a terminal obeys some of it."""
         return printable(super().__str__())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Programs that pickle exceptions in their own way, such as tblib, look for this in the class.
+        return type(self), self.args, self.__dict__
+
 
 class InvalidArgumentError(FNEError, ValueError):
     """An argument is out of its range."""

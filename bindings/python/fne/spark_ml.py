@@ -148,6 +148,7 @@ class _Parameters(HasInputCol, HasOutputCol):
     token_pooling = _option("token_pooling")
     prefix_tokens = _option("prefix_tokens")
     goal = _option("goal")
+    decode = _option("decode")
 
     def __init__(self) -> None:
         super().__init__()

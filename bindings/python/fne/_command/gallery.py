@@ -26,8 +26,8 @@ OFFERED = ("last:10%", "penultimate", "all", "last:25%")
 #: They are prepared before anybody asks where the codes of the job take so many bytes at most.
 _PREPARED_BYTES = 1 << 30
 
-#: So many choices of layers are kept, and so many small pictures.
-_MOST_KEPT, _MOST_PICTURES = 2 + len(OFFERED), 2000
+#: So many choices of layers are kept, beside those that are prepared, and so many small pictures.
+_MOST_KEPT, _MOST_PICTURES = 3, 2000
 
 #: The longest side of a small picture, and of a large one.
 SMALL, LARGE = 160, 1600
@@ -100,14 +100,14 @@ class Gallery:
             self._reason = str(failure)
         finally:
             self._opened.set()
-        offered = [(selector,) for selector in OFFERED] if self._offered_are_small() else []
-        for layers in [None, *offered]:
+        for layers in [None, *self._offered()]:
             with contextlib.suppress(*FAILURES):  # the first query that takes it says so
                 self._choice(layers)
 
-    def _offered_are_small(self) -> bool:
+    def _offered(self) -> list[tuple[str, ...]]:
+        """The choices that are prepared: none of a large job."""
         bytes_of_a_row = 16 * -(-self.job.feature_count // 64)
-        return len(self.job) * bytes_of_a_row <= _PREPARED_BYTES
+        return [(name,) for name in OFFERED] if len(self.job) * bytes_of_a_row <= _PREPARED_BYTES else []
 
     def close(self) -> None:
         """Waits for what is under way, and closes the network."""
@@ -130,7 +130,7 @@ class Gallery:
             found = self._choices.get(layers)
             if found is None:
                 found = self._choices[layers] = self._chosen(layers)
-                while len(self._choices) > _MOST_KEPT:
+                while len(self._choices) > _MOST_KEPT + len(self._offered()):
                     self._choices.popitem(last=False)
             self._choices.move_to_end(layers)
             return found
