@@ -113,8 +113,8 @@ extension Job {
 }
 
 extension ImageSource {
-    /// The folder that the names are relative to. Of absolute names it is the folder that they have in common. Nil where
-    /// the working directory does not exist, and a name is relative to it.
+    /// The folder that the names are relative to. Of absolute names it is the folder that they have in common. Nil
+    /// where the working directory does not exist, and a name is relative to it.
     func folder() -> FilePath? {
         let slash = UInt8(ascii: "/")
         guard list.count > 0, (0..<list.count).allSatisfy({ list.name($0).first == slash }) else {
