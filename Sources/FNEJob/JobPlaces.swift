@@ -53,7 +53,7 @@ struct JobPlaces: Equatable {
     init(in files: JobFiles) throws {
         let path = files.path(JobFiles.places)
         guard try File.exists(path) else { return }
-        let json = try JSON(reading: File.contents(path))
+        let json = try File.read(path) { try JSON(reading: Array($0)) } // the errors name the file
         func damaged(_ name: String) -> FNEError {
             FNEError(.invalidData, "'\(path)' is damaged: \(name) is missing or wrong")
         }
