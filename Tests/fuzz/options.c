@@ -109,6 +109,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         SET_JOB(root, NULL);
         SET_JOB(statistics, NULL);
         SET_JOB(ternarize_options, raw[9] % 2 ? NULL : ternarize);
+        SET_JOB(model_source, raw[10] % 2 ? NULL : "/nowhere/model");
+        SET_JOB(model_signature, raw[11] % 2 ? NULL : "\xff serving");
+        SET_JOB(model_tags, paths);
+        SET_JOB(model_tag_count, job->model_tag_count % 3);
         fne_job *opened = NULL;
         if (fne_job_open("/nowhere/job", NULL, NULL, job, &opened) == FNE_OK) abort();
         if (fne_job_open_merge("/nowhere/job", paths, 1, job, &opened) == FNE_OK) abort();
