@@ -273,7 +273,7 @@ public final class Job {
         }
     }
 
-    static func images(_ options: Options) throws -> ImageSource {
+    private static func images(_ options: Options) throws -> ImageSource {
         guard let source = options.source else {
             guard !options.paths.isEmpty else {
                 throw FNEError(.invalidArgument, "there are no images. Pass a source or paths")

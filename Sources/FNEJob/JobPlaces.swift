@@ -3,7 +3,7 @@ import FNESupport
 
 /// Where a job's network and images were, on the machine that ran it. The file `places.json` holds them. Equal jobs do
 /// not share it, so no checksum counts it.
-struct JobPlaces: Equatable {
+struct JobPlaces {
     /// What the network was opened from.
     var network = NetworkPlace()
     /// Values for inputs beside the image, as "name=value".
@@ -12,7 +12,7 @@ struct JobPlaces: Equatable {
     var images: String?
 
     /// What a network was opened from.
-    struct NetworkPlace: Equatable {
+    struct NetworkPlace {
         /// An absolute path, or the name of the default network; nil where the network was in memory only.
         var model: String?
         /// What was taken of a SavedModel.
@@ -38,11 +38,13 @@ struct JobPlaces: Equatable {
     /// What all shards of a job agree on; nil where none remembers anything.
     init?(common shards: [JobPlaces]) {
         self.init()
-        guard let first = shards.first, shards.contains(where: { $0 != self }) else { return nil }
-        if shards.allSatisfy({ $0.network == first.network && $0.feeds == first.feeds }) {
-            (network, feeds) = (first.network, first.feeds)
+        let (nothing, all) = (json, shards.map(\.json))
+        guard let first = shards.first, all.contains(where: { $0 != nothing }) else { return nil }
+        func agree(on names: [String]) -> Bool {
+            all.allSatisfy { one in names.allSatisfy { one[$0] == all[0][$0] } }
         }
-        if shards.allSatisfy({ $0.images == first.images }) { images = first.images }
+        if agree(on: ["model", "signature", "tags", "feeds"]) { (network, feeds) = (first.network, first.feeds) }
+        if agree(on: ["images"]) { images = first.images }
     }
 
     // MARK: The file
@@ -53,7 +55,10 @@ struct JobPlaces: Equatable {
     init(in files: JobFiles) throws {
         let path = files.path(JobFiles.places)
         guard try File.exists(path) else { return }
-        let json = try File.read(path) { try JSON(reading: Array($0)) } // the errors name the file
+        let json = try File.read(path) { bytes in // the errors name the file
+            try Reserve.prepare(bytes.count)
+            return try JSON(reading: Array(bytes))
+        }
         func damaged(_ name: String) -> FNEError {
             FNEError(.invalidData, "'\(path)' is damaged: \(name) is missing or wrong")
         }
@@ -75,14 +80,20 @@ struct JobPlaces: Equatable {
         images = try text("images")
     }
 
-    /// Writes the places of a finished job. Where this fails, the job itself is whole, so there is a notice.
-    func write(to files: JobFiles, _ reports: Job.Reports) {
+    /// The file's content. Places are compared by it, as bytes: Swift takes paths for equal that differ in the form of
+    /// their characters.
+    private var json: JSON {
         func json(_ text: String?) -> JSON { text.map(JSON.text) ?? .null }
-        let bytes = JSON.object([
+        return .object([
             "format": .text(Self.format), "model": json(network.model), "signature": json(network.signature),
             "tags": network.tags.map { .array($0.map(JSON.text)) } ?? .null, "feeds": .array(feeds.map(JSON.text)),
             "images": json(images),
-        ]).written()
+        ])
+    }
+
+    /// Writes the places of a finished job. Where this fails, the job itself is whole, so there is a notice.
+    func write(to files: JobFiles, _ reports: Job.Reports) {
+        let bytes = json.written()
         let path = files.path(JobFiles.places)
         do {
             if let former = try? File.contents(path), former == bytes { return }
