@@ -4,12 +4,15 @@
 #define CK_VARIANT ck_loops_avx512
 #define CK_VARIANT_NAME "avx512"
 #define CK_SHUFFLES
+#define CK_BLOCK_VECTORS 3
+#define CK_BLOCK_TILE 24
 #define CK_POPCOUNT CK_POPCOUNT_AVX512
 
 #include "loops.h"
 #include <string.h>
 
-#pragma clang attribute push(__attribute__((target("avx2,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), \
+                             apply_to = function)
 #include "variants.h"
 #pragma clang attribute pop
 #endif

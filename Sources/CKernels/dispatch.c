@@ -9,6 +9,7 @@ static _Atomic(const ck_loops *) current = &ck_loops_baseline;
 
 static int runs(const ck_loops *loops) {
 #if defined(__x86_64__)
+    if (loops != &ck_loops_baseline && !__builtin_cpu_supports("fma")) return 0;
     if (loops == &ck_loops_vpopcntdq && !__builtin_cpu_supports("avx512vpopcntdq")) return 0;
     if (loops == &ck_loops_avx512 || loops == &ck_loops_vpopcntdq) {
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

@@ -57,6 +57,10 @@ typedef struct {
     void (*lrn_bf16)(const uint16_t *x, size_t positions, size_t channels, const ck_lrn *options, float *squares,
                      uint16_t *y);
     void (*lrn_planes)(const float *x, size_t positions, size_t channels, const ck_lrn *options, float *y);
+    // As ck_run_block, for one image. The outputs are a multiple of CK_BLOCK_UNIT. scratch is of so many floats as
+    // block_scratch says, and is aligned to a vector. NULL where the variant has no blocks.
+    void (*block)(const ck_block *block, const float *x, float *scratch, float *y, float *const means[CK_BLOCK_LAYERS]);
+    size_t (*block_scratch)(const ck_block *block);
     // y = a + b. With relu it is at least 0. y may be a or b.
     void (*add_bf16)(const uint16_t *a, const uint16_t *b, size_t count, int relu, uint16_t *y);
 

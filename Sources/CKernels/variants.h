@@ -214,6 +214,11 @@ enum { MOST_VECTORS = 8 }; // vectors of channels whose sums are in registers at
 #undef VALUE
 #undef OF_VALUE
 
+#if defined(CK_BLOCK_VECTORS)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#include "block.h"
+#endif
+
 // The maximum of each value and 0. A NaN stays.
 INLINE ck_vector at_least_zero(ck_vector v) {
     ck_words bits;
@@ -866,6 +871,10 @@ const ck_loops CK_VARIANT = {
     .lrn = lrn_f32,
     .lrn_bf16 = lrn_bf16,
     .lrn_planes = lrn_planes,
+#if defined(CK_BLOCK_VECTORS)
+    .block = block_image,
+    .block_scratch = block_scratch_size,
+#endif
     .add_bf16 = add_bf16,
     .packed_counts = packed_counts,
     .count_codes = count_codes,

@@ -1,192 +1,12 @@
-#define _GNU_SOURCE
 #include "CTensorFlowOperations.h"
 
 #include "CKernels.h"
+#include "tensorflow_api.h"
 
-#include <dlfcn.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-typedef struct TF_Status TF_Status;
-typedef struct TF_Tensor TF_Tensor;
-typedef struct TF_OpDefinitionBuilder TF_OpDefinitionBuilder;
-typedef struct TF_ShapeInferenceContext TF_ShapeInferenceContext;
-typedef struct TF_ShapeHandle TF_ShapeHandle;
-typedef struct TF_DimensionHandle TF_DimensionHandle;
-typedef struct TF_KernelBuilder TF_KernelBuilder;
-typedef struct TF_OpKernelConstruction TF_OpKernelConstruction;
-typedef struct TF_OpKernelContext TF_OpKernelContext;
-typedef struct TF_Buffer {
-    const void *data;
-    size_t length;
-    void (*data_deallocator)(void *data, size_t length);
-} TF_Buffer;
-
-enum { FLOAT = 1, BFLOAT16 = 14 };                             // TF_DataType
-enum { OK = 0, INVALID_ARGUMENT = 3, RESOURCE_EXHAUSTED = 8 }; // TF_Code
-
-static struct {
-    TF_Status *(*NewStatus)(void);
-    void (*DeleteStatus)(TF_Status *);
-    void (*SetStatus)(TF_Status *, int code, const char *message);
-    int (*GetCode)(const TF_Status *);
-    const char *(*Message)(const TF_Status *);
-    void *(*TensorData)(const TF_Tensor *);
-    int (*NumDims)(const TF_Tensor *);
-    int64_t (*Dim)(const TF_Tensor *, int);
-    int (*TensorType)(const TF_Tensor *);
-    void (*DeleteTensor)(TF_Tensor *);
-
-    TF_OpDefinitionBuilder *(*NewOpDefinitionBuilder)(const char *name);
-    void (*OpDefinitionBuilderAddInput)(TF_OpDefinitionBuilder *, const char *);
-    void (*OpDefinitionBuilderAddOutput)(TF_OpDefinitionBuilder *, const char *);
-    void (*OpDefinitionBuilderAddAttr)(TF_OpDefinitionBuilder *, const char *);
-    void (*OpDefinitionBuilderSetShapeInferenceFunction)(TF_OpDefinitionBuilder *,
-                                                         void (*)(TF_ShapeInferenceContext *, TF_Status *));
-    void (*RegisterOpDefinition)(TF_OpDefinitionBuilder *, TF_Status *);
-
-    TF_ShapeHandle *(*NewShapeHandle)(void);
-    void (*DeleteShapeHandle)(TF_ShapeHandle *);
-    TF_ShapeHandle *(*ShapeInferenceContextScalar)(TF_ShapeInferenceContext *);
-    void (*ShapeInferenceContextGetInput)(TF_ShapeInferenceContext *, int, TF_ShapeHandle *, TF_Status *);
-    void (*ShapeInferenceContextSetOutput)(TF_ShapeInferenceContext *, int, TF_ShapeHandle *, TF_Status *);
-    void (*ShapeInferenceContextWithRank)(TF_ShapeInferenceContext *, TF_ShapeHandle *, int64_t rank,
-                                          TF_ShapeHandle *result, TF_Status *);
-    void (*ShapeInferenceContextSubshape)(TF_ShapeInferenceContext *, TF_ShapeHandle *, int64_t start, int64_t end,
-                                          TF_ShapeHandle *result, TF_Status *);
-    void (*ShapeInferenceContextConcatenateShapes)(TF_ShapeInferenceContext *, TF_ShapeHandle *first,
-                                                   TF_ShapeHandle *second, TF_ShapeHandle *result, TF_Status *);
-    int64_t (*ShapeInferenceContextRank)(TF_ShapeInferenceContext *, TF_ShapeHandle *);
-    int (*ShapeInferenceContextRankKnown)(TF_ShapeInferenceContext *, TF_ShapeHandle *);
-    void (*ShapeInferenceContextDim)(TF_ShapeInferenceContext *, TF_ShapeHandle *, int64_t, TF_DimensionHandle *);
-    void (*ShapeInferenceContextSetUnknownShape)(TF_ShapeInferenceContext *, TF_Status *);
-    TF_DimensionHandle *(*NewDimensionHandle)(void);
-    void (*DeleteDimensionHandle)(TF_DimensionHandle *);
-    int (*DimensionHandleValueKnown)(TF_DimensionHandle *);
-    int64_t (*DimensionHandleValue)(TF_DimensionHandle *);
-
-    TF_KernelBuilder *(*NewKernelBuilder)(const char *op, const char *device,
-                                          void *(*create)(TF_OpKernelConstruction *),
-                                          void (*compute)(void *, TF_OpKernelContext *), void (*destroy)(void *));
-    void (*KernelBuilder_TypeConstraint)(TF_KernelBuilder *, const char *attribute, int type, TF_Status *);
-    void (*RegisterKernelBuilder)(const char *name, TF_KernelBuilder *, TF_Status *);
-    void (*OpKernelConstruction_GetAttrBool)(TF_OpKernelConstruction *, const char *, unsigned char *, TF_Status *);
-    void (*OpKernelConstruction_GetAttrFloat)(TF_OpKernelConstruction *, const char *, float *, TF_Status *);
-    void (*OpKernelConstruction_GetAttrInt64)(TF_OpKernelConstruction *, const char *, int64_t *, TF_Status *);
-    void (*OpKernelConstruction_Failure)(TF_OpKernelConstruction *, TF_Status *);
-    void (*GetInput)(TF_OpKernelContext *, int, TF_Tensor **, TF_Status *);
-    TF_Tensor *(*AllocateOutput)(TF_OpKernelContext *, int, int type, const int64_t *dims, int rank, size_t bytes,
-                                 TF_Status *);
-    void (*OpKernelContext_Failure)(TF_OpKernelContext *, TF_Status *);
-
-    TF_Buffer *(*GetRegisteredKernelsForOp)(const char *op, TF_Status *);
-    void (*DeleteBuffer)(TF_Buffer *);
-} tf;
-
-static const char *bind(void *library) {
-#define BIND(member)                                  \
-    do {                                              \
-        void *symbol = dlsym(library, "TF_" #member); \
-        if (symbol == NULL) return "TF_" #member;     \
-        memcpy(&tf.member, &symbol, sizeof symbol);   \
-    } while (0)
-    BIND(NewStatus);
-    BIND(DeleteStatus);
-    BIND(SetStatus);
-    BIND(GetCode);
-    BIND(Message);
-    BIND(TensorData);
-    BIND(NumDims);
-    BIND(Dim);
-    BIND(TensorType);
-    BIND(DeleteTensor);
-    BIND(NewOpDefinitionBuilder);
-    BIND(OpDefinitionBuilderAddInput);
-    BIND(OpDefinitionBuilderAddOutput);
-    BIND(OpDefinitionBuilderAddAttr);
-    BIND(OpDefinitionBuilderSetShapeInferenceFunction);
-    BIND(RegisterOpDefinition);
-    BIND(NewShapeHandle);
-    BIND(DeleteShapeHandle);
-    BIND(ShapeInferenceContextScalar);
-    BIND(ShapeInferenceContextGetInput);
-    BIND(ShapeInferenceContextSetOutput);
-    BIND(ShapeInferenceContextWithRank);
-    BIND(ShapeInferenceContextSubshape);
-    BIND(ShapeInferenceContextConcatenateShapes);
-    BIND(ShapeInferenceContextRank);
-    BIND(ShapeInferenceContextRankKnown);
-    BIND(ShapeInferenceContextDim);
-    BIND(ShapeInferenceContextSetUnknownShape);
-    BIND(NewDimensionHandle);
-    BIND(DeleteDimensionHandle);
-    BIND(DimensionHandleValueKnown);
-    BIND(DimensionHandleValue);
-    BIND(NewKernelBuilder);
-    BIND(KernelBuilder_TypeConstraint);
-    BIND(RegisterKernelBuilder);
-    BIND(OpKernelConstruction_GetAttrBool);
-    BIND(OpKernelConstruction_GetAttrFloat);
-    BIND(OpKernelConstruction_GetAttrInt64);
-    BIND(OpKernelConstruction_Failure);
-    BIND(GetInput);
-    BIND(AllocateOutput);
-    BIND(OpKernelContext_Failure);
-    BIND(GetRegisteredKernelsForOp);
-    BIND(DeleteBuffer);
-#undef BIND
-    return NULL;
-}
 
 // ---- kernels
-
-enum { MAX_RANK = 8 };
-
-// The objects of one run of a kernel. finish frees them.
-typedef struct {
-    TF_Status *status;
-    TF_Tensor *input;
-    TF_Tensor *output;
-    int64_t dims[MAX_RANK];
-    int rank;
-    int type;
-} run;
-
-static int fails(run *run, int code, const char *message) {
-    tf.SetStatus(run->status, code, message);
-    return 1;
-}
-
-// Gets an input and its shape. Returns 1 for an input that the kernels cannot compute.
-static int begin(run *run, TF_OpKernelContext *context, int input) {
-    memset(run, 0, sizeof *run);
-    run->status = tf.NewStatus();
-    tf.GetInput(context, input, &run->input, run->status);
-    if (tf.GetCode(run->status) != OK) return 1;
-    run->rank = tf.NumDims(run->input);
-    run->type = tf.TensorType(run->input);
-    if (run->rank < 0 || run->rank > MAX_RANK) return fails(run, INVALID_ARGUMENT, "the input has over 8 dimensions");
-    if (run->type != FLOAT && run->type != BFLOAT16)
-        return fails(run, INVALID_ARGUMENT, "the input is neither float nor bfloat16");
-    for (int i = 0; i < run->rank; ++i) run->dims[i] = tf.Dim(run->input, i);
-    return 0;
-}
-
-static int allocate(run *run, TF_OpKernelContext *context, int type, const int64_t *dims, int rank) {
-    size_t count = 1;
-    for (int i = 0; i < rank; ++i) count *= (size_t)dims[i];
-    run->output = tf.AllocateOutput(context, 0, type, dims, rank, count * (type == FLOAT ? 4 : 2), run->status);
-    return tf.GetCode(run->status) != OK;
-}
-
-static void finish(run *run, TF_OpKernelContext *context) {
-    if (tf.GetCode(run->status) != OK) tf.OpKernelContext_Failure(context, run->status);
-    if (run->input != NULL) tf.DeleteTensor(run->input);
-    if (run->output != NULL) tf.DeleteTensor(run->output);
-    tf.DeleteStatus(run->status);
-}
 
 static void map_mean(void *kernel, TF_OpKernelContext *context) {
     (void)kernel;
@@ -209,12 +29,10 @@ static void map_mean(void *kernel, TF_OpKernelContext *context) {
 }
 
 static void *create_lrn(TF_OpKernelConstruction *construction) {
-    ck_lrn *options = calloc(1, sizeof *options);
     TF_Status *status = tf.NewStatus();
+    ck_lrn *options = new_options(sizeof *options, status);
     int64_t radius = 0;
-    if (options == NULL) {
-        tf.SetStatus(status, RESOURCE_EXHAUSTED, "out of memory");
-    } else {
+    if (options != NULL) {
         tf.OpKernelConstruction_GetAttrInt64(construction, "depth_radius", &radius, status);
         if (tf.GetCode(status) == OK)
             tf.OpKernelConstruction_GetAttrFloat(construction, "bias", &options->bias, status);
@@ -282,13 +100,9 @@ static void add_broadcast(const run *a, const run *b, int relu, const int64_t *s
 }
 
 static void *create_add(TF_OpKernelConstruction *construction) {
-    unsigned char *relu = calloc(1, sizeof *relu);
     TF_Status *status = tf.NewStatus();
-    if (relu == NULL) {
-        tf.SetStatus(status, RESOURCE_EXHAUSTED, "out of memory");
-    } else {
-        tf.OpKernelConstruction_GetAttrBool(construction, "relu", relu, status);
-    }
+    unsigned char *relu = new_options(sizeof *relu, status);
+    if (relu != NULL) tf.OpKernelConstruction_GetAttrBool(construction, "relu", relu, status);
     if (tf.GetCode(status) != OK) tf.OpKernelConstruction_Failure(construction, status);
     tf.DeleteStatus(status);
     return relu;
@@ -397,16 +211,6 @@ static void broadcast_shape(TF_ShapeInferenceContext *context, TF_Status *status
 
 // ---- registration
 
-static void register_kernels(const char *name, const int *types, int count, void *(*create)(TF_OpKernelConstruction *),
-                             void (*compute)(void *, TF_OpKernelContext *), void (*destroy)(void *),
-                             TF_Status *status) {
-    for (int i = 0; i < count && tf.GetCode(status) == OK; ++i) {
-        TF_KernelBuilder *builder = tf.NewKernelBuilder(name, "CPU", create, compute, destroy);
-        tf.KernelBuilder_TypeConstraint(builder, "T", types[i], status);
-        if (tf.GetCode(status) == OK) tf.RegisterKernelBuilder(name, builder, status);
-    }
-}
-
 static void destroy_nothing(void *kernel) { (void)kernel; }
 
 // Whether TensorFlow has kernels for an operation.
@@ -420,7 +224,7 @@ static int is_registered(const char *operation, TF_Status *status) {
 
 const char *cto_register(void *library) {
     static char problem[256];
-    const char *missing = bind(library);
+    const char *missing = bind_tensorflow(library);
     if (missing != NULL) {
         snprintf(problem, sizeof problem, "TensorFlow has no function %s", missing);
         return problem;
@@ -428,7 +232,8 @@ const char *cto_register(void *library) {
     TF_Status *status = tf.NewStatus();
     // TensorFlow ends the process where a name is registered twice.
     if (is_registered("FneMapMean", status)) {
-        int are_all = is_registered("FneLRN", status) && is_registered("FneAdd", status);
+        int are_all = is_registered("FneLRN", status) && is_registered("FneAdd", status) &&
+                      is_registered("FneDepthwiseBlock", status);
         tf.DeleteStatus(status);
         return are_all ? NULL : "another copy of libfne has registered a part of the operations";
     }
@@ -464,6 +269,7 @@ const char *cto_register(void *library) {
     register_kernels("FneMapMean", types, 2, NULL, map_mean, destroy_nothing, status);
     register_kernels("FneLRN", types, 2, create_lrn, lrn, free, status);
     register_kernels("FneAdd", types, 1, create_add, add, free, status);
+    if (tf.GetCode(status) == OK) register_block(status);
     const char *result = NULL;
     if (tf.GetCode(status) != OK) {
         snprintf(problem, sizeof problem, "%s", tf.Message(status));

@@ -1,5 +1,6 @@
 // The hot loops of libfne. They check nothing. The callers must pass right sizes and pointers.
-// Multiplications and additions are never fused, so that every build and every variant gives the same bits.
+// Multiplications and additions are fused in ck_run_block alone, so that every build and every variant gives the same
+// bits.
 #ifndef CKERNELS_H
 #define CKERNELS_H
 
@@ -57,6 +58,49 @@ void ck_split_channels(const float *pixels, size_t count, float *planes);
 // bfloat16 as its 16 bits. Returns 0, or 1 when memory is short.
 int ck_map_mean(const float *maps, size_t n, size_t height, size_t width, size_t channels, float *mean);
 int ck_map_mean_bf16(const uint16_t *maps, size_t n, size_t height, size_t width, size_t channels, float *mean);
+
+// A convolution with a bias, whose results are limited to low...high. Weights are in TensorFlow's order: [inputs,
+// channels] of a convolution of 1 x 1, and [side, side, channels] of a depthwise one.
+typedef struct {
+    const float *weights;
+    const float *bias; // [channels]
+    float low;
+    float high;
+} ck_convolution;
+
+enum {
+    CK_BLOCK_SIDE = 5,   // the largest depthwise convolution
+    CK_BLOCK_LAYERS = 3, // expansion, depthwise and projection
+    CK_BLOCK_UNIT = 16,  // the channels are a multiple of it
+};
+
+// A depthwise convolution between two convolutions of 1 x 1: the inverted residual block of MobileNet V2 (Sandler et
+// al., 2018). Without an expansion, whose weights are NULL then, it is the separable convolution of MobileNet V1.
+typedef struct {
+    size_t height; // of x
+    size_t width;
+    size_t inputs;     // channels of x
+    size_t channels;   // of the depthwise convolution, a multiple of CK_BLOCK_UNIT; inputs, without an expansion
+    size_t outputs;    // channels of y
+    size_t side;       // of the depthwise convolution, 3 or CK_BLOCK_SIDE
+    size_t stride;     // 1 or 2
+    size_t top;        // rows of zeros before the expanded map
+    size_t left;       // columns of zeros before it
+    size_t right;      // columns of zeros after it
+    size_t new_height; // of y
+    size_t new_width;
+    ck_convolution expansion;
+    ck_convolution depthwise;
+    ck_convolution projection;
+} ck_block;
+
+// Whether the processor has the instructions for ck_run_block. They are AVX2 and FMA.
+int ck_has_blocks(void);
+
+// Computes a block of n images: y [n, new_height, new_width, outputs] of x [n, height, width, inputs]. The other maps
+// are not kept. means are the averages of the maps of the three layers, as ck_map_mean computes them: [n, channels],
+// [n, channels] and [n, outputs]. The first are zeros without an expansion. Returns 0, or 1 when memory is short.
+int ck_run_block(const ck_block *block, const float *x, size_t n, float *y, float *const means[CK_BLOCK_LAYERS]);
 
 typedef struct {
     size_t radius; // channels on each side

@@ -12,13 +12,10 @@ import FNESupport
 struct BFloat16Rewrite {
     private let model: GraphDefNetwork
     private let needed: Set<Int>
-    /// Nodes of which an output is a layer of the row, and those of them of which it is not the first output.
-    private let tapped: Set<Int>
-    private let tappedFurther: Set<Int>
     private let float32Layers: Int
     private let hasOwnOperations: Bool
     private let feedsLargeWeights: Bool
-    private var constants: ConstantValues
+    private var folding: AffineFolding
 
     /// The nodes whose first output is bfloat16 now.
     private var converted = Set<Int>()
@@ -41,21 +38,14 @@ struct BFloat16Rewrite {
     ) {
         self.model = model
         self.needed = needed
-        tapped = Set(taps.compactMap { model.graph.index[$0.node] })
-        tappedFurther = Set(taps.compactMap { $0.output > 0 ? model.graph.index[$0.node] : nil })
         self.float32Layers = float32Layers
         self.hasOwnOperations = hasOwnOperations
         self.feedsLargeWeights = feedsLargeWeights
-        self.constants = constants
+        folding = AffineFolding(model, needed: needed, taps: taps, constants: constants)
     }
 
     private var graph: GraphDefinition { model.graph }
     private var topology: GraphTopology { model.topology }
-
-    /// Whether a needed node waits for a node without reading from it.
-    private func isAwaited(_ number: Int) -> Bool {
-        topology.controlReaders[number, default: []].contains(where: needed.contains)
-    }
 
     /// Makes the changes. Call it once.
     mutating func apply(to editor: inout GraphEditor) throws {
@@ -75,17 +65,6 @@ struct BFloat16Rewrite {
 
     // MARK: Layers
 
-    /// The operations after a layer's product that can be folded into the layer, as y = product * scale + shift. There
-    /// is one scale and one shift per channel.
-    private struct Affine {
-        /// The nodes, in order.
-        var nodes: [Int] = []
-        var scale: [Double]
-        var shift: [Double]
-        /// The rank of the layer's output.
-        let rank: Int
-    }
-
     /// Converts a layer to bfloat16.
     ///
     /// - Returns: whether the layer could be converted.
@@ -96,7 +75,7 @@ struct BFloat16Rewrite {
             node.isFloat32, !node.flag("transpose_a"),
             let weightsNode = graph.index[inputs[1].name], inputs[1].output == 0,
             let dataNode = graph.index[inputs[0].name], !topology.isConstant[dataNode],
-            let shape = try constants.shape(weightsNode), !shape.contains(0)
+            let shape = try folding.constants.shape(weightsNode), !shape.contains(0)
         else { return false }
         // The weights are seen as [inputs, channels], or as [channels, inputs].
         let channelsFirst = node.operation == "MatMul" && node.flag("transpose_b")
@@ -107,7 +86,8 @@ struct BFloat16Rewrite {
         case ("MatMul", 2): channels = shape[channelsFirst ? 0 : 1]
         default: return false
         }
-        let affine = try foldable(after: number, channels: channels, rank: shape.count)
+        let affine = try folding.affine(after: number, channels: channels, rank: shape.count)
+        folded.formUnion(affine.nodes)
 
         let rounded = try round(
             weightsNode, shape, channels: channels, channelsFirst: channelsFirst,
@@ -152,7 +132,7 @@ struct BFloat16Rewrite {
         var dropped = Set<Int>()
         while let number = pending.popLast() {
             let readers = topology.readers[number].count { needed.contains($0) }
-            guard forgotten[number] == readers, !tapped.contains(number), !isAwaited(number),
+            guard forgotten[number] == readers, !folding.isTapped(number), !folding.isAwaited(number),
                 dropped.insert(number).inserted
             else { continue }
             editor.drop(number)
@@ -178,7 +158,7 @@ struct BFloat16Rewrite {
     ) throws -> Bytes {
         let count = try elementCount(shape)
         let result = try Bytes(count: count * 2)
-        try constants.withValues(weights) { values in
+        try folding.constants.withValues(weights) { values in
             let failed = result.withNumbers(of: UInt16.self) {
                 ck_round_bf16(values, count / channels, channels, channelsFirst ? 1 : 0, scale, $0)
             }
@@ -187,111 +167,6 @@ struct BFloat16Rewrite {
             }
         }
         return result
-    }
-
-    /// Finds the operations after a layer's product that can be folded into it. They are sums, products and
-    /// normalizations with constants. The search ends where a tensor between them has another reader.
-    private mutating func foldable(after number: Int, channels: Int, rank: Int) throws -> Affine {
-        var result = Affine(
-            scale: [Double](repeating: 1, count: channels), shift: [Double](repeating: 0, count: channels),
-            rank: rank)
-        var end = number
-        while !tapped.contains(end) {
-            let readers = topology.readers[end].filter(needed.contains)
-            guard readers.count == 1, let reader = readers.first, try fold(reader, of: end, into: &result, channels)
-            else {
-                break
-            }
-            folded.insert(reader)
-            result.nodes.append(reader)
-            end = reader
-        }
-        return result
-    }
-
-    /// Folds one node into the layer.
-    ///
-    /// - Returns: false where the node is no sum, product or normalization with constants.
-    private mutating func fold(
-        _ number: Int, of source: Int, into affine: inout Affine, _ channels: Int
-    ) throws -> Bool {
-        let node = graph.nodes[number]
-        let inputs = node.dataInputs
-        guard !node.inputs.contains(where: \.isControl), !isAwaited(number), !isAwaited(source)
-        else { return false }
-        if node.isAny(.normalization) {
-            return try foldNormalization(number, of: source, into: &affine, channels)
-        }
-        guard inputs.count == 2,
-            let position = inputs.firstIndex(where: { graph.index[$0.name] == source && $0.output == 0 }),
-            let other = graph.index[inputs[1 - position].name], other != source,
-            let values = try perChannel(other, channels, rank: affine.rank)
-        else { return false }
-        switch node.operation {
-        case _ where node.isAny(.addition):
-            for c in 0..<channels { affine.shift[c] += values[c] }
-        case "Sub" where position == 0:
-            for c in 0..<channels { affine.shift[c] -= values[c] }
-        case "Mul":
-            for c in 0..<channels {
-                affine.scale[c] *= values[c]
-                affine.shift[c] *= values[c]
-            }
-        case "RealDiv", "Div":
-            guard position == 0, !values.contains(0) else { return false }
-            for c in 0..<channels {
-                affine.scale[c] /= values[c]
-                affine.shift[c] /= values[c]
-            }
-        default: return false
-        }
-        return true
-    }
-
-    private mutating func foldNormalization(
-        _ number: Int, of source: Int, into affine: inout Affine, _ channels: Int
-    ) throws -> Bool {
-        let node = graph.nodes[number]
-        let inputs = node.dataInputs
-        guard inputs.count == 5, node.operation.hasPrefix("FusedBatchNorm"), !node.takesBatchStatistics,
-            graph.index[inputs[0].name] == source, inputs[0].output == 0,
-            isReadAtItsFirstOutputAlone(number)
-        else { return false }
-        var parts: [[Double]] = []
-        for input in inputs[1...] {
-            guard let number = graph.index[input.name], let values = try perChannel(number, channels, rank: 1) else {
-                return false
-            }
-            parts.append(values)
-        }
-        // y = (x - mean) / sqrt(variance + epsilon) * scale + offset
-        let epsilon = Double(node.number("epsilon") ?? 0.0001)
-        let factors = (0..<channels).map { parts[0][$0] / (parts[3][$0] + epsilon).squareRoot() }
-        guard factors.allSatisfy(\.isFinite) else { return false }
-        for (c, factor) in factors.enumerated() {
-            affine.scale[c] *= factor
-            affine.shift[c] = (affine.shift[c] - parts[2][c]) * factor + parts[1][c]
-        }
-        return true
-    }
-
-    /// Whether nothing reads a node's further outputs, which a sum in its place does not have.
-    private func isReadAtItsFirstOutputAlone(_ number: Int) -> Bool {
-        guard !tappedFurther.contains(number) else { return false }
-        return topology.readers[number].filter(needed.contains).allSatisfy { reader in
-            graph.nodes[reader].dataInputs.allSatisfy { graph.index[$0.name] != number || $0.output == 0 }
-        }
-    }
-
-    /// The values of a constant, one per channel. The constant must be one number, or have one number per channel along
-    /// its last axis, and no more axes than the tensor that it is combined with. Else nil.
-    private mutating func perChannel(_ number: Int, _ channels: Int, rank: Int) throws -> [Double]? {
-        guard let constant = try constants.value(number), constant.shape.count <= rank else { return nil }
-        if constant.values.count == 1, let value = constant.values.first {
-            return [Double](repeating: Double(value), count: channels)
-        }
-        guard constant.values.count == channels, constant.shape.last == channels else { return nil }
-        return constant.values.map(Double.init)
     }
 
     // MARK: Between layers
@@ -335,7 +210,7 @@ struct BFloat16Rewrite {
         let bfloat16 = AttributeValue.type(.bfloat16)
         if readers.count == 1, let relu = readers.first, graph.nodes[relu].operation == "Relu",
             graph.nodes[relu].inputs.count == 1, graph.nodes[relu].isFloat32,
-            !tapped.contains(number), !isAwaited(number)
+            !folding.isTapped(number), !folding.isAwaited(number)
         {
             editor.drop(number)
             editor.replace(

@@ -218,6 +218,8 @@ struct GraphFileWriter {
 enum AttributeValue {
     static func type(_ type: DataType) -> [UInt8] { message { $0.number(6, type.rawValue) } }
 
+    static func integer(_ number: Int) -> [UInt8] { message { $0.number(3, number) } }
+
     static func flag(_ flag: Bool) -> [UInt8] { message { $0.number(5, flag ? 1 : 0) } }
 
     static func shape(_ dimensions: [Int]) -> [UInt8] { message { $0.message(7) { writeShape(dimensions, to: &$0) } } }

@@ -4,6 +4,7 @@ import FNESupport
 ///
 /// - Nodes that no selected layer needs are left out.
 /// - Local response normalization and sums of bfloat16 run on libfne's own operations, where the engine has them.
+/// - Depthwise convolutions and those around them become one operation, where the engine has it (`DepthwiseBlocks`).
 /// - With bfloat16, layers are rewritten (`BFloat16Rewrite`).
 /// - Large weights of dense layers leave the graph and are fed with each run (`FedWeights`).
 struct GraphPreparation {
@@ -11,13 +12,24 @@ struct GraphPreparation {
     struct Target {
         /// Whether it has libfne's own operations.
         var hasOwnOperations: Bool
+        /// What it must know to make blocks of convolutions; nil where it has no operation for them.
+        var blocks: Blocks?
         /// Whether weights can be fed without a copy. They cannot on a GPU, which would be sent them with each run.
         var takesFedWeights: Bool
         /// Computes the constants that do not stand in the graph.
         var constants: any ConstantEvaluator
     }
 
+    /// What is known of the layers and the graph where blocks of convolutions are made.
+    struct Blocks {
+        /// The layers that are averaged over height and width alone.
+        var averaged: Set<TensorName>
+        var shapes: KnownShapes
+    }
+
     let serialized: Bytes
+    /// The layers that the graph averages by itself, and the tensors [n, channels] of their averages.
+    let means: [TensorName: TensorName]
     let fed: [FedWeights]
     /// The nodes that the selected layers need. The numbers are those of the model's graph.
     let needed: Set<Int>
@@ -34,8 +46,16 @@ struct GraphPreparation {
         var editor = GraphEditor(model)
         needed = model.topology.needed(for: taps, input: input)
         for number in graph.nodes.indices where !needed.contains(number) { editor.drop(number) }
+        var means: [TensorName: TensorName] = [:]
         switch precision {
         case .float32:
+            if let known = target.blocks {
+                var blocks = DepthwiseBlocks(
+                    model, needed: needed, taps: taps, averaged: known.averaged, shapes: known.shapes,
+                    constants: ConstantValues(model, target.constants))
+                try blocks.apply(to: &editor)
+                means = blocks.means
+            }
             if target.hasOwnOperations {
                 for number in needed where graph.nodes[number].operation == "LRN" && graph.nodes[number].isFloat32 {
                     try editor.edit(number, operation: "FneLRN")
@@ -50,6 +70,7 @@ struct GraphPreparation {
             try rewrite.apply(to: &editor)
             fed = rewrite.fed
         }
+        self.means = means
         serialized = editor.isEmpty ? model.serialized : try editor.serialized()
     }
 

@@ -10,8 +10,8 @@ extension GraphDefNetwork {
         let guards = RankGuards.needed(in: self, needed: needed, outputs)
         let rewritten = try RankGuards.apply(guards, to: DepthwiseRewrite.apply(to: self, outputs))
         var network = try TensorFlowEngine.open(
-            rewritten, input: input, layers: selected, shapes: checks.layerShapes(outputs), height: height,
-            width: width, channels: channels, options)
+            rewritten, input: input, layers: selected, shapes: checks.layerShapes(outputs),
+            graphShapes: KnownShapes(graph, outputs), height: height, width: width, channels: channels, options)
         if network.batchSize > 1 { network.batchStatistics = try checks.batchStatistics() }
         return network
     }

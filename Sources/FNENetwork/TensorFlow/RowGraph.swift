@@ -26,7 +26,9 @@ struct RowGraph {
             guard pooling.featureCount <= Int(Int32.max) - first else {
                 throw FNEError(.unsupportedTensor, "these layers have more features than \(Int32.max)")
             }
-            parts.append(try Self.pooled(layer.name, pooling, number, moved, of: network, builder))
+            parts.append(
+                try prepared.means[layer.name].map(network.tensor)
+                    ?? Self.pooled(layer.name, pooling, number, moved, of: network, builder))
             layers.append(
                 Layer(
                     name: layer.name.text, kind: layer.kind, rank: shape.rank,

@@ -37,19 +37,28 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         var float32Layers = 0
         /// What is taken of layers of tokens.
         var tokens = Tokens()
+
+        /// Whether blocks of convolutions are one operation. It runs on one thread, so that several threads leave it to
+        /// TensorFlow's operations.
+        var makesBlocks: Bool { session.threads == 1 && precision == .float32 && ck_has_blocks() != 0 }
     }
 
-    /// - Parameter shapes: those of the layers
+    /// - Parameters:
+    ///   - shapes: those of the layers
+    ///   - graphShapes: those of the tensors of the graph
     init(
         _ library: TensorFlowLibrary, model: GraphDefNetwork, input: Model.Input,
-        layers selected: [LayerSelection.Selected], shapes: [LayerShape], _ setup: Setup
+        layers selected: [LayerSelection.Selected], shapes: [LayerShape], graphShapes: KnownShapes, _ setup: Setup
     ) throws {
         let usesOwnOperations = library.hasOwnOperations && !setup.runsOnGPU
         let prepared = try GraphPreparation(
             model, input: input.name, taps: selected.map(\.name), precision: setup.precision,
             float32Layers: setup.float32Layers,
             for: GraphPreparation.Target(
-                hasOwnOperations: usesOwnOperations, takesFedWeights: !setup.runsOnGPU,
+                hasOwnOperations: usesOwnOperations,
+                blocks: usesOwnOperations && setup.makesBlocks
+                    ? .init(averaged: Self.averaged(selected, shapes), shapes: graphShapes) : nil,
+                takesFedWeights: !setup.runsOnGPU,
                 constants: TensorFlowConstants(library: library, threads: setup.session.threads)))
         var configuration = setup.session
         if setup.runsOnGPU { configuration.optimization = .allPasses }
@@ -71,6 +80,11 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         runsOnGPU = setup.runsOnGPU
         width = setup.width
         channels = setup.channels
+    }
+
+    /// The layers that are averaged over height and width alone.
+    private static func averaged(_ selected: [LayerSelection.Selected], _ shapes: [LayerShape]) -> Set<TensorName> {
+        Set(zip(selected, shapes).filter { $0.kind != .dense && $1.rank == 4 && $1.rows == 1 }.map(\.0.name))
     }
 
     var facts: [JSON.Member] {

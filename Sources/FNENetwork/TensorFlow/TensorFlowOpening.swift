@@ -5,7 +5,8 @@ extension TensorFlowEngine {
     /// Loads TensorFlow if it is not loaded, makes the choices that the options leave open, and opens an engine.
     static func open(
         _ model: GraphDefNetwork, input: Model.Input, layers selected: [LayerSelection.Selected],
-        shapes: [LayerShape?], height: Int, width: Int, channels: Int, _ options: EngineOptions
+        shapes: [LayerShape?], graphShapes: KnownShapes, height: Int, width: Int, channels: Int,
+        _ options: EngineOptions
     ) throws -> PreparedNetwork {
         let library = try TensorFlowLibrary.load()
         let threads = library.operationThreads(asked: options.threads)
@@ -26,7 +27,8 @@ extension TensorFlowEngine {
             float32Layers: arithmetic.float32Layers, tokens: options.tokens)
         let engine = try TensorFlowEngine(
             library, model: model, input: input, layers: selected,
-            shapes: RowsProof.shapes(library, model, input: input, layers: selected, known: shapes, setup), setup)
+            shapes: RowsProof.shapes(library, model, input: input, layers: selected, known: shapes, setup),
+            graphShapes: graphShapes, setup)
         return PreparedNetwork(
             engine: engine, layers: engine.layers, arithmetic: arithmetic, batchSize: batchSize,
             streams: runsOnGPU && options.goal == .throughput

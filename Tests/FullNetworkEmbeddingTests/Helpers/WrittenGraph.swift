@@ -38,10 +38,20 @@ struct WrittenGraph {
 
     /// A constant's tensor_content as bfloat16 numbers.
     func bfloat16s(_ name: String, file: StaticString = #filePath, line: UInt = #line) throws -> [Double] {
+        BFloat16.numbers(try content(name, file, line))
+    }
+
+    /// A constant's tensor_content as float32 numbers.
+    func floats(_ name: String, file: StaticString = #filePath, line: UInt = #line) throws -> [Float] {
+        try content(name, file, line).withUnsafeBytes { bytes in
+            (0..<bytes.count / 4).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
+        }
+    }
+
+    private func content(_ name: String, _ file: StaticString, _ line: UInt) throws -> [UInt8] {
         for attribute in try Self.parts(5, of: message(name))
         where try Self.parts(1, of: attribute) == [Array("value".utf8)] {
-            let tensor = try Self.only(8, of: Self.only(2, of: attribute))
-            return BFloat16.numbers(try Self.only(4, of: tensor))
+            return try Self.only(4, of: Self.only(8, of: Self.only(2, of: attribute)))
         }
         XCTFail("'\(name)' has no values", file: file, line: line)
         return []
