@@ -101,7 +101,7 @@ final class BlockKernelTests: XCTestCase {
             memory.initialize(repeating: .nan, count: n * size)
             return memory
         }
-        defer { means.forEach { $0.deallocate() } }
+        defer { for mean in means { mean.deallocate() } }
         // The pointers are good as long as their arrays, which are lent one inside of the other.
         func lend(_ layer: Int, _ given: [ck_convolution], _ body: ([ck_convolution]) -> Void) {
             guard layer < 3 else { return body(given) }
