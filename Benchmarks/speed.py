@@ -1,7 +1,8 @@
 """Images per second of libfne and of others, side by side. A part of `make bench`.
 
 Everything is loaded and has run before. Each engine is a process of its own and takes turns with libfne in float32,
-from files. Speeds are medians. Ratios are medians of the rounds' ratios, so that they hold on a noisy machine.
+which includes the same: from files, or from tensors. Speeds are medians. Ratios are medians of the rounds' ratios, so
+that they hold on a noisy machine.
 
 The original runs twice, with TensorFlow's oneDNN and without it. Wheels of TensorFlow for Linux on x86 have it on by
 default since 2.9, and libfne turns it on in each. So the ratio depends on the original's TensorFlow alone.
@@ -55,7 +56,6 @@ def rows_of_the_table(network: Network) -> list[Row]:
         ),
         Row("libfne, bfloat16", FILES, own, {"engine": "libfne", "options": bfloat16}),
         Row("TensorFlow, Session.run", TENSORS, own, {"engine": "tensorflow"}),
-        Row(BASE, TENSORS, own, {"engine": "libfne_tensors"}),
         Row("libfne, bfloat16", TENSORS, own, {"engine": "libfne_tensors", "options": bfloat16}),
     ]
     return rows + (_peers(network) if PEERS.exists() else [])
@@ -79,7 +79,8 @@ def _peers(network: Network) -> list[Row]:
 
 
 class Measured(NamedTuple):
-    """What was measured of a row: seconds of each round, and those of libfne in float32 from files beside it."""
+    """What was measured of a row: seconds of each round, and those of libfne in float32 beside it, which includes the
+    same."""
 
     title: str
     scope: str
@@ -88,44 +89,56 @@ class Measured(NamedTuple):
 
     @property
     def ratios(self) -> list[float]:
-        """The speed, over that of libfne in float32 from files in the same rounds."""
+        """The speed, over that of libfne in float32 in the same rounds."""
         return ratios(self.ours, self.seconds)
+
+
+#: libfne in float32, which all rows that include the same take turns with.
+OWN = {FILES: "libfne", TENSORS: "libfne_tensors"}
 
 
 def measured(network: Network, rows: list[Row], paths: list[str], rounds: int) -> list[tuple[Measured, str]]:
     """What was measured, and the line of the table for it. A row's figures are kept when it is done."""
     base = {"graph": str(network.path), "layers": network.layers, "paths": paths, "options": {}}
-    libfne = Row(BASE, FILES, sys.executable, {"engine": "libfne"}).start(base)
     found: list[tuple[Measured, str]] = []
 
     def keep(each: Measured) -> None:
         name = f"{network.title}, {each.title}, {each.scope}"
         speeds = figure(f"{name}, speed", "images/s", [len(paths) / seconds for seconds in each.seconds], 1)
-        relation = figure(f"{name}, times libfne in float32 from files", "ratio", each.ratios)
-        found.append((each, f"  {each.title:31s} {each.scope:15s} {speeds:>24s} {relation:>32s}"))
+        relation = figure(f"{name}, times libfne in float32", "ratio", each.ratios)
+        found.append((each, f"  {each.title:31s} {each.scope:15s} {speeds:>24s} {relation:>24s}"))
 
-    for row in rows:
-        name = f"{network.title}, {row.title}, {row.scope}"
-        progress.step(name, "getting warm")
-        try:
-            engine = row.start(base)
-            texts = taking_turns({"ours": libfne.ask, "theirs": engine.ask}, rounds, 0, progress.rounds(name, rounds))
-        except NotRunning as failure:
-            left_out(name, str(failure))
-            continue
-        engine.close()
-        times = {whose: [float(text) for text in each] for whose, each in texts.items()}
-        keep(Measured(row.title, row.scope, times["theirs"], times["ours"]))
-    libfne.close()
-    own = [seconds for each, _ in found for seconds in each.ours]
-    if own:
-        keep(Measured(BASE, FILES, own, own))
+    for scope, engine in OWN.items():
+        libfne = Row(BASE, scope, sys.executable, {"engine": engine}).start(base)
+        beside = []
+        for row in (row for row in rows if row.scope == scope):
+            each = _in_turns(f"{network.title}, {row.title}, {scope}", row, base, libfne, rounds)
+            if each is not None:
+                keep(each)
+                beside += each.ours
+        libfne.close()
+        if beside:
+            keep(Measured(BASE, scope, beside, beside))
     return found
+
+
+def _in_turns(name: str, row: Row, base: dict[str, Any], libfne: Engine, rounds: int) -> Measured | None:
+    """What a row takes beside libfne. None where its engine does not run, which is noted."""
+    progress.step(name, "getting warm")
+    try:
+        engine = row.start(base)
+        texts = taking_turns({"ours": libfne.ask, "theirs": engine.ask}, rounds, 0, progress.rounds(name, rounds))
+    except NotRunning as failure:
+        left_out(name, str(failure))
+        return None
+    engine.close()
+    times = {whose: [float(text) for text in each] for whose, each in texts.items()}
+    return Measured(row.title, row.scope, times["theirs"], times["ours"])
 
 
 def table(network: Network, found: list[tuple[Measured, str]]) -> None:
     """Prints the rows, and how many times as fast as the original libfne is."""
-    print(f"  {'':31s} {'':15s} {'images/s':>24s} {'x libfne, float32, from files':>32s}")
+    print(f"  {'':31s} {'':15s} {'images/s':>24s} {'x libfne in float32':>24s}")
     for _, line in sorted(found, key=lambda pair: (pair[0].scope, -spread(pair[0].ratios).median)):
         print(line)
     from_files = {each.title: each.ratios for each, _ in found if each.scope == FILES}
