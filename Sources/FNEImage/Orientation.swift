@@ -1,3 +1,5 @@
+import CKernels
+
 /// How a stored picture is turned for display. The numbers are the values of the EXIF tag 0x0112 (EXIF 2.32, 4.6.4).
 enum Orientation: Int, Sendable {
     case asStored = 1
@@ -18,26 +20,14 @@ enum Orientation: Int, Sendable {
     ///   - stored: RGB [height, width, 3]
     ///   - shown: RGB [width, height, 3] where `swapsSides`, else [height, width, 3]
     func apply(_ stored: UnsafePointer<UInt8>, height: Int, width: Int, to shown: UnsafeMutablePointer<UInt8>) {
-        let shownWidth = swapsSides ? height : width
-        for y in 0..<height {
-            for x in 0..<width {
-                let (row, column) =
-                    switch self {
-                    case .asStored: (y, x)
-                    case .mirrored: (y, width - 1 - x)
-                    case .turnedHalf: (height - 1 - y, width - 1 - x)
-                    case .flipped: (height - 1 - y, x)
-                    case .transposed: (x, y)
-                    case .turnedRight: (x, height - 1 - y)
-                    case .transversed: (width - 1 - x, height - 1 - y)
-                    case .turnedLeft: (width - 1 - x, y)
-                    }
-                let from = stored + 3 * (y * width + x)
-                let to = shown + 3 * (row * shownWidth + column)
-                to[0] = from[0]
-                to[1] = from[1]
-                to[2] = from[2]
-            }
-        }
+        guard height > 0, width > 0 else { return }
+        let turn = swapsSides ? ck_transpose_pixels : ck_mirror_pixels
+        turn(stored, height, width, readsBackwards ? 1 : 0, readsUpwards ? 1 : 0, shown)
     }
+
+    /// Whether the stored rows are read from right to left.
+    private var readsBackwards: Bool { [.mirrored, .turnedHalf, .transversed, .turnedLeft].contains(self) }
+
+    /// Whether the stored columns are read from the last row to the first.
+    private var readsUpwards: Bool { [.turnedHalf, .flipped, .turnedRight, .transversed].contains(self) }
 }

@@ -32,6 +32,41 @@ final class OrientationTests: XCTestCase {
         XCTAssertNil(Orientation(rawValue: 9))
     }
 
+    /// Where a shown pixel stands in the stored picture (EXIF 2.32, 4.6.4).
+    private func place(_ value: Int, _ row: Int, _ column: Int, height: Int, width: Int) -> (y: Int, x: Int) {
+        switch value {
+        case 2: (row, width - 1 - column)
+        case 3: (height - 1 - row, width - 1 - column)
+        case 4: (height - 1 - row, column)
+        case 5: (column, row)
+        case 6: (height - 1 - column, row)
+        case 7: (height - 1 - column, width - 1 - row)
+        case 8: (column, width - 1 - row)
+        default: (row, column)
+        }
+    }
+
+    /// Tiles have 64 pixels a side. The memory after the picture must stay as it is.
+    func testSidesAroundThoseOfTiles() throws {
+        for (height, width) in [(1, 1), (1, 200), (200, 1), (63, 65), (64, 64), (65, 63), (130, 129), (2, 64)] {
+            let stored = (0..<height * width * 3).map { UInt8(truncatingIfNeeded: $0 &* 40_503 >> 3) }
+            for value in 1...8 {
+                let orientation = try XCTUnwrap(Orientation(rawValue: value))
+                let (rows, columns) = value >= 5 ? (width, height) : (height, width)
+                var shown = [UInt8](repeating: 77, count: stored.count + 16)
+                orientation.apply(stored, height: height, width: width, to: &shown)
+                var expected = [UInt8](repeating: 77, count: stored.count + 16)
+                for row in 0..<rows {
+                    for column in 0..<columns {
+                        let (y, x) = place(value, row, column, height: height, width: width)
+                        for c in 0..<3 { expected[3 * (row * columns + column) + c] = stored[3 * (y * width + x) + c] }
+                    }
+                }
+                XCTAssertEqual(shown, expected, "\(height) x \(width), orientation \(value)")
+            }
+        }
+    }
+
     func testADecodedPictureIsTurned() throws {
         for (value, height, width, shown) in [(1, 2, 3, "abc def"), (6, 3, 2, "da eb fc"), (8, 3, 2, "cf be ad")] {
             let exif = TIFF(bigEndian: true).directory([(0x0112, value)])

@@ -9,6 +9,7 @@ import struct
 import cv2
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
 
 import fne
@@ -93,6 +94,18 @@ def test_exif_orientation(tmp_path, orientation, suffix):
         suffix.replace("jpg", "jpeg").upper(),
         orientation,
     )
+
+
+@pytest.mark.parametrize("size", [(1, 300), (300, 1), (64, 64), (127, 129), (200, 65)])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_of_any_size(orientation, size):
+    image = np.random.default_rng(orientation).integers(0, 256, (*size, 3), np.uint8)
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    PIL.Image.fromarray(image).save(file, "PNG", exif=exif)
+    turned = np.asarray(PIL.ImageOps.exif_transpose(PIL.Image.open(file)))
+    np.testing.assert_array_equal(fne.read_image(file.getvalue()), turned)
 
 
 def exif_block(entries, order="<", magic=42, offset=8):

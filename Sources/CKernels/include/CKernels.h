@@ -35,6 +35,14 @@ int ck_resize_antialiased(const uint8_t *rgb, size_t stride, size_t height, size
 int ck_resize_bicubic(const uint8_t *rgb, size_t stride, size_t height, size_t width, uint8_t *resized,
                       size_t new_height, size_t new_width, const ck_part *part);
 
+// Turns uint8 [height, width, 3] by a quarter, to [width, height, 3]: turned[y, x] = rgb[flip ? height - 1 - x : x,
+// mirror ? width - 1 - y : y]. No side is 0.
+void ck_transpose_pixels(const uint8_t *rgb, size_t height, size_t width, int mirror, int flip, uint8_t *turned);
+
+// mirrored[y, x] = rgb[flip ? height - 1 - y : y, mirror ? width - 1 - x : x], both uint8 [height, width, 3]. No side is
+// 0.
+void ck_mirror_pixels(const uint8_t *rgb, size_t height, size_t width, int mirror, int flip, uint8_t *mirrored);
+
 // fed[y, x, c] = (pixels[y, mirror ? width - 1 - x : x, swap ? 2 - c : c] - mean[c]) * scale[c]. The rows of pixels are
 // stride bytes apart. Those of fed have no gaps.
 void ck_pixels_to_float(const uint8_t *pixels, size_t stride, size_t height, size_t width, int swap, int mirror,
