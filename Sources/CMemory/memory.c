@@ -332,8 +332,23 @@ bool cm_prepare(size_t size) {
     return true;
 }
 
-void *cm_system_memory(size_t size) {
+static void *aligned_memory(size_t alignment, size_t size) {
     void *memory = NULL;
-    int failed = is_wrapped() ? __real_posix_memalign(&memory, UNIT, size) : posix_memalign(&memory, UNIT, size);
+    int failed =
+        is_wrapped() ? __real_posix_memalign(&memory, alignment, size) : posix_memalign(&memory, alignment, size);
     return failed == 0 ? memory : NULL;
+}
+
+void *cm_system_memory(size_t size) { return aligned_memory(UNIT, size); }
+
+// Smaller memory often comes from what was freed before, and its pages are there already.
+enum { HUGE_PAGE = 2 << 20, SMALLEST_LARGE = 4 << 20 };
+
+void *cm_picture_memory(size_t size) {
+    if (size < SMALLEST_LARGE) return cm_system_memory(size);
+    void *memory = aligned_memory(HUGE_PAGE, size);
+    if (memory == NULL) return cm_system_memory(size);
+    // A system that knows no such pages refuses, and gives small ones. The rest after the last whole page is small too.
+    madvise(memory, size - size % HUGE_PAGE, MADV_HUGEPAGE);
+    return memory;
 }

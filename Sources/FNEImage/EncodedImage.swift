@@ -97,7 +97,7 @@ final class EncodedImage {
             return decoded
         }
         let stored = orientation.swapsSides ? size.turned : size
-        let memory = try Bytes(count: byteCount)
+        let memory = try Bytes(picture: byteCount)
         try memory.withNumbers(of: UInt8.self) { pixels in
             decoded.isPartial = try decodeStored(to: pixels, width: stored.width)
             orientation.apply(pixels, height: stored.height, width: stored.width, to: rgb)

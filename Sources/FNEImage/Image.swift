@@ -68,7 +68,7 @@ public final class Image: @unchecked Sendable {
         _ image: EncodedImage, _ denominator: Denominator
     ) throws -> (decoded: Pixels, info: ImageInfo) {
         try image.reduce(by: denominator(image.info.size))
-        let bytes = try Bytes(count: image.byteCount)
+        let bytes = try Bytes(picture: image.byteCount)
         let info = try bytes.withNumbers(of: UInt8.self) { try image.decode(to: $0) }
         return (Pixels(bytes: bytes, size: image.size), info)
     }

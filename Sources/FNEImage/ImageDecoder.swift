@@ -57,7 +57,7 @@ public final class DecodedRows {
         guard height <= options.maxPixels / width else {
             throw FNEError(.imageLimit, "\(size) are more than the limit of \(options.maxPixels) (max_pixels)")
         }
-        let memory = try Bytes(count: checkedProduct(height, width, 3, of: "the picture"))
+        let memory = try Bytes(picture: checkedProduct(height, width, 3, of: "the picture"))
         (pixels, self.height, self.width) = (memory, height, width)
         return memory.withNumbers(of: UInt8.self) { $0 } // the object keeps the memory
     }

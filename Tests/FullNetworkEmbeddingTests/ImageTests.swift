@@ -27,6 +27,22 @@ final class ImageTests: XCTestCase {
         }
     }
 
+    /// A large picture begins with a page of 2 MiB, so that the system can give it such pages. A small one does not.
+    func testLargePicturesLieInLargePages() throws {
+        for (side, isLarge) in [(1200, true), (1000, false)] {
+            for orientation in [1, 6] {
+                let exif = TIFF(bigEndian: true).directory([(0x0112, orientation)])
+                let pixels = [UInt8](repeating: 7, count: side * side * 3)
+                let file = PNGWriter.encode(pixels, height: side, width: side, exif: exif)
+                let image = try file.withUnsafeBytes { try Image(encoded: $0) }
+                image.withPixels { start in
+                    XCTAssertEqual(UInt(bitPattern: start) % (2 << 20) == 0, isLarge)
+                    XCTAssertTrue(UnsafeBufferPointer(start: start, count: pixels.count).allSatisfy { $0 == 7 })
+                }
+            }
+        }
+    }
+
     func testFilesAreNamed() throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("ImageTests-\(getpid())")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
