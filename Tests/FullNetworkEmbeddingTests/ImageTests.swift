@@ -1,3 +1,4 @@
+import Glibc
 import XCTest
 
 @testable import FNEImage
@@ -27,20 +28,18 @@ final class ImageTests: XCTestCase {
         }
     }
 
-    /// A large picture begins with a page of 2 MiB, so that the system can give it such pages. A small one does not.
+    /// The memory of a large picture begins with a page of 2 MiB, so that the system can give it such pages.
     func testLargePicturesLieInLargePages() throws {
-        for (side, isLarge) in [(1200, true), (1000, false)] {
-            for orientation in [1, 6] {
-                let exif = TIFF(bigEndian: true).directory([(0x0112, orientation)])
-                let pixels = [UInt8](repeating: 7, count: side * side * 3)
-                let file = PNGWriter.encode(pixels, height: side, width: side, exif: exif)
-                let image = try file.withUnsafeBytes { try Image(encoded: $0) }
-                image.withPixels { start in
-                    XCTAssertEqual(UInt(bitPattern: start) % (2 << 20) == 0, isLarge)
-                    XCTAssertTrue(UnsafeBufferPointer(start: start, count: pixels.count).allSatisfy { $0 == 7 })
-                }
+        for (size, isLarge) in [((4 << 20) - 1, false), (4 << 20, true), (36_000_000, true)] {
+            try Bytes(picture: size).withNumbers(of: UInt8.self) { pixels in
+                XCTAssertEqual(UInt(bitPattern: pixels) % (2 << 20) == 0, isLarge)
+                XCTAssertEqual(UInt(bitPattern: pixels) % 64, 0)
+                memset(pixels, 7, size)
+                XCTAssertEqual(pixels[size - 1], 7)
             }
         }
+        assertFails(.outOfMemory, saying: "cannot allocate") { try Bytes(picture: .max - (8 << 20)) }
+        assertFails(.outOfMemory, saying: "cannot allocate") { try Bytes(picture: -1) }
     }
 
     func testFilesAreNamed() throws {
