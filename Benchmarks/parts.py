@@ -179,7 +179,7 @@ PARTS = {
     "jobs": Part("jobs, beside the network alone", (12, 200), _jobs("jobs")),
     "update": Part("an update of a job, beside a fresh job", (6, 120), _jobs("update")),
     "again": Part("a second call on the same network", (12, 25), _again),
-    "large": Part("photographs of 12 megapixels, decoded as a whole and scaled", (20, 400), _own("large.py")),
+    "large": Part("photographs of 12 megapixels, decoded as a whole and scaled", (25, 700), _own("large.py")),
     "codes": Part("search among packed codes, and classifiers on them", (20, 240), _codes),
     "firstrow": Part("the first row on ONNX Runtime", (8, 30), _first_row),
     "latency": Part("one image at a time", (25, 240), _latency),

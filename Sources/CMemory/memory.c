@@ -334,8 +334,8 @@ bool cm_prepare(size_t size) {
 
 static void *aligned_memory(size_t alignment, size_t size) {
     void *memory = NULL;
-    int failed =
-        is_wrapped() ? __real_posix_memalign(&memory, alignment, size) : posix_memalign(&memory, alignment, size);
+    int failed = is_wrapped() ? __real_posix_memalign(&memory, alignment, size)
+                              : posix_memalign(&memory, alignment, size);
     return failed == 0 ? memory : NULL;
 }
 

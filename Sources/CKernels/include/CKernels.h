@@ -39,8 +39,7 @@ int ck_resize_bicubic(const uint8_t *rgb, size_t stride, size_t height, size_t w
 // mirror ? width - 1 - y : y]. No side is 0.
 void ck_transpose_pixels(const uint8_t *rgb, size_t height, size_t width, int mirror, int flip, uint8_t *turned);
 
-// mirrored[y, x] = rgb[flip ? height - 1 - y : y, mirror ? width - 1 - x : x], both uint8 [height, width, 3]. No side is
-// 0.
+// mirrored[y, x] = rgb[flip ? height - 1 - y : y, mirror ? width - 1 - x : x], both uint8 [height, width, 3].
 void ck_mirror_pixels(const uint8_t *rgb, size_t height, size_t width, int mirror, int flip, uint8_t *mirrored);
 
 // fed[y, x, c] = (pixels[y, mirror ? width - 1 - x : x, swap ? 2 - c : c] - mean[c]) * scale[c]. The rows of pixels are
