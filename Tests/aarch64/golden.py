@@ -89,6 +89,14 @@ line("resize-bilinear", [bilinear(i, *sides) for i, sides in enumerate(SIDES)])
 line("resize-antialiased", [pillows(Image.Resampling.BILINEAR, i, *sides) for i, sides in enumerate(SIDES)])
 line("resize-bicubic", [pillows(Image.Resampling.BICUBIC, i, *sides) for i, sides in enumerate(SIDES)])
 
+turned = []
+for i, (height, width) in enumerate([(1, 1), (1, 70), (70, 1), (63, 65), (64, 64), (130, 129)]):
+    pixels = bytes_of(160 + i, 3 * height * width).reshape(height, width, 3)
+    for way in range(4):
+        mirrored = pixels[:: -1 if way >> 1 else 1, :: -1 if way & 1 else 1]
+        turned += [mirrored.transpose(1, 0, 2), mirrored]
+line("turning", turned)
+
 fed = []
 mean, scale = np.float32([103.939, 116.779, 123.68]), np.float32([0.017, 1 / 127.5, 3])
 scale[1] = np.float32(1) / np.float32(127.5)

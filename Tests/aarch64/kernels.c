@@ -149,6 +149,23 @@ static void many_weights(void) {
     line("resize-many-weights");
 }
 
+static void turning(void) {
+    static const size_t sizes[][2] = {{1, 1}, {1, 70}, {70, 1}, {63, 65}, {64, 64}, {130, 129}};
+    for (size_t i = 0; i < SIZE_OF(sizes); ++i) {
+        const size_t height = sizes[i][0], width = sizes[i][1], size = 3 * height * width;
+        uint8_t *pixels = bytes_of(160 + i, size), *turned = room(size);
+        for (int way = 0; way < 4; ++way) {
+            ck_transpose_pixels(pixels, height, width, way & 1, way >> 1, turned);
+            take(turned, size);
+            ck_mirror_pixels(pixels, height, width, way & 1, way >> 1, turned);
+            take(turned, size);
+        }
+        free(pixels);
+        free(turned);
+    }
+    line("turning");
+}
+
 typedef void colour_kernel(const uint8_t *, size_t, size_t, size_t, int, int, const float *, const float *, float *);
 
 static void pixels_to_float(const char *name, colour_kernel *kernel) {
@@ -706,6 +723,7 @@ int main(int count, char **arguments) {
     resize("resize-antialiased", ck_resize_antialiased);
     resize("resize-bicubic", ck_resize_bicubic);
     many_weights();
+    turning();
     pixels_to_float("pixels-to-float", ck_pixels_to_float);
     pixels_to_float("pixels-to-planes", ck_pixels_to_planes);
     split_channels();
