@@ -90,6 +90,21 @@ def _written(kind: Kind, source: str, noise: Any | None, path: Path) -> Path:
     return path
 
 
+def _row(title: str, ways: dict[str, Callable[[str], Any]], paths: list[Path], rounds: int) -> str:
+    """The figures of one kind of file."""
+    turns = {name: partial(seconds, run, paths) for name, run in ways.items()}
+    found = taking_turns(turns, rounds, 1, progress.rounds(title, rounds))
+    megabytes = statistics.mean(path.stat().st_size for path in paths) / 1e6
+    texts = [
+        f"{megabytes:.1f}",
+        figure(f"{title}, full", "ms", [1e3 * each for each in found["full"]], 1),
+        figure(f"{title}, scaled", "ms", [1e3 * each for each in found["scaled"]], 1),
+        figure(f"{title}, times full decoding", "ratio", ratios(found["full"], found["scaled"])),
+        figure(f"{title}, times full decoding at 1/8", "ratio", ratios(found["full"], found["1/8"])),
+    ]
+    return " | ".join(texts)
+
+
 def by_kind(sources: list[str], noise: Any, out: Path, rounds: int, few: bool) -> None:
     """Prints the table.
 
@@ -98,12 +113,12 @@ def by_kind(sources: list[str], noise: Any, out: Path, rounds: int, few: bool) -
         few: measures one kind alone
     """
     chosen = kinds(few)
-    sides = sorted({kind.side for kind in chosen})
+    sides = {kind.side for kind in chosen}
     full = {side: with_libfne(side) for side in sides}
     scaled = {side: with_libfne(side, decode="scaled") for side in sides}
     smallest = with_libfne(SMALLEST, decode="scaled")
     print(
-        "| photographs | megapixels | quality | colours | input | MB | full, ms | scaled, ms | times | at 1/8, times |"
+        "| photographs | megapixels | quality | colours | input | MB | full, ms | scaled, ms | times | times at 1/8 |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for content, added in (("with noise", noise.round().astype(np.int8)), ("smooth", None)):
@@ -111,13 +126,4 @@ def by_kind(sources: list[str], noise: Any, out: Path, rounds: int, few: bool) -
             paths = [_written(kind, each, added, out / "kinds" / f"{n}.jpg") for n, each in enumerate(sources)]
             title = f"{content}, {kind.megapixels} MP, {kind.quality}, {kind.sampling}, {kind.side}"
             ways = {"full": full[kind.side], "scaled": scaled[kind.side], "1/8": smallest}
-            turns = {name: partial(seconds, run, paths) for name, run in ways.items()}
-            found = taking_turns(turns, rounds, 1, progress.rounds(title, rounds))
-            megabytes = statistics.mean(path.stat().st_size for path in paths) / 1e6
-            texts = [
-                figure(f"{title}, full", "ms", [1e3 * each for each in found["full"]], 1),
-                figure(f"{title}, scaled", "ms", [1e3 * each for each in found["scaled"]], 1),
-                figure(f"{title}, times full decoding", "ratio", ratios(found["full"], found["scaled"])),
-                figure(f"{title}, times full decoding at 1/8", "ratio", ratios(found["full"], found["1/8"])),
-            ]
-            print(f"| {content} | {' | '.join(map(str, kind))} | {megabytes:.1f} | {' | '.join(texts)} |", flush=True)
+            print(f"| {content} | {' | '.join(map(str, kind))} | {_row(title, ways, paths, rounds)} |", flush=True)

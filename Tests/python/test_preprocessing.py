@@ -37,6 +37,22 @@ def resized(image, height, width, interpolation):
     return np.asarray(narrow.resize((width, height), CURVES[interpolation]))
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+def test_a_large_picture(tmp_path, orientation):
+    """Its memory is of another kind than that of small ones, and has a part after the last page of 2 MiB."""
+    image = np.random.default_rng(8).integers(0, 256, (150, 170, 3), np.uint8)
+    path, exif = tmp_path / "image.jpg", PIL.Image.Exif()
+    exif[0x0112] = orientation
+    PIL.Image.fromarray(cv2.resize(image, (1403, 1201))).save(path, exif=exif)
+    shown = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    assert shown.nbytes > 4 << 20
+    np.testing.assert_array_equal(fne.read_image(path), shown)
+    for interpolation in ("bilinear", "antialiased"):
+        with extractor(30, 40, interpolation=interpolation) as network:
+            fed = network.extract([path]).features.reshape(30, 40, 3)
+        np.testing.assert_array_equal(fed, resized(shown, 30, 40, interpolation))
+
+
 def shortest_side(height, width, side):
     """torchvision's Resize(side)."""
     return (side, int(side * width / height)) if height <= width else (int(side * height / width), side)
