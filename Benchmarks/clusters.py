@@ -3,16 +3,18 @@
     .venv/bin/python Benchmarks/clusters.py [--images 3400] [--rounds 5] [--assets FOLDER] [--quick]
 
 It takes the default network, and photographs that are cut from the samples. With --assets it takes the photographs
-below FOLDER/images and the fastest network of FOLDER/models, which shows most of what the engines cost. What is not
-installed is left out.
+below FOLDER/images and two networks of FOLDER/models: the fastest, which shows most of what the engines cost, and
+MobileNet V2 at 224 with half of the images. What is not installed is left out.
 
 - fne embed: features, statistics and packed codes in a folder. Cold is the command from its start to its end, warm is
   a job in a process that has run one.
 - shards and a merge: a command for each processor at the same time, and `fne merge`.
-- two steps: features, statistics of all images, codes in Parquet files
+- two steps: features, statistics of all images, packed codes in Parquet files
 - one pass: statistics of a tenth of the images, then packed codes in Parquet files
+- no network: the tables of two steps with zeros in them, twice through a worker. So much does the engine take at least.
 
-Cold is the first run of an engine's new session, whose start counts. Warm runs take turns with each other. Ratios are
+Cold is the first run of an engine's new session, whose start counts. Warm runs take turns with each other, after a
+round that is left out, since Spark's JVM still compiles its own code in the first seconds. Ratios are
 medians of the rounds' ratios to a warm job, of time and of the processor time of all processes, which a busy machine
 disturbs less. Memory is the most that a worker had resident while the plan ran, without pages that processes share.
 Each plan's codes and statistics are compared with those of one process.
@@ -35,6 +37,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow
 from figures import figure, left_out, ratios, taking_turns
 from networks import photographs
 from progress import progress
@@ -248,7 +251,8 @@ class Ray:
         ray.data.DataContext.get_current().enable_progress_bars = False
 
     def _images(self) -> Any:
-        return self.ray.data.from_items([{"path": path} for path in self.task.paths])
+        items = [{"path": path} for path in self.task.paths]
+        return self.ray.data.from_items(items, override_num_blocks=PARTITIONS)
 
     def _read(self, folder: Path, column: str) -> dict[str, Any]:
         return {row["path"]: row[column] for row in self.ray.data.read_parquet(str(folder)).take_all()}
@@ -256,14 +260,32 @@ class Ray:
     def two_steps(self, folder: Path) -> Result:
         rows = self.fne.features(self._images(), self.task.model, **self.task.options).materialize()
         found = self.fne.statistics(rows)
-        self.fne.codes(rows, found).write_parquet(str(folder))
-        return Result(found, lambda: self._read(folder, "codes"))
+        self.fne.codes(rows, found, packed=True).write_parquet(str(folder))
+        return Result(found, lambda: _packed(self._read(folder, "packed"), self.features))
 
     def one_pass(self, folder: Path) -> Result:
         images = self._images()
         found = self.fne.statistics_of_sample(images, self.task.model, fraction=SAMPLED, **self.task.options)
         self.fne.embed(images, self.task.model, found, **self.task.options).write_parquet(str(folder))
         return Result(found, lambda: _packed(self._read(folder, "packed"), self.features))
+
+    def no_network(self, folder: Path) -> Result:
+        features = self.features
+
+        def with_zeros(table: Any) -> Any:
+            from ray.data.extensions import ArrowTensorArray
+
+            zeros = np.zeros((len(table), features), np.float32)
+            return table.append_column("features", ArrowTensorArray.from_numpy(zeros))
+
+        def with_codes(table: Any) -> Any:
+            codes = pyarrow.array([bytes(features // 4)] * len(table))
+            return table.drop_columns(["features"]).append_column("packed", codes)
+
+        at_once = {"batch_size": 128, "batch_format": "pyarrow"}
+        rows = self._images().map_batches(with_zeros, **at_once).materialize()
+        rows.map_batches(with_codes, **at_once).write_parquet(str(folder))
+        return NOTHING
 
     def close(self) -> None:
         self.ray.shutdown()
@@ -299,15 +321,36 @@ class Spark:
     def two_steps(self, folder: Path) -> Result:
         rows = self.fne.features(self._images(), self.task.model, **self.task.options).cache()
         found = self.fne.statistics(rows)
-        self.fne.codes(rows, found).write.parquet(str(folder))
+        self.fne.codes(rows, found, packed=True).write.parquet(str(folder))
         rows.unpersist()
-        return Result(found, lambda: self._read(folder, "codes"))
+        return Result(found, lambda: _packed(self._read(folder, "packed"), self.features))
 
     def one_pass(self, folder: Path) -> Result:
         images = self._images()
         found = self.fne.statistics_of_sample(images, self.task.model, fraction=SAMPLED, **self.task.options)
         self.fne.embed(images, self.task.model, found, **self.task.options).write.parquet(str(folder))
         return Result(found, lambda: _packed(self._read(folder, "packed"), self.features))
+
+    def no_network(self, folder: Path) -> Result:
+        features = self.features
+
+        def with_zeros(batches: Any) -> Any:
+            for batch in batches:
+                zeros = pyarrow.array(np.zeros(len(batch) * features, np.float32))
+                offsets = pyarrow.array(np.arange(len(batch) + 1, dtype=np.int32) * features)
+                lists = pyarrow.ListArray.from_arrays(offsets, zeros)
+                yield pyarrow.RecordBatch.from_arrays([batch.column("path"), lists], ["path", "features"])
+
+        def with_codes(batches: Any) -> Any:
+            for batch in batches:
+                codes = pyarrow.array([bytes(features // 4)] * len(batch))
+                yield pyarrow.RecordBatch.from_arrays([batch.column("path"), codes], ["path", "packed"])
+
+        rows = self._images().mapInArrow(with_zeros, "path string, features array<float>").cache()
+        rows.count()
+        rows.mapInArrow(with_codes, "path string, packed binary").write.parquet(str(folder))
+        rows.unpersist()
+        return NOTHING
 
     def close(self) -> None:
         self.spark.stop()
@@ -337,10 +380,7 @@ def is_same(result: Result, job: fne.Job, paths: list[str], statistics_differ: b
     packed = fne.PackedCodes.pack(expected).words.reshape(len(expected), -1)
     found = result.codes()
     return set(found) == set(paths) and all(
-        np.array_equal(np.asarray(found[path]).astype(packed.dtype), packed[number])
-        if len(found[path]) == packed.shape[1]
-        else np.array_equal(np.asarray(found[path], np.int8), expected[number])
-        for number, path in enumerate(paths)
+        np.array_equal(found[path], packed[number]) for number, path in enumerate(paths)
     )
 
 
@@ -378,7 +418,8 @@ def measured(task: Task, rounds: int, folder: Path) -> list[Row]:
         start = time.perf_counter()
         engines.append(kind(task, job.feature_count, folder))
         begun = time.perf_counter() - start
-        for name, plan in (("two steps", engines[-1].two_steps), ("one pass", engines[-1].one_pass)):
+        steps = {"two steps": engines[-1].two_steps, "one pass": engines[-1].one_pass}
+        for name, plan in {**steps, "no network": engines[-1].no_network}.items():
             title = f"{kind.name}, {name}"
             plans[title] = plan
             taken, _ = timed(title, plan, folder / f"cold {title}")
@@ -402,7 +443,7 @@ def measured(task: Task, rounds: int, folder: Path) -> list[Row]:
         shutil.rmtree(output)
         return taken
 
-    found = taking_turns({title: partial(warm, title) for title in plans}, rounds, 0, begun_round)
+    found = taking_turns({title: partial(warm, title) for title in plans}, rounds, 1, begun_round)
     for title, runs in found.items():
         rows[title].warm.extend(taken.seconds for taken in runs)
         rows[title].processor.extend(taken.processor for taken in runs)
@@ -411,23 +452,35 @@ def measured(task: Task, rounds: int, folder: Path) -> list[Row]:
     return list(rows.values())
 
 
-def report(rows: list[Row], images: int) -> None:
+def report(rows: list[Row], images: int, network: str) -> None:
     print(
         "| plan | cold, images/s | warm, images/s | of `fne embed` | by processor time | memory of a worker | bytes |"
     )
     print("|---|---|---|---|---|---|---|")
     own = rows[0]
     for row in rows:
+        name = f"{network}: {row.title}"
         cells = [
             row.title,
-            figure(f"{row.title}, cold", "images/s", images / row.cold, 0) if row.cold else "",
-            figure(f"{row.title}, warm", "images/s", [images / each for each in row.warm], 0),
-            figure(f"{row.title}, of fne embed's speed", "ratio", ratios(own.warm, row.warm)),
-            figure(f"{row.title}, of its processor time", "ratio", ratios(own.processor, row.processor)),
-            figure(f"{row.title}, memory of a worker", "GB", row.peak / 1e9) + " GB",
+            figure(f"{name}, cold", "images/s", images / row.cold, 0) if row.cold else "",
+            figure(f"{name}, warm", "images/s", [images / each for each in row.warm], 0),
+            figure(f"{name}, of fne embed's speed", "ratio", ratios(own.warm, row.warm)),
+            figure(f"{name}, of its processor time", "ratio", ratios(own.processor, row.processor)),
+            figure(f"{name}, memory of a worker", "GB", row.peak / 1e9) + " GB",
             "same" if row.same else "DIFFERENT",
         ]
         print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def networks(assets: Path | None) -> list[tuple[str, dict[str, Any], int]]:
+    """The networks, the options of each, and by what the number of images is divided."""
+    if assets is None:
+        return [(str(fne.zoo.efficientnet_lite0()), {"size": 224}, 1)]
+    inception = {"preset": "inception"}
+    return [
+        (str(assets / "models/mobilenet_v1_0.25_128.pb"), {"size": 128, **inception}, 1),
+        (str(assets / "models/mobilenet_v2_1.0_224.pb"), {"size": 224, **inception}, 2),
+    ]
 
 
 def main() -> None:
@@ -436,7 +489,7 @@ def main() -> None:
     options_known.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     given = parse(options_known)
     images = given.images or (400 if given.quick else 3400)
-    progress.plan(given.rounds)
+    progress.plan(given.rounds * len(networks(given.assets)))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "cut").mkdir()
@@ -444,14 +497,15 @@ def main() -> None:
         sources = photographs(given.assets, folder / "cut")
         for number in range(images):
             shutil.copy(sources[number % len(sources)], folder / "images" / f"{number:06d}.jpg")
-        if given.assets is None:
-            model, options = str(fne.zoo.efficientnet_lite0()), {"size": 224}
-        else:
-            model = str(given.assets / "models/mobilenet_v1_0.25_128.pb")
-            options = {"size": 128, "preset": "inception"}
-        task = Task(folder / "images", model, options, given.workers)
-        print(f"{images} photographs, {Path(model).name}, {given.workers} workers", flush=True)
-        report(measured(task, given.rounds, folder), images)
+        for model, options, share in networks(given.assets):
+            part = folder / Path(model).stem
+            shutil.copytree(folder / "images", part / "images")
+            for path in sorted((part / "images").iterdir())[images // share :]:
+                path.unlink()
+            task = Task(part / "images", model, options, given.workers)
+            name = Path(model).stem
+            print(f"\n{images // share} photographs, {name}, {given.workers} workers", flush=True)
+            report(measured(task, given.rounds, part), images // share, name)
 
 
 if __name__ == "__main__":

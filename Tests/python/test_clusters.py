@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
 import time
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -59,6 +61,12 @@ def packed_codes(rows, job):
     return found.words, job.packed_codes().words
 
 
+def assert_packed(rows, job):
+    """Rows in the job's order, with its packed codes, and null where an image failed."""
+    np.testing.assert_array_equal(*packed_codes(rows, job))
+    assert [row["packed"] is None for row in rows] == [status != 0 for status in job.statuses]
+
+
 # ---- Ray
 
 
@@ -88,6 +96,8 @@ def test_ray_in_two_steps(ray, tmp_path, graph, paths, job):
         statistics,
         {r["path"]: (r["status"], r["reason"], r["codes"]) for r in coded.take_all()},
     )
+    packed = in_order(fne.ray.codes(rows, statistics, packed=True), [os.path.basename(path) for path in paths])
+    assert_packed(packed, job)
     engine = json.loads(rows.take(1)[0]["engine"])
     recorded = {name: value for name, value in job.manifest["engines"][0].items() if name != "first_image"}
     assert {name: engine[name] for name in recorded} == recorded and len(recorded) > 3
@@ -103,10 +113,8 @@ def test_ray_in_one_pass(ray, tmp_path, graph, paths, job):
         str(tmp_path / "codes")
     )
     rows = in_order(ray.data.read_parquet(str(tmp_path / "codes")), [os.path.basename(path) for path in paths])
-    found, expected = packed_codes(rows, job)
-    np.testing.assert_array_equal(found, expected)
+    assert_packed(rows, job)
     assert [row["status"] for row in rows] == job.statuses.tolist()
-    assert [row["packed"] is None for row in rows] == [status != 0 for status in job.statuses]
 
 
 def test_ray_read_binary_files(ray, graph, folder, job):
@@ -308,6 +316,34 @@ def test_spark_in_two_steps(spark, tmp_path, graph, paths, job):
         statistics,
         {r["path"]: (r["status"], r["reason"], r["codes"]) for r in coded.collect()},
     )
+    packed = fne.spark.codes(rows, statistics, packed=True)
+    assert packed.columns == ["path", "status", "reason", "engine", "packed"]
+    found = {row["path"]: row for row in packed.collect()}
+    assert_packed([found[path] for path in paths], job)
+
+
+def test_spark_workers_search_little_for_garbage(spark, graph, paths):
+    """Spark searches after each task. What a worker has loaded by then is left out."""
+    import fne.spark
+
+    fne.spark.features(frame_of(spark, paths[:9], paths[9:]), graph, size=SIZE).collect()
+    left_out = spark.sparkContext.parallelize(range(4), 4).map(lambda _: gc.get_freeze_count())
+    assert max(left_out.collect()) > 10_000
+
+
+def test_spark_merges_by_no_more_tasks_than_processors(spark, graph, paths):
+    """Two here. A client of Spark Connect does not see the processors: the stand-in raises what its session raises."""
+    from pyspark.errors import PySparkAttributeError
+
+    import fne.spark
+
+    class Remote:
+        @property
+        def sparkContext(self):  # noqa: N802
+            raise PySparkAttributeError(errorClass="JVM_ATTRIBUTE_NOT_SUPPORTED", messageParameters={"attr_name": "x"})
+
+    assert fne.spark._mergers(frame_of(spark, paths)) == 2
+    assert fne.spark._mergers(SimpleNamespace(sparkSession=Remote())) == fne.spark._MERGERS
 
 
 @pytest.mark.parametrize("column", [None, "path"])
@@ -387,8 +423,13 @@ def test_spark_ten_crops(spark, graph, paths):
     statistics = fne.spark.statistics(rows)
     assert statistics.count == 50
     coded = {row["path"]: row["codes"] for row in fne.spark.codes(rows, statistics).collect()}
-    ternary = fne.ternarize(expected.reshape(50, -1), statistics.mean(), statistics.std()).reshape(expected.shape)
-    np.testing.assert_array_equal(np.array([coded[path] for path in paths[:5]], np.int8), ternary)
+    ternary = fne.ternarize(expected.reshape(50, -1), statistics.mean(), statistics.std())
+    np.testing.assert_array_equal(
+        np.array([coded[path] for path in paths[:5]], np.int8), ternary.reshape(expected.shape)
+    )
+    packed = {row["path"]: row["packed"] for row in fne.spark.codes(rows, statistics, packed=True).collect()}
+    words = fne.PackedCodes.from_bytes([packed[path] for path in paths[:5]], expected.shape[-1]).words
+    np.testing.assert_array_equal(words, fne.PackedCodes.pack(ternary).words)
 
 
 def test_spark_empty_and_wrong(spark, tmp_path, graph):

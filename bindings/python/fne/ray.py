@@ -218,7 +218,7 @@ class _Packed:
     def __call__(self, table: pyarrow.Table) -> pyarrow.Table:
         images = _images(table, self._column, self.ADDED)
         found = worker.packed(self._plan, images, self._coder)
-        return _with(table, self.ADDED, worker.packed_column(found), found)
+        return _with(table, self.ADDED, worker.packed_column(found.values, found.statuses), found)
 
 
 def _images(table: pyarrow.Table, column: str | None, added: tuple[str, ...]) -> list[Any]:
@@ -306,6 +306,7 @@ def codes(
     lower: float = LOWER,
     upper: float = UPPER,
     keep_features: bool = False,
+    packed: bool = False,
 ) -> ray.data.Dataset:
     """The ternary codes.
 
@@ -314,19 +315,22 @@ def codes(
         statistics: those of all images, or of the training images
         lower, upper: the thresholds, as in `fne.ternarize`
         keep_features: keep the column "features" too
+        packed: make the column "packed", as `embed` does, in place of "codes"
 
     Returns:
         the data set with the column "codes" (int8 of the features' shape, -128 where an image failed)
     """
-    step = _Codes(parts.Coder(statistics, lower, upper), keep_features)
+    step = _Codes(parts.Coder(statistics, lower, upper), keep_features, packed)
     return dataset.map_batches(step, batch_size=_ROWS_AT_ONCE, batch_format="pyarrow")
 
 
 class _Codes:
-    def __init__(self, coder: parts.Coder, keep_features: bool) -> None:
-        self._coder, self._keep_features = coder, keep_features
+    def __init__(self, coder: parts.Coder, keep_features: bool, packed: bool) -> None:
+        self._coder, self._keep_features, self._packed = coder, keep_features, packed
 
     def __call__(self, table: pyarrow.Table) -> pyarrow.Table:
-        made = self._coder(_tensors(table, "features"), table.column("status").to_numpy())
+        rows, statuses = _tensors(table, "features"), table.column("status").to_numpy()
         kept = table if self._keep_features else table.drop_columns(["features"])
-        return kept.append_column("codes", ArrowTensorArray.from_numpy(made))
+        if self._packed:
+            return kept.append_column("packed", worker.packed_column(self._coder.packed(rows, statuses), statuses))
+        return kept.append_column("codes", ArrowTensorArray.from_numpy(self._coder(rows, statuses)))

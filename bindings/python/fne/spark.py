@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 import pyarrow
 from numpy.typing import NDArray
+from pyspark.errors import PySparkAttributeError
 from pyspark.sql import DataFrame
 from pyspark.sql.types import (
     ArrayType,
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 
     from fne._options import ExtractorOptions
 
-#: The tasks that merge the statistics of all partitions, before the driver merges theirs.
+#: The most tasks that merge the statistics of all partitions, before the driver merges theirs.
 _MERGERS = 8
 _Batches = Iterator[pyarrow.RecordBatch]
 _OUTCOME = [
@@ -135,7 +136,7 @@ def embed(
 
     def pack(images: list[Any]) -> tuple[Any, worker.Found]:
         found = worker.packed(plan, images, coder)
-        return worker.packed_column(found), found
+        return worker.packed_column(found.values, found.statuses), found
 
     return _mapped(frame, plan, column, "packed", BinaryType(), pack)
 
@@ -161,7 +162,15 @@ def _mapped(
 
     schema = StructType([*frame.schema.fields, StructField(added, type_), *_OUTCOME])
     names = schema.names
-    return frame.mapInArrow(run, schema)
+    return _in_workers(frame, run, schema)
+
+
+def _in_workers(frame: DataFrame, run: Callable[[_Batches], _Batches], schema: StructType) -> DataFrame:
+    def settled(batches: _Batches) -> _Batches:
+        yield from run(batches)
+        worker.settle()
+
+    return frame.mapInArrow(settled, schema)
 
 
 def _nested(type_: DataType, plan: worker.Plan) -> ArrayType:
@@ -243,8 +252,17 @@ def gathered(frame: DataFrame) -> parts.Part:
         return _row(parts.merged(part for batch in batches for part in parts.parts_of(batch)))
 
     kept = frame.select("features", "status", "reason", "engine")
-    merged = kept.mapInArrow(of_partition, _PART).repartition(_MERGERS).mapInArrow(merge, _PART)
+    found = _in_workers(kept, of_partition, _PART)
+    merged = _in_workers(found.repartition(_mergers(frame)), merge, _PART)
     return parts.merged(_collected(merged.collect()))
+
+
+def _mergers(frame: DataFrame) -> int:
+    """The tasks that merge: more than there are processors would only cost their starts."""
+    try:
+        return min(_MERGERS, frame.sparkSession.sparkContext.defaultParallelism)
+    except PySparkAttributeError:  # a client of Spark Connect does not see the processors
+        return _MERGERS
 
 
 _PART = StructType(
@@ -276,13 +294,17 @@ def _collected(rows: Iterable[Any]) -> Iterator[parts.Part]:
     return (parts.Part(**row.asDict()) for row in rows)
 
 
-def codes(frame: DataFrame, statistics: Statistics, *, lower: float = LOWER, upper: float = UPPER) -> DataFrame:
+def codes(
+    frame: DataFrame, statistics: Statistics, *, lower: float = LOWER, upper: float = UPPER, packed: bool = False
+) -> DataFrame:
     """The ternary codes.
 
     Args:
         frame: what `features` returned
         statistics: those of all images, or of the training images
         lower, upper: the thresholds, as in `fne.ternarize`
+        packed: make the column "packed", as `embed` does, in place of "codes". Spark copies lists value by value, so
+            this is faster too.
 
     Returns:
         the frame with the column "codes" (array<tinyint> of the features' shape, -128 where an image failed) in place
@@ -295,12 +317,18 @@ def codes(frame: DataFrame, statistics: Statistics, *, lower: float = LOWER, upp
     def code(batches: _Batches) -> _Batches:
         for batch in batches:
             if len(batch):
-                made = coder(matrix(batch.column("features")), batch.column("status").to_numpy())
                 columns_kept = [batch.column(field.name) for field in kept]
-                yield pyarrow.RecordBatch.from_arrays([*columns_kept, _lists(made, numpy.int8)], names)
+                made = make(matrix(batch.column("features")), batch.column("status").to_numpy())
+                yield pyarrow.RecordBatch.from_arrays([*columns_kept, made], names)
+
+    def make(rows: NDArray[Any], statuses: NDArray[Any]) -> Any:
+        if packed:
+            return worker.packed_column(coder.packed(rows, statuses), statuses)
+        return _lists(coder(rows, statuses), numpy.int8)
 
     inner = ArrayType(ByteType(), False)
     is_deep = isinstance(nested, ArrayType) and isinstance(nested.elementType, ArrayType)
-    schema = StructType([*kept, StructField("codes", ArrayType(inner, False) if is_deep else inner)])
+    listed = StructField("codes", ArrayType(inner, False) if is_deep else inner)
+    schema = StructType([*kept, StructField("packed", BinaryType()) if packed else listed])
     names = schema.names
-    return frame.mapInArrow(code, schema)
+    return _in_workers(frame, code, schema)

@@ -12,6 +12,7 @@ import pyarrow
 from numpy.typing import NDArray
 
 from fne import _ffi
+from fne._codes import PackedCodes
 from fne._embedding import SKIPPED_CODE, standardize, ternarize
 from fne._ffi import OK
 from fne._statistics import Statistics
@@ -135,6 +136,11 @@ class Coder:
             kept = numpy.ascontiguousarray(rows[good], numpy.float32).reshape(-1, rows.shape[-1])
             codes[good] = self.of(kept).reshape(-1, *rows.shape[1:])
         return codes
+
+    def packed(self, rows: NDArray[Any], statuses: NDArray[Any]) -> NDArray[numpy.uint64]:
+        """The codes packed, uint64 [n * rows per image, 2, words]. They are 0 where an image failed."""
+        codes = self(rows, statuses)
+        return PackedCodes.pack(codes.reshape(-1, codes.shape[-1])).words
 
     def of(self, rows: NDArray[numpy.float32]) -> NDArray[numpy.int8]:
         """The codes of good rows, [n, F]."""
