@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import pyarrow
 import pytest
 from clusters import frame_of, of_paths, ray_session, spark_session
 
@@ -326,9 +327,13 @@ def test_spark_workers_search_little_for_garbage(spark, graph, paths):
     """Spark searches after each task. What a worker has loaded by then is left out."""
     import fne.spark
 
+    def left_out(batches):
+        for batch in batches:
+            yield pyarrow.RecordBatch.from_pydict({"count": [gc.get_freeze_count()] * len(batch)})
+
     fne.spark.features(frame_of(spark, paths[:9], paths[9:]), graph, size=SIZE).collect()
-    left_out = spark.sparkContext.parallelize(range(4), 4).map(lambda _: gc.get_freeze_count())
-    assert max(left_out.collect()) > 10_000
+    found = spark.range(0, 4, 1, 4).mapInArrow(left_out, "count long").collect()
+    assert max(row["count"] for row in found) > 10_000
 
 
 def test_spark_merges_by_no_more_tasks_than_processors(spark, graph, paths):
