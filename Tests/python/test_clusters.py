@@ -344,7 +344,7 @@ def test_spark_merges_by_no_more_tasks_than_processors(spark, graph, paths):
 
     class Remote:
         @property
-        def sparkContext(self):  # noqa: N802
+        def sparkContext(self):
             raise PySparkAttributeError(errorClass="JVM_ATTRIBUTE_NOT_SUPPORTED", messageParameters={"attr_name": "x"})
 
     assert fne.spark._mergers(frame_of(spark, paths)) == 2

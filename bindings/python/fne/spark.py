@@ -166,6 +166,8 @@ def _mapped(
 
 
 def _in_workers(frame: DataFrame, run: Callable[[_Batches], _Batches], schema: StructType) -> DataFrame:
+    """What `run` makes of the frame. The workers settle after their first task."""
+
     def settled(batches: _Batches) -> _Batches:
         yield from run(batches)
         worker.settle()
