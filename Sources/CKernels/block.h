@@ -216,7 +216,6 @@ static block_scratch block_divide(const ck_block *b, float *memory) {
     s.sums[0] = s.filtered + s.band * b->new_width * b->channels;
     s.sums[1] = s.sums[0] + b->channels;
     s.sums[2] = s.sums[1] + b->channels;
-    memset(s.ring, 0, s.row * (s.slots * s.panels + 1) * sizeof(float));
     memset(s.sums[0], 0, (2 * b->channels + b->outputs) * sizeof(float));
     return s;
 }
@@ -292,7 +291,8 @@ static size_t block_needed(const ck_block *b, size_t row) {
     return end < b->height ? end : b->height;
 }
 
-// Computes one image. The expanded map and that of the depthwise convolution never leave the cache.
+// Computes one image. What no layer writes of the scratch memory must be zeros, which pad the map. The expanded map and
+// that of the depthwise convolution never leave the cache.
 static void block_image(const ck_block *b, const float *x, float *memory, float *y, float *const means[]) {
     const block_scratch s = block_divide(b, memory);
     const size_t row_size = b->new_width * b->channels;

@@ -51,6 +51,7 @@ int ck_run_block(const ck_block *block, const float *x, size_t n, float *y, floa
     void *memory = malloc((scratch + more) * sizeof *y + ALIGNMENT);
     if (memory == NULL) return 1;
     float *start = aligned(memory);
+    memset(start, 0, scratch * sizeof *start);
     if (more > 0) {
         run_widened(*block, x, n, start + scratch, start, y, means);
     } else {

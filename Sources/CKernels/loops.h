@@ -1,5 +1,5 @@
 // The innermost loops. Each is compiled once per instruction set (see variants.h). Every variant gives the same bits,
-// because operations are neither fused nor reordered.
+// because operations are not reordered, and fused in block.h alone, where each fused one is spelled out.
 #ifndef CK_LOOPS_H
 #define CK_LOOPS_H
 
@@ -58,7 +58,8 @@ typedef struct {
                      uint16_t *y);
     void (*lrn_planes)(const float *x, size_t positions, size_t channels, const ck_lrn *options, float *y);
     // As ck_run_block, for one image. The outputs are a multiple of CK_BLOCK_UNIT. scratch is of so many floats as
-    // block_scratch says, and is aligned to a vector. NULL where the variant has no blocks.
+    // block_scratch says, which are zeros or of another run of the same block, and is aligned to a vector. NULL where
+    // the variant has no blocks.
     void (*block)(const ck_block *block, const float *x, float *scratch, float *y, float *const means[CK_BLOCK_LAYERS]);
     size_t (*block_scratch)(const ck_block *block);
     // y = a + b. With relu it is at least 0. y may be a or b.

@@ -12,6 +12,7 @@ enum { EXPANSION, DEPTHWISE, PROJECTION, LAYERS };
 // The attributes of a block.
 typedef struct {
     unsigned char expands;
+    unsigned char same; // whether zeros are put around the map as TensorFlow's SAME does
     int64_t stride;
     int64_t padding[4];     // top, bottom, left, right
     int64_t limits[LAYERS]; // of each layer's results: 0 none, 1 at least 0, 2 from 0 to 6
@@ -38,6 +39,7 @@ static void *create_block(TF_OpKernelConstruction *construction) {
     TF_Status *status = tf.NewStatus();
     block_options *options = new_options(sizeof *options, status);
     if (options != NULL) tf.OpKernelConstruction_GetAttrBool(construction, "expands", &options->expands, status);
+    if (tf.GetCode(status) == OK) tf.OpKernelConstruction_GetAttrBool(construction, "same", &options->same, status);
     for (int i = 0; options != NULL && i < INTEGERS && tf.GetCode(status) == OK; ++i) {
         int64_t *value = (int64_t *)((char *)options + integers[i].offset);
         tf.OpKernelConstruction_GetAttrInt64(construction, integers[i].name, value, status);
@@ -73,10 +75,29 @@ static ck_convolution convolution(const run *weights, int64_t limit) {
     };
 }
 
-// The places that a filter has along an axis; 0 where it does not fit.
-static int64_t places(int64_t size, int64_t before, int64_t after, int64_t side, int64_t stride) {
-    const int64_t padded = size + before + after;
-    return padded < side ? 0 : (padded - side) / stride + 1;
+// An axis of a map: the zeros before and after it, and the places that a filter has there, 0 where it does not fit.
+typedef struct {
+    int64_t before;
+    int64_t after;
+    int64_t places;
+} axis;
+
+static axis axis_of(const block_options *options, int64_t size, const int64_t padding[2], int64_t side) {
+    axis result = {padding[0], padding[1], 0};
+    if (options->same) {
+        // There are ceil(size / stride) places, and an odd zero is at the end.
+        const int64_t covered = ((size + options->stride - 1) / options->stride - 1) * options->stride + side;
+        const int64_t zeros = covered > size ? covered - size : 0;
+        result = (axis){zeros / 2, zeros - zeros / 2, 0};
+    }
+    const int64_t padded = size + result.before + result.after;
+    if (padded >= side) result.places = (padded - side) / options->stride + 1;
+    return result;
+}
+
+// Whether the scratch memory of a block can be counted. It has a few times as many numbers as these.
+static int is_countable(const int64_t *x, int64_t channels, int64_t outputs) {
+    return (double)(x[1] + 256) * (double)(x[2] + 256) * (double)(channels + outputs + 64) < 1e15;
 }
 
 // Describes the block that the inputs make. Returns NULL, or what does not fit.
@@ -87,8 +108,7 @@ static const char *describe(const block_options *options, const run *in, ck_bloc
         if (i == WEIGHTS && !options->expands) continue;
         if (!has_rank(in + i, 4) || !has_rank(in + i + 1, 1)) return "weights have four axes, and a bias has one";
     }
-    const int64_t *x = in->dims, *taps = depthwise->dims, *last = projection->dims;
-    const int64_t channels = taps[2], *padding = options->padding;
+    const int64_t *x = in->dims, *taps = depthwise->dims, *last = projection->dims, channels = taps[2];
     if (taps[0] != taps[1] || (taps[0] != 3 && taps[0] != CK_BLOCK_SIDE) || taps[3] != 1 ||
         channels % CK_BLOCK_UNIT != 0 || depthwise[1].dims[0] != channels)
         return "the depthwise weights are not [3 or 5, the same, channels, 1]";
@@ -98,9 +118,10 @@ static const char *describe(const block_options *options, const run *in, ck_bloc
                              expansion->dims[3] != channels || expansion[1].dims[0] != channels))
         return "the expansion's weights are not [1, 1, inputs, channels]";
     if (!options->expands && x[3] != channels) return "the depthwise convolution has other channels than x";
-    const int64_t height = places(x[1], padding[0], padding[1], taps[0], options->stride);
-    const int64_t width = places(x[2], padding[2], padding[3], taps[0], options->stride);
-    if (height < 1 || width < 1) return "the filter is larger than the map";
+    const axis rows = axis_of(options, x[1], options->padding, taps[0]);
+    const axis columns = axis_of(options, x[2], options->padding + 2, taps[0]);
+    if (rows.places < 1 || columns.places < 1) return "the filter is larger than the map";
+    if (!is_countable(x, channels, last[3])) return "the map is too large";
     *block = (ck_block){
         .height = (size_t)x[1],
         .width = (size_t)x[2],
@@ -109,11 +130,11 @@ static const char *describe(const block_options *options, const run *in, ck_bloc
         .outputs = (size_t)last[3],
         .side = (size_t)taps[0],
         .stride = (size_t)options->stride,
-        .top = (size_t)padding[0],
-        .left = (size_t)padding[2],
-        .right = (size_t)padding[3],
-        .new_height = (size_t)height,
-        .new_width = (size_t)width,
+        .top = (size_t)rows.before,
+        .left = (size_t)columns.before,
+        .right = (size_t)columns.after,
+        .new_height = (size_t)rows.places,
+        .new_width = (size_t)columns.places,
         .depthwise = convolution(depthwise, options->limits[DEPTHWISE]),
         .projection = convolution(projection, options->limits[PROJECTION]),
     };
@@ -175,6 +196,7 @@ void register_block(TF_Status *status) {
     TF_OpDefinitionBuilder *block = tf.NewOpDefinitionBuilder("FneDepthwiseBlock");
     tf.OpDefinitionBuilderAddAttr(block, "T: {float} = DT_FLOAT");
     tf.OpDefinitionBuilderAddAttr(block, "expands: bool");
+    tf.OpDefinitionBuilderAddAttr(block, "same: bool = false");
     for (int i = 0; i < INTEGERS; ++i) {
         char text[64];
         snprintf(text, sizeof text, "%s: int = 0", integers[i].name);

@@ -23,7 +23,7 @@ final class BFloat16RewriteTests: XCTestCase {
         let needed = model.topology.ancestors(of: Set(try tensors.map { try XCTUnwrap(model.graph.index[$0.node]) }))
         var rewrite = BFloat16Rewrite(
             model, needed: needed, taps: tensors, float32Layers: float32Layers, hasOwnOperations: own,
-            feedsLargeWeights: feeds, constants: ConstantValues(model, evaluator))
+            feedsLargeWeights: feeds, constants: ConstantValues(model, needed: needed, evaluator))
         var editor = GraphEditor(model)
         for number in model.graph.nodes.indices where !needed.contains(number) { editor.drop(number) }
         try rewrite.apply(to: &editor)

@@ -19,7 +19,8 @@ final class ConstantValuesTests: XCTestCase {
     }
 
     private func values(_ evaluator: FakeEvaluator = FakeEvaluator()) throws -> ConstantValues {
-        ConstantValues(try graph.model(), evaluator)
+        let model = try graph.model()
+        return ConstantValues(model, needed: Set(model.graph.nodes.indices), evaluator)
     }
 
     private func number(_ name: String) throws -> Int { try XCTUnwrap(graph.definition().index[name]) }
@@ -261,5 +262,21 @@ final class ConstantValuesTests: XCTestCase {
         XCTAssertEqual(try elementCount([7, 0]), 0)
         assertFails(.invalidArgument, saying: "too large") { try elementCount([1 << 40, 1 << 40]) }
         assertFails(.invalidArgument) { try elementCount([-1]) }
+    }
+
+    /// What does not run was not checked. It may be too large to compute.
+    func testConstantsThatNoNeededNodeReadsAreNotComputed() throws {
+        write([2], Attribute.content([1, 2]))
+        for name in ["one", "other"] {
+            graph.node(name + "/constant", "Neg", "c")
+            graph.node(name, "Mul", "input", name + "/constant")
+        }
+        let model = try graph.model()
+        let needed = model.topology.ancestors(of: [try number("one")])
+        let evaluator = FakeEvaluator()
+        var constants = ConstantValues(model, needed: needed, evaluator)
+        _ = try constants.value(number("one/constant"))
+        XCTAssertEqual(evaluator.questions.map(\.nodes), [["one/constant"]])
+        XCTAssertNil(evaluator.questions[0].graph["other/constant"])
     }
 }

@@ -106,8 +106,9 @@ final class DepthwiseBlocksTests: XCTestCase {
             "FneDepthwiseBlock<float32>(input, expand/weights, fne/bias/expand, dw/weights, fne/bias/dw, "
                 + "project/weights, fne/bias/project)")
         let node = try written.node("project/bias")
-        XCTAssertEqual(integers(node), [1, 1, 1, 1, 1, 2, 2, 0])
+        XCTAssertEqual(integers(node), [1, 0, 0, 0, 0, 2, 2, 0])
         XCTAssertTrue(node.flag("expands"))
+        XCTAssertTrue(node.flag("same"))
         for dropped in ["expand", "expand/bias", "expand/relu", "dw", "dw/bias", "dw/relu", "project"] {
             XCTAssertNil(written[dropped], dropped)
         }
@@ -127,18 +128,11 @@ final class DepthwiseBlocksTests: XCTestCase {
         let written = try WrittenGraph(prepared([last]).serialized)
         XCTAssertEqual(
             written["project/relu"],
-            "FneDepthwiseBlock<float32>(stem/relu, dw/weights, fne/bias/dw, dw/weights, fne/bias/dw_, "
+            "FneDepthwiseBlock<float32>(stem/relu, dw/weights, fne/bias/dw, dw/weights, fne/bias/dw, "
                 + "project/weights, fne/bias/project)")
         let node = try written.node("project/relu")
-        XCTAssertEqual(integers(node), [1, 1, 1, 1, 1, 0, 2, 1])
+        XCTAssertEqual(integers(node), [1, 0, 0, 0, 0, 0, 2, 1])
         XCTAssertFalse(node.flag("expands"))
-    }
-
-    /// Of a size of 8 and a stride of 2, TensorFlow's SAME pads one zero at the end.
-    func testPaddingOfAStride() throws {
-        writeBlock(strides: [1, 2, 2, 1])
-        let written = try WrittenGraph(prepared(["project/bias"]).serialized)
-        XCTAssertEqual(integers(try written.node("project/bias")), [2, 0, 1, 0, 1, 2, 2, 0])
     }
 
     /// Keras writes the padding of a stride as an operation of its own.
@@ -156,6 +150,7 @@ final class DepthwiseBlocksTests: XCTestCase {
         let prepared = try prepared(["expand/relu", "project/bias"])
         let written = try WrittenGraph(prepared.serialized)
         XCTAssertEqual(integers(try written.node("project/bias")), [2, 0, 1, 2, 3, 2, 2, 0])
+        XCTAssertFalse(try written.node("project/bias").flag("same"))
         XCTAssertNil(written["pad"])
         XCTAssertEqual(prepared.means[TensorName("expand/relu")], TensorName("project/bias:1"))
         let tapped = try WrittenGraph(self.prepared(["pad", "project/bias"], averaged: ["project/bias"]).serialized)
@@ -176,7 +171,7 @@ final class DepthwiseBlocksTests: XCTestCase {
         let written = try WrittenGraph(prepared(["project/bias"]).serialized)
         XCTAssertEqual(
             written["project/bias"],
-            "FneDepthwiseBlock<float32>(stem/bias, fne/weights/dw, fne/bias/dw, fne/weights/dw_, fne/bias/dw_, "
+            "FneDepthwiseBlock<float32>(stem/bias, fne/weights/dw, fne/bias/dw, fne/weights/dw, fne/bias/dw, "
                 + "project/weights, fne/bias/project)")
         // 2 / sqrt(15.75 + 0.25) = 0.5, and (0 - 5) * 0.5 + 3 = 0.5
         XCTAssertEqual(
@@ -217,6 +212,41 @@ final class DepthwiseBlocksTests: XCTestCase {
         XCTAssertEqual(written["project/bias"]?.hasPrefix("FneDepthwiseBlock<float32>(expand/relu, "), true)
         XCTAssertNotNil(written["expand"])
         XCTAssertFalse(try written.node("project/bias").flag("expands"))
+    }
+
+    /// The values of further outputs are not known. So what reads them is not folded.
+    func testASumWithAFurtherOutput() throws {
+        write("dw", "DepthwiseConv2dNative", of: convolution("stem", of: "input", [3, 3, 3, 16]), [3, 3, 16, 1])
+        graph.constant("all", [32], (0..<32).map { Float($0) })
+        graph.node("parts", "Split", "axis", "all")
+        graph.constant("axis", [])
+        graph.node("sum", "BiasAdd", "dw", "parts:1")
+        _ = convolution("project", of: "sum", [1, 1, 16, 5])
+        try assertNoBlock("another reader of the depthwise convolution", "project/bias")
+    }
+
+    /// A convolution in groups reads more channels than its weights say.
+    func testConvolutionsInGroups() throws {
+        let stem = convolution("stem", of: "input", [3, 3, 3, 16])
+        _ = convolution("project", of: depthwise(of: stem), [1, 1, 4, 8])
+        try assertNoBlock("a projection in groups", "project/bias")
+        setUp()
+        let expanded = convolution(
+            "expand", of: convolution("stem", of: "input", [3, 3, 3, 8]), [1, 1, 4, 16], "Relu")
+        _ = convolution("project", of: depthwise(of: expanded), [1, 1, 16, 5])
+        let written = try WrittenGraph(prepared(["project/bias"]).serialized)
+        XCTAssertEqual(written["project/bias"]?.hasPrefix("FneDepthwiseBlock<float32>(expand/relu, "), true)
+    }
+
+    /// TensorFlow refuses a node that wants to share a device with a node that is not there.
+    func testNodesThatShareADeviceWithADroppedOne() throws {
+        writeBlock()
+        graph.node(
+            "after", "Identity", "project/bias",
+            attributes: ["_class": Wire.bytes(1, Wire.bytes(2, Array("loc:@dw".utf8))), "T": Attribute.float32])
+        let node = try WrittenGraph(prepared(["after"]).serialized).node("after")
+        XCTAssertFalse(node.has("_class"))
+        XCTAssertTrue(node.has("T"))
     }
 
     func testOtherConvolutionsStay() throws {

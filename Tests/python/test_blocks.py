@@ -59,10 +59,14 @@ def network(tmp_path_factory):
             gamma, variance = random.uniform(0.5, 1.5, count), random.uniform(0.5, 2, count)
             beta, mean = random.normal(0.5, 0.5, count), random.normal(0, 0.3, count)
             layer.set_weights([gamma, beta, mean, variance])
-    image_type = tf.TensorSpec([None, *SIZE, 3], tf.float32, name="input")
-    frozen = convert_variables_to_constants_v2(tf.function(lambda x: model(x)).get_concrete_function(image_type))
-    path = tmp_path_factory.mktemp("blocks") / "blocks.pb"
-    path.write_bytes(frozen.graph.as_graph_def().SerializeToString())
+    return frozen(lambda x: model(x), tmp_path_factory.mktemp("blocks") / "blocks.pb")
+
+
+def frozen(function, path):
+    """Saves the graph of a function of images."""
+    image = tf.TensorSpec([None, *SIZE, 3], tf.float32, name="input")
+    constants = convert_variables_to_constants_v2(tf.function(function).get_concrete_function(image))
+    path.write_bytes(constants.graph.as_graph_def().SerializeToString())
     return str(path)
 
 
@@ -118,10 +122,10 @@ def test_one_layer_alone(network, images, place):
 
 
 def test_several_threads_per_operation_give_nearly_the_same(network, images, run_python):
-    """The blocks run on one thread. With more, TensorFlow's operations take their place."""
+    """A block runs on one thread. With three, TensorFlow's operations take its place."""
     program = (
         "import sys, numpy as np, fne\n"
-        f"e = fne.Extractor(sys.argv[1], size={SIZE}, engine_threads=2)\n"
+        f"e = fne.Extractor(sys.argv[1], size={SIZE}, engine_threads=3)\n"
         "np.save(sys.argv[2], e.extract(np.load(sys.argv[3])).features)\n"
     )
     found = run_python(program, network, images)
@@ -151,3 +155,51 @@ def test_a_value_that_is_no_number_is_an_error(network, images):
     damaged[2, 3, 4, 1] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         fne.Extractor(network, size=SIZE).extract(damaged)
+
+
+@pytest.mark.parametrize("height", [4, 5, 6])
+def test_a_height_that_depends_on_the_batch(images, tmp_path, height):
+    """Zeros at the edges are counted when the network runs."""
+    random = np.random.default_rng(7)
+    taps, weights = random.normal(size=(3, 3, 16, 1)), random.normal(size=(1, 1, 16, 8))
+
+    def network(x):
+        x = tf.reshape(x[:, :height, :16, :], [1, -1, 3, 16])
+        x = tf.nn.depthwise_conv2d(x, tf.constant(taps, tf.float32), [1, 2, 2, 1], "SAME")
+        x = tf.nn.conv2d(tf.nn.relu6(x), tf.constant(weights, tf.float32), 1, "SAME")
+        return tf.reduce_mean(x, (0, 1, 2))
+
+    path = frozen(lambda x: tf.add(network(x), 0 * x[:, 0, 0, :1], name="row"), tmp_path / "n.pb")
+    extractor = fne.Extractor(path, layers=["row:0"], size=SIZE, batch_size=2)
+    row = extractor.extract(images[:2]).features
+    with open(path, "rb") as file:
+        definition = tf.compat.v1.GraphDef.FromString(file.read())
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(definition, name="")
+        with tf.compat.v1.Session(graph=graph) as session:
+            expected = session.run("row:0", {"input:0": images[:2]})
+    assert_near(row, expected.astype(np.float64))
+
+
+def test_convolutions_in_groups_and_split_constants(images, tmp_path):
+    """Neither may become a part of a block that it does not fit."""
+    random = np.random.default_rng(8)
+
+    def weights(*shape):
+        return tf.constant(random.normal(0, 0.3, shape), tf.float32)
+
+    def network(x):
+        x = tf.nn.conv2d(x, weights(3, 3, 3, 32), 2, "SAME")
+        x = tf.nn.relu(tf.nn.depthwise_conv2d(x, weights(3, 3, 32, 1), [1, 1, 1, 1], "SAME"))
+        x = tf.nn.relu6(tf.nn.conv2d(x, weights(1, 1, 8, 48), 1, "SAME", name="grouped"))
+        x = tf.nn.depthwise_conv2d(x, weights(3, 3, 48, 1), [1, 2, 2, 1], "SAME")
+        x = tf.nn.relu6(x * tf.fill([48], 1.5))
+        x = tf.nn.bias_add(tf.nn.conv2d(x, weights(1, 1, 48, 16), 1, "SAME"), tf.split(weights(32), 2)[1])
+        x = tf.nn.relu6(tf.nn.depthwise_conv2d(x, weights(5, 5, 16, 1), [1, 1, 1, 1], "SAME"))
+        return tf.nn.conv2d(x, weights(1, 1, 16, 24), 1, "SAME", name="last")
+
+    path = frozen(network, tmp_path / "n.pb")
+    names = [layer.name for layer in fne.Model(path).layers()]
+    assert len(names) == 7
+    found = fne.Extractor(path, size=SIZE).extract(images).features
+    assert_near(found, computed_by_tensorflow(path, names, images))

@@ -1,6 +1,6 @@
 // The hot loops of libfne. They check nothing. The callers must pass right sizes and pointers.
-// Multiplications and additions are fused in ck_run_block alone, so that every build and every variant gives the same
-// bits.
+// Multiplications and additions are never fused, so that every build and every variant gives the same bits. In
+// ck_run_block alone they are, and each fused one is spelled out.
 #ifndef CKERNELS_H
 #define CKERNELS_H
 
@@ -105,8 +105,9 @@ typedef struct {
 int ck_has_blocks(void);
 
 // Computes a block of n images: y [n, new_height, new_width, outputs] of x [n, height, width, inputs]. The other maps
-// are not kept. means are the averages of the maps of the three layers, as ck_map_mean computes them: [n, channels],
-// [n, channels] and [n, outputs]. The first are zeros without an expansion. Returns 0, or 1 when memory is short.
+// are not kept. means are the averages of the maps of the three layers, whose rows, or bands of rows, are summed first:
+// [n, channels], [n, channels] and [n, outputs]. The first are zeros without an expansion. Returns 0, or 1 when memory
+// is short.
 int ck_run_block(const ck_block *block, const float *x, size_t n, float *y, float *const means[CK_BLOCK_LAYERS]);
 
 typedef struct {

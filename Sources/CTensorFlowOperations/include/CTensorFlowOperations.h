@@ -7,8 +7,9 @@
 //     FneDepthwiseBlock  x: float [n, height, width, channels], and weights and a bias of each of three convolutions,
 //                        1 x 1, depthwise and 1 x 1 -> the last one's map, and the means of the three maps: float
 //                        [n, channels]. Without the attribute expands, the first convolution is left out, and its
-//                        weights are not read. Zeros surround what the depthwise convolution reads: top, bottom, left,
-//                        right. A limit says whether results are any (0), at least 0 (1), or from 0 to 6 (2).
+//                        weights are not read. Zeros surround what the depthwise convolution reads, so many as top,
+//                        bottom, left and right say, or with the attribute same as TensorFlow's SAME says. A limit says
+//                        whether results are any (0), at least 0 (1), or from 0 to 6 (2).
 //
 // T is float or bfloat16. Sums are computed in float.
 //

@@ -33,6 +33,9 @@ struct GraphDefinition {
         fileprivate var attributeNames: Set<String> = []
         /// Whether an attribute asks for XLA.
         var asksForXLA: Bool { attributeNames.contains(where: GraphDefinition.isForXLA) }
+
+        /// Whether the node names other nodes that it wants to share a device with.
+        var isColocated: Bool { attributeNames.contains(GraphDefinition.colocation) }
         /// The bytes of the node's message in the serialized graph.
         fileprivate(set) var range = 0..<0
 
@@ -221,6 +224,9 @@ struct GraphDefinition {
         // same.
         name.utf8.allSatisfy { $0 < 0x80 } ? index[name] : nil
     }
+
+    /// The attribute with the names of nodes that share a node's device.
+    static let colocation = "_class"
 
     /// Whether an attribute is for XLA, which compiles parts of a graph, such as `_XlaMustCompile`. Keras writes some.
     static func isForXLA(_ attribute: String) -> Bool {

@@ -72,7 +72,7 @@ struct AffineFolding {
         }
         guard inputs.count == 2,
             let position = inputs.firstIndex(where: { graph.index[$0.name] == source && $0.output == 0 }),
-            let other = graph.index[inputs[1 - position].name], other != source,
+            let other = constant(inputs[1 - position]), other != source,
             let values = try perChannel(other, channels, rank: affine.rank)
         else { return false }
         switch node.operation {
@@ -107,7 +107,7 @@ struct AffineFolding {
         else { return false }
         var parts: [[Double]] = []
         for input in inputs[1...] {
-            guard let number = graph.index[input.name], let values = try perChannel(number, channels, rank: 1) else {
+            guard let number = constant(input), let values = try perChannel(number, channels, rank: 1) else {
                 return false
             }
             parts.append(values)
@@ -121,6 +121,11 @@ struct AffineFolding {
             affine.shift[c] = (affine.shift[c] - parts[2][c]) * factor + parts[1][c]
         }
         return true
+    }
+
+    /// The node of an input. The values of further outputs, as those of Split, are not known.
+    private func constant(_ input: GraphDefinition.Input) -> Int? {
+        input.output == 0 ? graph.index[input.name] : nil
     }
 
     /// Whether nothing reads a node's further outputs, which a sum in its place does not have.

@@ -17,12 +17,15 @@ struct ConstantValues {
     }
 
     private let model: GraphDefNetwork
+    /// The nodes that run. Others were not checked, and are not computed.
+    private let needed: Set<Int>
     private let evaluator: any ConstantEvaluator
     /// The computed constants that other nodes read; nil until one is asked for.
     private var computed: [Int: Value]?
 
-    init(_ model: GraphDefNetwork, _ evaluator: any ConstantEvaluator) {
+    init(_ model: GraphDefNetwork, needed: Set<Int>, _ evaluator: any ConstantEvaluator) {
         self.model = model
+        self.needed = needed
         self.evaluator = evaluator
     }
 
@@ -146,7 +149,7 @@ struct ConstantValues {
         let graph = model.graph
         let topology = model.topology
         var wanted = Set<Int>()
-        for number in graph.nodes.indices where !topology.isConstant[number] {
+        for number in needed where !topology.isConstant[number] {
             for input in topology.inputs[number]
             where topology.isConstant[input] && topology.storedConstant(input) == nil && graph.nodes[input].isFloat32 {
                 wanted.insert(input)

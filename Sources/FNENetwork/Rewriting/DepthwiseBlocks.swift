@@ -25,6 +25,8 @@ struct DepthwiseBlocks {
     private static let paddings = 0...64
     /// The kernel works on vectors of so many channels.
     private static let unit = 16
+    /// The most numbers of a row of a map. The kernel keeps a few rows in the cache.
+    private static let largestRow = 1 << 17
 
     init(
         _ model: GraphDefNetwork, needed: Set<Int>, taps: [TensorName], averaged: Set<TensorName>,
@@ -122,16 +124,15 @@ struct DepthwiseBlocks {
         /// The tensor that it reads.
         let source: GraphDefinition.Input
         let stride: Int
-        /// The zeros around the map that the depthwise convolution reads.
-        let padding: Padding
-        /// The node of the padding; nil where the convolution pads.
-        let padded: Int?
+        /// Whether the depthwise convolution pads as TensorFlow's SAME, which depends on the size of the map.
+        let padsSame: Bool
+        /// The zeros that a node puts around the map before; nil where there is no such node.
+        let padding: Padding?
     }
 
     private struct Padding {
-        var top = 0, bottom = 0, left = 0, right = 0
-
-        var all: [Int] { [top, bottom, left, right] }
+        let number: Int
+        let top, bottom, left, right: Int
     }
 
     /// The block of a depthwise convolution; nil where it is left to TensorFlow.
@@ -146,16 +147,27 @@ struct DepthwiseBlocks {
             let next = onlyReader(of: depthwise.end), let projection = try pointwise(next),
             let before = graph.index[node.dataInputs[0].name]
         else { return nil }
-        let padded = paddings(before) == nil ? nil : before
-        guard let map = padded == nil ? node.dataInputs[0] : graph.nodes[before].dataInputs.first, map.output == 0,
-            let shape = shapes[map], shape.count == 4,
-            let padding = try padding(of: number, over: shape, padded: padded, stride: strides[1])
+        let padding = node.text("padding") == "VALID" ? padding(before) : nil
+        guard let map = padding == nil ? node.dataInputs[0] : graph.nodes[before].dataInputs.first, map.output == 0
         else { return nil }
-        let expansion = try expansion(before: map, read: padded ?? number)
+        let channels = depthwise.affine.scale.count
+        let expansion = try expansion(before: map, read: padding?.number ?? number)
+        let source = expansion.map { graph.nodes[$0.number].dataInputs[0] } ?? map
+        guard isSmallEnough(source), isSmallEnough(map), try inputs(of: projection) == channels else { return nil }
         return Block(
-            expansion: expansion, depthwise: depthwise, projection: projection,
-            source: expansion.map { graph.nodes[$0.number].dataInputs[0] } ?? map, stride: strides[1],
-            padding: padding, padded: padded)
+            expansion: expansion, depthwise: depthwise, projection: projection, source: source, stride: strides[1],
+            padsSame: node.text("padding") == "SAME", padding: padding)
+    }
+
+    /// How many channels a convolution of 1 x 1 reads, by its weights. In groups, it reads more.
+    private mutating func inputs(of convolution: Convolution) throws -> Int? {
+        try folding.constants.shape(topology.inputs[convolution.number][1])?[2]
+    }
+
+    /// Whether a map is known to have rows, and a row to fit a core's cache.
+    private func isSmallEnough(_ map: GraphDefinition.Input) -> Bool {
+        guard let shape = shapes[map], shape.count == 4, !shape.dropFirst().contains(0) else { return false }
+        return saturating(shape[2], shape[3]) <= Self.largestRow
     }
 
     /// Whether no layer of the row takes a tensor of a node, but by its average.
@@ -168,7 +180,8 @@ struct DepthwiseBlocks {
     /// - Parameter reader: the node of the block that reads it
     private mutating func expansion(before map: GraphDefinition.Input, read reader: Int) throws -> Convolution? {
         guard let end = graph.index[map.name], isFree(end), onlyReader(of: end) == reader,
-            let number = convolution(endingAt: end), let found = try pointwise(number), found.end == end
+            let number = convolution(endingAt: end), let found = try pointwise(number), found.end == end,
+            try inputs(of: found) == shapes[graph.nodes[number].dataInputs[0]]?.last
         else { return nil }
         return found
     }
@@ -190,54 +203,39 @@ struct DepthwiseBlocks {
     }
 
     /// The zeros that a node puts around its input; nil where it is no such node.
-    private func paddings(_ number: Int) -> Padding? {
+    private func padding(_ number: Int) -> Padding? {
         let node = graph.nodes[number]
         guard node.operation == "Pad", node.inputs.count == 2, !node.inputs.contains(where: \.isControl),
             node.isFloat32, !folding.isTapped(number), onlyReader(of: number) != nil,
             let sizes = topology.integers(topology.inputs[number][1]), sizes.count == 8,
-            sizes[0] == 0, sizes[1] == 0, sizes[6] == 0, sizes[7] == 0
+            sizes[0] == 0, sizes[1] == 0, sizes[6] == 0, sizes[7] == 0, sizes.allSatisfy(Self.paddings.contains)
         else { return nil }
-        return Padding(top: sizes[2], bottom: sizes[3], left: sizes[4], right: sizes[5])
-    }
-
-    /// The zeros around the map [n, height, width, channels] that a depthwise convolution reads. TensorFlow's SAME pads
-    /// so that there are ceil(size / stride) places, with the odd zero at the end.
-    private mutating func padding(of number: Int, over shape: [Int], padded: Int?, stride: Int) throws -> Padding? {
-        let node = graph.nodes[number]
-        guard let weights = try folding.constants.shape(topology.inputs[number][1]) else { return nil }
-        var result = padded.flatMap(paddings) ?? Padding()
-        if node.text("padding") == "SAME" {
-            guard padded == nil else { return nil }
-            func zeros(_ size: Int) -> Int { max(((size + stride - 1) / stride - 1) * stride + weights[0] - size, 0) }
-            let (rows, columns) = (zeros(shape[1]), zeros(shape[2]))
-            result = Padding(
-                top: rows / 2, bottom: rows - rows / 2, left: columns / 2, right: columns - columns / 2)
-        }
-        return result.all.allSatisfy(Self.paddings.contains) ? result : nil
+        return Padding(number: number, top: sizes[2], bottom: sizes[3], left: sizes[4], right: sizes[5])
     }
 
     // MARK: Writing
 
     /// Puts the operation in the place of the block's last node.
     private mutating func write(_ block: Block, _ editor: inout GraphEditor) throws {
-        var inputs = [block.source.text]
-        // The kernel does not read the weights of an expansion that there is none of.
-        for convolution in [block.expansion ?? block.depthwise, block.depthwise, block.projection] {
-            inputs += try weights(of: convolution, &editor)
-        }
+        let depthwise = try weights(of: block.depthwise, &editor)
+        // Without an expansion, the kernel does not read its weights. Any tensors may stand in their place.
+        let inputs =
+            try [block.source.text] + (block.expansion.map { try weights(of: $0, &editor) } ?? depthwise) + depthwise
+            + weights(of: block.projection, &editor)
         let convolutions = [block.expansion, block.depthwise, block.projection].compactMap { $0 }
         let end = block.projection.end
         for number in convolutions.flatMap({ [$0.number] + $0.affine.nodes + [$0.end] })
-            + [block.padded].compactMap({ $0 })
+            + [block.padding?.number].compactMap({ $0 })
         where number != end { editor.drop(number) }
         let integers = [
-            "stride": block.stride, "top": block.padding.top, "bottom": block.padding.bottom,
-            "left": block.padding.left, "right": block.padding.right,
+            "stride": block.stride, "top": block.padding?.top ?? 0, "bottom": block.padding?.bottom ?? 0,
+            "left": block.padding?.left ?? 0, "right": block.padding?.right ?? 0,
             "expansion_limit": (block.expansion?.limit ?? .none).rawValue,
             "depthwise_limit": block.depthwise.limit.rawValue, "projection_limit": block.projection.limit.rawValue,
         ]
         var attributes = integers.mapValues(AttributeValue.integer)
         attributes["T"] = AttributeValue.type(.float32)
+        attributes["same"] = AttributeValue.flag(block.padsSame)
         attributes["expands"] = AttributeValue.flag(block.expansion != nil)
         editor.replace(end, operation: "FneDepthwiseBlock", inputs: inputs, attributes: attributes)
         for (place, convolution) in [block.expansion, block.depthwise, block.projection].enumerated() {

@@ -2,8 +2,9 @@ import FNESupport
 import Glibc
 
 /// Collects changes to a graph and writes the changed graph. Nodes can be dropped, rewritten and added. All that does
-/// not change is copied byte by byte, but for the attributes that ask for XLA. They are never written, so that no graph
-/// has code compiled.
+/// not change is copied byte by byte, but for two kinds of attributes. Those that ask for XLA are never written, so
+/// that no graph has code compiled. Those that name nodes to share a device with could name a node that was dropped,
+/// which TensorFlow refuses.
 struct GraphEditor {
     /// Serialized AttrValue messages, by the attributes' names.
     typealias Attributes = [String: [UInt8]]
@@ -48,7 +49,10 @@ struct GraphEditor {
                 case 1, 2, 3: break
                 case 5:
                     let key = try Self.key(of: value.message())
-                    guard attributes[key] == nil, !GraphDefinition.isForXLA(key) else { break }
+                    guard attributes[key] == nil, !GraphDefinition.isForXLA(key), key != GraphDefinition.colocation
+                    else {
+                        break
+                    }
                     writer.field(field, value)
                 default: writer.field(field, value)
                 }
@@ -156,7 +160,7 @@ struct GraphEditor {
                 if dropped.contains(number) { continue }
                 if let bytes = replaced[number] {
                     writer.append(1, bytes)
-                } else if model.graph.nodes[number].asksForXLA {
+                } else if model.graph.nodes[number].asksForXLA || model.graph.nodes[number].isColocated {
                     writer.append(1, try edited(number))
                 } else {
                     writer.append(1, try value.message())

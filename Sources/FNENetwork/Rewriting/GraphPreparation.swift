@@ -12,7 +12,7 @@ struct GraphPreparation {
     struct Target {
         /// Whether it has libfne's own operations.
         var hasOwnOperations: Bool
-        /// What it must know to make blocks of convolutions; nil where it has no operation for them.
+        /// What it must know to make blocks of convolutions; nil where it does not make them.
         var blocks: Blocks?
         /// Whether weights can be fed without a copy. They cannot on a GPU, which would be sent them with each run.
         var takesFedWeights: Bool
@@ -52,7 +52,7 @@ struct GraphPreparation {
             if let known = target.blocks {
                 var blocks = DepthwiseBlocks(
                     model, needed: needed, taps: taps, averaged: known.averaged, shapes: known.shapes,
-                    constants: ConstantValues(model, target.constants))
+                    constants: ConstantValues(model, needed: needed, target.constants))
                 try blocks.apply(to: &editor)
                 means = blocks.means
             }
@@ -66,7 +66,7 @@ struct GraphPreparation {
             var rewrite = BFloat16Rewrite(
                 model, needed: needed, taps: taps, float32Layers: float32Layers,
                 hasOwnOperations: target.hasOwnOperations, feedsLargeWeights: target.takesFedWeights,
-                constants: ConstantValues(model, target.constants))
+                constants: ConstantValues(model, needed: needed, target.constants))
             try rewrite.apply(to: &editor)
             fed = rewrite.fed
         }

@@ -9,6 +9,8 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
     let layers: [Layer]
     let featureCount: Int
     let layout = ImageLayout.channelsLast
+    /// The layers that blocks of convolutions average. Only the maps that a block ends with are kept.
+    let layersInBlocks: Set<TensorName>
 
     private let library: TensorFlowLibrary
     private let session: FedSession
@@ -38,9 +40,14 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         /// What is taken of layers of tokens.
         var tokens = Tokens()
 
-        /// Whether blocks of convolutions are one operation. It runs on one thread, so that several threads leave it to
-        /// TensorFlow's operations.
-        var makesBlocks: Bool { session.threads == 1 && precision == .float32 && ck_has_blocks() != 0 }
+        /// The most threads per operation with which blocks of convolutions are one operation. It runs on one of them.
+        /// With two, TensorFlow's operations take longer than that.
+        private static let blockThreads = 2
+
+        /// Whether blocks of convolutions are one operation.
+        var makesBlocks: Bool {
+            session.threads <= Self.blockThreads && precision == .float32 && ck_has_blocks() != 0
+        }
     }
 
     /// - Parameters:
@@ -72,6 +79,7 @@ final class TensorFlowEngine: Engine, @unchecked Sendable {
         guard let built else { throw FNEError(.internalError, "the session has no graph") }
         self.session = try FedSession(library, session, inputs: built.inputs, prepared.fed, setup)
         layers = built.layers
+        layersInBlocks = Set(prepared.means.keys)
         output = built.output
         featureCount = layers.last?.features.upperBound ?? 0
         self.library = library

@@ -15,14 +15,16 @@ extension TensorFlowEngine {
             threads: threads, device: options.device, growsGPUMemory: options.growsGPUMemory)
         let runsOnGPU = try usesGPU(library, session)
         if !runsOnGPU { try check(options.precision) }
-        let batchSize =
+        func batchSize(_ shapes: [LayerShape?]) -> Int {
             options.batchSize ?? input.batch ?? defaultBatchSize(model, shapes, options, runsOnGPU: runsOnGPU)
+        }
+        let padded = options.padsBatches ? batchSize(shapes) : nil
         var arithmetic = Arithmetic()
         arithmetic.precision = options.precision
         arithmetic.float32Layers = options.float32Layers ?? EngineDefaults.float32Layers
         arithmetic.engineThreads = threads
         let setup = Setup(
-            batch: options.padsBatches ? batchSize : input.batch, height: height, width: width, channels: channels,
+            batch: padded ?? input.batch, height: height, width: width, channels: channels,
             session: session, runsOnGPU: runsOnGPU, precision: arithmetic.precision,
             float32Layers: arithmetic.float32Layers, tokens: options.tokens)
         let engine = try TensorFlowEngine(
@@ -30,9 +32,17 @@ extension TensorFlowEngine {
             shapes: RowsProof.shapes(library, model, input: input, layers: selected, known: shapes, setup),
             graphShapes: graphShapes, setup)
         return PreparedNetwork(
-            engine: engine, layers: engine.layers, arithmetic: arithmetic, batchSize: batchSize,
+            engine: engine, layers: engine.layers, arithmetic: arithmetic,
+            batchSize: padded ?? batchSize(keptShapes(of: selected, shapes, without: engine.layersInBlocks)),
             streams: runsOnGPU && options.goal == .throughput
                 ? options.streams ?? EngineDefaults.gpuStreams : options.streams(engineThreads: threads))
+    }
+
+    /// The shapes of the layers whose maps are kept.
+    private static func keptShapes(
+        of selected: [LayerSelection.Selected], _ shapes: [LayerShape?], without inner: Set<TensorName>
+    ) -> [LayerShape?] {
+        zip(selected, shapes).filter { !inner.contains($0.0.name) }.map(\.1)
     }
 
     private static func defaultBatchSize(
