@@ -214,7 +214,9 @@ enum { MOST_VECTORS = 8 }; // vectors of channels whose sums are in registers at
 #undef VALUE
 #undef OF_VALUE
 
-#if defined(CK_BLOCK_VECTORS)
+// The library is compiled by clang. GCC has no vectors that the conditional operator takes.
+#if defined(CK_BLOCK_VECTORS) && defined(__clang__)
+#define CK_BLOCKS
 #define UNROLL _Pragma("clang loop unroll(full)")
 #include "block.h"
 #endif
@@ -871,7 +873,7 @@ const ck_loops CK_VARIANT = {
     .lrn = lrn_f32,
     .lrn_bf16 = lrn_bf16,
     .lrn_planes = lrn_planes,
-#if defined(CK_BLOCK_VECTORS)
+#if defined(CK_BLOCKS)
     .block = block_image,
     .block_scratch = block_scratch_size,
 #endif
