@@ -184,7 +184,7 @@ PARTS = {
     "firstrow": Part("the first row on ONNX Runtime", (8, 30), _first_row),
     "latency": Part("one image at a time", (25, 240), _latency),
     "onnx": Part("images per second on ONNX Runtime", (40, 600), _onnx),
-    "clusters": Part("Ray and Spark beside fne embed", (1, 500), _clusters),
+    "clusters": Part("Ray and Spark beside fne embed", (1, 900), _clusters),
     "listing": Part("listing folders of files", (3, 30), _listing),
     "duplicates": Part("copies and wrong labels that are found", (1, 90), _duplicates),
     "evaluation": Part("what fne.evaluate takes", (1, 150), _evaluation),

@@ -24,10 +24,10 @@ static const struct {
     int64_t most;
 } integers[] = {
     {"stride", offsetof(block_options, stride), 2},
-    {"top", offsetof(block_options, padding[0]), 64},
-    {"bottom", offsetof(block_options, padding[1]), 64},
-    {"left", offsetof(block_options, padding[2]), 64},
-    {"right", offsetof(block_options, padding[3]), 64},
+    {"top", offsetof(block_options, padding[0]), CK_BLOCK_ZEROS},
+    {"bottom", offsetof(block_options, padding[1]), CK_BLOCK_ZEROS},
+    {"left", offsetof(block_options, padding[2]), CK_BLOCK_ZEROS},
+    {"right", offsetof(block_options, padding[3]), CK_BLOCK_ZEROS},
     {"expansion_limit", offsetof(block_options, limits[EXPANSION]), 2},
     {"depthwise_limit", offsetof(block_options, limits[DEPTHWISE]), 2},
     {"projection_limit", offsetof(block_options, limits[PROJECTION]), 2},
@@ -95,9 +95,9 @@ static axis axis_of(const block_options *options, int64_t size, const int64_t pa
     return result;
 }
 
-// Whether the scratch memory of a block can be counted. It has a few times as many numbers as these.
+// Whether the numbers of a block can be counted. Its maps and its scratch memory have a few times as many as these.
 static int is_countable(const int64_t *x, int64_t channels, int64_t outputs) {
-    return (double)(x[1] + 256) * (double)(x[2] + 256) * (double)(channels + outputs + 64) < 1e15;
+    return (double)(x[0] + 1) * (double)(x[1] + 256) * (double)(x[2] + 256) * (double)(channels + outputs + 64) < 1e15;
 }
 
 // Describes the block that the inputs make. Returns NULL, or what does not fit.

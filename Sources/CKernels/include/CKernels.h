@@ -79,6 +79,7 @@ enum {
     CK_BLOCK_SIDE = 5,   // the largest depthwise convolution
     CK_BLOCK_LAYERS = 3, // expansion, depthwise and projection
     CK_BLOCK_UNIT = 16,  // the channels are a multiple of it
+    CK_BLOCK_ZEROS = 64, // the most rows or columns of zeros on a side
 };
 
 // A depthwise convolution between two convolutions of 1 x 1: the inverted residual block of MobileNet V2 (Sandler et

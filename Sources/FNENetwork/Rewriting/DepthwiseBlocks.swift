@@ -1,3 +1,4 @@
+import CKernels
 import FNESupport
 
 /// Makes one operation of libfne's own of a depthwise convolution and the convolutions of 1 x 1 around it. They are the
@@ -21,10 +22,6 @@ struct DepthwiseBlocks {
     /// The convolutions of the blocks that were found.
     private var taken = Set<Int>()
 
-    /// The kernel's limits on padding (`block_operation.c`).
-    private static let paddings = 0...64
-    /// The kernel works on vectors of so many channels.
-    private static let unit = 16
     /// The most numbers of a row of a map. The kernel keeps a few rows in the cache.
     private static let largestRow = 1 << 17
 
@@ -142,8 +139,10 @@ struct DepthwiseBlocks {
         guard strides.count == 4, strides[1] == strides[2], (1...2).contains(strides[1]),
             let depthwise = try convolution(
                 number, "DepthwiseConv2dNative",
-                channels: { [3, 5].contains($0[0]) && $0[1] == $0[0] && $0[3] == 1 && $0[2] > 0 ? $0[2] : nil }),
-            depthwise.affine.scale.count % Self.unit == 0, isFree(depthwise.end),
+                channels: {
+                    [3, CK_BLOCK_SIDE].contains($0[0]) && $0[1] == $0[0] && $0[3] == 1 && $0[2] > 0 ? $0[2] : nil
+                }),
+            depthwise.affine.scale.count % CK_BLOCK_UNIT == 0, isFree(depthwise.end),
             let next = onlyReader(of: depthwise.end), let projection = try pointwise(next),
             let before = graph.index[node.dataInputs[0].name]
         else { return nil }
@@ -208,7 +207,8 @@ struct DepthwiseBlocks {
         guard node.operation == "Pad", node.inputs.count == 2, !node.inputs.contains(where: \.isControl),
             node.isFloat32, !folding.isTapped(number), onlyReader(of: number) != nil,
             let sizes = topology.integers(topology.inputs[number][1]), sizes.count == 8,
-            sizes[0] == 0, sizes[1] == 0, sizes[6] == 0, sizes[7] == 0, sizes.allSatisfy(Self.paddings.contains)
+            sizes[0] == 0, sizes[1] == 0, sizes[6] == 0, sizes[7] == 0,
+            sizes.allSatisfy({ (0...CK_BLOCK_ZEROS).contains($0) })
         else { return nil }
         return Padding(number: number, top: sizes[2], bottom: sizes[3], left: sizes[4], right: sizes[5])
     }
